@@ -1,0 +1,278 @@
+/* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as descriptor 0 it
+ * is a FastCGI worker, else a CGI program that serves one request.
+ *
+ * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, serves those whose
+ * request is whole with one write and one sync, and answers them all; meanwhile the next batch gathers in the listen
+ * queue. A connection whose request is not whole yet waits in a table, and costs nobody time.
+ *
+ * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are not
+ * looked at. */
+#define _GNU_SOURCE /* accept4 */
+#include "connection.h"
+#include "handler.h"
+#include "timestamp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WAITING_MAX 256 /* connections whose request is not whole; the oldest makes room for a new one */
+#define EVENTS_MAX 64
+#define LISTENER 0
+#define NAP 10000 /* microseconds to wait where no descriptor is free */
+
+enum state {
+    STATE_FREE,
+    STATE_GATHERING, /* the request is not whole */
+    STATE_DRAINING   /* answered early: what still comes is thrown away, or the sender would miss the answer */
+};
+
+struct waiting {
+    enum state state;
+    int file;
+    int64_t since; /* monotonic_now() */
+};
+
+struct worker {
+    struct handler *handler;
+    int poll;
+    struct waiting waiting[WAITING_MAX];
+    size_t waiting_count;
+    struct request batch[HANDLER_BATCH];
+    size_t batch_count;
+};
+
+static volatile sig_atomic_t ending;
+static int wake = -1; /* an eventfd: makes a signal end a wait that has not begun yet */
+
+static void end(int signal) {
+    int saved = errno;
+    uint64_t one = 1;
+    (void)signal;
+    ending = 1;
+    ssize_t written = write(wake, &one, sizeof one);
+    (void)written;
+    errno = saved;
+}
+
+/* What epoll tells about a descriptor: its entry in the table, or one of these. */
+#define FROM_LISTENER WAITING_MAX
+#define FROM_SIGNAL (WAITING_MAX + 1)
+
+static int watch(struct worker *worker, int file, uint32_t events, uint32_t from) {
+    struct epoll_event event = {.events = events, .data.u32 = from};
+    return epoll_ctl(worker->poll, EPOLL_CTL_ADD, file, &event);
+}
+
+/* Closing a descriptor takes it out of the epoll set too. */
+static void drop(struct worker *worker, struct waiting *waiting) {
+    close(waiting->file);
+    waiting->state = STATE_FREE;
+    worker->waiting_count--;
+}
+
+static struct waiting *oldest(struct worker *worker) {
+    struct waiting *found = NULL;
+    for (size_t i = 0; i < WAITING_MAX; i++) {
+        struct waiting *waiting = &worker->waiting[i];
+        if (waiting->state != STATE_FREE && (found == NULL || waiting->since < found->since))
+            found = waiting;
+    }
+    return found;
+}
+
+static struct waiting *free_place(struct worker *worker) {
+    if (worker->waiting_count == WAITING_MAX)
+        drop(worker, oldest(worker));
+    size_t i = 0;
+    while (worker->waiting[i].state != STATE_FREE)
+        i++;
+    return &worker->waiting[i];
+}
+
+static void put_aside(struct worker *worker, int file, enum state state, int64_t since) {
+    struct waiting *waiting = free_place(worker);
+    /* Edge-triggered, because bytes that are looked at and left in the socket would wake us for ever. */
+    if (watch(worker, file, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint32_t)(waiting - worker->waiting)) != 0) {
+        close(file);
+        return;
+    }
+    *waiting = (struct waiting){.state = state, .file = file, .since = since};
+    worker->waiting_count++;
+}
+
+static void add_to_batch(struct worker *worker, int file, int64_t since) {
+    if (request_start_fastcgi(&worker->batch[worker->batch_count], file, since) == 0)
+        worker->batch_count++;
+}
+
+/* Throws away what has come. Returns false once the sender is done. */
+static bool drain(int file) {
+    char bytes[4096];
+    ssize_t got;
+    while ((got = recv(file, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+        continue;
+    return got < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Something came on a connection that was put aside. */
+static void look_again(struct worker *worker, struct waiting *waiting) {
+    if (waiting->state == STATE_DRAINING) {
+        if (!drain(waiting->file))
+            drop(worker, waiting);
+        return;
+    }
+    switch (connection_look(waiting->file, handler_max_body(worker->handler))) {
+    case READY_WHOLE:
+    case READY_REFUSE:
+        epoll_ctl(worker->poll, EPOLL_CTL_DEL, waiting->file, NULL);
+        waiting->state = STATE_FREE;
+        worker->waiting_count--;
+        add_to_batch(worker, waiting->file, waiting->since);
+        break;
+    case READY_PARTIAL:
+        break;
+    case READY_NEVER:
+        drop(worker, waiting);
+        break;
+    }
+}
+
+static void drop_overdue(struct worker *worker) {
+    int64_t now = monotonic_now();
+    for (struct waiting *waiting; (waiting = oldest(worker)) != NULL && now - waiting->since >= ANSWER_WITHIN;)
+        drop(worker, waiting);
+}
+
+/* Accepts what is waiting, until the batch is full. */
+static void accept_waiting(struct worker *worker) {
+    while (worker->batch_count < HANDLER_BATCH && !ending) {
+        int file = accept4(LISTENER, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (file < 0) {
+            bool no_room = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+            if (no_room && worker->waiting_count > 0)
+                drop(worker, oldest(worker));
+            else if (no_room)
+                usleep(NAP);
+            return;
+        }
+        int64_t now = monotonic_now();
+        switch (connection_look(file, handler_max_body(worker->handler))) {
+        case READY_WHOLE:
+        case READY_REFUSE:
+            add_to_batch(worker, file, now);
+            break;
+        case READY_PARTIAL:
+            put_aside(worker, file, STATE_GATHERING, now);
+            break;
+        case READY_NEVER:
+            close(file);
+            break;
+        }
+    }
+}
+
+/* An answered connection. */
+static void done(void *context, int file, bool unread) {
+    if (!unread || shutdown(file, SHUT_WR) != 0 || !drain(file))
+        close(file);
+    else
+        put_aside(context, file, STATE_DRAINING, monotonic_now());
+}
+
+/* Milliseconds until the next connection is overdue; -1: none is waiting. */
+static int patience(struct worker *worker) {
+    const struct waiting *first = worker->waiting_count > 0 ? oldest(worker) : NULL;
+    if (first == NULL)
+        return -1;
+    int64_t left = first->since + ANSWER_WITHIN - monotonic_now();
+    return left > 0 ? (int)(left / 1000) + 1 : 0;
+}
+
+static void turn(struct worker *worker) {
+    struct epoll_event events[EVENTS_MAX];
+    bool knocking = false;
+    int count = epoll_wait(worker->poll, events, EVENTS_MAX, patience(worker));
+    worker->batch_count = 0;
+    for (int i = 0; i < count; i++) {
+        uint32_t from = events[i].data.u32;
+        knocking |= from == FROM_LISTENER;
+        if (from < WAITING_MAX && worker->waiting[from].state != STATE_FREE)
+            look_again(worker, &worker->waiting[from]);
+    }
+    drop_overdue(worker);
+    if (knocking)
+        accept_waiting(worker);
+    if (worker->batch_count > 0)
+        handler_serve(worker->handler, worker->batch, worker->batch_count, done, worker);
+}
+
+static bool watch_sources(struct worker *worker) {
+    worker->poll = epoll_create1(EPOLL_CLOEXEC);
+    int flags = fcntl(LISTENER, F_GETFL);
+    if (worker->poll < 0 || flags < 0 || fcntl(LISTENER, F_SETFL, flags | O_NONBLOCK) != 0)
+        return false;
+    /* EPOLLEXCLUSIVE: a connection wakes one of the workers, not all of them. */
+    if (watch(worker, LISTENER, EPOLLIN | EPOLLEXCLUSIVE, FROM_LISTENER) != 0)
+        return false;
+    return watch(worker, wake, EPOLLIN, FROM_SIGNAL) == 0;
+}
+
+static int serve_fastcgi(struct handler *handler) {
+    static struct worker worker;
+    worker.handler = handler;
+    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART};
+    if (wake < 0 || FCGX_Init() != 0 || !watch_sources(&worker)) {
+        perror("doorpost: cannot serve FastCGI on descriptor 0");
+        return EXIT_FAILURE;
+    }
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* what Apache's process managers send for a graceful end */
+    connection_prepare(LISTENER);
+    while (!ending)
+        turn(&worker);
+    while (worker.waiting_count > 0)
+        drop(&worker, oldest(&worker));
+    close(worker.poll);
+    close(wake);
+    return EXIT_SUCCESS;
+}
+
+static int serve_cgi(struct handler *handler) {
+    static struct request request;
+    if (getenv("REQUEST_METHOD") == NULL) {
+        fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it up\n", stderr);
+        return 2;
+    }
+    request_start_cgi(&request, monotonic_now());
+    handler_serve(handler, &request, 1, NULL, NULL);
+    return EXIT_SUCCESS;
+}
+
+int main(void) {
+    if (sodium_init() < 0) {
+        fputs("doorpost: no source of randomness\n", stderr);
+        return EXIT_FAILURE;
+    }
+    signal(SIGPIPE, SIG_IGN); /* a web server that went away shows up as a failing write */
+    umask(077);
+    struct handler *handler = handler_new(&ending);
+    if (handler == NULL) {
+        fputs("doorpost: no memory\n", stderr);
+        return EXIT_FAILURE;
+    }
+    int status = FCGX_IsCGI() ? serve_cgi(handler) : serve_fastcgi(handler);
+    handler_free(handler);
+    return status;
+}

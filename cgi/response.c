@@ -1,0 +1,108 @@
+/* Ring looks at the status alone; the body is for whoever tries it out. A stranger learns nothing from it: 401 is the same
+ * whatever the cause, and 503 does not say what is broken. */
+#include "response.h"
+
+#include "quote.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_AFTER "30" /* seconds; Ring has a schedule of its own */
+#define BODY_SIZE 7168
+
+static const struct verdict_line unavailable = {503, "unavailable"};
+
+static struct verdict_line kept(enum outcome outcome) {
+    switch (outcome) {
+    case OUTCOME_STORED:
+        return (struct verdict_line){200, "stored"};
+    case OUTCOME_DUPLICATE:
+        return (struct verdict_line){200, "duplicate"};
+    case OUTCOME_REJECTED:
+        return (struct verdict_line){400, "rejected"};
+    case OUTCOME_TROUBLE:
+        break;
+    }
+    return unavailable;
+}
+
+struct verdict_line response_verdict(const struct decision *decision, enum outcome outcome) {
+    switch (decision->verdict) {
+    case VERDICT_USABLE:
+    case VERDICT_REJECTED:
+        return kept(outcome);
+    case VERDICT_UNSIGNED:
+        return (struct verdict_line){401, "unauthorized"};
+    case VERDICT_NOT_POST:
+        return (struct verdict_line){405, "method_not_allowed"};
+    case VERDICT_NO_LENGTH:
+        return (struct verdict_line){411, "length_required"};
+    case VERDICT_TOO_LARGE:
+        return (struct verdict_line){413, "too_large"};
+    case VERDICT_MALFORMED:
+        return (struct verdict_line){400, "malformed"};
+    case VERDICT_TROUBLE:
+        break;
+    }
+    return unavailable;
+}
+
+/* RFC 9110, section 15. */
+static const char *reason_phrase(int status) {
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 405:
+        return "Method Not Allowed";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    default:
+        return "Service Unavailable";
+    }
+}
+
+/* Header fields that belong to a status (RFC 9110: 11.6.1, 10.2.1 and 10.2.3). */
+static const char *extra_fields(int status) {
+    switch (status) {
+    case 401:
+        return "WWW-Authenticate: Signature realm=\"X-Signature\"\r\n";
+    case 405:
+        return "Allow: POST\r\n";
+    case 503:
+        return "Retry-After: " RETRY_AFTER "\r\n";
+    default:
+        return "";
+    }
+}
+
+static size_t write_body(const struct decision *decision, struct verdict_line line, uint64_t seq, char *out) {
+    char quoted[QUOTE_SIZE(EVENT_FIELD_SIZE)];
+    if (line.status == 200) {
+        quote(quoted, sizeof quoted, decision->event.id, strlen(decision->event.id));
+        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"event_id\":%s,\"seq\":%llu}\n", line.word, quoted,
+                                (unsigned long long)seq);
+    }
+    if (line.status == 400) {
+        quote(quoted, sizeof quoted, decision->cause.text, strlen(decision->cause.text));
+        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"reason\":%s}\n", line.word, quoted);
+    }
+    return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", line.word);
+}
+
+size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, char out[RESPONSE_SIZE]) {
+    struct verdict_line line = response_verdict(decision, outcome);
+    char body[BODY_SIZE];
+    size_t length = write_body(decision, line, seq, body);
+    int head = snprintf(out, RESPONSE_SIZE,
+                        "Status: %d %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+                        "Content-Length: %zu\r\n%s\r\n",
+                        line.status, reason_phrase(line.status), length, extra_fields(line.status));
+    memcpy(out + head, body, length);
+    return (size_t)head + length;
+}

@@ -1,0 +1,48 @@
+/* The order of writes is the promise: append_write() under the lock, append_sync() outside it, the answer after
+ * both. */
+#include "append.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static size_t total(const struct append *append) {
+    size_t length = 0;
+    for (int i = 0; i < append->count; i++)
+        length += append->parts[i].iov_len;
+    return length;
+}
+
+/* Returns 0 when every byte was taken. A short count is not tried again: it means that the disk is full, or that a limit
+ * was reached, and the next call would say so. */
+static int write_parts(const struct append *append) {
+    ssize_t written;
+    do
+        written = pwritev(append->file, append->parts, append->count, (off_t)append->at);
+    while (written < 0 && errno == EINTR);
+    if (written >= 0 && (size_t)written != total(append)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return written < 0 ? -1 : 0;
+}
+
+int append_write(const struct append *append, struct reason *reason) {
+    if (write_parts(append) == 0)
+        return 0;
+    int result = fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
+    /* Where even this fails, the next writer finds the torn tail and cuts it. */
+    if (ftruncate(append->file, (off_t)append->at) != 0)
+        fail(reason, ERROR_TROUBLE, "cannot write to the journal, nor cut back what was half written: %s",
+             strerror(errno));
+    return result;
+}
+
+enum sync append_sync(const struct append *append, struct reason *reason) {
+    if (fdatasync(append->file) == 0)
+        return SYNC_CLEAN;
+    fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    if (write_parts(append) != 0 || fdatasync(append->file) != 0)
+        return SYNC_FAILED;
+    return SYNC_REWRITTEN;
+}

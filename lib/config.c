@@ -1,0 +1,185 @@
+/* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines and
+ * lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand in single
+ * or double quotes (in double quotes, a backslash keeps the character after it). Nothing is expanded. */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_SIZE (CONFIG_PATH_SIZE + 64)
+
+extern char **environ;
+
+static int set_path(char out[CONFIG_PATH_SIZE], const char *name, const char *value, struct reason *reason) {
+    if (value[0] != '/')
+        return fail(reason, ERROR_TROUBLE, "%s must be an absolute path: write it from / on", name);
+    if (strlen(value) >= CONFIG_PATH_SIZE)
+        return fail(reason, ERROR_TROUBLE, "%s is longer than %d bytes: use a shorter path", name,
+                    CONFIG_PATH_SIZE - 1);
+    memcpy(out, value, strlen(value) + 1);
+    return 0;
+}
+
+/* Digits, then at most one of `units`' letters, each worth the factor at its place. */
+static bool parse_number(const char *value, const char *units, const int64_t *factors, int64_t *number) {
+    if (!isdigit((unsigned char)value[0]))
+        return false;
+    char *end;
+    errno = 0;
+    long long parsed = strtoll(value, &end, 10);
+    int64_t factor = 1;
+    if (*end != '\0') {
+        const char *unit = strchr(units, *end++);
+        if (unit == NULL)
+            return false;
+        factor = factors[unit - units];
+    }
+    if (errno != 0 || *end != '\0' || parsed > INT64_MAX / 1000000 / factor)
+        return false;
+    *number = parsed * factor;
+    return true;
+}
+
+static int set_max_body(struct config *config, const char *name, const char *value, struct reason *reason) {
+    int64_t number;
+    if (!parse_number(value, "", NULL, &number) || number < 1 || number > BODY_LIMIT)
+        return fail(reason, ERROR_TROUBLE, "%s must be a number of bytes from 1 to %d", name, BODY_LIMIT);
+    config->max_body = (size_t)number;
+    return 0;
+}
+
+static int set_max_age(struct config *config, const char *name, const char *value, struct reason *reason) {
+    static const int64_t factors[] = {1, 60, 3600, 86400};
+    if (strcmp(value, "off") == 0)
+        config->max_age = 0;
+    else if (!parse_number(value, "smhd", factors, &config->max_age))
+        return fail(reason, ERROR_TROUBLE, "%s must be off, or seconds, or a number with s, m, h or d, as in 8d",
+                    name);
+    return 0;
+}
+
+static int set_log(struct config *config, const char *name, const char *value, struct reason *reason) {
+    static const char *const names[] = {[LOG_OFF] = "off", [LOG_PROBLEMS] = "problems", [LOG_ALL] = "all"};
+    for (size_t level = 0; level < sizeof names / sizeof *names; level++)
+        if (strcmp(value, names[level]) == 0) {
+            config->log = (enum log_level)level;
+            return 0;
+        }
+    return fail(reason, ERROR_TROUBLE, "%s must be problems, all or off", name);
+}
+
+static int set(struct config *config, const char *name, const char *value, struct reason *reason) {
+    if (strcmp(name, "DOORPOST_KEY_FILE") == 0)
+        return set_path(config->key_file, name, value, reason);
+    if (strcmp(name, "DOORPOST_JOURNAL") == 0)
+        return set_path(config->journal, name, value, reason);
+    if (strcmp(name, "DOORPOST_MAX_BODY") == 0)
+        return set_max_body(config, name, value, reason);
+    if (strcmp(name, "DOORPOST_MAX_AGE") == 0)
+        return set_max_age(config, name, value, reason);
+    if (strcmp(name, "DOORPOST_LOG") == 0)
+        return set_log(config, name, value, reason);
+    if (strncmp(name, "DOORPOST_", 9) == 0 && strcmp(name, "DOORPOST_CONF") != 0)
+        fail(&config->warning, ERROR_INVALID, "no setting is called %.64s: it has no effect", name);
+    return 0;
+}
+
+static char *trim(char *text) {
+    while (isspace((unsigned char)*text))
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        text[--length] = '\0';
+    return text;
+}
+
+/* Takes the quotes off in place. Returns false where a quote is opened and not closed at the end. */
+static bool unquote(char *value) {
+    char mark = value[0];
+    if (mark != '"' && mark != '\'')
+        return true;
+    char *out = value;
+    const char *in = value + 1;
+    while (*in != '\0' && *in != mark) {
+        if (mark == '"' && in[0] == '\\' && in[1] != '\0')
+            in++;
+        *out++ = *in++;
+    }
+    bool closed = in[0] == mark && in[1] == '\0';
+    *out = '\0';
+    return closed;
+}
+
+static int set_from_line(struct config *config, char *line, const char *path, int number, struct reason *reason) {
+    char *name = trim(line);
+    if (name[0] == '\0' || name[0] == '#' || name[0] == ';')
+        return 0;
+    if (strncmp(name, "export ", 7) == 0)
+        name = trim(name + 7);
+    char *equals = strchr(name, '=');
+    if (equals == NULL || equals == name)
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: must be KEY=value, or a comment that starts with #", path,
+                    number);
+    *equals = '\0';
+    char *value = trim(equals + 1);
+    if (!unquote(value))
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
+    return set(config, trim(name), value, reason);
+}
+
+static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        if (errno == ENOENT && !required)
+            return 0;
+        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+    }
+    char line[LINE_SIZE];
+    int result = 0;
+    for (int number = 1; result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
+        if (strchr(line, '\n') == NULL && !feof(file))
+            result = fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
+        else
+            result = set_from_line(config, line, path, number, reason);
+    }
+    if (result == 0 && ferror(file))
+        result = fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+    fclose(file);
+    return result;
+}
+
+static int load_environment(struct config *config, struct reason *reason) {
+    for (char **entry = environ; *entry != NULL; entry++) {
+        const char *equals = strchr(*entry, '=');
+        char name[32];
+        if (strncmp(*entry, "DOORPOST_", 9) != 0 || equals == NULL || equals[1] == '\0')
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
+        int result = set(config, name, equals + 1, reason);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+int config_load(struct config *config, struct reason *reason) {
+    *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
+    const char *path = getenv("DOORPOST_CONF");
+    bool named = path != NULL && path[0] != '\0';
+    int result = load_file(config, named ? path : CONFIG_DEFAULT_FILE, named, reason);
+    if (result == 0)
+        result = load_environment(config, reason);
+    if (result != 0)
+        return result;
+    if (config->key_file[0] == '\0')
+        return fail(reason, ERROR_TROUBLE,
+                    "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key");
+    if (config->journal[0] == '\0')
+        return fail(reason, ERROR_TROUBLE,
+                    "DOORPOST_JOURNAL is not set: let it name the directory that keeps the events");
+    return 0;
+}

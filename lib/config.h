@@ -1,0 +1,32 @@
+/* The settings: environment variables named DOORPOST_..., and the same names in an env file. */
+#ifndef DOORPOST_CONFIG_H
+#define DOORPOST_CONFIG_H
+
+#include "error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_DEFAULT_FILE "/etc/doorpost/doorpost.env"
+#define CONFIG_PATH_SIZE 1024
+#define BODY_DEFAULT 65536
+/* A request has to fit into a socket's buffer, because a worker takes it only once it is whole. */
+#define BODY_LIMIT 131072
+
+enum log_level { LOG_OFF, LOG_PROBLEMS, LOG_ALL };
+
+struct config {
+    char key_file[CONFIG_PATH_SIZE]; /* DOORPOST_KEY_FILE, an absolute path */
+    char journal[CONFIG_PATH_SIZE];  /* DOORPOST_JOURNAL, an absolute path */
+    size_t max_body;                 /* DOORPOST_MAX_BODY, bytes, 1 to BODY_LIMIT */
+    int64_t max_age;                 /* DOORPOST_MAX_AGE, seconds; 0 is off */
+    enum log_level log;              /* DOORPOST_LOG */
+    struct reason warning;           /* a name that no setting has, or "" */
+};
+
+/* Reads the env file named by DOORPOST_CONF (which must then exist), else CONFIG_DEFAULT_FILE where there is one, and
+ * then the environment, which wins. Returns 0, or ERROR_TROUBLE with a reason that names the setting. The fields
+ * hold defaults where they could not be read, so that a caller can still log. */
+int config_load(struct config *config, struct reason *reason);
+
+#endif

@@ -1,0 +1,18 @@
+/* A reason is text that a person will read; it never holds a key, a body or a signature. */
+#include "error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int fail(struct reason *reason, enum error code, const char *format, ...) {
+    int saved = errno;
+    if (reason != NULL) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(reason->text, sizeof reason->text, format, arguments);
+        va_end(arguments);
+    }
+    errno = saved;
+    return code;
+}

@@ -1,0 +1,261 @@
+/* json-c builds the tree, but is lenient where it matters here: it takes NaN, single quotes, control characters in
+ * strings, "1.", "-01" and overlong UTF-8, and turns a lone surrogate into U+FFFD, which would make two identifiers
+ * one. A journal line must be JSON for every reader, so a pass over the tokens refuses those first; nesting and order
+ * are left to json-c. */
+#include "event.h"
+
+#include "quote.h"
+#include "timestamp.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct event_parser {
+    struct json_tokener *tokener;
+};
+
+struct event_parser *event_parser_new(void) {
+    struct event_parser *parser = malloc(sizeof *parser);
+    if (parser == NULL)
+        return NULL;
+    parser->tokener = json_tokener_new_ex(EVENT_DEPTH);
+    if (parser->tokener == NULL) {
+        free(parser);
+        return NULL;
+    }
+    json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    return parser;
+}
+
+void event_parser_free(struct event_parser *parser) {
+    if (parser != NULL)
+        json_tokener_free(parser->tokener);
+    free(parser);
+}
+
+/* The value of four hexadecimal digits at text, or -1. */
+static int hex4(const char *text, const char *end) {
+    int value = 0;
+    if (end - text < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        const char *digit = text[i] != '\0' ? strchr("0123456789abcdef0123456789ABCDEF", text[i]) : NULL;
+        if (digit == NULL)
+            return -1;
+        value = value << 4 | (int)((digit - "0123456789abcdef0123456789ABCDEF") & 15);
+    }
+    return value;
+}
+
+/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL where it is none. */
+static const char *skip_escape(const char *text, const char *end) {
+    if (end - text < 2 || strchr("\"\\/bfnrtu", text[1]) == NULL || text[1] == '\0')
+        return NULL;
+    if (text[1] != 'u')
+        return text + 2;
+    int unit = hex4(text + 2, end);
+    text += 6;
+    if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff))
+        return NULL;
+    if (unit < 0xd800 || unit > 0xdbff)
+        return text;
+    if (end - text < 2 || text[0] != '\\' || text[1] != 'u')
+        return NULL;
+    unit = hex4(text + 2, end);
+    return unit >= 0xdc00 && unit <= 0xdfff ? text + 6 : NULL;
+}
+
+static const char *skip_string(const char *text, const char *end) {
+    for (text++; text != NULL && text < end && *text != '"';) {
+        if (*text == '\\') {
+            text = skip_escape(text, end);
+            continue;
+        }
+        uint32_t character = 0;
+        size_t wide = utf8_decode(text, (size_t)(end - text), &character);
+        if (wide == 0 || character < 0x20)
+            return NULL;
+        text += wide;
+    }
+    return text != NULL && text < end ? text + 1 : NULL;
+}
+
+static const char *skip_digits(const char *text, const char *end) {
+    const char *start = text;
+    while (text < end && *text >= '0' && *text <= '9')
+        text++;
+    return text > start ? text : NULL;
+}
+
+/* RFC 8259, section 6. */
+static const char *skip_number(const char *text, const char *end) {
+    if (*text == '-')
+        text++;
+    const char *digits = text;
+    text = skip_digits(text, end);
+    if (text == NULL || (*digits == '0' && text - digits > 1))
+        return NULL;
+    if (text < end && *text == '.')
+        text = skip_digits(text + 1, end);
+    if (text != NULL && text < end && (*text == 'e' || *text == 'E')) {
+        text++;
+        if (text < end && (*text == '+' || *text == '-'))
+            text++;
+        text = skip_digits(text, end);
+    }
+    return text;
+}
+
+static const char *skip_token(const char *text, const char *end) {
+    if (*text == '"')
+        return skip_string(text, end);
+    if (*text == '-' || (*text >= '0' && *text <= '9'))
+        return skip_number(text, end);
+    /* Of the three literals json-c reads each letter; N and I, which start its extra numbers, are not among these. */
+    return *text != '\0' && strchr("{}[]:, \t\r\n" "truefalsn", *text) != NULL ? text + 1 : NULL;
+}
+
+static bool tokens_are_json(const char *text, size_t length) {
+    const char *end = text + length;
+    while (text != NULL && text < end)
+        text = skip_token(text, end);
+    return text != NULL;
+}
+
+static struct json_object *member(struct json_object *object, const char *name) {
+    struct json_object *value = NULL;
+    json_object_object_get_ex(object, name, &value); /* false, and value NULL, where object is none */
+    return value;
+}
+
+/* Copies a string member. Absent or null is "" where it may be absent. */
+static int take(struct json_object *object, const char *name, bool required, const char *path,
+                char out[EVENT_FIELD_SIZE], struct reason *reason) {
+    struct json_object *value = member(object, name);
+    out[0] = '\0';
+    if (value == NULL)
+        return required ? fail(reason, ERROR_INVALID, "%s is missing", path) : 0;
+    if (!json_object_is_type(value, json_type_string))
+        return fail(reason, ERROR_INVALID, "%s is not a string", path);
+    const char *text = json_object_get_string(value);
+    size_t length = (size_t)json_object_get_string_len(value);
+    if (length == 0)
+        return fail(reason, ERROR_INVALID, "%s is empty", path);
+    if (length >= EVENT_FIELD_SIZE)
+        return fail(reason, ERROR_INVALID, "%s is longer than %d bytes", path, EVENT_FIELD_SIZE - 1);
+    if (memchr(text, '\0', length) != NULL)
+        return fail(reason, ERROR_INVALID, "%s contains a NUL character", path);
+    memcpy(out, text, length + 1);
+    return 0;
+}
+
+static int take_time(struct json_object *meta, struct event *event, struct reason *reason) {
+    char text[EVENT_FIELD_SIZE];
+    int result = take(meta, "time", false, "meta.time", text, reason);
+    if (result != 0 || text[0] == '\0')
+        return result;
+    if (timestamp_parse(text, strlen(text), &event->time) != 0)
+        return fail(reason, ERROR_INVALID, "meta.time is not an ISO 8601 time in UTC");
+    event->has_time = true;
+    return 0;
+}
+
+/* An integer that 64 bits hold: json-c cuts larger ones to the largest, so that one is refused too. */
+static int take_timestamp(struct json_object *attributes, struct event *event, struct reason *reason) {
+    struct json_object *value = member(attributes, "timestamp");
+    if (value == NULL)
+        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is missing");
+    if (!json_object_is_type(value, json_type_int))
+        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is not an integer");
+    event->timestamp = json_object_get_int64(value);
+    if (event->timestamp == INT64_MAX || event->timestamp == INT64_MIN)
+        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is out of range");
+    return 0;
+}
+
+/* Version 1.1 of the payload carries account_id; older ones may not. */
+static int take_account(struct json_object *meta, bool required, struct event *event, struct reason *reason) {
+    struct json_object *version = member(meta, "version");
+    bool documented = json_object_is_type(version, json_type_string) &&
+                      strcmp(json_object_get_string(version), "1.1") == 0;
+    return take(meta, "account_id", required && documented, "meta.account_id", event->account, reason);
+}
+
+static int take_press(struct json_object *meta, struct json_object *data, struct event *event,
+                      struct reason *reason) {
+    struct json_object *attributes = member(data, "attributes");
+    char source_type[EVENT_FIELD_SIZE];
+    int result = take_account(meta, true, event, reason);
+    if (result == 0)
+        result = take(attributes, "source", true, "data.attributes.source", event->device, reason);
+    if (result == 0)
+        result = take(attributes, "source_type", true, "data.attributes.source_type", source_type, reason);
+    if (result == 0 && strcmp(source_type, "devices") != 0)
+        result = fail(reason, ERROR_INVALID, "data.attributes.source_type of a press must be devices");
+    if (result == 0)
+        result = take_timestamp(attributes, event, reason);
+    return result;
+}
+
+/* Of the other types only what identifies them is needed. What else they say is read where it has the usual form, and
+ * is no reason to refuse one where it has not: Ring adds types and members without notice. */
+static void take_other(struct json_object *meta, struct json_object *data, struct event *event) {
+    struct json_object *attributes = member(data, "attributes");
+    char source_type[EVENT_FIELD_SIZE];
+    if (take_account(meta, false, event, NULL) != 0)
+        event->account[0] = '\0';
+    if (take(attributes, "source_type", false, "", source_type, NULL) != 0 || strcmp(source_type, "devices") != 0 ||
+        take(attributes, "source", false, "", event->device, NULL) != 0)
+        event->device[0] = '\0';
+    if (take_timestamp(attributes, event, NULL) != 0)
+        event->timestamp = 0;
+}
+
+static int take_event(struct json_object *payload, struct event *event, struct reason *reason) {
+    if (!json_object_is_type(payload, json_type_object))
+        return fail(reason, ERROR_INVALID, "the body is not a JSON object");
+    struct json_object *meta = member(payload, "meta");
+    struct json_object *data = member(payload, "data");
+    if (!json_object_is_type(meta, json_type_object))
+        return fail(reason, ERROR_INVALID, "meta is missing or not an object");
+    if (!json_object_is_type(data, json_type_object))
+        return fail(reason, ERROR_INVALID, "data is missing or not an object");
+    int result = take(meta, "request_id", true, "meta.request_id", event->request_id, reason);
+    if (result == 0)
+        result = take(data, "id", true, "data.id", event->id, reason);
+    if (result == 0)
+        result = take(data, "type", true, "data.type", event->type, reason);
+    if (result == 0)
+        result = take_time(meta, event, reason);
+    if (result != 0)
+        return result;
+    if (strcmp(event->type, EVENT_PRESS) == 0)
+        return take_press(meta, data, event, reason);
+    take_other(meta, data, event);
+    return 0;
+}
+
+int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
+                struct reason *reason) {
+    memset(event, 0, sizeof *event);
+    if (!tokens_are_json(body, length))
+        return fail(reason, ERROR_INVALID, "the body is not JSON");
+    json_tokener_reset(parser->tokener);
+    errno = 0;
+    struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
+    enum json_tokener_error error = json_tokener_get_error(parser->tokener);
+    int result;
+    if (errno == ENOMEM) /* json-c has no error of its own for it, and a tree built without memory may lack parts */
+        result = fail(reason, ERROR_TROUBLE, "no memory to read the body");
+    else if (error == json_tokener_success)
+        result = take_event(payload, event, reason);
+    else if (error == json_tokener_error_depth)
+        result = fail(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
+    else
+        result = fail(reason, ERROR_INVALID, "the body is not JSON: %s",
+                      error == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(error));
+    json_object_put(payload);
+    return result;
+}

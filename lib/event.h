@@ -1,0 +1,39 @@
+/* What Ring says happened: the fields of a payload that Doorpost needs. Everything else stays in the body, which is
+ * kept byte for byte. */
+#ifndef DOORPOST_EVENT_H
+#define DOORPOST_EVENT_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EVENT_FIELD_SIZE 513 /* Ring's identifiers have about 100 bytes; five times that is none of them */
+#define EVENT_DEPTH 64       /* of nested objects and arrays */
+#define EVENT_PRESS "button_press"
+
+struct event {
+    char request_id[EVENT_FIELD_SIZE]; /* meta.request_id: the same in every retry of one delivery */
+    char id[EVENT_FIELD_SIZE];         /* data.id: opaque */
+    char type[EVENT_FIELD_SIZE];       /* data.type */
+    char account[EVENT_FIELD_SIZE];    /* meta.account_id, or "" */
+    char device[EVENT_FIELD_SIZE];     /* data.attributes.source where source_type is "devices", or "" */
+    int64_t timestamp;                 /* data.attributes.timestamp, milliseconds since 1970, or 0 */
+    bool has_time;
+    int64_t time; /* meta.time, microseconds since 1970; meaningful where has_time */
+};
+
+struct event_parser;
+
+/* One parser serves any number of payloads, one after another. NULL when there is no memory. */
+struct event_parser *event_parser_new(void);
+void event_parser_free(struct event_parser *parser);
+
+/* Reads a payload: one JSON text (RFC 8259, to the letter) with the members that Ring documents for its type. Members
+ * and types that are not known are no error; of a member given twice the last one counts, as for jq and JSON.parse.
+ * Returns 0; ERROR_INVALID with a reason that names the member; or ERROR_TROUBLE when there is no memory. */
+int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
+                struct reason *reason);
+
+#endif

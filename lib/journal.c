@@ -1,0 +1,682 @@
+/* The journal's directory:
+ *
+ *   2026-11-23.jsonl            a segment: the events received on that UTC day (record.c tells what a line is)
+ *   rejected/2026-11-23.jsonl   signed but unusable (rejected.c)
+ *   seen/                       the idempotency index (seen.c), made anew where it is missing
+ *   lock                        the append lock; empty
+ *
+ * journal_append() is the order of writes: lock, find the true end, bring the index up to it, tell the new from the
+ * seen, write, index, unlock, sync. A process may be killed between any two of these. What it had written then is found
+ * by the next one at the end of the newest segment, beyond where the index reaches, and nobody had heard 200 for it. */
+#include "journal.h"
+
+#include "append.h"
+#include "reader.h"
+#include "rejected.h"
+#include "seen.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CATCH_UP_STEP 256 /* lines between two looks at the clock while the index is made anew */
+#define CATCH_UP_SPARE (SECOND / 2)
+#define DAY_MAX 65535 /* the index has 16 bits for it: 2149 */
+
+/* The newest segment as of the last append. While its size is still `end`, nobody has written since. */
+struct newest {
+    int file; /* -1: not open */
+    int32_t day;
+    uint64_t end;
+    struct link link;
+};
+
+enum fate {
+    FATE_NONE,
+    FATE_FRESH,
+    FATE_REPEATED,          /* of a line in the journal */
+    FATE_REPEATED_IN_BATCH, /* of a fresh entry */
+};
+
+/* One batch on its way through journal_append(); arrays are by entry unless they say otherwise. */
+struct batch {
+    struct entry **entries;
+    size_t count;
+    const struct deadline *deadline;
+    bool has_events, has_rejected;
+    enum fate fate[JOURNAL_BATCH];
+    size_t original[JOURNAL_BATCH];         /* of FATE_REPEATED_IN_BATCH: the fresh entry */
+    int owned_file[JOURNAL_BATCH];          /* of FATE_REPEATED on an older day: that segment, to be synced; else -1 */
+    uint64_t fingerprint[JOURNAL_BATCH][2]; /* by enum identifier */
+    size_t fresh[JOURNAL_BATCH];            /* the fresh entries in order; the arrays below are by place in it */
+    size_t fresh_count;
+    uint64_t place[JOURNAL_BATCH];
+    uint64_t end;
+    char head[JOURNAL_BATCH][RECORD_HEAD_SIZE];
+    struct iovec parts[3 * JOURNAL_BATCH];
+    struct append append;
+    struct rejected rejected;
+};
+
+struct journal {
+    char path[CONFIG_PATH_SIZE];
+    int directory, lock; /* -1: not open */
+    struct stat lock_status;
+    struct newest newest;
+    struct seen *seen;
+    struct event_parser *parser;
+    int64_t (*now)(void);
+    struct event event;       /* of a line that is looked at */
+    char line[RECORD_LIMIT];  /* that line */
+    struct reader reader;
+    struct batch batch;
+};
+
+struct journal *journal_new(const char *path) {
+    struct journal *journal = calloc(1, sizeof *journal);
+    if (journal == NULL)
+        return NULL;
+    snprintf(journal->path, sizeof journal->path, "%s", path);
+    journal->directory = journal->lock = journal->newest.file = -1;
+    journal->now = timestamp_now;
+    journal->seen = seen_new(0);
+    journal->parser = event_parser_new();
+    if (journal->seen == NULL || journal->parser == NULL) {
+        journal_free(journal);
+        return NULL;
+    }
+    return journal;
+}
+
+static void close_file(int *file) {
+    if (*file >= 0)
+        close(*file);
+    *file = -1;
+}
+
+static void close_all(struct journal *journal) {
+    close_file(&journal->directory);
+    close_file(&journal->lock);
+    close_file(&journal->newest.file);
+}
+
+void journal_free(struct journal *journal) {
+    if (journal == NULL)
+        return;
+    close_all(journal);
+    seen_free(journal->seen);
+    event_parser_free(journal->parser);
+    free(journal);
+}
+
+void journal_set_clock(struct journal *journal, int64_t (*now)(void)) {
+    journal->now = now != NULL ? now : timestamp_now;
+}
+
+int journal_set_first_buckets(struct journal *journal, unsigned first_buckets) {
+    struct seen *seen = seen_new(first_buckets);
+    if (seen == NULL)
+        return ERROR_TROUBLE;
+    seen_free(journal->seen);
+    journal->seen = seen;
+    return 0;
+}
+
+static int32_t today(const struct journal *journal) {
+    int32_t day = timestamp_day(journal->now());
+    return day < 0 ? 0 : day > DAY_MAX ? DAY_MAX : day;
+}
+
+/* ---- opening and locking ---- */
+
+static int open_all(struct journal *journal, struct reason *reason) {
+    journal->directory = open(journal->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (journal->directory < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", journal->path, strerror(errno));
+    journal->lock = openat(journal->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (journal->lock < 0 || fstat(journal->lock, &journal->lock_status) != 0) {
+        fail(reason, ERROR_TROUBLE, "cannot write to the journal directory %s: %s", journal->path, strerror(errno));
+        close_all(journal);
+        return ERROR_TROUBLE;
+    }
+    return 0;
+}
+
+/* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was replaced. */
+static bool lock_is_current(const struct journal *journal) {
+    char name[CONFIG_PATH_SIZE + sizeof "/lock"];
+    struct stat status;
+    snprintf(name, sizeof name, "%s/lock", journal->path);
+    return stat(name, &status) == 0 && status.st_ino == journal->lock_status.st_ino &&
+           status.st_dev == journal->lock_status.st_dev;
+}
+
+static int take_lock(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
+    for (int tries = 0; tries < 3; tries++) {
+        int result = journal->lock >= 0 ? 0 : open_all(journal, reason);
+        if (result == 0)
+            result = lock_take(journal->lock, deadline, reason);
+        if (result != 0 || lock_is_current(journal))
+            return result;
+        close_all(journal);
+    }
+    return fail(reason, ERROR_TROUBLE, "the journal directory %s keeps changing", journal->path);
+}
+
+/* ---- the newest segment ---- */
+
+/* Where the chain stands before the first line of `day`: after the last line of the segments before it. */
+static int link_before(const struct journal *journal, int32_t day, struct link *link, struct reason *reason) {
+    uint64_t damaged = 0;
+    int result = 0;
+    for (*link = (struct link){.known = false}; !link->known && result == 0;) {
+        int32_t first;
+        int found = day > 0 ? segment_range(journal->directory, 0, day - 1, &first, &day, reason) : 0;
+        if (found <= 0) {
+            *link = link_start();
+            result = found;
+            break;
+        }
+        struct stat status;
+        uint64_t end;
+        int file = segment_open(journal->directory, day, true, reason);
+        if (file < 0)
+            return ERROR_TROUBLE;
+        result = fstat(file, &status) == 0
+                     ? segment_mend(file, (uint64_t)status.st_size, link, &end, reason)
+                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+        damaged += link->known ? 0 : link->damaged;
+        close(file);
+    }
+    link->damaged += damaged;
+    return result;
+}
+
+/* Takes up what others have appended to the newest segment. ERROR_INVALID: it was deleted. */
+static int refresh_newest(struct journal *journal, struct reason *reason) {
+    struct newest *newest = &journal->newest;
+    struct stat status;
+    if (fstat(newest->file, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+    if (status.st_nlink == 0)
+        return ERROR_INVALID;
+    if ((uint64_t)status.st_size == newest->end)
+        return 0;
+    uint64_t end;
+    struct link link;
+    int result = segment_mend(newest->file, (uint64_t)status.st_size, &link, &end, reason);
+    if (result == 0 && !link.known) {
+        uint64_t damaged = link.damaged;
+        result = link_before(journal, newest->day, &link, reason);
+        link.damaged += damaged;
+    }
+    if (result != 0)
+        return result;
+    newest->end = end;
+    newest->link = link;
+    return 0;
+}
+
+static int open_newest(struct journal *journal, int32_t day, struct reason *reason) {
+    struct newest *newest = &journal->newest;
+    if (newest->file < 0 || newest->day != day) {
+        close_file(&newest->file);
+        newest->file = segment_open(journal->directory, day, true, reason);
+        if (newest->file < 0) {
+            int result = newest->file;
+            newest->file = -1;
+            return result;
+        }
+        newest->day = day;
+        newest->end = UINT64_MAX; /* no size is that: not known yet */
+    }
+    int result = refresh_newest(journal, reason);
+    if (result != 0)
+        close_file(&newest->file);
+    return result;
+}
+
+/* ---- bringing the index up to the end of the journal ---- */
+
+static int same_place(void *context, struct place place) {
+    const struct place *wanted = context;
+    return place.day == wanted->day && place.offset == wanted->offset;
+}
+
+static int insert_once(struct journal *journal, uint64_t fingerprint, struct place place, struct reason *reason) {
+    int found = seen_find(journal->seen, fingerprint, same_place, &place, reason);
+    return found != 0 ? (found < 0 ? found : 0) : seen_insert(journal->seen, fingerprint, place, reason);
+}
+
+/* Indexes a line that was read. What cannot be read as an event any more is damage, and has no identifiers. */
+static int index_record(struct journal *journal, const struct record *record, struct place place,
+                        struct reason *reason) {
+    struct event *event = &journal->event;
+    int result = event_parse(journal->parser, record->event, record->event_length, event, reason);
+    if (result != 0)
+        return result == ERROR_INVALID ? 0 : result;
+    result = insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, event->request_id), place, reason);
+    return result != 0 ? result
+                       : insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_EVENT, event->id), place,
+                                     reason);
+}
+
+/* Indexes the lines of one segment from place->offset on, and steps *place behind them. */
+static int index_segment(struct journal *journal, struct place *place, const struct deadline *deadline,
+                         struct reason *reason) {
+    int file = segment_open(journal->directory, place->day, false, reason);
+    if (file < 0)
+        return file == ERROR_INVALID ? 0 : file; /* a day without events, or pruned */
+    struct reader *reader = &journal->reader;
+    enum scan scan;
+    struct record record;
+    uint64_t offset;
+    int result;
+    reader_start(reader, file, place->offset, (struct link){.known = false});
+    for (unsigned lines = 1; (result = reader_next(reader, &scan, &record, &offset, reason)) > 0; lines++) {
+        result = scan == SCAN_DAMAGED
+                     ? 0
+                     : index_record(journal, &record, (struct place){.day = place->day, .offset = offset}, reason);
+        if (result != 0)
+            break;
+        place->offset = reader_offset(reader);
+        if (lines % CATCH_UP_STEP == 0 && monotonic_now() > deadline->at - CATCH_UP_SPARE) {
+            result = fail(reason, ERROR_TIMEOUT, "the index is being made anew from the journal: please wait");
+            break;
+        }
+    }
+    close(file);
+    return result;
+}
+
+static int index_until(struct journal *journal, struct place place, int32_t newest, const struct deadline *deadline,
+                       struct reason *reason) {
+    int result = 0;
+    for (;;) {
+        result = index_segment(journal, &place, deadline, reason);
+        if (result != 0 || place.day >= newest)
+            break;
+        place = (struct place){.day = place.day + 1};
+    }
+    if (result != 0 && result != ERROR_TIMEOUT)
+        return result;
+    /* What was done counts, so that the next one goes on from here. */
+    int written = seen_reach(journal->seen, place, result == 0, result == 0 ? reason : NULL);
+    return result != 0 ? result : written;
+}
+
+/* Looks for the newest segment in the directory: *last, or `found` is 0. */
+static int find_newest(struct journal *journal, struct place *place, bool reached, int32_t *last, struct reason *reason) {
+    int32_t first;
+    int found = segment_range(journal->directory, 0, DAY_MAX, &first, last, reason);
+    if (found > 0 && (!reached || place->day < first))
+        *place = (struct place){.day = first};
+    if (found > 0 && place->day > *last)
+        *place = (struct place){.day = *last};
+    return found;
+}
+
+/* Opens the newest segment and brings the index up to its end. Afterwards newest.file is -1 where there is none yet. */
+static int catch_up(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
+    struct place place;
+    bool settled;
+    int result = seen_begin(journal->seen, journal->directory, reason);
+    if (result != 0)
+        return result;
+    bool reached = seen_reached(journal->seen, &place, &settled);
+    if (reached && settled) {
+        result = open_newest(journal, place.day, reason);
+        if (result == 0 && place.offset == journal->newest.end)
+            return 0;
+    }
+    if (!reached || !settled || result == ERROR_INVALID) {
+        int32_t last;
+        int found = find_newest(journal, &place, reached, &last, reason);
+        if (found <= 0) {
+            close_file(&journal->newest.file);
+            return found;
+        }
+        result = open_newest(journal, last, reason);
+    }
+    if (result != 0)
+        return result == ERROR_INVALID ? fail(reason, ERROR_TROUBLE, "a segment was deleted just now") : result;
+    struct newest *newest = &journal->newest;
+    if (place.day == newest->day && place.offset > newest->end)
+        place.offset = newest->end;
+    return index_until(journal, place, newest->day, deadline, reason);
+}
+
+/* Begins today's segment where the newest one is of an earlier day. A clock that stepped back changes nothing. The index
+ * names the new segment before it is made: whoever comes after a crash in between looks for it, and finds it or
+ * searches the directory. */
+static int roll(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
+    int32_t day = today(journal);
+    if (journal->newest.file >= 0 && journal->newest.day >= day)
+        return 0;
+    int result = seen_reach(journal->seen, (struct place){.day = day}, true, reason);
+    if (result != 0)
+        return result;
+    int file = segment_create(journal->directory, day, reason);
+    if (file < 0)
+        return file;
+    close(file);
+    return catch_up(journal, deadline, reason);
+}
+
+/* ---- telling the new from the seen ---- */
+
+/* The segment at `place`, open; *owned where the caller has to close it. */
+static int open_place(const struct journal *journal, struct place place, bool *owned) {
+    *owned = place.day != journal->newest.day;
+    if (!*owned)
+        return journal->newest.file;
+    int file = segment_open(journal->directory, place.day, true, NULL);
+    return file >= 0 ? file : segment_open(journal->directory, place.day, false, NULL);
+}
+
+/* Reads the line at `offset`, line break included, into journal->line. Returns its length, or 0 where none is there. */
+static size_t read_line(struct journal *journal, int file, uint64_t offset) {
+    size_t filled = 0;
+    for (size_t wanted = 4096; filled < sizeof journal->line; wanted = sizeof journal->line) {
+        ssize_t got = pread(file, journal->line + filled, wanted - filled, (off_t)(offset + filled));
+        if (got <= 0)
+            return 0;
+        filled += (size_t)got;
+        const char *line_break = memchr(journal->line, '\n', filled);
+        if (line_break != NULL)
+            return (size_t)(line_break - journal->line) + 1;
+    }
+    return 0;
+}
+
+/* What the search in the index for one entry has found. */
+struct search {
+    struct journal *journal;
+    const struct event *event;
+    struct place place;
+    struct record record; /* leads into journal->line */
+};
+
+/* Is the line at `place` the event that is searched for? */
+static int is_original(void *context, struct place place) {
+    struct search *search = context;
+    struct journal *journal = search->journal;
+    bool owned;
+    int file = open_place(journal, place, &owned);
+    if (file < 0)
+        return 0; /* pruned */
+    size_t length = read_line(journal, file, place.offset);
+    if (owned)
+        close(file);
+    if (length == 0 || record_parse(journal->line, length - 1, &search->record) != 0 ||
+        event_parse(journal->parser, search->record.event, search->record.event_length, &journal->event, NULL) != 0)
+        return 0;
+    search->place = place;
+    return strcmp(journal->event.request_id, search->event->request_id) == 0 ||
+           strcmp(journal->event.id, search->event->id) == 0;
+}
+
+/* The line that was found is written again in place: where an earlier sync failed, the kernel may hold it as clean
+ * pages that are on no disk, and the sync to come would skip them. Leaves its segment open to be synced. */
+static int renew(struct batch *batch, size_t index, const struct search *search, struct reason *reason) {
+    bool owned;
+    int file = open_place(search->journal, search->place, &owned);
+    if (file < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot open the segment of the first delivery: %s", strerror(errno));
+    size_t length = search->record.length + 1;
+    ssize_t written = pwrite(file, search->journal->line, length, (off_t)search->place.offset);
+    if (owned)
+        batch->owned_file[index] = file;
+    bool read_only = written < 0 && errno == EBADF; /* nobody may write to it: it was synced long ago */
+    if (written != (ssize_t)length && !read_only)
+        return fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
+    return 0;
+}
+
+static bool repeats_fresh(struct batch *batch, size_t index) {
+    const struct event *event = batch->entries[index]->event;
+    for (size_t i = 0; i < batch->fresh_count; i++) {
+        const struct event *other = batch->entries[batch->fresh[i]]->event;
+        if (strcmp(event->request_id, other->request_id) == 0 || strcmp(event->id, other->id) == 0) {
+            batch->original[index] = batch->fresh[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Decides one entry. Returns 0, or an error that concerns the whole batch. */
+static int classify(struct journal *journal, struct batch *batch, size_t index, struct reason *reason) {
+    struct entry *entry = batch->entries[index];
+    struct search search = {.journal = journal, .event = entry->event};
+    uint64_t *fingerprint = batch->fingerprint[index];
+    fingerprint[IDENTIFIER_REQUEST] = seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, entry->event->request_id);
+    fingerprint[IDENTIFIER_EVENT] = seen_fingerprint(journal->seen, IDENTIFIER_EVENT, entry->event->id);
+    int found = seen_find(journal->seen, fingerprint[IDENTIFIER_REQUEST], is_original, &search, reason);
+    if (found == 0)
+        found = seen_find(journal->seen, fingerprint[IDENTIFIER_EVENT], is_original, &search, reason);
+    if (found < 0)
+        return found;
+    if (found > 0) {
+        batch->fate[index] = FATE_REPEATED;
+        entry->seq = search.record.seq;
+        return renew(batch, index, &search, reason);
+    }
+    if (repeats_fresh(batch, index)) {
+        batch->fate[index] = FATE_REPEATED_IN_BATCH;
+        return 0;
+    }
+    batch->fate[index] = FATE_FRESH;
+    batch->fresh[batch->fresh_count++] = index;
+    return 0;
+}
+
+static int classify_all(struct journal *journal, struct batch *batch, struct reason *reason) {
+    int result = catch_up(journal, batch->deadline, reason);
+    if (result == 0)
+        result = roll(journal, batch->deadline, reason);
+    batch->fresh_count = 0;
+    for (size_t i = 0; i < batch->count && result == 0; i++) {
+        close_file(&batch->owned_file[i]);
+        if (batch->entries[i]->event != NULL)
+            result = classify(journal, batch, i, reason);
+    }
+    return result;
+}
+
+/* ---- writing ---- */
+
+/* Lays out the lines of the fresh entries after `link`, which it steps on. */
+static void compose(struct journal *journal, struct batch *batch, struct link *link) {
+    static char tail[] = RECORD_TAIL;
+    uint64_t place = journal->newest.end;
+    for (size_t i = 0; i < batch->fresh_count; i++) {
+        struct entry *entry = batch->entries[batch->fresh[i]];
+        bool verbatim = record_flatten(entry->body, entry->length);
+        size_t head = record_head(link, entry->received_at, entry->key, entry->signature, verbatim, entry->body,
+                                  entry->length, batch->head[i]);
+        struct iovec *parts = &batch->parts[3 * i];
+        parts[0] = (struct iovec){.iov_base = batch->head[i], .iov_len = head};
+        parts[1] = (struct iovec){.iov_base = entry->body, .iov_len = entry->length};
+        parts[2] = (struct iovec){.iov_base = tail, .iov_len = sizeof tail - 1};
+        entry->seq = link->seq;
+        batch->place[i] = place;
+        place += head + entry->length + sizeof tail - 1;
+    }
+    batch->end = place;
+    batch->append = (struct append){.file = journal->newest.file,
+                                    .at = journal->newest.end,
+                                    .parts = batch->parts,
+                                    .count = (int)(3 * batch->fresh_count)};
+}
+
+/* Indexes what was written. Where that fails, the lines are beyond where the index reaches, and the next append indexes
+ * them first or refuses; these entries are kept nevertheless. */
+static void index_fresh(struct journal *journal, const struct batch *batch) {
+    int result = 0;
+    for (size_t i = 0; i < batch->fresh_count && result == 0; i++) {
+        const uint64_t *fingerprint = batch->fingerprint[batch->fresh[i]];
+        struct place place = {.day = journal->newest.day, .offset = batch->place[i]};
+        result = seen_insert(journal->seen, fingerprint[IDENTIFIER_REQUEST], place, NULL);
+        if (result == 0)
+            result = seen_insert(journal->seen, fingerprint[IDENTIFIER_EVENT], place, NULL);
+    }
+    if (result == 0)
+        result = seen_reach(journal->seen, (struct place){.day = journal->newest.day, .offset = journal->newest.end},
+                            true, NULL);
+    if (result == ERROR_DAMAGED)
+        seen_discard(journal->seen, NULL);
+}
+
+static int write_fresh(struct journal *journal, struct batch *batch, struct reason *reason) {
+    struct link link = journal->newest.link;
+    if (batch->fresh_count == 0)
+        return 0;
+    compose(journal, batch, &link);
+    int result = append_write(&batch->append, reason);
+    if (result != 0)
+        return result;
+    journal->newest.end = batch->end;
+    journal->newest.link = link;
+    index_fresh(journal, batch);
+    return 0;
+}
+
+static int write_events(struct journal *journal, struct batch *batch, struct reason *reason) {
+    int result = classify_all(journal, batch, reason);
+    if (result == ERROR_DAMAGED) {
+        result = seen_discard(journal->seen, reason);
+        if (result == 0)
+            result = classify_all(journal, batch, reason);
+    }
+    return result == 0 ? write_fresh(journal, batch, reason) : result;
+}
+
+/* ---- syncing ---- */
+
+/* Syncs the newest segment, for the fresh lines and for those that were written again. */
+static enum sync sync_newest(struct journal *journal, struct batch *batch, struct reason *reason) {
+    if (batch->fresh_count == 0)
+        batch->append = (struct append){.file = journal->newest.file};
+    return append_sync(&batch->append, reason);
+}
+
+static bool wants_newest_synced(const struct batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->fate[i] == FATE_FRESH || (batch->fate[i] == FATE_REPEATED && batch->owned_file[i] < 0))
+            return true;
+    return false;
+}
+
+static enum outcome outcome_of(struct batch *batch, size_t index, enum sync newest, struct reason *reason) {
+    switch (batch->fate[index]) {
+    case FATE_FRESH:
+        return newest != SYNC_FAILED ? OUTCOME_STORED : OUTCOME_TROUBLE;
+    case FATE_REPEATED_IN_BATCH:
+        batch->entries[index]->seq = batch->entries[batch->original[index]]->seq;
+        return newest != SYNC_FAILED ? OUTCOME_DUPLICATE : OUTCOME_TROUBLE;
+    case FATE_REPEATED:
+        if (batch->owned_file[index] < 0)
+            return newest == SYNC_CLEAN ? OUTCOME_DUPLICATE : OUTCOME_TROUBLE;
+        if (fdatasync(batch->owned_file[index]) == 0)
+            return OUTCOME_DUPLICATE;
+        fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+        return OUTCOME_TROUBLE;
+    case FATE_NONE:
+        break;
+    }
+    return OUTCOME_TROUBLE;
+}
+
+static void finish_events(struct journal *journal, struct batch *batch, int result, struct reason *reason) {
+    enum sync newest = SYNC_FAILED;
+    if (result == 0 && wants_newest_synced(batch))
+        newest = sync_newest(journal, batch, reason);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = batch->entries[i];
+        if (entry->event == NULL)
+            continue;
+        entry->outcome = result == 0 ? outcome_of(batch, i, newest, reason) : OUTCOME_TROUBLE;
+        if (entry->outcome == OUTCOME_TROUBLE)
+            entry->reason = *reason;
+        close_file(&batch->owned_file[i]);
+    }
+}
+
+static void finish_rejected(struct batch *batch, int result, struct reason *reason) {
+    result = rejected_finish(&batch->rejected, result, reason);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = batch->entries[i];
+        if (entry->event != NULL)
+            continue;
+        entry->outcome = result == 0 ? OUTCOME_REJECTED : OUTCOME_TROUBLE;
+        entry->reason = *reason;
+    }
+}
+
+static void start_batch(struct batch *batch, struct entry *entries[], size_t count, const struct deadline *deadline) {
+    batch->entries = entries;
+    batch->count = count;
+    batch->deadline = deadline;
+    batch->has_events = batch->has_rejected = false;
+    for (size_t i = 0; i < count; i++) {
+        batch->has_events |= entries[i]->event != NULL;
+        batch->has_rejected |= entries[i]->event == NULL;
+        batch->fate[i] = FATE_NONE;
+        batch->owned_file[i] = -1;
+        entries[i]->outcome = OUTCOME_TROUBLE;
+        entries[i]->reason.text[0] = '\0';
+    }
+}
+
+void journal_append(struct journal *journal, struct entry *entries[], size_t count, const struct deadline *deadline) {
+    struct batch *batch = &journal->batch;
+    struct reason events_reason = {""}, rejected_reason = {""};
+    int events = 0, rejected = 0;
+    start_batch(batch, entries, count, deadline);
+    int locked = take_lock(journal, deadline, &events_reason);
+    if (locked != 0) {
+        for (size_t i = 0; i < count; i++)
+            entries[i]->reason = events_reason;
+        return;
+    }
+    if (batch->has_events)
+        events = write_events(journal, batch, &events_reason);
+    if (batch->has_rejected)
+        rejected = rejected_write(&batch->rejected, journal->directory, today(journal), entries, count, &rejected_reason);
+    lock_release(journal->lock);
+    if (batch->has_events)
+        finish_events(journal, batch, events, &events_reason);
+    if (batch->has_rejected)
+        finish_rejected(batch, rejected, &rejected_reason);
+}
+
+int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
+    struct place place;
+    bool settled;
+    if (!seen_checkpoint_due(journal->seen))
+        return 0;
+    int result = take_lock(journal, deadline, reason);
+    if (result != 0)
+        return result;
+    result = seen_begin(journal->seen, journal->directory, reason);
+    bool due = result == 0 && seen_checkpoint_due(journal->seen) && seen_reached(journal->seen, &place, &settled);
+    lock_release(journal->lock);
+    if (!due)
+        return result;
+    result = seen_sync(journal->seen, reason);
+    if (result == 0)
+        result = take_lock(journal, deadline, reason);
+    if (result != 0)
+        return result;
+    result = seen_begin(journal->seen, journal->directory, reason);
+    if (result == 0)
+        result = seen_checkpoint(journal->seen, place, reason);
+    lock_release(journal->lock);
+    return result;
+}

@@ -1,0 +1,171 @@
+/* Ring issues one key, in base64, and the field disagrees on whether the text or the decoded bytes are the key. A wrong
+ * guess fails every delivery, so each line is tried as both. Several lines are a rotation: deliveries signed with the
+ * old key and with the new one arrive side by side for a while. */
+#include "keys.h"
+
+#include "timestamp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_SIZE 16384 /* the whole key file, comments included */
+
+struct keys *keys_alloc(void) {
+    struct keys *keys = sodium_malloc(sizeof *keys);
+    if (keys != NULL)
+        memset(keys, 0, sizeof *keys);
+    return keys;
+}
+
+void keys_free(struct keys *keys) {
+    sodium_free(keys);
+}
+
+size_t keys_count(const struct keys *keys) {
+    return keys->count;
+}
+
+const char *keys_fingerprint(const struct keys *keys, size_t index) {
+    return keys->key[index].fingerprint;
+}
+
+crypto_auth_hmacsha256_state *keys_start(struct keys *keys, size_t index) {
+    keys->work = keys->key[index].start;
+    return &keys->work;
+}
+
+static void add(struct keys *keys, const unsigned char *bytes, size_t length, bool decoded) {
+    struct key *key = &keys->key[keys->count];
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256(digest, bytes, length);
+    sodium_bin2hex(key->fingerprint, sizeof key->fingerprint, digest, 4);
+    for (size_t i = 0; i < keys->count; i++)
+        if (strcmp(keys->key[i].fingerprint, key->fingerprint) == 0)
+            return; /* the same line twice */
+    crypto_auth_hmacsha256_init(&key->start, bytes, length);
+    key->decoded = decoded;
+    keys->count++;
+}
+
+static int add_line(struct keys *keys, const char *path, int number, struct reason *reason) {
+    const char *text = (const char *)keys->text;
+    size_t length = strlen(text);
+    if (length < KEY_LEAST)
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: a key of under %d bytes cannot be right: paste it again", path,
+                    number, KEY_LEAST);
+    if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
+        return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path, KEYS_LINES);
+    add(keys, keys->text, length, false);
+    size_t decoded;
+    if (sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, &decoded, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) == 0 &&
+        decoded >= KEY_LEAST)
+        add(keys, keys->bytes, decoded, true);
+    return 0;
+}
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Takes the line at [line, end) apart: what is left of it between white space goes to keys->text. */
+static int read_line(struct keys *keys, const char *line, const char *end, const char *path, int number,
+                     struct reason *reason) {
+    if (number == 1 && end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
+        line += 3; /* the byte order mark of some Windows editors is no part of a key */
+    while (line < end && is_space(*line))
+        line++;
+    while (end > line && is_space(end[-1]))
+        end--;
+    size_t length = (size_t)(end - line);
+    if (length == 0 || *line == '#')
+        return 0;
+    if (length >= KEY_TEXT_SIZE || memchr(line, '\0', length) != NULL)
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text", path,
+                    number);
+    memcpy(keys->text, line, length);
+    keys->text[length] = '\0';
+    return add_line(keys, path, number, reason);
+}
+
+static int read_lines(struct keys *keys, const char *text, size_t length, const char *path, struct reason *reason) {
+    const char *end = text + length;
+    for (int number = 1; text < end; number++) {
+        const char *line_end = memchr(text, '\n', (size_t)(end - text));
+        if (line_end == NULL)
+            line_end = end;
+        int result = read_line(keys, text, line_end, path, number, reason);
+        if (result != 0)
+            return result;
+        text = line_end + 1;
+    }
+    if (keys->count == 0)
+        return fail(reason, ERROR_TROUBLE, "%s holds no key: put Ring's HMAC signing key into it, on a line of its own",
+                    path);
+    return 0;
+}
+
+static int check_mode(const struct stat *file, const char *path, struct reason *reason) {
+    if (!S_ISREG(file->st_mode))
+        return fail(reason, ERROR_TROUBLE, "the key file %s is not a regular file", path);
+    if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
+        return fail(reason, ERROR_TROUBLE, "the key file %s is open to everybody: chmod o-rwx it", path);
+    if (file->st_size > FILE_SIZE)
+        return fail(reason, ERROR_TROUBLE, "the key file %s is larger than %d bytes: it cannot be one", path, FILE_SIZE);
+    return 0;
+}
+
+static int read_file(struct keys *keys, int file, const char *path, struct reason *reason) {
+    int result = check_mode(&keys->loaded, path, reason);
+    if (result != 0)
+        return result;
+    char *text = sodium_malloc(FILE_SIZE);
+    if (text == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the keys");
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(file, text + length, FILE_SIZE - length)) > 0)
+        length += (size_t)got;
+    if (got < 0)
+        result = fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
+    else
+        result = read_lines(keys, text, length, path, reason);
+    sodium_free(text);
+    sodium_memzero(keys->text, sizeof keys->text);
+    sodium_memzero(keys->bytes, sizeof keys->bytes);
+    return result;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* A file changed within the last two seconds can change again without a new time stamp: clocks of file systems are
+ * coarse. Until it has rested that long, it is read anew. */
+static bool is_fresh(const struct keys *keys, const char *path) {
+    struct stat now;
+    return keys->count > 0 && timestamp_now() / SECOND - keys->loaded.st_ctim.tv_sec > 2 &&
+           stat(path, &now) == 0 && same_file(&now, &keys->loaded);
+}
+
+int keys_load(struct keys *keys, const char *path, struct reason *reason) {
+    if (is_fresh(keys, path))
+        return 0;
+    sodium_memzero(keys, sizeof *keys);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place must not hang us */
+    if (file < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
+    int result = fstat(file, &keys->loaded) == 0
+                     ? read_file(keys, file, path, reason)
+                     : fail(reason, ERROR_TROUBLE, "cannot examine the key file %s: %s", path, strerror(errno));
+    close(file);
+    if (result != 0)
+        sodium_memzero(keys, sizeof *keys);
+    return result;
+}

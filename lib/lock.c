@@ -1,0 +1,77 @@
+/* fcntl can wait for a lock, but not until a given time. A timer signal that interrupts the wait every few
+ * milliseconds gives it one, without the delays of trying again and again. */
+#include "lock.h"
+
+#include "timestamp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define LOOK_UP 20000           /* microseconds between two looks at the deadline */
+#define HURRIED_WAIT (SECOND / 2)
+
+static int set_lock(int file, int command, short type) {
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    return fcntl(file, command, &lock);
+}
+
+static void interrupt(int signal) {
+    (void)signal;
+}
+
+static void tick(long microseconds) {
+    struct itimerval timer = {.it_interval.tv_usec = microseconds, .it_value.tv_usec = microseconds};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void install_interrupt(void) {
+    static bool installed;
+    if (!installed) {
+        struct sigaction action = {.sa_handler = interrupt}; /* no SA_RESTART: it is there to interrupt */
+        sigaction(SIGALRM, &action, NULL);
+        installed = true;
+    }
+}
+
+static int wait_for(int file, const struct deadline *deadline) {
+    int64_t end = deadline->at;
+    bool hurried = false;
+    for (;;) {
+        if (set_lock(file, F_SETLKW, F_WRLCK) == 0)
+            return 0;
+        if (errno != EINTR)
+            return -1;
+        int64_t now = monotonic_now();
+        if (!hurried && deadline->hurry != NULL && *deadline->hurry) {
+            hurried = true;
+            if (now + HURRIED_WAIT < end)
+                end = now + HURRIED_WAIT;
+        }
+        if (now >= end)
+            return -1;
+    }
+}
+
+int lock_take(int file, const struct deadline *deadline, struct reason *reason) {
+    int result = set_lock(file, F_SETLK, F_WRLCK);
+    if (result != 0 && (errno == EAGAIN || errno == EACCES)) {
+        install_interrupt();
+        tick(LOOK_UP);
+        result = wait_for(file, deadline);
+        tick(0);
+    }
+    if (result == 0)
+        return 0;
+    if (errno == EINTR)
+        return fail(reason, ERROR_TIMEOUT, "another process held the append lock for too long");
+    return fail(reason, ERROR_TROUBLE, "cannot lock: %s: the journal must be on a file system with fcntl locks",
+                strerror(errno));
+}
+
+void lock_release(int file) {
+    set_lock(file, F_SETLK, F_UNLCK);
+}

@@ -1,0 +1,71 @@
+/* One escaping serves the answers (JSON) and the log (logfmt takes quoted values in the same form): what a sender
+ * chose can end neither a string nor a line, and cannot speak to a terminal. */
+#include "quote.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t utf8_decode(const char *text, size_t length, uint32_t *character) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length: anything below is overlong */
+    const unsigned char *byte = (const unsigned char *)text;
+    if (length == 0)
+        return 0;
+    if (byte[0] < 0x80) {
+        *character = byte[0];
+        return 1;
+    }
+    size_t count = byte[0] >= 0xf0 && byte[0] <= 0xf4 ? 4 : byte[0] >= 0xe0 && byte[0] < 0xf0 ? 3 : 2;
+    if (byte[0] < 0xc2 || byte[0] > 0xf4 || count > length)
+        return 0;
+    uint32_t value = byte[0] & (0xffU >> (count + 1));
+    for (size_t i = 1; i < count; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (byte[i] & 0x3fU);
+    }
+    if (value < least[count] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+        return 0;
+    *character = value;
+    return count;
+}
+
+/* Writes one character's form into `out` (at least 13 bytes) and returns its length. */
+static size_t escape(char *out, uint32_t character) {
+    if (character == '"' || character == '\\')
+        return (size_t)sprintf(out, "\\%c", (int)character);
+    if (character == '\n')
+        return (size_t)sprintf(out, "\\n");
+    if (character >= 0x20 && character < 0x7f) {
+        out[0] = (char)character;
+        return 1;
+    }
+    if (character < 0x10000)
+        return (size_t)sprintf(out, "\\u%04x", (unsigned)character);
+    character -= 0x10000; /* RFC 8259, section 7: a surrogate pair */
+    return (size_t)sprintf(out, "\\u%04x\\u%04x", 0xd800U | (unsigned)(character >> 10),
+                           0xdc00U | (unsigned)(character & 0x3ff));
+}
+
+size_t quote(char *out, size_t size, const char *text, size_t length) {
+    size_t used = 0;
+    out[used++] = '"';
+    while (length > 0) {
+        uint32_t character;
+        size_t taken = utf8_decode(text, length, &character);
+        if (taken == 0) {
+            character = (unsigned char)*text;
+            taken = 1;
+        }
+        char escaped[16];
+        size_t wide = escape(escaped, character);
+        if (used + wide + 2 > size)
+            break;
+        memcpy(out + used, escaped, wide);
+        used += wide;
+        text += taken;
+        length -= taken;
+    }
+    out[used++] = '"';
+    out[used] = '\0';
+    return used;
+}

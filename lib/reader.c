@@ -1,0 +1,61 @@
+/* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window are damage,
+ * and are skipped. */
+#include "reader.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void reader_start(struct reader *reader, int file, uint64_t offset, struct link link) {
+    reader->file = file;
+    reader->offset = offset;
+    reader->start = reader->end = 0;
+    reader->link = link;
+}
+
+struct link reader_link(const struct reader *reader) {
+    return reader->link;
+}
+
+uint64_t reader_offset(const struct reader *reader) {
+    return reader->offset;
+}
+
+/* Moves what is left to the front and fills up. Returns how many bytes came, or ERROR_TROUBLE. */
+static ssize_t fill(struct reader *reader, struct reason *reason) {
+    size_t left = reader->end - reader->start;
+    memmove(reader->buffer, reader->buffer + reader->start, left);
+    reader->start = 0;
+    reader->end = left;
+    ssize_t got;
+    do
+        got = pread(reader->file, reader->buffer + left, sizeof reader->buffer - left,
+                    (off_t)(reader->offset + left));
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot read the journal: %s", strerror(errno));
+    reader->end += (size_t)got;
+    return got;
+}
+
+int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
+                struct reason *reason) {
+    for (;;) {
+        size_t left = reader->end - reader->start;
+        size_t used;
+        *offset = reader->offset;
+        *scan = record_scan(reader->buffer + reader->start, left, &reader->link, record, &used);
+        if (*scan == SCAN_INCOMPLETE && left == sizeof reader->buffer) {
+            used = left;
+            *scan = SCAN_DAMAGED;
+        }
+        if (*scan != SCAN_INCOMPLETE) {
+            reader->start += used;
+            reader->offset += used;
+            return 1;
+        }
+        ssize_t got = fill(reader, reason);
+        if (got <= 0)
+            return (int)got;
+    }
+}

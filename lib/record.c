@@ -1,0 +1,209 @@
+/* A line is one JSON object whose members always stand in this order, without white space:
+ *
+ *   {"seq":1042,"received_at":"2026-11-23T12:00:00.123456Z","key":"9f86d081","signature":"sha256=<64 digits>",
+ *    "chain":"<32 digits>","event":<Ring's body, byte for byte>}
+ *
+ * and `"verbatim":false,` before "event" where line breaks in the body had to become spaces. "chain" is the BLAKE2b hash
+ * (RFC 7693) of 128 bits, in hexadecimal, over the chain of the line before (32 zeros before the first line ever)
+ * followed by this line without its "chain" member and line break; `b2sum -l 128` computes the same. So a line
+ * that was edited, removed or moved no longer fits.
+ *
+ * After damage the chain is taken up again wherever it still holds: a line is good if it follows from what the line
+ * before it says or from what that line's bytes give, and so one damaged byte costs one line. */
+#define _GNU_SOURCE /* memmem */
+#include "record.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define CHAIN_BYTES 16
+#define SEQ_DIGITS 18 /* more would not fit into 64 bits with room to count on */
+#define START "{\"seq\":"
+#define EVENT "\"event\":"
+#define NOT_VERBATIM "\"verbatim\":false,"
+
+struct link link_start(void) {
+    struct link link = {.known = true};
+    memset(link.recorded, '0', CHAIN_SIZE - 1);
+    memset(link.computed, '0', CHAIN_SIZE - 1);
+    return link;
+}
+
+bool record_flatten(char *body, size_t length) {
+    bool verbatim = true;
+    for (size_t i = 0; i < length; i++)
+        if (body[i] == '\n' || body[i] == '\r') {
+            body[i] = ' ';
+            verbatim = false;
+        }
+    return verbatim;
+}
+
+/* The chain over the previous chain and the parts of a line that stand around its "chain" member. */
+static void compute_chain(const char *previous, const struct iovec *parts, size_t count, char out[CHAIN_SIZE]) {
+    crypto_generichash_state state;
+    unsigned char hash[CHAIN_BYTES];
+    crypto_generichash_init(&state, NULL, 0, sizeof hash);
+    crypto_generichash_update(&state, (const unsigned char *)previous, CHAIN_SIZE - 1);
+    for (size_t i = 0; i < count; i++)
+        crypto_generichash_update(&state, parts[i].iov_base, parts[i].iov_len);
+    crypto_generichash_final(&state, hash, sizeof hash);
+    sodium_bin2hex(out, CHAIN_SIZE, hash, sizeof hash);
+}
+
+static struct iovec part(const char *text, size_t length) {
+    return (struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = length};
+}
+
+size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature, bool verbatim,
+                   const char *body, size_t length, char out[RECORD_HEAD_SIZE]) {
+    const char *event = verbatim ? EVENT : NOT_VERBATIM EVENT;
+    char at[TIMESTAMP_SIZE];
+    timestamp_format(received_at, at);
+    link->seq += link->damaged + 1;
+    size_t proof = (size_t)snprintf(
+        out, RECORD_HEAD_SIZE, START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
+        (unsigned long long)link->seq, at, key, signature);
+    const struct iovec parts[] = {part(out, proof), part(event, strlen(event)), part(body, length), part("}", 1)};
+    compute_chain(link->recorded, parts, sizeof parts / sizeof *parts, link->computed);
+    memcpy(link->recorded, link->computed, CHAIN_SIZE);
+    link->damaged = 0;
+    return proof + (size_t)snprintf(out + proof, RECORD_HEAD_SIZE - proof, "\"chain\":\"%s\",%s", link->recorded,
+                                    event);
+}
+
+/* Steps *text past `wanted`, or returns false. */
+static bool literal(const char **text, const char *end, const char *wanted) {
+    size_t length = strlen(wanted);
+    if ((size_t)(end - *text) < length || memcmp(*text, wanted, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+/* Steps *text past `length` bytes of `alphabet`; returns where they begin, or NULL. */
+static const char *run(const char **text, const char *end, size_t length, const char *alphabet) {
+    const char *start = *text;
+    if ((size_t)(end - start) < length)
+        return NULL;
+    for (; length > 0; length--, (*text)++)
+        if (**text == '\0' || strchr(alphabet, **text) == NULL)
+            return NULL;
+    return start;
+}
+
+static bool parse_seq(const char **text, const char *end, uint64_t *seq) {
+    const char *start = *text;
+    *seq = 0;
+    for (; *text < end && **text >= '0' && **text <= '9' && *text - start < SEQ_DIGITS; (*text)++)
+        *seq = *seq * 10 + (uint64_t)(**text - '0');
+    return *text > start && *start != '0';
+}
+
+int record_parse(const char *line, size_t length, struct record *record) {
+    static const char hex[] = "0123456789abcdef";
+    const char *text = line;
+    const char *end = line + length;
+    int64_t at;
+    *record = (struct record){.line = line, .length = length, .verbatim = true};
+    if (!literal(&text, end, START) || !parse_seq(&text, end, &record->seq) ||
+        !literal(&text, end, ",\"received_at\":\"") ||
+        (record->received_at = run(&text, end, TIMESTAMP_SIZE - 1, "0123456789-:.TZ")) == NULL ||
+        timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &at) != 0 ||
+        !literal(&text, end, "\",\"key\":\"") ||
+        (record->key = run(&text, end, FINGERPRINT_SIZE - 1, hex)) == NULL ||
+        !literal(&text, end, "\",\"signature\":\""))
+        return ERROR_DAMAGED;
+    record->signature = text;
+    if (!literal(&text, end, "sha256=") || run(&text, end, (size_t)2 * SIGNATURE_BYTES, hex) == NULL ||
+        !literal(&text, end, "\",\"chain\":\"") || (record->chain = run(&text, end, CHAIN_SIZE - 1, hex)) == NULL ||
+        !literal(&text, end, "\","))
+        return ERROR_DAMAGED;
+    if (literal(&text, end, NOT_VERBATIM))
+        record->verbatim = false;
+    if (!literal(&text, end, EVENT) || end - text < 3 || end[-1] != '}')
+        return ERROR_DAMAGED;
+    record->event = text;
+    record->event_length = (size_t)(end - 1 - text);
+    return 0;
+}
+
+/* The chain that a line's bytes give after `previous`. */
+static void chain_of(const struct record *record, const char *previous, char out[CHAIN_SIZE]) {
+    const char *member = record->chain - (sizeof "\"chain\":\"" - 1);
+    const char *after = record->chain + CHAIN_SIZE - 1 + 2;
+    const struct iovec parts[] = {part(record->line, (size_t)(member - record->line)),
+                                  part(after, (size_t)(record->line + record->length - after))};
+    compute_chain(previous, parts, sizeof parts / sizeof *parts, out);
+}
+
+/* Does the line follow from the one before? Leaves the chain that its bytes give in `computed`. */
+static bool follows(const struct record *record, const struct link *link, char computed[CHAIN_SIZE]) {
+    chain_of(record, link->recorded, computed);
+    if (memcmp(computed, record->chain, CHAIN_SIZE - 1) == 0)
+        return true;
+    if (memcmp(link->recorded, link->computed, CHAIN_SIZE) != 0) {
+        char other[CHAIN_SIZE];
+        chain_of(record, link->computed, other);
+        if (memcmp(other, record->chain, CHAIN_SIZE - 1) == 0) {
+            memcpy(computed, other, CHAIN_SIZE);
+            return true;
+        }
+    }
+    /* What the line before it said is gone; this one counts if it stands where it says. */
+    bool at_its_word = !link->known || (link->damaged > 0 && record->seq == link->seq + link->damaged + 1);
+    if (at_its_word)
+        memcpy(computed, record->chain, CHAIN_SIZE - 1);
+    return at_its_word;
+}
+
+static void step(struct link *link, const struct record *record, const char computed[CHAIN_SIZE]) {
+    uint64_t expected = link->seq + link->damaged + 1;
+    /* Of an edited number and the expected one the larger: a gap can be told, a number given twice misleads. */
+    link->seq = link->known && record->seq < expected ? expected : record->seq;
+    memcpy(link->recorded, record->chain, CHAIN_SIZE - 1);
+    link->recorded[CHAIN_SIZE - 1] = '\0';
+    memcpy(link->computed, computed, CHAIN_SIZE);
+    link->damaged = 0;
+    link->known = true;
+}
+
+/* The line that begins within [text, end) because the line break before it was damaged; NULL where there is none. */
+static const char *find_start(const char *text, const char *end) {
+    struct record record;
+    while ((text = memmem(text, (size_t)(end - text), START, sizeof START - 1)) != NULL) {
+        if (record_parse(text, (size_t)(end - text), &record) == 0)
+            return text;
+        text++;
+    }
+    return NULL;
+}
+
+enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record, size_t *used) {
+    const char *line_break = memchr(text, '\n', length);
+    char computed[CHAIN_SIZE] = "";
+    *used = 0;
+    if (line_break == NULL)
+        return SCAN_INCOMPLETE;
+    *used = (size_t)(line_break - text) + 1;
+    bool readable = record_parse(text, *used - 1, record) == 0;
+    if (readable && follows(record, link, computed)) {
+        step(link, record, computed);
+        return SCAN_RECORD;
+    }
+    const char *next = *used > 1 ? find_start(text + 1, line_break) : NULL;
+    if (next != NULL) {
+        *used = (size_t)(next - text);
+        readable = record_parse(text, *used - 1, record) == 0;
+        if (readable)
+            follows(record, link, computed);
+    }
+    if (!readable) {
+        link->damaged++;
+        return SCAN_DAMAGED;
+    }
+    step(link, record, computed);
+    return SCAN_UNCHAINED;
+}

@@ -1,0 +1,411 @@
+/* On disk, seen/ is a chain of hash tables in files 00, 01, 02, ... A table has a fixed size; when it is five eighths
+ * full, it is sealed and a new one begins, twice as large. So nothing is ever rehashed, no insert stalls, and a lookup costs
+ * one small read a table.
+ *
+ * A table is a header (struct header, in the first 4096 bytes) and buckets of 512 bytes, each with a checksum and up to
+ * 31 slots: a fingerprint and a place. A bucket that is full spills into the next one. A bucket of zeros was never
+ * written: the files are sparse. The newest table's header says how far into the journal the index reaches (every line
+ * before that place is in it), and up to where it has been synced (the checkpoint).
+ *
+ * Nothing here is synced before an answer, and nothing has to be: after a crash of a process the header tells from where to
+ * read on, and after a crash of the machine (the boot id differs) everything since the checkpoint is read again.
+ * All of it can be deleted and is then made anew from the journal. Numbers are in the host's byte order; a
+ * host of the other kind finds the magic number wrong and makes the index anew. */
+#include "seen.h"
+
+#include "event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC UINT64_C(0x31306e6565735044) /* "DPseen01" */
+#define HEADER_AREA 4096
+#define FIRST_BUCKETS 4096
+#define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
+#define SLOTS 31
+#define FULL (SLOTS * 5 / 8)     /* mean slots used in a table that is full */
+#define CHECKPOINT_EVERY 16384   /* inserts: what is read again after a reboot at most, in half as many lines */
+#define BOOT_ID_SIZE 40
+#define NAME_SIZE 16
+#define NOWHERE UINT64_MAX
+
+struct header {
+    uint64_t magic;
+    uint32_t number; /* of the table in the chain */
+    uint32_t buckets;
+    uint64_t used;                                           /* slots, give or take those of a killed writer */
+    uint64_t unsynced;                                       /* inserts since the checkpoint */
+    unsigned char key[2][crypto_shorthash_KEYBYTES];         /* by enum identifier; the same in all tables */
+    uint64_t reached, checkpoint;                            /* packed places, or NOWHERE */
+    uint32_t unsynced_from; /* the oldest table that was written to since the checkpoint */
+    uint32_t settled;
+    uint32_t sealed;
+    uint32_t unused;
+    char boot[BOOT_ID_SIZE];
+    unsigned char checksum[crypto_shorthash_BYTES]; /* last: over everything before it */
+};
+
+struct slot {
+    uint64_t fingerprint;
+    uint64_t place; /* packed */
+};
+
+struct bucket {
+    uint64_t checksum; /* over everything after it */
+    uint32_t number;
+    uint32_t used;
+    struct slot slot[SLOTS];
+};
+
+_Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
+_Static_assert(sizeof(struct header) <= HEADER_AREA, "the header fits before the buckets");
+
+struct table {
+    int file;
+    uint32_t buckets;
+};
+
+struct seen {
+    int journal; /* the caller's directory, as given to seen_begin() */
+    unsigned first_buckets;
+    struct table table[TABLES_MAX];
+    unsigned tables;
+    unsigned synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
+    struct header header; /* of the newest table */
+    char boot[BOOT_ID_SIZE];
+};
+
+struct seen *seen_new(unsigned first_buckets) {
+    struct seen *seen = calloc(1, sizeof *seen);
+    if (seen != NULL)
+        seen->first_buckets = first_buckets != 0 ? first_buckets : FIRST_BUCKETS;
+    return seen;
+}
+
+static uint64_t pack(struct place place) {
+    return (uint64_t)place.day << 48 | place.offset;
+}
+
+static struct place unpack(uint64_t packed) {
+    return (struct place){.day = (int32_t)(packed >> 48), .offset = packed & 0xffffffffffff};
+}
+
+static void close_tables(struct seen *seen) {
+    while (seen->tables > 0)
+        close(seen->table[--seen->tables].file);
+    seen->synced = TABLES_MAX;
+}
+
+void seen_free(struct seen *seen) {
+    if (seen != NULL)
+        close_tables(seen);
+    free(seen);
+}
+
+/* Linux says which boot this is. Where it does not, no boot is the same as any other, and the checkpoint counts. */
+static void read_boot_id(char out[BOOT_ID_SIZE]) {
+    int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    memset(out, 0, BOOT_ID_SIZE);
+    if (file < 0 || read(file, out, BOOT_ID_SIZE - 1) <= 0)
+        randombytes_buf(out, BOOT_ID_SIZE - 1);
+    if (file >= 0)
+        close(file);
+}
+
+static void header_checksum(const struct header *header, unsigned char out[crypto_shorthash_BYTES]) {
+    static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost header";
+    crypto_shorthash(out, (const unsigned char *)header, offsetof(struct header, checksum), key);
+}
+
+static bool header_is_valid(const struct header *header, unsigned number) {
+    unsigned char checksum[crypto_shorthash_BYTES];
+    header_checksum(header, checksum);
+    return header->magic == MAGIC && header->number == number && header->buckets > 0 &&
+           (header->buckets & (header->buckets - 1)) == 0 &&
+           memcmp(checksum, header->checksum, sizeof checksum) == 0;
+}
+
+static int trouble(const char *doing, struct reason *reason) {
+    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
+}
+
+static int write_header(int file, struct header *header, struct reason *reason) {
+    header_checksum(header, header->checksum);
+    if (pwrite(file, header, sizeof *header, 0) != (ssize_t)sizeof *header)
+        return trouble("write", reason);
+    return 0;
+}
+
+static off_t bucket_offset(uint32_t number) {
+    return HEADER_AREA + (off_t)number * (off_t)sizeof(struct bucket);
+}
+
+/* Reads and checks the header of a table that was just opened. */
+static int read_header(int file, unsigned number, struct header *header, struct reason *reason) {
+    struct stat status;
+    ssize_t got = pread(file, header, sizeof *header, 0);
+    if (got < 0 || fstat(file, &status) != 0)
+        return trouble("read", reason);
+    if (got != (ssize_t)sizeof *header || !header_is_valid(header, number) ||
+        status.st_size != bucket_offset(header->buckets))
+        return fail(reason, ERROR_DAMAGED, "the index in seen/ is damaged");
+    return 0;
+}
+
+static void table_name(unsigned number, char out[NAME_SIZE]) {
+    snprintf(out, NAME_SIZE, "seen/%02u", number);
+}
+
+/* Opens the table after the last open one, and makes it the newest. Returns 1, 0 where there is none, or an error. */
+static int open_next(struct seen *seen, struct reason *reason) {
+    char name[NAME_SIZE];
+    struct header header;
+    if (seen->tables == TABLES_MAX)
+        return fail(reason, ERROR_DAMAGED, "the index in seen/ has too many tables");
+    table_name(seen->tables, name);
+    int file = openat(seen->journal, name, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? 0 : trouble("open", reason);
+    int result = read_header(file, seen->tables, &header, reason);
+    if (result == 0 && seen->tables > 0 && memcmp(header.key, seen->header.key, sizeof header.key) != 0)
+        result = fail(reason, ERROR_DAMAGED, "the tables in seen/ do not belong together");
+    if (result != 0) {
+        close(file);
+        return result;
+    }
+    seen->table[seen->tables++] = (struct table){.file = file, .buckets = header.buckets};
+    seen->header = header;
+    return 1;
+}
+
+/* Makes table file `header->number`, over whatever a killed writer left in its place. Returns its descriptor. */
+static int create_table(int journal, struct header *header, struct reason *reason) {
+    char name[NAME_SIZE];
+    table_name(header->number, name);
+    if (mkdirat(journal, "seen", 0700) != 0 && errno != EEXIST)
+        return trouble("make", reason);
+    int file = openat(journal, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return trouble("make", reason);
+    int result = ftruncate(file, bucket_offset(header->buckets)) == 0 ? write_header(file, header, reason)
+                                                                      : trouble("make", reason);
+    if (result != 0) {
+        close(file);
+        return result;
+    }
+    return file;
+}
+
+static int push_table(struct seen *seen, struct header *header, struct reason *reason) {
+    int file = create_table(seen->journal, header, reason);
+    if (file < 0)
+        return file;
+    seen->table[seen->tables++] = (struct table){.file = file, .buckets = header->buckets};
+    seen->header = *header;
+    return 0;
+}
+
+static int create_first(struct seen *seen, struct reason *reason) {
+    struct header header;
+    memset(&header, 0, sizeof header); /* padding too: the checksum covers it */
+    header.magic = MAGIC;
+    header.buckets = seen->first_buckets;
+    header.reached = header.checkpoint = NOWHERE;
+    randombytes_buf(header.key, sizeof header.key);
+    memcpy(header.boot, seen->boot, sizeof header.boot);
+    return push_table(seen, &header, reason);
+}
+
+/* Seals the newest table and begins one twice as large. The new one is complete before the old one points to it. */
+static int grow(struct seen *seen, struct reason *reason) {
+    struct header sealed = seen->header;
+    struct header header = seen->header;
+    if (seen->tables == TABLES_MAX)
+        return fail(reason, ERROR_TROUBLE, "the index in seen/ is full: delete seen/ to make it anew");
+    header.number++;
+    header.buckets *= 2;
+    header.used = 0;
+    int result = push_table(seen, &header, reason);
+    if (result != 0)
+        return result;
+    sealed.sealed = 1;
+    result = write_header(seen->table[seen->tables - 2].file, &sealed, reason);
+    if (result != 0) {
+        close(seen->table[--seen->tables].file);
+        seen->header = sealed;
+        seen->header.sealed = 0;
+    }
+    return result;
+}
+
+/* Was the index deleted under our hands? */
+static bool is_deleted(const struct seen *seen) {
+    struct stat status;
+    return fstat(seen->table[seen->tables - 1].file, &status) != 0 || status.st_nlink == 0;
+}
+
+int seen_begin(struct seen *seen, int journal, struct reason *reason) {
+    int result = 1;
+    seen->journal = journal;
+    if (seen->tables > 0 && is_deleted(seen))
+        close_tables(seen);
+    if (seen->tables > 0)
+        result = read_header(seen->table[seen->tables - 1].file, seen->tables - 1, &seen->header, reason);
+    else
+        read_boot_id(seen->boot);
+    while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
+        result = open_next(seen, reason);
+        if (result == 0 && seen->tables > 0)
+            return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing");
+        if (result == 0)
+            result = create_first(seen, reason);
+    }
+    if (result < 0)
+        return result;
+    if (memcmp(seen->header.boot, seen->boot, BOOT_ID_SIZE) != 0) {
+        memcpy(seen->header.boot, seen->boot, BOOT_ID_SIZE);
+        seen->header.reached = seen->header.checkpoint;
+        seen->header.settled = 0;
+    }
+    return 0;
+}
+
+bool seen_reached(const struct seen *seen, struct place *place, bool *settled) {
+    *place = unpack(seen->header.reached);
+    *settled = seen->header.settled != 0;
+    return seen->header.reached != NOWHERE;
+}
+
+int seen_reach(struct seen *seen, struct place place, bool settled, struct reason *reason) {
+    seen->header.reached = pack(place);
+    seen->header.settled = settled;
+    return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
+}
+
+uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text) {
+    uint64_t fingerprint;
+    crypto_shorthash((unsigned char *)&fingerprint, (const unsigned char *)text, strlen(text),
+                     seen->header.key[kind]);
+    return fingerprint;
+}
+
+static uint64_t bucket_checksum(const struct bucket *bucket) {
+    /* Damage is what it must show, not malice: a multiplicative mix over the words is enough, and ten times as fast
+     * as a hash that would resist an attacker, who could as well write a right checksum. */
+    uint64_t words[sizeof *bucket / sizeof(uint64_t)];
+    uint64_t sum = UINT64_C(0x9e3779b97f4a7c15);
+    memcpy(words, bucket, sizeof words);
+    for (size_t i = 1; i < sizeof words / sizeof *words; i++) {
+        sum = (sum ^ words[i]) * UINT64_C(0xff51afd7ed558ccd);
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+
+static int read_bucket(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
+    ssize_t got = pread(table->file, bucket, sizeof *bucket, bucket_offset(number));
+    if (got < 0)
+        return trouble("read", reason);
+    if (got != (ssize_t)sizeof *bucket)
+        return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is cut off");
+    if (bucket->checksum == 0 && bucket->used == 0 && bucket->number == 0)
+        return 0;
+    if (bucket->number != number || bucket->used == 0 || bucket->used > SLOTS ||
+        bucket->checksum != bucket_checksum(bucket))
+        return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
+    return 0;
+}
+
+static uint32_t home_bucket(const struct table *table, uint64_t fingerprint) {
+    return (uint32_t)(fingerprint & (table->buckets - 1));
+}
+
+static int find_in_table(const struct table *table, uint64_t fingerprint,
+                         int (*visit)(void *context, struct place place), void *context, struct reason *reason) {
+    struct bucket bucket;
+    uint32_t number = home_bucket(table, fingerprint);
+    for (uint32_t i = 0; i < table->buckets; i++, number = (number + 1) & (table->buckets - 1)) {
+        int result = read_bucket(table, number, &bucket, reason);
+        for (uint32_t s = 0; result == 0 && s < bucket.used; s++)
+            if (bucket.slot[s].fingerprint == fingerprint)
+                result = visit(context, unpack(bucket.slot[s].place));
+        if (result != 0 || bucket.used < SLOTS)
+            return result;
+    }
+    return 0;
+}
+
+int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place), void *context,
+              struct reason *reason) {
+    for (unsigned i = seen->tables; i > 0; i--) { /* a repetition comes soon: newest first */
+        int result = find_in_table(&seen->table[i - 1], fingerprint, visit, context, reason);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason) {
+    int result = 0;
+    if (seen->header.used >= (uint64_t)seen->header.buckets * FULL)
+        result = grow(seen, reason);
+    const struct table *table = &seen->table[seen->tables - 1];
+    struct bucket bucket;
+    uint32_t number = home_bucket(table, fingerprint);
+    for (uint32_t i = 0; i < table->buckets; i++, number = (number + 1) & (table->buckets - 1)) {
+        if (result == 0)
+            result = read_bucket(table, number, &bucket, reason);
+        if (result != 0)
+            return result;
+        if (bucket.used == SLOTS)
+            continue;
+        bucket.slot[bucket.used++] =
+            (struct slot){.fingerprint = fingerprint, .place = pack(place)};
+        bucket.number = number;
+        bucket.checksum = bucket_checksum(&bucket);
+        if (pwrite(table->file, &bucket, sizeof bucket, bucket_offset(number)) != (ssize_t)sizeof bucket)
+            return trouble("write", reason);
+        seen->header.used++;
+        seen->header.unsynced++;
+        return 0;
+    }
+    return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
+}
+
+int seen_discard(struct seen *seen, struct reason *reason) {
+    char name[NAME_SIZE];
+    close_tables(seen);
+    for (unsigned number = TABLES_MAX; number > 0; number--) { /* so that table 00, the first looked for, goes last */
+        table_name(number - 1, name);
+        if (unlinkat(seen->journal, name, 0) != 0 && errno != ENOENT)
+            return trouble("remove", reason);
+    }
+    return 0;
+}
+
+bool seen_checkpoint_due(const struct seen *seen) {
+    return seen->header.unsynced >= CHECKPOINT_EVERY;
+}
+
+int seen_sync(struct seen *seen, struct reason *reason) {
+    for (unsigned i = seen->header.unsynced_from; i < seen->tables; i++)
+        if (fdatasync(seen->table[i].file) != 0)
+            return trouble("sync", reason);
+    seen->synced = seen->tables - 1;
+    return 0;
+}
+
+int seen_checkpoint(struct seen *seen, struct place place, struct reason *reason) {
+    if (seen->synced == TABLES_MAX)
+        return 0; /* the index was made anew in the meantime */
+    seen->header.checkpoint = pack(place);
+    seen->header.unsynced = 0;
+    seen->header.unsynced_from = seen->synced;
+    return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
+}

@@ -1,0 +1,31 @@
+/* Points in time: microseconds since 1970-01-01T00:00:00Z, and UTC days counted from that one. */
+#ifndef DOORPOST_TIMESTAMP_H
+#define DOORPOST_TIMESTAMP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIMESTAMP_SIZE sizeof("2026-11-23T12:00:00.123456Z")
+#define DAY_SIZE sizeof("2026-11-23")
+#define SECOND INT64_C(1000000) /* in microseconds */
+
+/* The wall clock, for what is written down. */
+int64_t timestamp_now(void);
+
+/* A clock that no one sets, for deadlines and durations. */
+int64_t monotonic_now(void);
+
+/* Writes an RFC 3339 UTC time with six fractional digits. Years 0 to 9999. */
+void timestamp_format(int64_t microseconds, char out[TIMESTAMP_SIZE]);
+
+/* Reads an RFC 3339 time in UTC ("Z" or "+00:00") with 0 to 9 fractional digits; digits after the sixth are
+ * dropped. A leap second (:60) counts as the second after. Returns 0 or ERROR_INVALID. */
+int timestamp_parse(const char *text, size_t length, int64_t *microseconds);
+
+int32_t timestamp_day(int64_t microseconds);
+void day_format(int32_t day, char out[DAY_SIZE]);
+
+/* Reads exactly `YYYY-MM-DD`, a day that the calendar has. Returns 0 or ERROR_INVALID. */
+int day_parse(const char *text, size_t length, int32_t *day);
+
+#endif
