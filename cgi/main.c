@@ -266,6 +266,7 @@ int main(void) {
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN); /* a web server that went away shows up as a failing write */
+    signal(SIGXFSZ, SIG_IGN); /* and a file size limit, like a full disk, as a failing write too */
     umask(077);
     struct handler *handler = handler_new(&ending);
     if (handler == NULL) {

@@ -563,7 +563,10 @@ static int write_events(struct journal *journal, struct batch *batch, struct rea
 static enum sync sync_newest(struct journal *journal, struct batch *batch, struct reason *reason) {
     if (batch->fresh_count == 0)
         batch->append = (struct append){.file = journal->newest.file};
-    return append_sync(&batch->append, reason);
+    enum sync sync = append_sync(&batch->append, reason);
+    if (sync != SYNC_CLEAN)
+        journal->newest.end = UINT64_MAX; /* what the file holds now has to be looked at */
+    return sync;
 }
 
 static bool wants_newest_synced(const struct batch *batch) {

@@ -152,8 +152,10 @@ static bool follows(const struct record *record, const struct link *link, char c
             return true;
         }
     }
-    /* What the line before it said is gone; this one counts if it stands where it says. */
-    bool at_its_word = !link->known || (link->damaged > 0 && record->seq == link->seq + link->damaged + 1);
+    /* What the line before it said is gone; this one counts if its number fits. Damage that looks like several lines may
+     * have been one, into which a line break got. */
+    bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq &&
+                                        record->seq <= link->seq + link->damaged + 1);
     if (at_its_word)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);
     return at_its_word;

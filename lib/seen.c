@@ -79,6 +79,7 @@ struct seen {
     unsigned synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
     struct header header; /* of the newest table */
     char boot[BOOT_ID_SIZE];
+    bool pretended_boot;
 };
 
 struct seen *seen_new(unsigned first_buckets) {
@@ -106,6 +107,13 @@ void seen_free(struct seen *seen) {
     if (seen != NULL)
         close_tables(seen);
     free(seen);
+}
+
+void seen_set_boot(struct seen *seen, const char *boot) {
+    seen->pretended_boot = boot != NULL;
+    memset(seen->boot, 0, sizeof seen->boot);
+    if (boot != NULL)
+        snprintf(seen->boot, sizeof seen->boot, "%s", boot);
 }
 
 /* Linux says which boot this is. Where it does not, no boot is the same as any other, and the checkpoint counts. */
@@ -257,7 +265,7 @@ int seen_begin(struct seen *seen, int journal, struct reason *reason) {
         close_tables(seen);
     if (seen->tables > 0)
         result = read_header(seen->table[seen->tables - 1].file, seen->tables - 1, &seen->header, reason);
-    else
+    else if (!seen->pretended_boot)
         read_boot_id(seen->boot);
     while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
         result = open_next(seen, reason);

@@ -21,6 +21,9 @@ struct seen;
 struct seen *seen_new(unsigned first_buckets);
 void seen_free(struct seen *seen);
 
+/* Pretends that this is another boot of the machine, for tests; NULL: no longer. Before the first seen_begin(). */
+void seen_set_boot(struct seen *seen, const char *boot);
+
 /* The functions below want the append lock held. Where one returns ERROR_DAMAGED, the index has to be dropped with
  * seen_discard() and filled again from the journal, after another seen_begin(); ERROR_TROUBLE (with a reason) means
  * that the disk or the file system refused. */

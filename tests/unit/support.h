@@ -1,0 +1,43 @@
+/* What the unit tests share: a directory of their own, the sample deliveries, and bodies made to measure. */
+#ifndef DOORPOST_TESTS_SUPPORT_H
+#define DOORPOST_TESTS_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* cmocka's fail() would hide the function of error.h. */
+#undef fail
+#undef fail_msg
+#define fail_msg(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
+
+#include "keys.h"
+
+#define SAMPLE_SIZE 4096
+
+/* cmocka set-up and tear-down: a new directory in *state (a char *), removed with all that is in it. */
+int make_directory(void **state);
+int remove_directory(void **state);
+
+/* PATH = DIRECTORY/NAME; good until the next call but three. */
+const char *path_in(const char *directory, const char *name);
+
+/* Writes a file with the given mode. */
+void write_file(const char *path, const void *bytes, size_t length, unsigned mode);
+
+/* Reads a file into a buffer that the caller frees, with a NUL after it. */
+char *read_file(const char *path, size_t *length);
+
+/* Reads tests/vectors/NAME; returns its length. */
+size_t read_sample(const char *name, char out[SAMPLE_SIZE]);
+
+/* The sample keys: key.txt, its text reading at index 0 and the base64 one at 1. */
+struct keys *sample_keys(void);
+
+/* Writes the `number`th press: request id, event id and device are made of it. Returns its length. */
+size_t make_press(unsigned number, char out[SAMPLE_SIZE]);
+
+#endif

@@ -1,0 +1,158 @@
+#include "support.h"
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"DOORPOST_CONF",     "DOORPOST_KEY_FILE", "DOORPOST_JOURNAL",
+                                    "DOORPOST_MAX_BODY", "DOORPOST_MAX_AGE",  "DOORPOST_LOG",
+                                    "DOORPOST_MAX_AEG"};
+
+static int clean_environment(void **state) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    return make_directory(state);
+}
+
+/* Writes an env file and points DOORPOST_CONF to it. */
+static void use_file(const char *directory, const char *text) {
+    const char *path = path_in(directory, "doorpost.env");
+    write_file(path, text, strlen(text), 0600);
+    setenv("DOORPOST_CONF", path, 1);
+}
+
+static struct config load(void) {
+    struct config config;
+    struct reason reason = {""};
+    if (config_load(&config, &reason) != 0)
+        fail_msg("%s", reason.text);
+    return config;
+}
+
+static void check_refused(const char *wanted) {
+    struct config config;
+    struct reason reason = {""};
+    assert_int_equal(config_load(&config, &reason), ERROR_TROUBLE);
+    if (strstr(reason.text, wanted) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", reason.text, wanted);
+}
+
+static void two_settings_are_enough(void **state) {
+    (void)state;
+    setenv("DOORPOST_KEY_FILE", "/k", 1);
+    setenv("DOORPOST_JOURNAL", "/j", 1);
+    struct config config = load();
+    assert_string_equal(config.key_file, "/k");
+    assert_string_equal(config.journal, "/j");
+    assert_int_equal(config.max_body, 65536);
+    assert_int_equal(config.max_age, 0);
+    assert_int_equal(config.log, LOG_PROBLEMS);
+    assert_string_equal(config.warning.text, "");
+}
+
+static void each_of_the_two_is_missed_by_name(void **state) {
+    (void)state;
+    check_refused("DOORPOST_KEY_FILE is not set");
+    setenv("DOORPOST_KEY_FILE", "/k", 1);
+    check_refused("DOORPOST_JOURNAL is not set");
+    setenv("DOORPOST_JOURNAL", "", 1);
+    check_refused("DOORPOST_JOURNAL is not set");
+}
+
+static void a_file_is_read_and_the_environment_wins(void **state) {
+    use_file(*state, "# settings\n; more\n\n  export DOORPOST_KEY_FILE = /file/k \r\nDOORPOST_JOURNAL='/file/j o'\n"
+                     "DOORPOST_MAX_AGE=\"8\\d\"\nPATH=/bin\nDOORPOST_LOG=all");
+    setenv("DOORPOST_JOURNAL", "/environment", 1);
+    struct config config = load();
+    assert_string_equal(config.key_file, "/file/k");
+    assert_string_equal(config.journal, "/environment");
+    assert_int_equal(config.max_age, 8 * 86400);
+    assert_int_equal(config.log, LOG_ALL);
+    unsetenv("DOORPOST_JOURNAL");
+    assert_string_equal(load().journal, "/file/j o");
+}
+
+static void a_named_file_must_be_there(void **state) {
+    setenv("DOORPOST_CONF", path_in(*state, "none"), 1);
+    check_refused("cannot read the settings in");
+}
+
+static void broken_lines_are_told_by_number(void **state) {
+    char text[CONFIG_PATH_SIZE + 128];
+    use_file(*state, "# one\nDOORPOST_KEY_FILE\n");
+    check_refused("line 2: must be KEY=value");
+    use_file(*state, "\n\nDOORPOST_KEY_FILE=\"/k\n");
+    check_refused("line 3: the quotation mark is not closed");
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    use_file(*state, text);
+    check_refused("line 1: longer than");
+}
+
+static void ages_take_units(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } cases[] = {{"off", 0}, {"0", 0}, {"90", 90}, {"90s", 90}, {"5m", 300}, {"12h", 43200}, {"8d", 691200}};
+    setenv("DOORPOST_KEY_FILE", "/k", 1);
+    setenv("DOORPOST_JOURNAL", "/j", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("DOORPOST_MAX_AGE", cases[i].text, 1);
+        assert_int_equal(load().max_age, cases[i].seconds);
+    }
+}
+
+static void nonsense_is_refused_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *value;
+    } cases[] = {
+        {"DOORPOST_MAX_AGE", "-1"},      {"DOORPOST_MAX_AGE", "8dd"},    {"DOORPOST_MAX_AGE", "8w"},
+        {"DOORPOST_MAX_AGE", "99999999999999999999"},                    {"DOORPOST_MAX_AGE", "999999999999999d"},
+        {"DOORPOST_MAX_BODY", "0"},      {"DOORPOST_MAX_BODY", "64k"},   {"DOORPOST_MAX_BODY", "131073"},
+        {"DOORPOST_MAX_BODY", "-1"},     {"DOORPOST_LOG", "loud"},       {"DOORPOST_KEY_FILE", "relative"},
+        {"DOORPOST_JOURNAL", "relative"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("DOORPOST_KEY_FILE", "/k", 1);
+        setenv("DOORPOST_JOURNAL", "/j", 1);
+        setenv(cases[i].name, cases[i].value, 1);
+        check_refused(cases[i].name);
+        unsetenv(cases[i].name);
+    }
+}
+
+static void a_misspelt_name_is_warned_about(void **state) {
+    (void)state;
+    setenv("DOORPOST_KEY_FILE", "/k", 1);
+    setenv("DOORPOST_JOURNAL", "/j", 1);
+    setenv("DOORPOST_MAX_AEG", "8d", 1);
+    assert_non_null(strstr(load().warning.text, "DOORPOST_MAX_AEG"));
+}
+
+static void a_path_that_is_too_long_is_refused(void **state) {
+    (void)state;
+    char path[CONFIG_PATH_SIZE + 1];
+    memset(path, '/', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    setenv("DOORPOST_KEY_FILE", path, 1);
+    check_refused("DOORPOST_KEY_FILE is longer");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, clean_environment, remove_directory)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(two_settings_are_enough),
+        TEST(each_of_the_two_is_missed_by_name),
+        TEST(a_file_is_read_and_the_environment_wins),
+        TEST(a_named_file_must_be_there),
+        TEST(broken_lines_are_told_by_number),
+        TEST(ages_take_units),
+        TEST(nonsense_is_refused_by_name),
+        TEST(a_misspelt_name_is_warned_about),
+        TEST(a_path_that_is_too_long_is_refused),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

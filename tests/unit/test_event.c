@@ -1,0 +1,334 @@
+#include "support.h"
+#include "event.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct event_parser *parser;
+static struct event event;
+static struct reason reason;
+
+static int set_up(void **state) {
+    (void)state;
+    parser = event_parser_new();
+    return parser == NULL;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    event_parser_free(parser);
+    return 0;
+}
+
+static int parse(const char *body, size_t length) {
+    reason.text[0] = '\0';
+    return event_parse(parser, body, length, &event, &reason);
+}
+
+static void check_refused(const char *body, size_t length, const char *wanted) {
+    if (parse(body, length) != ERROR_INVALID)
+        fail_msg("took %.*s", (int)length, body);
+    if (strstr(reason.text, wanted) == NULL)
+        fail_msg("\"%s\" does not say \"%s\" of %.*s", reason.text, wanted, (int)length, body);
+}
+
+static void every_documented_type_is_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *type, *id, *device, *account;
+    } cases[] = {
+#define FRONT "ava1.ring.device.FRONTDOOR01"
+#define ACCOUNT "ava1.ring.account.EXAMPLE1"
+        {"button_press.json", "button_press", FRONT "_button_press_1771027372393", FRONT, ACCOUNT},
+        {"button_press_pretty.json", "button_press", FRONT "_button_press_1771027372396", FRONT, ACCOUNT},
+        {"motion_detected.json", "motion_detected", FRONT "_human_1770989995231", FRONT, ACCOUNT},
+        {"motion_detected_sub_type.json", "motion_detected", FRONT "_package_1770990055231", FRONT, ACCOUNT},
+        {"device_added.json", "device_added", FRONT "_device_added_1770985219558", FRONT, ACCOUNT},
+        {"device_removed.json", "device_removed", FRONT "_device_removed_1770985219559", FRONT, ACCOUNT},
+        {"device_online.json", "device_online", FRONT "_device_online_1770985219560", FRONT, ACCOUNT},
+        {"device_offline.json", "device_offline", FRONT "_device_offline_1770985219561", FRONT, ACCOUNT},
+        {"contact_sensor_faulted.json", "contact_sensor_faulted", FRONT "_contact_sensor_faulted_1770985219562", FRONT,
+         ACCOUNT},
+        {"app_integration_added.json", "app_integration_added", "evt-app_integration_added-1", "", ACCOUNT},
+        {"app_integration_removed.json", "app_integration_removed", "evt-app_integration_removed-1", "", ACCOUNT},
+        {"subscription_activated.json", "subscription_activated", "evt-sub-1", "", ACCOUNT},
+        {"subscription_deactivated.json", "subscription_deactivated", "evt-sub-2", "", ACCOUNT},
+        {"unknown_type.json", "package_delivered_by_drone", FRONT "_package_delivered_by_drone_1771027372393", FRONT,
+         ACCOUNT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[SAMPLE_SIZE];
+        size_t length = read_sample(cases[i].file, body);
+        if (parse(body, length) != 0)
+            fail_msg("%s: %s", cases[i].file, reason.text);
+        assert_string_equal(event.type, cases[i].type);
+        assert_string_equal(event.id, cases[i].id);
+        assert_string_equal(event.device, cases[i].device);
+        assert_string_equal(event.account, cases[i].account);
+        assert_true(event.has_time);
+    }
+    char body[SAMPLE_SIZE];
+    assert_int_equal(parse(body, read_sample("button_press.json", body)), 0);
+    assert_string_equal(event.request_id, "c83081fc-2f1b-4cb7-8b18-b18a318b8bab");
+    assert_int_equal(event.timestamp, INT64_C(1771027372393));
+    assert_int_equal(event.time, INT64_C(1771027373027052));
+    assert_int_equal(parse(body, read_sample("button_press_utf8.json", body)), 0);
+    assert_string_equal(event.device, "ava1.ring.device.EINGANGST\xc3\x9cR");
+}
+
+/* A sample with the member at `path` replaced by the JSON text `value`, or removed where that is NULL. */
+static size_t altered(const char *sample, const char *path, const char *value, char *out, size_t size) {
+    char body[SAMPLE_SIZE], parts[64];
+    read_sample(sample, body);
+    struct json_object *root = json_tokener_parse(body), *object = root;
+    snprintf(parts, sizeof parts, "%s", path);
+    char *rest = parts, *name = strsep(&rest, ".");
+    for (; rest != NULL; name = strsep(&rest, "."))
+        object = json_object_object_get(object, name);
+    json_object_object_del(object, name);
+    char marker[] = "@@value@@";
+    if (value != NULL)
+        json_object_object_add(object, name, json_object_new_string(marker));
+    const char *text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *at = value != NULL ? strstr(text, "\"@@value@@\"") : NULL;
+    int length = at == NULL ? snprintf(out, size, "%s", text)
+                            : snprintf(out, size, "%.*s%s%s", (int)(at - text), text, value, at + sizeof marker + 1);
+    json_object_put(root);
+    assert_true(length > 0 && (size_t)length < size);
+    return (size_t)length;
+}
+
+static void check_altered(const char *sample, const char *path, const char *value, const char *wanted) {
+    static char body[2 * SAMPLE_SIZE];
+    size_t length = altered(sample, path, value, body, sizeof body);
+    if (wanted != NULL)
+        check_refused(body, length, wanted);
+    else if (parse(body, length) != 0)
+        fail_msg("%s: %s", body, reason.text);
+}
+
+static const char *const strings_of_a_press[] = {"meta.request_id", "meta.account_id",        "data.id",
+                                                 "data.type",       "data.attributes.source", "data.attributes.source_type"};
+
+static void every_field_of_a_press_is_needed(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof strings_of_a_press / sizeof *strings_of_a_press; i++) {
+        const char *path = strings_of_a_press[i];
+        check_altered("button_press.json", path, NULL, path);
+        check_altered("button_press.json", path, "null", path);
+        check_altered("button_press.json", path, "\"\"", path);
+        check_altered("button_press.json", path, "17", path);
+        check_altered("button_press.json", path, "{}", path);
+        check_altered("button_press.json", path, "[\"x\"]", path);
+        check_altered("button_press.json", path, "true", path);
+        check_altered("button_press.json", path, "\"a\\u0000b\"", path);
+    }
+    check_altered("button_press.json", "data.attributes.source_type", "\"users\"", "source_type");
+    check_altered("button_press.json", "meta", NULL, "meta is missing");
+    check_altered("button_press.json", "meta", "[]", "meta is missing or not an object");
+    check_altered("button_press.json", "data", "7", "data is missing or not an object");
+    check_altered("button_press.json", "data.attributes", NULL, "data.attributes.source is missing");
+    check_altered("button_press.json", "data.attributes", "\"x\"", "data.attributes.source is missing");
+}
+
+static void a_press_has_an_integer_timestamp(void **state) {
+    (void)state;
+    static const char *const wrong[] = {NULL,   "null", "\"1771027372393\"", "1771027372393.0", "1e3", "true", "{}",
+                                        "99999999999999999999", "-99999999999999999999", "18446744073709551616"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        check_altered("button_press.json", "data.attributes.timestamp", wrong[i], "data.attributes.timestamp");
+    check_altered("button_press.json", "data.attributes.timestamp", "9007199254740993", NULL); /* 2^53 + 1 */
+    assert_int_equal(event.timestamp, INT64_C(9007199254740993));
+    check_altered("button_press.json", "data.attributes.timestamp", "-1", NULL);
+    assert_int_equal(event.timestamp, -1);
+}
+
+static void other_types_need_three_fields(void **state) {
+    (void)state;
+    static const char *const needed[] = {"meta.request_id", "data.id", "data.type"};
+    static const char *const free_ones[] = {"meta.account_id", "meta.version", "meta.time", "data.attributes",
+                                            "data.attributes.source", "data.attributes.source_type",
+                                            "data.attributes.timestamp", "data.relationships"};
+    for (size_t i = 0; i < 3; i++)
+        check_altered("motion_detected.json", needed[i], NULL, needed[i]);
+    for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++)
+        check_altered("motion_detected.json", free_ones[i], NULL, NULL);
+    check_altered("motion_detected.json", "data.attributes", "[1,2]", NULL);
+    check_altered("motion_detected.json", "meta.account_id", "{}", NULL);
+    assert_string_equal(event.account, "");
+    check_altered("motion_detected.json", "data.attributes.source", "[]", NULL);
+    assert_string_equal(event.device, "");
+}
+
+static void an_older_press_may_lack_the_account(void **state) {
+    (void)state;
+    check_altered("button_press.json", "meta.version", "\"1.0\"", NULL);
+    char body[SAMPLE_SIZE];
+    int length = snprintf(body, sizeof body,
+                          "{\"meta\":{\"version\":\"1.0\",\"request_id\":\"r\"},\"data\":{\"id\":\"i\",\"type\":"
+                          "\"button_press\",\"attributes\":{\"source\":\"d\",\"source_type\":\"devices\",\"timestamp\":1}}}");
+    assert_int_equal(parse(body, (size_t)length), 0);
+    assert_string_equal(event.account, "");
+    assert_false(event.has_time);
+}
+
+static void meta_time_is_checked(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"\"\"", "17", "\"yesterday\"", "\"2026-02-30T00:00:00Z\"", "\"2026-02-14T00:02:53\"",
+                                        "\"2026-02-14T00:02:53.0123456789Z\""};
+    static const char *const right[] = {NULL, "\"2026-02-14T00:02:53Z\"", "\"2026-02-14T00:02:53.1Z\"",
+                                        "\"2026-02-14T00:02:53.123456789Z\""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        check_altered("button_press.json", "meta.time", wrong[i], "meta.time");
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        check_altered("button_press.json", "meta.time", right[i], NULL);
+}
+
+static void identifiers_have_a_longest_length(void **state) {
+    (void)state;
+    char value[EVENT_FIELD_SIZE + 3];
+    memset(value, 'x', sizeof value);
+    value[0] = value[EVENT_FIELD_SIZE] = '"';
+    value[EVENT_FIELD_SIZE + 1] = '\0'; /* EVENT_FIELD_SIZE - 1 characters */
+    for (size_t i = 0; i < sizeof strings_of_a_press / sizeof *strings_of_a_press; i++)
+        if (i < 3 || i == 4)
+            check_altered("button_press.json", strings_of_a_press[i], value, NULL);
+    value[EVENT_FIELD_SIZE] = 'x';
+    value[EVENT_FIELD_SIZE + 1] = '"';
+    value[EVENT_FIELD_SIZE + 2] = '\0';
+    for (size_t i = 0; i < sizeof strings_of_a_press / sizeof *strings_of_a_press; i++)
+        check_altered("button_press.json", strings_of_a_press[i], value, strings_of_a_press[i]);
+}
+
+static void of_a_member_given_twice_the_last_counts(void **state) {
+    (void)state;
+    check_altered("button_press.json", "data.id", "\"first\",\"id\":\"last\"", NULL);
+    assert_string_equal(event.id, "last");
+    check_altered("button_press.json", "data.id", "\"first\",\"id\":7", "data.id");
+}
+
+static void unknown_members_are_no_matter(void **state) {
+    (void)state;
+    check_altered("button_press.json", "data.relationships", "{\"new\":[1,2.5e-3,-0,null,false,{\"a\":\"\\ud83d\\udd14\"}]}",
+                  NULL);
+    check_altered("button_press.json", "data.relationships", "123456789012345678901234567890.5", NULL);
+}
+
+static void depth_is_limited(void **state) {
+    (void)state;
+    static char body[4096];
+    size_t length = 0;
+    for (int i = 0; i < 1000; i++)
+        body[length++] = '[';
+    for (int i = 0; i < 1000; i++)
+        body[length++] = ']';
+    check_refused(body, length, "nested deeper than 64");
+    check_refused(body, 1000, "nested deeper than 64");
+    assert_int_equal(parse("{}", 2), ERROR_INVALID); /* and the parser serves on */
+    assert_non_null(strstr(reason.text, "meta is missing"));
+}
+
+static void what_is_not_json_is_refused(void **state) {
+    (void)state;
+    static const char *const cases[] = {
+        "",
+        " ",
+        "{",
+        "{\"meta\":",
+        "x",
+        "nul",
+        "{} {}",
+        "{}x",
+        "{\"a\":NaN}",
+        "{\"a\":Infinity}",
+        "{\"a\":-Infinity}",
+        "{'a':1}",
+        "{a:1}",
+        "{\"a\":1,}",
+        "[1,]",
+        "{\"a\":01}",
+        "{\"a\":-01}",
+        "{\"a\":1.}",
+        "{\"a\":.5}",
+        "{\"a\":+1}",
+        "{\"a\":1e}",
+        "{\"a\":-}",
+        "{\"a\":TRUE}",
+        "{\"a\":\"x\ty\"}",
+        "{\"a\":\"x\ny\"}",
+        "{\"a\":\"\x01\"}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":\"\\u12g4\"}",
+        "{\"a\":\"\\ud800\"}",
+        "{\"a\":\"\\udc00\"}",
+        "{\"a\":\"\\ud800\\u0041\"}",
+        "{\"a\":\"",
+        "{\"a\":\"\\",
+        "{\"a\":\"\\u00",
+        "{\"a\":1 /* c */}",
+        "{\"a\":1}\f",
+        "\xef\xbb\xbf{}",
+        "{\"a\":\"\xff\"}",
+        "{\"a\":\"\xc0\x80\"}",
+        "{\"a\":\"\xed\xa0\x80\"}",
+        "{\"a\":\"\xf4\x90\x80\x80\"}",
+        "{\"\xc3\":1}",
+        "{\"a\":\xc3\x9c}",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_refused(cases[i], strlen(cases[i]), "not JSON");
+    check_refused("{}\0", 3, "not JSON");
+    check_refused("{\"a\":\0}", 7, "not JSON");
+    check_refused("[]", 2, "not a JSON object");
+    check_refused("null", 4, "the body is not");
+    check_refused("17", 2, "the body is not");
+}
+
+static void white_space_may_follow(void **state) {
+    (void)state;
+    char body[SAMPLE_SIZE + 8];
+    size_t length = read_sample("button_press.json", body);
+    memcpy(body + length, " \r\n\t", 4);
+    assert_int_equal(parse(body, length + 4), 0);
+}
+
+/* Every prefix of a sample, and every sample with one byte changed, is refused or read; nothing else happens. */
+static void damaged_samples_are_survived(void **state) {
+    (void)state;
+    char body[SAMPLE_SIZE];
+    size_t length = read_sample("button_press_utf8.json", body);
+    for (size_t i = 0; i < length; i++) {
+        char *copy = malloc(i == 0 ? 1 : i); /* of the exact size, so that a sanitizer sees one byte too many */
+        memcpy(copy, body, i);
+        assert_int_equal(parse(copy, i), ERROR_INVALID);
+        free(copy);
+        char saved = body[i];
+        for (int value = 0; value < 256; value += 5) {
+            body[i] = (char)value;
+            int result = parse(body, length);
+            assert_true(result == 0 || (result == ERROR_INVALID && reason.text[0] != '\0'));
+        }
+        body[i] = saved;
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_documented_type_is_read),
+        cmocka_unit_test(every_field_of_a_press_is_needed),
+        cmocka_unit_test(a_press_has_an_integer_timestamp),
+        cmocka_unit_test(other_types_need_three_fields),
+        cmocka_unit_test(an_older_press_may_lack_the_account),
+        cmocka_unit_test(meta_time_is_checked),
+        cmocka_unit_test(identifiers_have_a_longest_length),
+        cmocka_unit_test(of_a_member_given_twice_the_last_counts),
+        cmocka_unit_test(unknown_members_are_no_matter),
+        cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(what_is_not_json_is_refused),
+        cmocka_unit_test(white_space_may_follow),
+        cmocka_unit_test(damaged_samples_are_survived),
+    };
+    return cmocka_run_group_tests_name("event", tests, set_up, tear_down);
+}

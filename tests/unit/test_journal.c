@@ -1,0 +1,683 @@
+#include "support.h"
+#include "journal.h"
+#include "reader.h"
+#include "seen.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SIGNATURE "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df"
+#define DAY_ONE INT64_C(1795435200000000) /* 2026-11-23T12:00:00Z */
+#define A_DAY (86400 * SECOND)
+#define FIRST "2026-11-23.jsonl"
+#define SECOND_DAY "2026-11-24.jsonl"
+
+static int64_t clock_now = DAY_ONE;
+
+static int64_t test_clock(void) {
+    return clock_now;
+}
+
+/* ---- a disk that can fail: this definition comes before the C library's ---- */
+
+static int failing_syncs;
+static void (*on_failing_sync)(int file);
+
+int fdatasync(int file) {
+    if (failing_syncs > 0) {
+        failing_syncs--;
+        if (on_failing_sync != NULL)
+            on_failing_sync(file);
+        errno = EIO;
+        return -1;
+    }
+    return fsync(file);
+}
+
+/* ---- appending ---- */
+
+static struct deadline soon(void) {
+    return (struct deadline){.at = monotonic_now() + 4 * SECOND};
+}
+
+static struct journal *open_journal(const char *path) {
+    struct journal *journal = journal_new(path);
+    assert_non_null(journal);
+    assert_int_equal(journal_set_first_buckets(journal, 4), 0);
+    journal_set_clock(journal, test_clock);
+    return journal;
+}
+
+/* Appends events given as pairs of request id and event id, as one batch; their outcomes and numbers go to `entries`. */
+static void append_pairs(struct journal *journal, const char *const pairs[][2], size_t count, struct entry *entries) {
+    static struct event events[JOURNAL_BATCH];
+    static char bodies[JOURNAL_BATCH][512];
+    struct entry *pointers[JOURNAL_BATCH];
+    for (size_t i = 0; i < count; i++) {
+        memset(&events[i], 0, sizeof events[i]);
+        snprintf(events[i].request_id, EVENT_FIELD_SIZE, "%s", pairs[i][0]);
+        snprintf(events[i].id, EVENT_FIELD_SIZE, "%s", pairs[i][1]);
+        int length = snprintf(bodies[i], sizeof bodies[i],
+                              "{\"meta\":{\"request_id\":\"%s\"},\"data\":{\"id\":\"%s\",\"type\":\"test\"}}", pairs[i][0],
+                              pairs[i][1]);
+        entries[i] = (struct entry){.body = bodies[i],
+                                    .length = (size_t)length,
+                                    .key = "9f86d081",
+                                    .signature = SIGNATURE,
+                                    .received_at = clock_now,
+                                    .event = &events[i]};
+        pointers[i] = &entries[i];
+    }
+    struct deadline deadline = soon();
+    journal_append(journal, pointers, count, &deadline);
+}
+
+static struct entry append_one(struct journal *journal, const char *request, const char *id) {
+    struct entry entry;
+    append_pairs(journal, (const char *const[][2]){{request, id}}, 1, &entry);
+    return entry;
+}
+
+static struct entry append_number(struct journal *journal, unsigned number) {
+    char request[32], id[32];
+    snprintf(request, sizeof request, "request-%u", number);
+    snprintf(id, sizeof id, "event-%u", number);
+    return append_one(journal, request, id);
+}
+
+static void check(struct entry entry, enum outcome outcome, uint64_t seq) {
+    if (entry.outcome != outcome || (outcome != OUTCOME_TROUBLE && entry.seq != seq))
+        fail_msg("outcome %d, seq %llu: %s", entry.outcome, (unsigned long long)entry.seq, entry.reason.text);
+}
+
+/* Reads all segments: every line must follow from the one before. Returns how many lines there are. */
+static unsigned verify(const char *path) {
+    struct reader *reader = malloc(sizeof *reader);
+    struct reason reason;
+    struct link link = link_start();
+    int directory = open(path, O_RDONLY | O_DIRECTORY);
+    int32_t first, last;
+    unsigned lines = 0;
+    int found = segment_range(directory, 0, 65535, &first, &last, &reason);
+    for (int32_t day = first; found > 0 && day <= last; day++) {
+        int file = segment_open(directory, day, false, &reason);
+        if (file < 0)
+            continue;
+        enum scan scan;
+        struct record record;
+        uint64_t offset;
+        reader_start(reader, file, 0, link);
+        while (reader_next(reader, &scan, &record, &offset, &reason) == 1) {
+            assert_int_equal(scan, SCAN_RECORD);
+            assert_int_equal(record.seq, ++lines);
+        }
+        link = reader_link(reader);
+        close(file);
+    }
+    close(directory);
+    free(reader);
+    return lines;
+}
+
+static size_t size_of(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (size_t)status.st_size : 0;
+}
+
+static void add_bytes(const char *path, const void *bytes, size_t length) {
+    int file = open(path, O_WRONLY | O_APPEND);
+    assert_int_equal(write(file, bytes, length), length);
+    close(file);
+}
+
+/* ---- once ---- */
+
+static void events_are_numbered_and_chained(void **state) {
+    struct journal *journal = open_journal(*state);
+    for (unsigned i = 1; i <= 200; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 200);
+}
+
+static void either_identifier_makes_a_duplicate(void **state) {
+    struct journal *journal = open_journal(*state);
+    check(append_one(journal, "r1", "e1"), OUTCOME_STORED, 1);
+    check(append_one(journal, "r2", "e2"), OUTCOME_STORED, 2);
+    check(append_one(journal, "r1", "e1"), OUTCOME_DUPLICATE, 1);
+    check(append_one(journal, "r2", "e9"), OUTCOME_DUPLICATE, 2);
+    check(append_one(journal, "r9", "e1"), OUTCOME_DUPLICATE, 1);
+    check(append_one(journal, "e1", "r1"), OUTCOME_STORED, 3); /* another kind of identifier is another one */
+    journal_free(journal);
+    assert_int_equal(verify(*state), 3);
+}
+
+static void a_batch_is_judged_entry_by_entry(void **state) {
+    struct journal *journal = open_journal(*state);
+    struct entry entries[6];
+    check(append_one(journal, "old", "old"), OUTCOME_STORED, 1);
+    append_pairs(journal, (const char *const[][2]){{"a", "1"}, {"a", "2"}, {"b", "1"}, {"old", "3"}, {"c", "4"}, {"d", "4"}}, 6,
+                 entries);
+    check(entries[0], OUTCOME_STORED, 2);
+    check(entries[1], OUTCOME_DUPLICATE, 2);
+    check(entries[2], OUTCOME_DUPLICATE, 2);
+    check(entries[3], OUTCOME_DUPLICATE, 1);
+    check(entries[4], OUTCOME_STORED, 3);
+    check(entries[5], OUTCOME_DUPLICATE, 3);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 3);
+}
+
+static void duplicates_are_known_across_days_and_restarts(void **state) {
+    struct journal *journal = open_journal(*state);
+    for (unsigned day = 0; day < 5; day++, clock_now += A_DAY)
+        for (unsigned i = 1; i <= 20; i++)
+            check(append_number(journal, day * 20 + i), OUTCOME_STORED, day * 20 + i);
+    journal_free(journal);
+    journal = open_journal(*state);
+    for (unsigned i = 1; i <= 100; i++)
+        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 100);
+    clock_now = DAY_ONE;
+}
+
+static void two_handles_see_each_other(void **state) {
+    struct journal *a = open_journal(*state), *b = open_journal(*state);
+    for (unsigned i = 1; i < 100; i += 2) {
+        check(append_number(a, i), OUTCOME_STORED, i);
+        check(append_number(b, i), OUTCOME_DUPLICATE, i);
+        check(append_number(b, i + 1), OUTCOME_STORED, i + 1);
+        if (i == 51)
+            clock_now += A_DAY;
+    }
+    journal_free(a);
+    journal_free(b);
+    assert_int_equal(verify(*state), 100);
+    clock_now = DAY_ONE;
+}
+
+static void many_processes_write_at_once(void **state) {
+    enum { PROCESSES = 8, EVENTS = 60 };
+    pid_t children[PROCESSES];
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        children[p] = fork();
+        if (children[p] == 0) {
+            struct journal *journal = open_journal(*state);
+            int wrong = 0;
+            for (unsigned i = 0; i < EVENTS; i++) { /* each event is sent by two of them */
+                struct entry entry = append_number(journal, (p / 2) * EVENTS + i);
+                wrong |= entry.outcome != OUTCOME_STORED && entry.outcome != OUTCOME_DUPLICATE;
+            }
+            journal_free(journal);
+            _exit(wrong);
+        }
+    }
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        int status;
+        assert_int_equal(waitpid(children[p], &status, 0), children[p]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(verify(*state), PROCESSES / 2 * EVENTS);
+}
+
+static void a_clock_that_steps_back_opens_no_earlier_day(void **state) {
+    struct journal *journal = open_journal(*state);
+    clock_now += A_DAY;
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    clock_now -= A_DAY;
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    journal_free(journal);
+    journal = open_journal(*state);
+    check(append_number(journal, 3), OUTCOME_STORED, 3);
+    journal_free(journal);
+    assert_int_equal(access(path_in(*state, FIRST), F_OK), -1);
+    assert_int_equal(verify(*state), 3);
+}
+
+/* ---- after a crash ---- */
+
+/* Leaves 5 lines of day one in the journal. */
+static void five_lines(const char *path) {
+    struct journal *journal = open_journal(path);
+    for (unsigned i = 1; i <= 5; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    journal_free(journal);
+}
+
+/* An old event is still known, and a new one (number 777) gets `seq`. */
+static void check_goes_on(const char *path, uint64_t seq) {
+    struct journal *journal = open_journal(path);
+    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3);
+    check(append_number(journal, 777), OUTCOME_STORED, seq);
+    check(append_number(journal, 777), OUTCOME_DUPLICATE, seq);
+    journal_free(journal);
+}
+
+static void a_torn_tail_is_cut(void **state) {
+    size_t length;
+    five_lines(*state);
+    char *line = read_file(path_in(*state, FIRST), &length);
+    size_t whole = strcspn(line, "\n");
+    for (size_t torn = 1; torn < whole; torn += 13) { /* a beginning that was written, no end */
+        add_bytes(path_in(*state, FIRST), line, torn);
+        struct journal *journal = open_journal(*state);
+        struct entry entry = append_number(journal, 1000 + (unsigned)torn);
+        assert_int_equal(entry.outcome, OUTCOME_STORED);
+        journal_free(journal);
+    }
+    free(line);
+    verify(*state);
+}
+
+static void every_cut_of_the_last_line_is_mended(void **state) {
+    five_lines(*state);
+    size_t length;
+    char *all = read_file(path_in(*state, FIRST), &length), *last = all + length - 1;
+    while (last[-1] != '\n')
+        last--;
+    for (size_t keep = (size_t)(last - all); keep < length; keep++) {
+        write_file(path_in(*state, FIRST), all, keep, 0600);
+        struct journal *journal = open_journal(*state);
+        /* the event of the last line: back, or stored once more */
+        struct entry entry = append_number(journal, 5);
+        check(entry, keep == length - 1 ? OUTCOME_DUPLICATE : OUTCOME_STORED, 5);
+        journal_free(journal);
+        assert_int_equal(verify(*state), 5);
+    }
+    free(all);
+}
+
+static void zeros_at_the_end_are_cut(void **state) {
+    static const char zeros[3 * RECORD_LIMIT];
+    static const size_t lengths[] = {1, 100, 8192, RECORD_LIMIT - 1, RECORD_LIMIT, sizeof zeros};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        if (i == 0)
+            five_lines(*state);
+        add_bytes(path_in(*state, FIRST), zeros, lengths[i]);
+        struct journal *journal = open_journal(*state);
+        check(append_number(journal, 100 + (unsigned)i), OUTCOME_STORED, 6 + i);
+        journal_free(journal);
+        assert_int_equal(verify(*state), 6 + i);
+    }
+}
+
+static void a_segment_of_nothing_but_garbage_is_survived(void **state) {
+    static char garbage[3 * RECORD_LIMIT];
+    memset(garbage, 'g', sizeof garbage);
+    write_file(path_in(*state, FIRST), garbage, sizeof garbage, 0600);
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 1);
+}
+
+/* Whole lines that are damaged stay where they are; their numbers stay theirs. */
+static void damaged_lines_are_kept_and_counted(void **state) {
+    five_lines(*state);
+    size_t length;
+    char *all = read_file(path_in(*state, FIRST), &length);
+    for (char *c = all + length - 2; *c != '\n'; c--)
+        *c = 'z';
+    write_file(path_in(*state, FIRST), all, length, 0600);
+    check_goes_on(*state, 6);
+    assert_true(size_of(path_in(*state, FIRST)) > length);
+    memset(all, 'z', length); /* not one line is left */
+    write_file(path_in(*state, FIRST), all, length - 1, 0600);
+    add_bytes(path_in(*state, FIRST), "\n", 1);
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_STORED, 2);
+    journal_free(journal);
+    free(all);
+}
+
+static void an_empty_newest_segment_continues_the_chain(void **state) {
+    five_lines(*state);
+    write_file(path_in(*state, SECOND_DAY), "", 0, 0600);
+    clock_now += A_DAY;
+    check_goes_on(*state, 6);
+    clock_now = DAY_ONE;
+    assert_int_equal(verify(*state), 6);
+}
+
+/* ---- the index ---- */
+
+static void copy_index(const char *path, const char *from, const char *to) {
+    char command[1024];
+    snprintf(command, sizeof command, "rm -rf '%s/%s' && cp -r '%s/%s' '%s/%s'", path, to, path, from, path, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_deleted_index_changes_no_answer(void **state) {
+    char command[512];
+    struct journal *journal = open_journal(*state);
+    for (unsigned i = 1; i <= 300; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    snprintf(command, sizeof command, "rm -rf '%s/seen'", (char *)*state);
+    assert_int_equal(system(command), 0);
+    for (unsigned i = 1; i <= 300; i++) /* also for a process that had it open */
+        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+    journal_free(journal);
+    assert_int_equal(system(command), 0);
+    check_goes_on(*state, 301);
+    assert_int_equal(verify(*state), 301);
+}
+
+/* Killed between writing the lines and indexing them: the index is an older one. */
+static void an_index_that_fell_behind_catches_up(void **state) {
+    struct journal *journal = open_journal(*state);
+    for (unsigned i = 1; i <= 10; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    copy_index(*state, "seen", "saved");
+    for (unsigned i = 11; i <= 200; i++) {
+        clock_now += i == 100 ? A_DAY : 0;
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    }
+    journal_free(journal);
+    copy_index(*state, "saved", "seen");
+    journal = open_journal(*state);
+    for (unsigned i = 1; i <= 200; i++)
+        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+    journal_free(journal);
+    clock_now = DAY_ONE;
+}
+
+/* Power failed: the index was written out, the last lines of the journal were not. */
+static void an_index_that_is_ahead_is_harmless(void **state) {
+    five_lines(*state);
+    size_t length;
+    char *all = read_file(path_in(*state, FIRST), &length), *second = strchr(all, '\n') + 1;
+    write_file(path_in(*state, FIRST), all, (size_t)(second - all), 0600);
+    free(all);
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+    for (unsigned i = 2; i <= 5; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    for (unsigned i = 2; i <= 5; i++)
+        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 5);
+}
+
+static void a_scrambled_index_is_made_anew(void **state) {
+    static const char *const tables[] = {"seen/00", "seen/01", "seen/02"};
+    struct journal *journal = open_journal(*state);
+    for (unsigned i = 1; i <= 150; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    for (size_t t = 0; t < 3; t++)
+        for (int how = 0; how < 3; how++) {
+            size_t length;
+            char *bytes = read_file(path_in(*state, tables[t]), &length);
+            for (size_t at = how == 0 ? 4096 : 0; at < length; at++)
+                bytes[at] = how == 2 ? 0 : (char)(bytes[at] ^ (char)(at * 31 + 7));
+            write_file(path_in(*state, tables[t]), bytes, how == 1 ? length / 2 : length, 0600);
+            free(bytes);
+            if (how == 2) { /* a table of zeros cannot be told from an empty one by who has it open */
+                journal_free(journal);
+                journal = open_journal(*state);
+            }
+            for (unsigned i = 1; i <= 150; i++)
+                check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+        }
+    journal_free(journal);
+}
+
+/* Fingerprints that lead to other events' lines, to the middle of lines, and beyond the end: none makes a duplicate. */
+static void a_colliding_fingerprint_drops_no_event(void **state) {
+    five_lines(*state);
+    struct reason reason;
+    struct seen *seen = seen_new(4);
+    int directory = open(*state, O_RDONLY | O_DIRECTORY);
+    int32_t day = timestamp_day(DAY_ONE);
+    const struct place places[] = {{day, 0}, {day, 5}, {day, 1000000}, {day + 9, 0}};
+    assert_int_equal(seen_begin(seen, directory, &reason), 0);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        uint64_t request = seen_fingerprint(seen, IDENTIFIER_REQUEST, "request-777");
+        uint64_t event = seen_fingerprint(seen, IDENTIFIER_EVENT, "event-777");
+        struct place place;
+        bool settled;
+        assert_true(seen_reached(seen, &place, &settled));
+        assert_int_equal(seen_insert(seen, request, places[i], &reason), 0);
+        assert_int_equal(seen_insert(seen, event, places[i], &reason), 0);
+        assert_int_equal(seen_reach(seen, place, settled, &reason), 0);
+    }
+    seen_free(seen);
+    close(directory);
+    check_goes_on(*state, 6);
+}
+
+static void a_checkpoint_is_taken_when_due(void **state) {
+    struct journal *journal = journal_new(*state);
+    struct reason reason = {""};
+    struct entry *pointers[JOURNAL_BATCH], entries[JOURNAL_BATCH];
+    static struct event events[JOURNAL_BATCH];
+    static char bodies[JOURNAL_BATCH][256];
+    struct deadline deadline = soon();
+    for (unsigned batch = 0; batch < 70; batch++) { /* 8960 events, 17920 identifiers */
+        for (unsigned i = 0; i < JOURNAL_BATCH; i++) {
+            unsigned number = batch * JOURNAL_BATCH + i;
+            snprintf(events[i].request_id, 32, "r%u", number);
+            snprintf(events[i].id, 32, "e%u", number);
+            int length = snprintf(bodies[i], sizeof bodies[i],
+                                  "{\"meta\":{\"request_id\":\"r%u\"},\"data\":{\"id\":\"e%u\",\"type\":\"t\"}}", number, number);
+            entries[i] = (struct entry){.body = bodies[i], .length = (size_t)length, .key = "9f86d081",
+                                        .signature = SIGNATURE, .received_at = DAY_ONE, .event = &events[i]};
+            pointers[i] = &entries[i];
+        }
+        deadline = soon();
+        journal_append(journal, pointers, JOURNAL_BATCH, &deadline);
+        assert_int_equal(entries[0].outcome, OUTCOME_STORED);
+        assert_int_equal(journal_upkeep(journal, &deadline, &reason), 0);
+    }
+    journal_free(journal);
+    struct seen *seen = seen_new(0);
+    int directory = open(*state, O_RDONLY | O_DIRECTORY);
+    struct place place;
+    bool settled;
+    seen_set_boot(seen, "after a power failure");
+    assert_int_equal(seen_begin(seen, directory, &reason), 0);
+    assert_true(seen_reached(seen, &place, &settled));
+    assert_false(settled);
+    assert_true(place.offset > 0);
+    seen_free(seen);
+    close(directory);
+}
+
+/* ---- trouble ---- */
+
+static void a_failed_sync_is_followed_by_writing_again(void **state) {
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    failing_syncs = 1;
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    failing_syncs = 2;
+    check(append_number(journal, 3), OUTCOME_TROUBLE, 0);
+    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3); /* the disk works again: now it is there */
+    failing_syncs = 1;
+    check(append_number(journal, 3), OUTCOME_TROUBLE, 0); /* a duplicate is not promised either */
+    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 3);
+}
+
+static size_t kept_by_disk;
+
+/* A kernel that drops what it could not write, and holds no more than what the disk has. */
+static void drop_pages(int file) {
+    char zeros[4096] = {0};
+    struct stat status;
+    assert_int_equal(fstat(file, &status), 0);
+    for (size_t at = kept_by_disk; at < (size_t)status.st_size; at++)
+        assert_int_equal(pwrite(file, zeros, 1, (off_t)at), 1);
+}
+
+static void dropped_pages_lose_nothing_that_was_promised(void **state) {
+    struct journal *journal = open_journal(*state);
+    on_failing_sync = drop_pages;
+    for (unsigned i = 1; i <= 20; i++) {
+        kept_by_disk = size_of(path_in(*state, FIRST));
+        failing_syncs = i % 3 == 0;
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    }
+    kept_by_disk = size_of(path_in(*state, FIRST));
+    failing_syncs = 2;
+    check(append_number(journal, 21), OUTCOME_TROUBLE, 0);
+    on_failing_sync = NULL;
+    check(append_number(journal, 21), OUTCOME_STORED, 21); /* gone from the file: cut, and stored anew */
+    journal_free(journal);
+    assert_int_equal(verify(*state), 21);
+}
+
+static void a_full_disk_keeps_nothing_half(void **state) {
+    struct rlimit limit, saved;
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    size_t size = size_of(path_in(*state, FIRST));
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &saved), 0);
+    /* The index's file is larger than the journal here, and already has its size. */
+    for (size_t room = 0; room < size; room += 50) {
+        limit = (struct rlimit){.rlim_cur = size + room, .rlim_max = saved.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        struct entry entry = append_number(journal, 2);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &saved), 0);
+        check(entry, OUTCOME_TROUBLE, 0);
+        assert_true(entry.reason.text[0] != '\0');
+        assert_int_equal(size_of(path_in(*state, FIRST)), size);
+    }
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    journal_free(journal);
+    assert_int_equal(verify(*state), 2);
+}
+
+static void a_missing_directory_is_trouble_until_it_is_there(void **state) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/later", (char *)*state);
+    struct journal *journal = open_journal(path);
+    struct entry entry = append_number(journal, 1);
+    check(entry, OUTCOME_TROUBLE, 0);
+    assert_non_null(strstr(entry.reason.text, path));
+    assert_int_equal(mkdir(path, 0700), 0);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    char command[1600];
+    snprintf(command, sizeof command, "mv '%s' '%s.old' && mkdir '%s'", path, path, path);
+    assert_int_equal(system(command), 0);
+    check(append_number(journal, 1), OUTCOME_STORED, 1); /* another directory is another journal */
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    journal_free(journal);
+    assert_int_equal(verify(path), 2);
+}
+
+static void a_held_lock_is_trouble_at_the_deadline(void **state) {
+    struct journal *journal = open_journal(*state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        int lock = open(path_in(*state, "lock"), O_RDWR);
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        ssize_t told = fcntl(lock, F_SETLK, &whole) == 0 ? write(ready[1], "x", 1) : 0;
+        (void)told;
+        pause();
+        _exit(0);
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    struct event event = {.request_id = "r", .id = "e"};
+    char body[] = "{\"meta\":{\"request_id\":\"r\"},\"data\":{\"id\":\"e\",\"type\":\"t\"}}";
+    struct entry entry = {.body = body, .length = sizeof body - 1, .key = "9f86d081", .signature = SIGNATURE,
+                          .event = &event, .received_at = DAY_ONE}, *entries[] = {&entry};
+    struct deadline deadline = {.at = monotonic_now() + SECOND / 5};
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, OUTCOME_TROUBLE, 0);
+    assert_non_null(strstr(entry.reason.text, "lock"));
+    /* Told to end, it does not wait for the whole deadline. */
+    static volatile sig_atomic_t hurry = 1;
+    int64_t before = monotonic_now();
+    deadline = (struct deadline){.at = before + 3600 * SECOND, .hurry = &hurry};
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, OUTCOME_TROUBLE, 0);
+    assert_int_equal(kill(holder, SIGKILL), 0);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    deadline = soon();
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, OUTCOME_STORED, 2);
+    journal_free(journal);
+}
+
+/* ---- what was signed but is no event ---- */
+
+static void append_rejected(struct journal *journal, const char *reason, enum outcome wanted) {
+    char body[] = "\xff not \"json\"\n";
+    struct entry entry = {.body = body, .length = sizeof body - 1, .key = "9f86d081", .signature = SIGNATURE,
+                          .rejection = reason, .received_at = DAY_ONE}, *entries[] = {&entry};
+    struct deadline deadline = soon();
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, wanted, 0);
+}
+
+static void rejected_deliveries_are_kept_whole(void **state) {
+    struct journal *journal = open_journal(*state);
+    append_rejected(journal, "data.id is \"missing\"", OUTCOME_REJECTED);
+    const char *path = path_in(*state, "rejected/" FIRST);
+    size_t length;
+    char *text = read_file(path, &length);
+    assert_string_equal(text, "{\"received_at\":\"2026-11-23T12:00:00.000000Z\",\"key\":\"9f86d081\",\"signature\":\"" SIGNATURE
+                              "\",\"reason\":\"data.id is \\\"missing\\\"\",\"body\":\"/yBub3QgImpzb24iCg==\"}\n");
+    add_bytes(path, "{\"torn", 6);
+    append_rejected(journal, "stale", OUTCOME_REJECTED);
+    failing_syncs = 1;
+    append_rejected(journal, "stale", OUTCOME_REJECTED);
+    failing_syncs = 2;
+    append_rejected(journal, "stale", OUTCOME_TROUBLE);
+    free(text);
+    text = read_file(path, &length);
+    assert_null(strstr(text, "torn{"));
+    assert_null(strstr(text, "\"torn"));
+    free(text);
+    journal_free(journal);
+    assert_int_equal(access(path_in(*state, FIRST), F_OK), -1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(events_are_numbered_and_chained),
+        TEST(either_identifier_makes_a_duplicate),
+        TEST(a_batch_is_judged_entry_by_entry),
+        TEST(duplicates_are_known_across_days_and_restarts),
+        TEST(two_handles_see_each_other),
+        TEST(many_processes_write_at_once),
+        TEST(a_clock_that_steps_back_opens_no_earlier_day),
+        TEST(a_torn_tail_is_cut),
+        TEST(every_cut_of_the_last_line_is_mended),
+        TEST(zeros_at_the_end_are_cut),
+        TEST(a_segment_of_nothing_but_garbage_is_survived),
+        TEST(damaged_lines_are_kept_and_counted),
+        TEST(an_empty_newest_segment_continues_the_chain),
+        TEST(a_deleted_index_changes_no_answer),
+        TEST(an_index_that_fell_behind_catches_up),
+        TEST(an_index_that_is_ahead_is_harmless),
+        TEST(a_scrambled_index_is_made_anew),
+        TEST(a_colliding_fingerprint_drops_no_event),
+        TEST(a_checkpoint_is_taken_when_due),
+        TEST(a_failed_sync_is_followed_by_writing_again),
+        TEST(dropped_pages_lose_nothing_that_was_promised),
+        TEST(a_full_disk_keeps_nothing_half),
+        TEST(a_missing_directory_is_trouble_until_it_is_there),
+        TEST(a_held_lock_is_trouble_at_the_deadline),
+        TEST(rejected_deliveries_are_kept_whole),
+    };
+    return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
+}

@@ -1,0 +1,121 @@
+#include "support.h"
+#include "keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BASE64 "ZG9vcnBvc3Qtc2FtcGxlLXNpZ25pbmcta2V5LTMyYnk="
+#define TEXT "retired-signing-key-of-last-year"
+
+static struct reason reason;
+
+static int load(const char *directory, struct keys *keys, const char *text, size_t length, unsigned mode) {
+    const char *path = path_in(directory, "keys");
+    unlink(path);
+    write_file(path, text, length, mode);
+    return keys_load(keys, path, &reason);
+}
+
+static void check_refused(const char *directory, const char *text, size_t length, unsigned mode, const char *wanted) {
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(directory, keys, text, length, mode), ERROR_TROUBLE);
+    assert_int_equal(keys_count(keys), 0);
+    if (strstr(reason.text, wanted) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", reason.text, wanted);
+    keys_free(keys);
+}
+
+static void each_line_has_two_readings(void **state) {
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(*state, keys, BASE64 "\n", sizeof BASE64, 0600), 0);
+    assert_int_equal(keys_count(keys), 2);
+    /* printf %s KEY | sha256sum, and the same of the decoded bytes */
+    assert_string_equal(keys_fingerprint(keys, 0), "69ffb5b9");
+    assert_string_not_equal(keys_fingerprint(keys, 0), keys_fingerprint(keys, 1));
+    keys_free(keys);
+}
+
+static void text_that_is_no_base64_has_one(void **state) {
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(*state, keys, TEXT, sizeof TEXT - 1, 0600), 0);
+    assert_int_equal(keys_count(keys), 1);
+    keys_free(keys);
+}
+
+static void several_lines_are_a_rotation(void **state) {
+    static const char text[] = "\xef\xbb\xbf# new\r\n\t" BASE64 " \r\n\n  # old\n" TEXT "\n" TEXT "\n";
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(*state, keys, text, sizeof text - 1, 0640), 0);
+    assert_int_equal(keys_count(keys), 3); /* the line that stands twice counts once */
+    assert_string_equal(keys_fingerprint(keys, 0), "69ffb5b9");
+    keys_free(keys);
+}
+
+static void a_missing_file_is_refused(void **state) {
+    struct keys *keys = keys_alloc();
+    assert_int_equal(keys_load(keys, path_in(*state, "none"), &reason), ERROR_TROUBLE);
+    assert_non_null(strstr(reason.text, "cannot read the key file"));
+    assert_int_equal(keys_load(keys, *state, &reason), ERROR_TROUBLE);
+    assert_non_null(strstr(reason.text, "not a regular file"));
+    keys_free(keys);
+}
+
+static void files_without_a_key_are_refused(void **state) {
+    check_refused(*state, "", 0, 0600, "holds no key");
+    check_refused(*state, "\n \n# " BASE64 "\n", sizeof BASE64 + 5, 0600, "holds no key");
+}
+
+static void short_keys_are_refused_by_line(void **state) {
+    check_refused(*state, "# c\n" BASE64 "\nfifteen-bytes-k\n", sizeof BASE64 + 20, 0600, "line 3: a key of under 16");
+    assert_null(strstr(reason.text, "fifteen")); /* not even a bad key is told */
+}
+
+static void open_files_are_refused(void **state) {
+    check_refused(*state, BASE64, sizeof BASE64 - 1, 0604, "open to everybody");
+    check_refused(*state, BASE64, sizeof BASE64 - 1, 0602, "open to everybody");
+    check_refused(*state, BASE64, sizeof BASE64 - 1, 0666, "chmod");
+}
+
+static void what_cannot_be_a_key_is_refused(void **state) {
+    static char big[20000];
+    memset(big, 'k', sizeof big);
+    check_refused(*state, BASE64 "\0x", sizeof BASE64 + 1, 0600, "no signing key");
+    check_refused(*state, big, 2000, 0600, "no signing key");
+    check_refused(*state, big, sizeof big, 0600, "larger than");
+    char many[2048] = "";
+    for (int i = 0; i < 40; i++)
+        snprintf(many + strlen(many), 64, "text-key-number-%04d-\n", i);
+    check_refused(*state, many, strlen(many), 0600, "more than 16 keys");
+}
+
+static void a_changed_file_is_read_again(void **state) {
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(*state, keys, TEXT, sizeof TEXT - 1, 0600), 0);
+    char before[FINGERPRINT_SIZE];
+    strcpy(before, keys_fingerprint(keys, 0));
+    /* in place, at once, of the same size: the time stamps may not tell */
+    char other[] = TEXT;
+    other[0] = 'R';
+    write_file(path_in(*state, "keys"), other, sizeof other - 1, 0600);
+    assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), 0);
+    assert_string_not_equal(keys_fingerprint(keys, 0), before);
+    unlink(path_in(*state, "keys"));
+    assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), ERROR_TROUBLE);
+    assert_int_equal(keys_count(keys), 0);
+    keys_free(keys);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(each_line_has_two_readings),       TEST(text_that_is_no_base64_has_one),
+        TEST(several_lines_are_a_rotation),     TEST(a_missing_file_is_refused),
+        TEST(files_without_a_key_are_refused),  TEST(short_keys_are_refused_by_line),
+        TEST(open_files_are_refused),           TEST(what_cannot_be_a_key_is_refused),
+        TEST(a_changed_file_is_read_again),
+    };
+    return cmocka_run_group_tests_name("keys", tests, NULL, NULL);
+}
