@@ -1,42 +1,88 @@
 # Doorpost. `make run` shows it at work, `make check` tests it, `make help` lists the rest.
 
 CC ?= cc
-PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+PORT ?= 8080
 BUILD ?= build
+
+# Servers live in sbin, which is not on every user's path.
+export PATH := $(PATH):/usr/sbin:/sbin
+export CC PORT
 
 STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
-# Of what is expanded only when used: the libraries need not be there for `make help` or `make deps`.
-PACKAGES = libsodium json-c
-LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-LIBRARIES = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lfcgi
+# Expanded only when something is compiled: `make help` and `make deps` work without the libraries.
+LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
+LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi # libfcgi comes without a .pc file in Debian 12
 
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
+UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+E2E = $(wildcard tests/e2e/test_*.py)
+
+SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] tests/*/*.[ch])
+SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
+
+SANITIZERS = -fsanitize=address,undefined
+SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" \
+            LDFLAGS="$(SANITIZERS)"
 
 all: $(BUILD)/doorpost.cgi ## build build/doorpost.cgi
 
+run: ## install what is missing, build, and show a signed press on its way through lighttpd (PORT=8080)
+	@deploy/deps.sh build run
+	@$(MAKE) --no-print-directory all
+	@deploy/demo/run.sh $(BUILD)/doorpost.cgi
+
+check: ## install what is missing, and run every test under ASan and UBSan
+	@deploy/deps.sh build run check
+	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
+	@python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E)
+
+lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
+	@deploy/deps.sh build check lint
+	clang-format --dry-run --Werror $(SOURCES)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi lib cgi
+	clang-tidy --quiet $(wildcard lib/*.c cgi/*.c) -- $(STANDARD) $(LIBRARY_CFLAGS) 2>/dev/null # what it counts there are the warnings of system headers
+	shellcheck $(SCRIPTS)
+
+format: ## let clang-format lay out the sources
+	clang-format -i $(SOURCES)
+
+deps: ## install whatever any of these targets needs
+	@deploy/deps.sh build run check lint
+
+install: all ## install under $(DESTDIR)$(PREFIX): the handler, and the configurations as examples
+	install -d $(DESTDIR)$(PREFIX)/lib/doorpost $(DESTDIR)$(PREFIX)/share/doc/doorpost
+	install $(BUILD)/doorpost.cgi $(DESTDIR)$(PREFIX)/lib/doorpost/doorpost.cgi
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/doorpost
+	cp -R deploy/apache deploy/lighttpd $(DESTDIR)$(PREFIX)/share/doc/doorpost
+
+clean: ## remove build/, the demo included
+	rm -rf build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do \
+	  printf '  %-8s %s\n' "$$target" "$$what"; done
+
 $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(STANDARD) $(WARNINGS) $(CFLAGS) $(CPPFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
-
-# The tests link the objects of lib/ and, where they test it, of cgi/.
-UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lcmocka
-
-SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -Werror
+	@echo "CC   $<"
+	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
 
 test-programs: $(BUILD)/doorpost.cgi $(UNIT)
 
-sanitized:
-	+@$(MAKE) --no-print-directory BUILD=build/check CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" test-programs
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
-.PHONY: all test-programs sanitized
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
+
+.PHONY: all run check lint format deps install clean help test-programs
+.SECONDARY:

@@ -1,7 +1,8 @@
-/* libfcgi reads until it has what it wants, and cannot be interrupted in the middle and resumed. In a loop that serves
- * every connection from one thread, a sender that stalls in the middle of a request would hold up all others. So the
- * socket's own buffer is where a request is gathered: we look at it with MSG_PEEK, and hand the connection to libfcgi
- * only once nothing is missing. A stalled connection then costs a descriptor, and neither time nor memory. */
+/* libfcgi reads until it has what it wants, and cannot be interrupted in the middle and resumed. In a loop
+ * that serves every connection from one thread, a sender that stalls in the middle of a request would hold up
+ * all others. So the socket's own buffer is where a request is gathered: we look at it with MSG_PEEK, and
+ * hand the connection to libfcgi only once nothing is missing. A stalled connection then costs a descriptor,
+ * and neither time nor memory. */
 #include "connection.h"
 
 #include "config.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PARAMS_LIMIT 65536 /* no web server passes on headers of that size */
+#define PARAMS_LIMIT 65536  /* no web server passes on headers of that size */
 #define RECORDS_LIMIT 16384 /* room for the record headers of a body that comes in small pieces */
 
 struct progress {
@@ -80,6 +81,7 @@ enum readiness connection_look(int file, size_t max_body) {
 
 void connection_prepare(int listener) {
     int size = PARAMS_LIMIT + RECORDS_LIMIT + BODY_LIMIT;
-    /* TCP connections inherit it; on a Unix socket the sender's buffer counts, which is large enough as it is. */
+    /* TCP connections inherit it; on a Unix socket the sender's buffer counts, which is large enough as it
+     * is. */
     setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }

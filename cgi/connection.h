@@ -12,7 +12,8 @@ enum readiness {
     READY_NEVER    /* closed, broken, or no FastCGI request that we serve */
 };
 
-/* Looks at the beginning of a FastCGI 1.0 connection's bytes. READY_REFUSE counts body bytes against `max_body`. Pure. */
+/* Looks at the beginning of a FastCGI 1.0 connection's bytes. READY_REFUSE counts body bytes against
+ * `max_body`. Pure. */
 enum readiness connection_scan(const unsigned char *bytes, size_t length, size_t max_body);
 
 /* Looks at what has arrived on a connection without taking it or waiting for it. */

@@ -1,5 +1,5 @@
-/* One batch at a time, in steps that never go back: settings and keys; what each request says and whether it is signed;
- * one append to the journal for all that is to be kept; then the answers. */
+/* One batch at a time, in steps that never go back: settings and keys; what each request says and whether it
+ * is signed; one append to the journal for all that is to be kept; then the answers. */
 #include "handler.h"
 
 #include "intake.h"
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_WAIT (SECOND * 9 / 10) /* for a request that took long to come in: still an answer within five seconds */
+#define LEAST_WAIT \
+    (SECOND * 9 / 10) /* for a request that took long to come in: still an answer within five seconds */
 
 /* A request on its way. */
 struct delivery {
@@ -102,14 +103,15 @@ static void judge(struct handler *handler, struct delivery *delivery, const stru
         trouble(delivery, &(struct reason){"no memory for a body"});
         return;
     }
-    size_t got = request_read(request, delivery->body, (size_t)length, request_accepted_at(request) + ANSWER_WITHIN);
+    size_t got =
+        request_read(request, delivery->body, (size_t)length, request_accepted_at(request) + ANSWER_WITHIN);
     delivery->unread = false;
     delivery->entry.length = got;
     if (got < (size_t)length)
         intake_truncated(&delivery->decision);
     else
-        intake_body(&handler->config, handler->keys, handler->parser, &head, delivery->body, got, timestamp_now(),
-                    &delivery->decision);
+        intake_body(&handler->config, handler->keys, handler->parser, &head, delivery->body, got,
+                    timestamp_now(), &delivery->decision);
 }
 
 /* The delivery's entry for the journal, or NULL where nothing is to be kept. */
@@ -184,6 +186,8 @@ void handler_serve(struct handler *handler, struct request requests[], size_t co
         int file = answer(&handler->delivery[i]);
         if (file >= 0)
             done(context, file, handler->delivery[i].unread);
+        else if (handler->delivery[i].unread)
+            request_discard(&requests[i], deadline.at);
         write_log(handler, &handler->delivery[i], count);
     }
     if (ready && journal_upkeep(handler->journal, &deadline, &reason) != 0)

@@ -1,12 +1,13 @@
-/* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as descriptor 0 it
- * is a FastCGI worker, else a CGI program that serves one request.
+/* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as
+ * descriptor 0 it is a FastCGI worker, else a CGI program that serves one request.
  *
- * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, serves those whose
- * request is whole with one write and one sync, and answers them all; meanwhile the next batch gathers in the listen
- * queue. A connection whose request is not whole yet waits in a table, and costs nobody time.
+ * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, serves
+ * those whose request is whole with one write and one sync, and answers them all; meanwhile the next batch
+ * gathers in the listen queue. A connection whose request is not whole yet waits in a table, and costs nobody
+ * time.
  *
- * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are not
- * looked at. */
+ * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are
+ * not looked at. */
 #define _GNU_SOURCE /* accept4 */
 #include "connection.h"
 #include "handler.h"
@@ -33,7 +34,7 @@
 enum state {
     STATE_FREE,
     STATE_GATHERING, /* the request is not whole */
-    STATE_DRAINING   /* answered early: what still comes is thrown away, or the sender would miss the answer */
+    STATE_DRAINING /* answered early: what still comes is thrown away, or the sender would miss the answer */
 };
 
 struct waiting {
@@ -149,7 +150,8 @@ static void look_again(struct worker *worker, struct waiting *waiting) {
 
 static void drop_overdue(struct worker *worker) {
     int64_t now = monotonic_now();
-    for (struct waiting *waiting; (waiting = oldest(worker)) != NULL && now - waiting->since >= ANSWER_WITHIN;)
+    for (struct waiting *waiting;
+         (waiting = oldest(worker)) != NULL && now - waiting->since >= ANSWER_WITHIN;)
         drop(worker, waiting);
 }
 
@@ -252,7 +254,9 @@ static int serve_fastcgi(struct handler *handler) {
 static int serve_cgi(struct handler *handler) {
     static struct request request;
     if (getenv("REQUEST_METHOD") == NULL) {
-        fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it up\n", stderr);
+        fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it "
+              "up\n",
+              stderr);
         return 2;
     }
     request_start_cgi(&request, monotonic_now());

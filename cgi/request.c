@@ -1,5 +1,5 @@
-/* libfcgi decodes and encodes the FastCGI records; the connection itself stays ours, because libfcgi would wait for one
- * and, at the end, for the peer to close it. */
+/* libfcgi decodes and encodes the FastCGI records; the connection itself stays ours, because libfcgi would
+ * wait for one and, at the end, for the peer to close it. */
 #include "request.h"
 
 #include "timestamp.h"
@@ -13,8 +13,8 @@
 int request_start_fastcgi(struct request *request, int file, int64_t accepted_at) {
     request->accepted_at = accepted_at;
     request->file = file;
-    /* libfcgi has no call that takes a connection which is already accepted, but it goes on with one that it kept open
-     * from an earlier request. No listening socket is named: it shall accept none of its own. */
+    /* libfcgi has no call that takes a connection which is already accepted, but it goes on with one that it
+     * kept open from an earlier request. No listening socket is named: it shall accept none of its own. */
     FCGX_InitRequest(&request->fcgi, -1, 0);
     request->fcgi.ipcFd = file;
     request->fcgi.keepConnection = 1;
@@ -47,6 +47,13 @@ static size_t read_standard_input(char *out, size_t length, int64_t deadline) {
         filled += got > 0 ? (size_t)got : 0;
     }
     return filled;
+}
+
+void request_discard(struct request *request, int64_t deadline) {
+    char bytes[4096];
+    if (request->file < 0)
+        while (read_standard_input(bytes, sizeof bytes, deadline) == sizeof bytes)
+            continue;
 }
 
 size_t request_read(struct request *request, char *out, size_t length, int64_t deadline) {

@@ -1,5 +1,5 @@
-/* The web server's side of a request: its parameters, its body, and the way back. CGI 1.1 (RFC 3875) and FastCGI 1.0
- * look the same from here. */
+/* The web server's side of a request: its parameters, its body, and the way back. CGI 1.1 (RFC 3875) and
+ * FastCGI 1.0 look the same from here. */
 #ifndef DOORPOST_REQUEST_H
 #define DOORPOST_REQUEST_H
 
@@ -15,8 +15,8 @@ struct request {
     FCGX_Request fcgi;
 };
 
-/* A request on a FastCGI connection that connection_look() found ready. Returns 0, or -1 and the connection is
- * closed. */
+/* A request on a FastCGI connection that connection_look() found ready. Returns 0, or -1 and the connection
+ * is closed. */
 int request_start_fastcgi(struct request *request, int file, int64_t accepted_at);
 
 /* The one request of a CGI process. */
@@ -31,8 +31,13 @@ const char *request_parameter(const struct request *request, const char *name);
 /* Reads up to `length` bytes of body, until `deadline` at the latest. Returns how many came. */
 size_t request_read(struct request *request, char *out, size_t length, int64_t deadline);
 
-/* Sends the whole answer (CGI header fields, blank line, body) and ends the request. A sender that has gone away is no
- * error: the event is kept. Returns the FastCGI connection, which is the caller's to close, or -1. */
+/* Throws away the body that a CGI request still holds, until `deadline` at the latest: a web server that
+ * cannot hand it over may drop the answer. (For FastCGI, see the connection.) */
+void request_discard(struct request *request, int64_t deadline);
+
+/* Sends the whole answer (CGI header fields, blank line, body) and ends the request. A sender that has gone
+ * away is no error: the event is kept. Returns the FastCGI connection, which is the caller's to close, or -1.
+ */
 int request_answer(struct request *request, const char *answer, size_t length);
 
 #endif

@@ -1,5 +1,5 @@
-/* Ring looks at the status alone; the body is for whoever tries it out. A stranger learns nothing from it: 401 is the same
- * whatever the cause, and 503 does not say what is broken. */
+/* Ring looks at the status alone; the body is for whoever tries it out. A stranger learns nothing from it:
+ * 401 is the same whatever the cause, and 503 does not say what is broken. */
 #include "response.h"
 
 #include "quote.h"
@@ -85,8 +85,8 @@ static size_t write_body(const struct decision *decision, struct verdict_line li
     char quoted[QUOTE_SIZE(EVENT_FIELD_SIZE)];
     if (line.status == 200) {
         quote(quoted, sizeof quoted, decision->event.id, strlen(decision->event.id));
-        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"event_id\":%s,\"seq\":%llu}\n", line.word, quoted,
-                                (unsigned long long)seq);
+        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"event_id\":%s,\"seq\":%llu}\n",
+                                line.word, quoted, (unsigned long long)seq);
     }
     if (line.status == 400) {
         quote(quoted, sizeof quoted, decision->cause.text, strlen(decision->cause.text));
@@ -95,7 +95,8 @@ static size_t write_body(const struct decision *decision, struct verdict_line li
     return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", line.word);
 }
 
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, char out[RESPONSE_SIZE]) {
+size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq,
+                      char out[RESPONSE_SIZE]) {
     struct verdict_line line = response_verdict(decision, outcome);
     char body[BODY_SIZE];
     size_t length = write_body(decision, line, seq, body);

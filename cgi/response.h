@@ -13,11 +13,12 @@ struct verdict_line {
     const char *word; /* for the log, and "status" in the body */
 };
 
-/* The status and the word for a decision and, where it was VERDICT_USABLE or VERDICT_REJECTED, what the journal made of
- * it. */
+/* The status and the word for a decision and, where it was VERDICT_USABLE or VERDICT_REJECTED, what the
+ * journal made of it. */
 struct verdict_line response_verdict(const struct decision *decision, enum outcome outcome);
 
 /* Writes the answer into `out`. Returns its length. */
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, char out[RESPONSE_SIZE]);
+size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq,
+                      char out[RESPONSE_SIZE]);
 
 #endif

@@ -1,5 +1,5 @@
-/* The order of writes is the promise: append_write() under the lock, append_sync() outside it, the answer after
- * both. */
+/* The order of writes is the promise: append_write() under the lock, append_sync() outside it, the answer
+ * after both. */
 #include "append.h"
 
 #include <errno.h>
@@ -13,8 +13,8 @@ static size_t total(const struct append *append) {
     return length;
 }
 
-/* Returns 0 when every byte was taken. A short count is not tried again: it means that the disk is full, or that a limit
- * was reached, and the next call would say so. */
+/* Returns 0 when every byte was taken. A short count is not tried again: it means that the disk is full, or
+ * that a limit was reached, and the next call would say so. */
 static int write_parts(const struct append *append) {
     ssize_t written;
     do
@@ -33,15 +33,15 @@ int append_write(const struct append *append, struct reason *reason) {
     int result = fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
     /* Where even this fails, the next writer finds the torn tail and cuts it. */
     if (ftruncate(append->file, (off_t)append->at) != 0)
-        fail(reason, ERROR_TROUBLE, "cannot write to the journal, nor cut back what was half written: %s",
-             strerror(errno));
+        explain(reason, "cannot write to the journal, nor cut back what was half written: %s",
+                strerror(errno));
     return result;
 }
 
 enum sync append_sync(const struct append *append, struct reason *reason) {
     if (fdatasync(append->file) == 0)
         return SYNC_CLEAN;
-    fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    explain(reason, "cannot sync the journal: %s", strerror(errno));
     if (write_parts(append) != 0 || fdatasync(append->file) != 0)
         return SYNC_FAILED;
     return SYNC_REWRITTEN;

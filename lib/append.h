@@ -16,15 +16,15 @@ struct append {
     int count; /* IOV_MAX at most */
 };
 
-/* Writes the parts at `at`, the end of the file. Where the disk takes only some of the bytes, cuts the file back to
- * `at` and returns ERROR_TROUBLE. The caller holds the append lock. */
+/* Writes the parts at `at`, the end of the file. Where the disk takes only some of the bytes, cuts the file
+ * back to `at` and returns ERROR_TROUBLE. The caller holds the append lock. */
 int append_write(const struct append *append, struct reason *reason);
 
 enum sync { SYNC_FAILED, SYNC_CLEAN, SYNC_REWRITTEN };
 
-/* Makes what append_write() wrote durable. After a failed sync the kernel may have dropped the pages and call the next
- * one a success, so the same bytes are written again in place before the one further try; SYNC_REWRITTEN then
- * vouches for these bytes alone. */
+/* Makes what append_write() wrote durable. After a failed sync the kernel may have dropped the pages and call
+ * the next one a success, so the same bytes are written again in place before the one further try;
+ * SYNC_REWRITTEN then vouches for these bytes alone. */
 enum sync append_sync(const struct append *append, struct reason *reason);
 
 #endif

@@ -1,6 +1,7 @@
-/* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines and
- * lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand in single
- * or double quotes (in double quotes, a backslash keeps the character after it). Nothing is expanded. */
+/* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines
+ * and lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand
+ * in single or double quotes (in double quotes, a backslash keeps the character after it). Nothing is
+ * expanded. */
 #include "config.h"
 
 #include <ctype.h>
@@ -57,8 +58,8 @@ static int set_max_age(struct config *config, const char *name, const char *valu
     if (strcmp(value, "off") == 0)
         config->max_age = 0;
     else if (!parse_number(value, "smhd", factors, &config->max_age))
-        return fail(reason, ERROR_TROUBLE, "%s must be off, or seconds, or a number with s, m, h or d, as in 8d",
-                    name);
+        return fail(reason, ERROR_TROUBLE,
+                    "%s must be off, or seconds, or a number with s, m, h or d, as in 8d", name);
     return 0;
 }
 
@@ -84,7 +85,7 @@ static int set(struct config *config, const char *name, const char *value, struc
     if (strcmp(name, "DOORPOST_LOG") == 0)
         return set_log(config, name, value, reason);
     if (strncmp(name, "DOORPOST_", 9) == 0 && strcmp(name, "DOORPOST_CONF") != 0)
-        fail(&config->warning, ERROR_INVALID, "no setting is called %.64s: it has no effect", name);
+        explain(&config->warning, "no setting is called %.64s: it has no effect", name);
     return 0;
 }
 
@@ -114,7 +115,8 @@ static bool unquote(char *value) {
     return closed;
 }
 
-static int set_from_line(struct config *config, char *line, const char *path, int number, struct reason *reason) {
+static int set_from_line(struct config *config, char *line, const char *path, int number,
+                         struct reason *reason) {
     char *name = trim(line);
     if (name[0] == '\0' || name[0] == '#' || name[0] == ';')
         return 0;
@@ -122,8 +124,8 @@ static int set_from_line(struct config *config, char *line, const char *path, in
         name = trim(name + 7);
     char *equals = strchr(name, '=');
     if (equals == NULL || equals == name)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: must be KEY=value, or a comment that starts with #", path,
-                    number);
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: must be KEY=value, or a comment that starts with #",
+                    path, number);
     *equals = '\0';
     char *value = trim(equals + 1);
     if (!unquote(value))
@@ -142,7 +144,8 @@ static int load_file(struct config *config, const char *path, bool required, str
     int result = 0;
     for (int number = 1; result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
         if (strchr(line, '\n') == NULL && !feof(file))
-            result = fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
+            result =
+                fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
         else
             result = set_from_line(config, line, path, number, reason);
     }

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int fail(struct reason *reason, enum error code, const char *format, ...) {
+void explain(struct reason *reason, const char *format, ...) {
     int saved = errno;
     if (reason != NULL) {
         va_list arguments;
@@ -14,5 +14,4 @@ int fail(struct reason *reason, enum error code, const char *format, ...) {
         va_end(arguments);
     }
     errno = saved;
-    return code;
 }

@@ -3,7 +3,8 @@
 #define DOORPOST_ERROR_H
 
 enum error {
-    ERROR_TROUBLE = -1, /* our side cannot do it now: missing key, full disk, failing sync; a retry may help */
+    ERROR_TROUBLE =
+        -1, /* our side cannot do it now: missing key, full disk, failing sync; a retry may help */
     ERROR_INVALID = -2, /* the input is not what it must be; a retry cannot help */
     ERROR_TIMEOUT = -3, /* the deadline passed */
     ERROR_DAMAGED = -4  /* a file of ours does not hold what we wrote */
@@ -14,9 +15,12 @@ struct reason {
     char text[384];
 };
 
-/* Writes the sentence (printf style, cut where it is too long) and returns `code`, so that a caller can
- * `return fail(reason, ERROR_TROUBLE, "...")`. Leaves errno as it was. `reason` may be NULL. */
-int fail(struct reason *reason, enum error code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Writes the sentence (printf style, cut where it is too long). Leaves errno as it was. `reason` may be NULL.
+ */
+void explain(struct reason *reason, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same as an expression: `return fail(reason, ERROR_TROUBLE, "...")`. A macro, so that compilers and
+ * analyzers see that the value is never 0. */
+#define fail(reason, code, ...) (explain((reason), __VA_ARGS__), (int)(code))
 
 #endif

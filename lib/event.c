@@ -1,7 +1,7 @@
-/* json-c builds the tree, but is lenient where it matters here: it takes NaN, single quotes, control characters in
- * strings, "1.", "-01" and overlong UTF-8, and turns a lone surrogate into U+FFFD, which would make two identifiers
- * one. A journal line must be JSON for every reader, so a pass over the tokens refuses those first; nesting and order
- * are left to json-c. */
+/* json-c builds the tree, but is lenient where it matters here: it takes NaN, single quotes, control
+ * characters in strings, "1.", "-01" and overlong UTF-8, and turns a lone surrogate into U+FFFD, which would
+ * make two identifiers one. A journal line must be JSON for every reader, so a pass over the tokens refuses
+ * those first; nesting and order are left to json-c. */
 #include "event.h"
 
 #include "quote.h"
@@ -113,8 +113,13 @@ static const char *skip_token(const char *text, const char *end) {
         return skip_string(text, end);
     if (*text == '-' || (*text >= '0' && *text <= '9'))
         return skip_number(text, end);
-    /* Of the three literals json-c reads each letter; N and I, which start its extra numbers, are not among these. */
-    return *text != '\0' && strchr("{}[]:, \t\r\n" "truefalsn", *text) != NULL ? text + 1 : NULL;
+    /* Of the three literals json-c reads each letter; N and I, which start its extra numbers, are not among
+     * these. */
+    return *text != '\0' && strchr("{}[]:, \t\r\n"
+                                   "truefalsn",
+                                   *text) != NULL
+               ? text + 1
+               : NULL;
 }
 
 static bool tokens_are_json(const char *text, size_t length) {
@@ -178,8 +183,8 @@ static int take_timestamp(struct json_object *attributes, struct event *event, s
 /* Version 1.1 of the payload carries account_id; older ones may not. */
 static int take_account(struct json_object *meta, bool required, struct event *event, struct reason *reason) {
     struct json_object *version = member(meta, "version");
-    bool documented = json_object_is_type(version, json_type_string) &&
-                      strcmp(json_object_get_string(version), "1.1") == 0;
+    bool documented =
+        json_object_is_type(version, json_type_string) && strcmp(json_object_get_string(version), "1.1") == 0;
     return take(meta, "account_id", required && documented, "meta.account_id", event->account, reason);
 }
 
@@ -199,14 +204,15 @@ static int take_press(struct json_object *meta, struct json_object *data, struct
     return result;
 }
 
-/* Of the other types only what identifies them is needed. What else they say is read where it has the usual form, and
- * is no reason to refuse one where it has not: Ring adds types and members without notice. */
+/* Of the other types only what identifies them is needed. What else they say is read where it has the usual
+ * form, and is no reason to refuse one where it has not: Ring adds types and members without notice. */
 static void take_other(struct json_object *meta, struct json_object *data, struct event *event) {
     struct json_object *attributes = member(data, "attributes");
     char source_type[EVENT_FIELD_SIZE];
     if (take_account(meta, false, event, NULL) != 0)
         event->account[0] = '\0';
-    if (take(attributes, "source_type", false, "", source_type, NULL) != 0 || strcmp(source_type, "devices") != 0 ||
+    if (take(attributes, "source_type", false, "", source_type, NULL) != 0 ||
+        strcmp(source_type, "devices") != 0 ||
         take(attributes, "source", false, "", event->device, NULL) != 0)
         event->device[0] = '\0';
     if (take_timestamp(attributes, event, NULL) != 0)
@@ -247,7 +253,8 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     enum json_tokener_error error = json_tokener_get_error(parser->tokener);
     int result;
-    if (errno == ENOMEM) /* json-c has no error of its own for it, and a tree built without memory may lack parts */
+    if (errno ==
+        ENOMEM) /* json-c has no error of its own for it, and a tree built without memory may lack parts */
         result = fail(reason, ERROR_TROUBLE, "no memory to read the body");
     else if (error == json_tokener_success)
         result = take_event(payload, event, reason);

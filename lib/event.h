@@ -1,5 +1,5 @@
-/* What Ring says happened: the fields of a payload that Doorpost needs. Everything else stays in the body, which is
- * kept byte for byte. */
+/* What Ring says happened: the fields of a payload that Doorpost needs. Everything else stays in the body,
+ * which is kept byte for byte. */
 #ifndef DOORPOST_EVENT_H
 #define DOORPOST_EVENT_H
 
@@ -30,9 +30,10 @@ struct event_parser;
 struct event_parser *event_parser_new(void);
 void event_parser_free(struct event_parser *parser);
 
-/* Reads a payload: one JSON text (RFC 8259, to the letter) with the members that Ring documents for its type. Members
- * and types that are not known are no error; of a member given twice the last one counts, as for jq and JSON.parse.
- * Returns 0; ERROR_INVALID with a reason that names the member; or ERROR_TROUBLE when there is no memory. */
+/* Reads a payload: one JSON text (RFC 8259, to the letter) with the members that Ring documents for its type.
+ * Members and types that are not known are no error; of a member given twice the last one counts, as for jq
+ * and JSON.parse. Returns 0; ERROR_INVALID with a reason that names the member; or ERROR_TROUBLE when there
+ * is no memory. */
 int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
                 struct reason *reason);
 

@@ -1,5 +1,5 @@
-/* The order matters: what a stranger may learn comes first (method, length), then the signature, and only what Ring has
- * signed is read at all. */
+/* The order matters: what a stranger may learn comes first (method, length), then the signature, and only
+ * what Ring has signed is read at all. */
 #include "intake.h"
 
 #include "timestamp.h"
@@ -8,11 +8,12 @@
 
 static long decide(struct decision *decision, enum verdict verdict, const char *cause) {
     decision->verdict = verdict;
-    fail(&decision->cause, ERROR_INVALID, "%s", cause);
+    explain(&decision->cause, "%s", cause);
     return ERROR_INVALID;
 }
 
-/* RFC 9110, section 8.6: digits alone. Returns -1 for anything else, and the largest number for more than that. */
+/* RFC 9110, section 8.6: digits alone. Returns -1 for anything else, and the largest number for more than
+ * that. */
 static long parse_length(const char *text) {
     long length = 0;
     for (const char *digit = text; *digit != '\0'; digit++) {
@@ -49,7 +50,8 @@ static int verify(struct keys *keys, const struct head *head, const char *body, 
     if (head->signature == NULL || head->signature[0] == '\0')
         return (int)decide(decision, VERDICT_UNSIGNED, "X-Signature is missing");
     if (signature_parse(head->signature, digest) != 0)
-        return (int)decide(decision, VERDICT_UNSIGNED, "X-Signature is not sha256= and 64 hexadecimal digits");
+        return (int)decide(decision, VERDICT_UNSIGNED,
+                           "X-Signature is not sha256= and 64 hexadecimal digits");
     int key = signature_verify(keys, body, length, digest);
     if (key < 0)
         return (int)decide(decision, VERDICT_UNSIGNED, "no key at hand makes this X-Signature of this body");
@@ -62,8 +64,9 @@ static bool is_stale(const struct config *config, const struct event *event, int
     return config->max_age > 0 && now - event->time > config->max_age * SECOND;
 }
 
-void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser, const struct head *head,
-                 const char *body, size_t length, int64_t now, struct decision *decision) {
+void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser,
+                 const struct head *head, const char *body, size_t length, int64_t now,
+                 struct decision *decision) {
     if (verify(keys, head, body, length, decision) != 0)
         return;
     int result = event_parse(parser, body, length, &decision->event, &decision->cause);

@@ -10,17 +10,19 @@
 #include <stdint.h>
 
 enum verdict {
-    VERDICT_USABLE,     /* signed, and an event: to be kept */
-    VERDICT_REJECTED,   /* signed, and no usable event: to be kept in rejected/; `cause` is the reason to answer */
-    VERDICT_UNSIGNED,   /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
-    VERDICT_NOT_POST,   /* another method */
-    VERDICT_NO_LENGTH,  /* no Content-Length */
-    VERDICT_TOO_LARGE,  /* a Content-Length over the limit */
-    VERDICT_MALFORMED,  /* a Content-Length that is no number, or a body shorter than it says */
-    VERDICT_TROUBLE     /* our fault: a retry may help */
+    VERDICT_USABLE,   /* signed, and an event: to be kept */
+    VERDICT_REJECTED, /* signed, and no usable event: to be kept in rejected/; `cause` is the reason to answer
+                       */
+    VERDICT_UNSIGNED, /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
+    VERDICT_NOT_POST, /* another method */
+    VERDICT_NO_LENGTH, /* no Content-Length */
+    VERDICT_TOO_LARGE, /* a Content-Length over the limit */
+    VERDICT_MALFORMED, /* a Content-Length that is no number, or a body shorter than it says */
+    VERDICT_TROUBLE    /* our fault: a retry may help */
 };
 
-/* What of a request decides, as the web server passes it on (RFC 3875, section 4.1). Any of them may be NULL. */
+/* What of a request decides, as the web server passes it on (RFC 3875, section 4.1). Any of them may be NULL.
+ */
 struct head {
     const char *method;         /* REQUEST_METHOD */
     const char *content_length; /* CONTENT_LENGTH */
@@ -32,17 +34,18 @@ struct decision {
     struct reason cause;
     char key[FINGERPRINT_SIZE];          /* of the key that verified it, or "" */
     char signature[SIGNATURE_TEXT_SIZE]; /* as signature_format() writes it, where verified */
-    struct event event;                  /* where VERDICT_USABLE; where VERDICT_REJECTED, what could be read of it */
+    struct event event; /* where VERDICT_USABLE; where VERDICT_REJECTED, what could be read of it */
 };
 
-/* What can be said before the body is read. Returns the length of the body that is to be read then; or ERROR_INVALID,
- * and the decision is final. */
+/* What can be said before the body is read. Returns the length of the body that is to be read then; or
+ * ERROR_INVALID, and the decision is final. */
 long intake_head(const struct config *config, const struct head *head, struct decision *decision);
 
-/* The rest, once `length` bytes of body are there. `now` (microseconds since 1970) judges the age. Nothing looks into the
- * body before its signature has been verified. */
-void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser, const struct head *head,
-                 const char *body, size_t length, int64_t now, struct decision *decision);
+/* The rest, once `length` bytes of body are there. `now` (microseconds since 1970) judges the age. Nothing
+ * looks into the body before its signature has been verified. */
+void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser,
+                 const struct head *head, const char *body, size_t length, int64_t now,
+                 struct decision *decision);
 
 /* A body that ended before its length. */
 void intake_truncated(struct decision *decision);

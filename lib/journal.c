@@ -1,13 +1,14 @@
 /* The journal's directory:
  *
- *   2026-11-23.jsonl            a segment: the events received on that UTC day (record.c tells what a line is)
- *   rejected/2026-11-23.jsonl   signed but unusable (rejected.c)
- *   seen/                       the idempotency index (seen.c), made anew where it is missing
- *   lock                        the append lock; empty
+ *   2026-11-23.jsonl            a segment: the events received on that UTC day (record.c tells what a line
+ * is) rejected/2026-11-23.jsonl   signed but unusable (rejected.c) seen/                       the
+ * idempotency index (seen.c), made anew where it is missing lock                        the append lock;
+ * empty
  *
- * journal_append() is the order of writes: lock, find the true end, bring the index up to it, tell the new from the
- * seen, write, index, unlock, sync. A process may be killed between any two of these. What it had written then is found
- * by the next one at the end of the newest segment, beyond where the index reaches, and nobody had heard 200 for it. */
+ * journal_append() is the order of writes: lock, find the true end, bring the index up to it, tell the new
+ * from the seen, write, index, unlock, sync. A process may be killed between any two of these. What it had
+ * written then is found by the next one at the end of the newest segment, beyond where the index reaches, and
+ * nobody had heard 200 for it. */
 #include "journal.h"
 
 #include "append.h"
@@ -50,10 +51,10 @@ struct batch {
     const struct deadline *deadline;
     bool has_events, has_rejected;
     enum fate fate[JOURNAL_BATCH];
-    size_t original[JOURNAL_BATCH];         /* of FATE_REPEATED_IN_BATCH: the fresh entry */
-    int owned_file[JOURNAL_BATCH];          /* of FATE_REPEATED on an older day: that segment, to be synced; else -1 */
+    size_t original[JOURNAL_BATCH]; /* of FATE_REPEATED_IN_BATCH: the fresh entry */
+    int owned_file[JOURNAL_BATCH]; /* of FATE_REPEATED on an older day: that segment, to be synced; else -1 */
     uint64_t fingerprint[JOURNAL_BATCH][2]; /* by enum identifier */
-    size_t fresh[JOURNAL_BATCH];            /* the fresh entries in order; the arrays below are by place in it */
+    size_t fresh[JOURNAL_BATCH]; /* the fresh entries in order; the arrays below are by place in it */
     size_t fresh_count;
     uint64_t place[JOURNAL_BATCH];
     uint64_t end;
@@ -71,8 +72,8 @@ struct journal {
     struct seen *seen;
     struct event_parser *parser;
     int64_t (*now)(void);
-    struct event event;       /* of a line that is looked at */
-    char line[RECORD_LIMIT];  /* that line */
+    struct event event;      /* of a line that is looked at */
+    char line[RECORD_LIMIT]; /* that line */
     struct reader reader;
     struct batch batch;
 };
@@ -137,17 +138,19 @@ static int32_t today(const struct journal *journal) {
 static int open_all(struct journal *journal, struct reason *reason) {
     journal->directory = open(journal->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (journal->directory < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", journal->path, strerror(errno));
+        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", journal->path,
+                    strerror(errno));
     journal->lock = openat(journal->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (journal->lock < 0 || fstat(journal->lock, &journal->lock_status) != 0) {
-        fail(reason, ERROR_TROUBLE, "cannot write to the journal directory %s: %s", journal->path, strerror(errno));
+        explain(reason, "cannot write to the journal directory %s: %s", journal->path, strerror(errno));
         close_all(journal);
         return ERROR_TROUBLE;
     }
     return 0;
 }
 
-/* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was replaced. */
+/* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was
+ * replaced. */
 static bool lock_is_current(const struct journal *journal) {
     char name[CONFIG_PATH_SIZE + sizeof "/lock"];
     struct stat status;
@@ -248,22 +251,25 @@ static int same_place(void *context, struct place place) {
     return place.day == wanted->day && place.offset == wanted->offset;
 }
 
-static int insert_once(struct journal *journal, uint64_t fingerprint, struct place place, struct reason *reason) {
+static int insert_once(struct journal *journal, uint64_t fingerprint, struct place place,
+                       struct reason *reason) {
     int found = seen_find(journal->seen, fingerprint, same_place, &place, reason);
     return found != 0 ? (found < 0 ? found : 0) : seen_insert(journal->seen, fingerprint, place, reason);
 }
 
-/* Indexes a line that was read. What cannot be read as an event any more is damage, and has no identifiers. */
+/* Indexes a line that was read. What cannot be read as an event any more is damage, and has no identifiers.
+ */
 static int index_record(struct journal *journal, const struct record *record, struct place place,
                         struct reason *reason) {
     struct event *event = &journal->event;
     int result = event_parse(journal->parser, record->event, record->event_length, event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
-    result = insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, event->request_id), place, reason);
+    result = insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, event->request_id),
+                         place, reason);
     return result != 0 ? result
-                       : insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_EVENT, event->id), place,
-                                     reason);
+                       : insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_EVENT, event->id),
+                                     place, reason);
 }
 
 /* Indexes the lines of one segment from place->offset on, and steps *place behind them. */
@@ -279,14 +285,16 @@ static int index_segment(struct journal *journal, struct place *place, const str
     int result;
     reader_start(reader, file, place->offset, (struct link){.known = false});
     for (unsigned lines = 1; (result = reader_next(reader, &scan, &record, &offset, reason)) > 0; lines++) {
-        result = scan == SCAN_DAMAGED
-                     ? 0
-                     : index_record(journal, &record, (struct place){.day = place->day, .offset = offset}, reason);
+        result =
+            scan == SCAN_DAMAGED
+                ? 0
+                : index_record(journal, &record, (struct place){.day = place->day, .offset = offset}, reason);
         if (result != 0)
             break;
         place->offset = reader_offset(reader);
         if (lines % CATCH_UP_STEP == 0 && monotonic_now() > deadline->at - CATCH_UP_SPARE) {
-            result = fail(reason, ERROR_TIMEOUT, "the index is being made anew from the journal: please wait");
+            result =
+                fail(reason, ERROR_TIMEOUT, "the index is being made anew from the journal: please wait");
             break;
         }
     }
@@ -294,8 +302,8 @@ static int index_segment(struct journal *journal, struct place *place, const str
     return result;
 }
 
-static int index_until(struct journal *journal, struct place place, int32_t newest, const struct deadline *deadline,
-                       struct reason *reason) {
+static int index_until(struct journal *journal, struct place place, int32_t newest,
+                       const struct deadline *deadline, struct reason *reason) {
     int result = 0;
     for (;;) {
         result = index_segment(journal, &place, deadline, reason);
@@ -311,7 +319,8 @@ static int index_until(struct journal *journal, struct place place, int32_t newe
 }
 
 /* Looks for the newest segment in the directory: *last, or `found` is 0. */
-static int find_newest(struct journal *journal, struct place *place, bool reached, int32_t *last, struct reason *reason) {
+static int find_newest(struct journal *journal, struct place *place, bool reached, int32_t *last,
+                       struct reason *reason) {
     int32_t first;
     int found = segment_range(journal->directory, 0, DAY_MAX, &first, last, reason);
     if (found > 0 && (!reached || place->day < first))
@@ -321,7 +330,8 @@ static int find_newest(struct journal *journal, struct place *place, bool reache
     return found;
 }
 
-/* Opens the newest segment and brings the index up to its end. Afterwards newest.file is -1 where there is none yet. */
+/* Opens the newest segment and brings the index up to its end. Afterwards newest.file is -1 where there is
+ * none yet. */
 static int catch_up(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     struct place place;
     bool settled;
@@ -344,16 +354,17 @@ static int catch_up(struct journal *journal, const struct deadline *deadline, st
         result = open_newest(journal, last, reason);
     }
     if (result != 0)
-        return result == ERROR_INVALID ? fail(reason, ERROR_TROUBLE, "a segment was deleted just now") : result;
+        return result == ERROR_INVALID ? fail(reason, ERROR_TROUBLE, "a segment was deleted just now")
+                                       : result;
     struct newest *newest = &journal->newest;
     if (place.day == newest->day && place.offset > newest->end)
         place.offset = newest->end;
     return index_until(journal, place, newest->day, deadline, reason);
 }
 
-/* Begins today's segment where the newest one is of an earlier day. A clock that stepped back changes nothing. The index
- * names the new segment before it is made: whoever comes after a crash in between looks for it, and finds it or
- * searches the directory. */
+/* Begins today's segment where the newest one is of an earlier day. A clock that stepped back changes
+ * nothing. The index names the new segment before it is made: whoever comes after a crash in between looks
+ * for it, and finds it or searches the directory. */
 static int roll(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     int32_t day = today(journal);
     if (journal->newest.file >= 0 && journal->newest.day >= day)
@@ -379,7 +390,8 @@ static int open_place(const struct journal *journal, struct place place, bool *o
     return file >= 0 ? file : segment_open(journal->directory, place.day, false, NULL);
 }
 
-/* Reads the line at `offset`, line break included, into journal->line. Returns its length, or 0 where none is there. */
+/* Reads the line at `offset`, line break included, into journal->line. Returns its length, or 0 where none is
+ * there. */
 static size_t read_line(struct journal *journal, int file, uint64_t offset) {
     size_t filled = 0;
     for (size_t wanted = 4096; filled < sizeof journal->line; wanted = sizeof journal->line) {
@@ -414,20 +426,23 @@ static int is_original(void *context, struct place place) {
     if (owned)
         close(file);
     if (length == 0 || record_parse(journal->line, length - 1, &search->record) != 0 ||
-        event_parse(journal->parser, search->record.event, search->record.event_length, &journal->event, NULL) != 0)
+        event_parse(journal->parser, search->record.event, search->record.event_length, &journal->event,
+                    NULL) != 0)
         return 0;
     search->place = place;
     return strcmp(journal->event.request_id, search->event->request_id) == 0 ||
            strcmp(journal->event.id, search->event->id) == 0;
 }
 
-/* The line that was found is written again in place: where an earlier sync failed, the kernel may hold it as clean
- * pages that are on no disk, and the sync to come would skip them. Leaves its segment open to be synced. */
+/* The line that was found is written again in place: where an earlier sync failed, the kernel may hold it as
+ * clean pages that are on no disk, and the sync to come would skip them. Leaves its segment open to be
+ * synced. */
 static int renew(struct batch *batch, size_t index, const struct search *search, struct reason *reason) {
     bool owned;
     int file = open_place(search->journal, search->place, &owned);
     if (file < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot open the segment of the first delivery: %s", strerror(errno));
+        return fail(reason, ERROR_TROUBLE, "cannot open the segment of the first delivery: %s",
+                    strerror(errno));
     size_t length = search->record.length + 1;
     ssize_t written = pwrite(file, search->journal->line, length, (off_t)search->place.offset);
     if (owned)
@@ -455,7 +470,8 @@ static int classify(struct journal *journal, struct batch *batch, size_t index, 
     struct entry *entry = batch->entries[index];
     struct search search = {.journal = journal, .event = entry->event};
     uint64_t *fingerprint = batch->fingerprint[index];
-    fingerprint[IDENTIFIER_REQUEST] = seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, entry->event->request_id);
+    fingerprint[IDENTIFIER_REQUEST] =
+        seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, entry->event->request_id);
     fingerprint[IDENTIFIER_EVENT] = seen_fingerprint(journal->seen, IDENTIFIER_EVENT, entry->event->id);
     int found = seen_find(journal->seen, fingerprint[IDENTIFIER_REQUEST], is_original, &search, reason);
     if (found == 0)
@@ -498,8 +514,8 @@ static void compose(struct journal *journal, struct batch *batch, struct link *l
     for (size_t i = 0; i < batch->fresh_count; i++) {
         struct entry *entry = batch->entries[batch->fresh[i]];
         bool verbatim = record_flatten(entry->body, entry->length);
-        size_t head = record_head(link, entry->received_at, entry->key, entry->signature, verbatim, entry->body,
-                                  entry->length, batch->head[i]);
+        size_t head = record_head(link, entry->received_at, entry->key, entry->signature, verbatim,
+                                  entry->body, entry->length, batch->head[i]);
         struct iovec *parts = &batch->parts[3 * i];
         parts[0] = (struct iovec){.iov_base = batch->head[i], .iov_len = head};
         parts[1] = (struct iovec){.iov_base = entry->body, .iov_len = entry->length};
@@ -515,8 +531,8 @@ static void compose(struct journal *journal, struct batch *batch, struct link *l
                                     .count = (int)(3 * batch->fresh_count)};
 }
 
-/* Indexes what was written. Where that fails, the lines are beyond where the index reaches, and the next append indexes
- * them first or refuses; these entries are kept nevertheless. */
+/* Indexes what was written. Where that fails, the lines are beyond where the index reaches, and the next
+ * append indexes them first or refuses; these entries are kept nevertheless. */
 static void index_fresh(struct journal *journal, const struct batch *batch) {
     int result = 0;
     for (size_t i = 0; i < batch->fresh_count && result == 0; i++) {
@@ -527,8 +543,9 @@ static void index_fresh(struct journal *journal, const struct batch *batch) {
             result = seen_insert(journal->seen, fingerprint[IDENTIFIER_EVENT], place, NULL);
     }
     if (result == 0)
-        result = seen_reach(journal->seen, (struct place){.day = journal->newest.day, .offset = journal->newest.end},
-                            true, NULL);
+        result =
+            seen_reach(journal->seen,
+                       (struct place){.day = journal->newest.day, .offset = journal->newest.end}, true, NULL);
     if (result == ERROR_DAMAGED)
         seen_discard(journal->seen, NULL);
 }
@@ -588,7 +605,7 @@ static enum outcome outcome_of(struct batch *batch, size_t index, enum sync newe
             return newest == SYNC_CLEAN ? OUTCOME_DUPLICATE : OUTCOME_TROUBLE;
         if (fdatasync(batch->owned_file[index]) == 0)
             return OUTCOME_DUPLICATE;
-        fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+        explain(reason, "cannot sync the journal: %s", strerror(errno));
         return OUTCOME_TROUBLE;
     case FATE_NONE:
         break;
@@ -622,7 +639,8 @@ static void finish_rejected(struct batch *batch, int result, struct reason *reas
     }
 }
 
-static void start_batch(struct batch *batch, struct entry *entries[], size_t count, const struct deadline *deadline) {
+static void start_batch(struct batch *batch, struct entry *entries[], size_t count,
+                        const struct deadline *deadline) {
     batch->entries = entries;
     batch->count = count;
     batch->deadline = deadline;
@@ -637,7 +655,8 @@ static void start_batch(struct batch *batch, struct entry *entries[], size_t cou
     }
 }
 
-void journal_append(struct journal *journal, struct entry *entries[], size_t count, const struct deadline *deadline) {
+void journal_append(struct journal *journal, struct entry *entries[], size_t count,
+                    const struct deadline *deadline) {
     struct batch *batch = &journal->batch;
     struct reason events_reason = {""}, rejected_reason = {""};
     int events = 0, rejected = 0;
@@ -651,7 +670,8 @@ void journal_append(struct journal *journal, struct entry *entries[], size_t cou
     if (batch->has_events)
         events = write_events(journal, batch, &events_reason);
     if (batch->has_rejected)
-        rejected = rejected_write(&batch->rejected, journal->directory, today(journal), entries, count, &rejected_reason);
+        rejected = rejected_write(&batch->rejected, journal->directory, today(journal), entries, count,
+                                  &rejected_reason);
     lock_release(journal->lock);
     if (batch->has_events)
         finish_events(journal, batch, events, &events_reason);
@@ -668,7 +688,8 @@ int journal_upkeep(struct journal *journal, const struct deadline *deadline, str
     if (result != 0)
         return result;
     result = seen_begin(journal->seen, journal->directory, reason);
-    bool due = result == 0 && seen_checkpoint_due(journal->seen) && seen_reached(journal->seen, &place, &settled);
+    bool due =
+        result == 0 && seen_checkpoint_due(journal->seen) && seen_reached(journal->seen, &place, &settled);
     lock_release(journal->lock);
     if (!due)
         return result;

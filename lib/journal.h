@@ -1,5 +1,5 @@
-/* The journal: a directory that keeps each event once, in the order of arrival, and whatever was signed but unusable
- * beside it. */
+/* The journal: a directory that keeps each event once, in the order of arrival, and whatever was signed but
+ * unusable beside it. */
 #ifndef DOORPOST_JOURNAL_H
 #define DOORPOST_JOURNAL_H
 
@@ -36,18 +36,19 @@ struct entry {
 
 struct journal;
 
-/* Opens nothing yet: a journal that is not there is trouble for an append, and no longer once it is there. `path` is
- * copied. NULL when there is no memory. */
+/* Opens nothing yet: a journal that is not there is trouble for an append, and no longer once it is there.
+ * `path` is copied. NULL when there is no memory. */
 struct journal *journal_new(const char *path);
 void journal_free(struct journal *journal);
 
-/* Keeps every entry, or says in its outcome why not. All that an outcome other than OUTCOME_TROUBLE says is on the disk
- * when this returns. Takes the append lock, waits for it until the deadline, and holds it for the writes but not for
- * the syncs. `count` is JOURNAL_BATCH at most. */
-void journal_append(struct journal *journal, struct entry *entries[], size_t count, const struct deadline *deadline);
+/* Keeps every entry, or says in its outcome why not. All that an outcome other than OUTCOME_TROUBLE says is
+ * on the disk when this returns. Takes the append lock, waits for it until the deadline, and holds it for the
+ * writes but not for the syncs. `count` is JOURNAL_BATCH at most. */
+void journal_append(struct journal *journal, struct entry *entries[], size_t count,
+                    const struct deadline *deadline);
 
-/* What can wait until the answers are out: the index's checkpoint. Trouble with it is told in `reason` and harms
- * nothing; returns 0 or ERROR_TROUBLE. */
+/* What can wait until the answers are out: the index's checkpoint. Trouble with it is told in `reason` and
+ * harms nothing; returns 0 or ERROR_TROUBLE. */
 int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason);
 
 /* The current day on the journal's clock, microseconds since 1970; tests set it. NULL: timestamp_now. */

@@ -1,6 +1,6 @@
-/* Ring issues one key, in base64, and the field disagrees on whether the text or the decoded bytes are the key. A wrong
- * guess fails every delivery, so each line is tried as both. Several lines are a rotation: deliveries signed with the
- * old key and with the new one arrive side by side for a while. */
+/* Ring issues one key, in base64, and the field disagrees on whether the text or the decoded bytes are the
+ * key. A wrong guess fails every delivery, so each line is tried as both. Several lines are a rotation:
+ * deliveries signed with the old key and with the new one arrive side by side for a while. */
 #include "keys.h"
 
 #include "timestamp.h"
@@ -54,10 +54,12 @@ static int add_line(struct keys *keys, const char *path, int number, struct reas
     const char *text = (const char *)keys->text;
     size_t length = strlen(text);
     if (length < KEY_LEAST)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: a key of under %d bytes cannot be right: paste it again", path,
-                    number, KEY_LEAST);
+        return fail(reason, ERROR_TROUBLE,
+                    "%s, line %d: a key of under %d bytes cannot be right: paste it again", path, number,
+                    KEY_LEAST);
     if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
-        return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path, KEYS_LINES);
+        return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path,
+                    KEYS_LINES);
     add(keys, keys->text, length, false);
     size_t decoded;
     if (sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, &decoded, NULL,
@@ -84,14 +86,15 @@ static int read_line(struct keys *keys, const char *line, const char *end, const
     if (length == 0 || *line == '#')
         return 0;
     if (length >= KEY_TEXT_SIZE || memchr(line, '\0', length) != NULL)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text", path,
-                    number);
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
+                    path, number);
     memcpy(keys->text, line, length);
     keys->text[length] = '\0';
     return add_line(keys, path, number, reason);
 }
 
-static int read_lines(struct keys *keys, const char *text, size_t length, const char *path, struct reason *reason) {
+static int read_lines(struct keys *keys, const char *text, size_t length, const char *path,
+                      struct reason *reason) {
     const char *end = text + length;
     for (int number = 1; text < end; number++) {
         const char *line_end = memchr(text, '\n', (size_t)(end - text));
@@ -103,8 +106,8 @@ static int read_lines(struct keys *keys, const char *text, size_t length, const 
         text = line_end + 1;
     }
     if (keys->count == 0)
-        return fail(reason, ERROR_TROUBLE, "%s holds no key: put Ring's HMAC signing key into it, on a line of its own",
-                    path);
+        return fail(reason, ERROR_TROUBLE,
+                    "%s holds no key: put Ring's HMAC signing key into it, on a line of its own", path);
     return 0;
 }
 
@@ -114,7 +117,8 @@ static int check_mode(const struct stat *file, const char *path, struct reason *
     if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
         return fail(reason, ERROR_TROUBLE, "the key file %s is open to everybody: chmod o-rwx it", path);
     if (file->st_size > FILE_SIZE)
-        return fail(reason, ERROR_TROUBLE, "the key file %s is larger than %d bytes: it cannot be one", path, FILE_SIZE);
+        return fail(reason, ERROR_TROUBLE, "the key file %s is larger than %d bytes: it cannot be one", path,
+                    FILE_SIZE);
     return 0;
 }
 
@@ -146,8 +150,8 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* A file changed within the last two seconds can change again without a new time stamp: clocks of file systems are
- * coarse. Until it has rested that long, it is read anew. */
+/* A file changed within the last two seconds can change again without a new time stamp: clocks of file
+ * systems are coarse. Until it has rested that long, it is read anew. */
 static bool is_fresh(const struct keys *keys, const char *path) {
     struct stat now;
     return keys->count > 0 && timestamp_now() / SECOND - keys->loaded.st_ctim.tv_sec > 2 &&
@@ -161,9 +165,10 @@ int keys_load(struct keys *keys, const char *path, struct reason *reason) {
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place must not hang us */
     if (file < 0)
         return fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
-    int result = fstat(file, &keys->loaded) == 0
-                     ? read_file(keys, file, path, reason)
-                     : fail(reason, ERROR_TROUBLE, "cannot examine the key file %s: %s", path, strerror(errno));
+    int result =
+        fstat(file, &keys->loaded) == 0
+            ? read_file(keys, file, path, reason)
+            : fail(reason, ERROR_TROUBLE, "cannot examine the key file %s: %s", path, strerror(errno));
     close(file);
     if (result != 0)
         sodium_memzero(keys, sizeof *keys);

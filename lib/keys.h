@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-#define KEYS_LINES 16        /* more lines than that is no rotation any more */
-#define KEY_TEXT_SIZE 1024   /* bytes of one line */
-#define KEY_LEAST 16         /* bytes */
-#define FINGERPRINT_SIZE 9   /* eight hexadecimal digits and a NUL */
+#define KEYS_LINES 16      /* more lines than that is no rotation any more */
+#define KEY_TEXT_SIZE 1024 /* bytes of one line */
+#define KEY_LEAST 16       /* bytes */
+#define FINGERPRINT_SIZE 9 /* eight hexadecimal digits and a NUL */
 
 struct key {
     crypto_auth_hmacsha256_state start; /* with the key absorbed, so that a signature costs the body alone */
@@ -30,20 +30,22 @@ struct keys {
     unsigned char bytes[KEY_TEXT_SIZE];
 };
 
-/* An empty set in memory that is kept out of core dumps and, where the system allows it, out of swap; zeroed by
- * keys_free(). NULL when there is no memory. */
+/* An empty set in memory that is kept out of core dumps and, where the system allows it, out of swap; zeroed
+ * by keys_free(). NULL when there is no memory. */
 struct keys *keys_alloc(void);
 void keys_free(struct keys *keys);
 
-/* Reads the key file, unless it is unchanged since the last call: one key a line, white space around it and blank lines
- * dropped, # for comments. Each line counts as its text and, where it is base64 (RFC 4648, section 4) of 16 bytes or
- * more, as the decoded bytes too. Returns 0, or ERROR_TROUBLE with a reason (file, line, what to do) where the file is
- * unreadable, empty, readable or writable by everybody, or holds a key under 16 bytes; the set is then empty. */
+/* Reads the key file, unless it is unchanged since the last call: one key a line, white space around it and
+ * blank lines dropped, # for comments. Each line counts as its text and, where it is base64 (RFC 4648,
+ * section 4) of 16 bytes or more, as the decoded bytes too. Returns 0, or ERROR_TROUBLE with a reason (file,
+ * line, what to do) where the file is unreadable, empty, readable or writable by everybody, or holds a key
+ * under 16 bytes; the set is then empty. */
 int keys_load(struct keys *keys, const char *path, struct reason *reason);
 
 size_t keys_count(const struct keys *keys);
 
-/* The first eight hexadecimal digits of the key bytes' SHA-256: names a key without telling it. `index` < count. */
+/* The first eight hexadecimal digits of the key bytes' SHA-256: names a key without telling it. `index` <
+ * count. */
 const char *keys_fingerprint(const struct keys *keys, size_t index);
 
 /* Starts an HMAC-SHA256 (RFC 2104) with the key at `index`; the state is overwritten by the next call. */

@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define LOOK_UP 20000           /* microseconds between two looks at the deadline */
+#define LOOK_UP 20000 /* microseconds between two looks at the deadline */
 #define HURRIED_WAIT (SECOND / 2)
 
 static int set_lock(int file, int command, short type) {
@@ -68,8 +68,8 @@ int lock_take(int file, const struct deadline *deadline, struct reason *reason) 
         return 0;
     if (errno == EINTR)
         return fail(reason, ERROR_TIMEOUT, "another process held the append lock for too long");
-    return fail(reason, ERROR_TROUBLE, "cannot lock: %s: the journal must be on a file system with fcntl locks",
-                strerror(errno));
+    return fail(reason, ERROR_TROUBLE,
+                "cannot lock: %s: the journal must be on a file system with fcntl locks", strerror(errno));
 }
 
 void lock_release(int file) {

@@ -9,13 +9,14 @@
 
 /* How long a caller will wait. */
 struct deadline {
-    int64_t at;                          /* on monotonic_now()'s clock */
-    const volatile sig_atomic_t *hurry;  /* or NULL; once not 0, waits end within half a second */
+    int64_t at;                         /* on monotonic_now()'s clock */
+    const volatile sig_atomic_t *hurry; /* or NULL; once not 0, waits end within half a second */
 };
 
-/* Locks the whole file exclusively. Returns 0, ERROR_TIMEOUT when the deadline passed, or ERROR_TROUBLE where the file
- * system has no locks. Takes SIGALRM and the real-time interval timer for the time of the wait. The process
- * must hold one descriptor of the file at most: closing any other one would release the lock (POSIX, fcntl). */
+/* Locks the whole file exclusively. Returns 0, ERROR_TIMEOUT when the deadline passed, or ERROR_TROUBLE where
+ * the file system has no locks. Takes SIGALRM and the real-time interval timer for the time of the wait. The
+ * process must hold one descriptor of the file at most: closing any other one would release the lock (POSIX,
+ * fcntl). */
 int lock_take(int file, const struct deadline *deadline, struct reason *reason);
 
 void lock_release(int file);

@@ -1,5 +1,5 @@
-/* logfmt: key=value pairs, values quoted unless they are plain. A line is written with one call, so that the lines of
- * several processes do not mix; it is as long as a pipe takes whole (PIPE_BUF) at most. */
+/* logfmt: key=value pairs, values quoted unless they are plain. A line is written with one call, so that the
+ * lines of several processes do not mix; it is as long as a pipe takes whole (PIPE_BUF) at most. */
 #include "log.h"
 
 #include "quote.h"

@@ -20,7 +20,8 @@ struct log_answer {
     int64_t spent; /* microseconds from accept to answer */
 };
 
-/* Writes the line if `level` asks for it. It holds no body, no key and no signature; what came from outside is escaped. */
+/* Writes the line if `level` asks for it. It holds no body, no key and no signature; what came from outside
+ * is escaped. */
 void log_answer(enum log_level level, const struct log_answer *answer);
 
 /* Writes a warning: something that a person should mend, though no answer suffered yet. */

@@ -1,5 +1,5 @@
-/* One escaping serves the answers (JSON) and the log (logfmt takes quoted values in the same form): what a sender
- * chose can end neither a string nor a line, and cannot speak to a terminal. */
+/* One escaping serves the answers (JSON) and the log (logfmt takes quoted values in the same form): what a
+ * sender chose can end neither a string nor a line, and cannot speak to a terminal. */
 #include "quote.h"
 
 #include <stdio.h>

@@ -12,9 +12,10 @@
  * `length` bytes. Returns how many bytes it takes, or 0 where they are not UTF-8. */
 size_t utf8_decode(const char *text, size_t length, uint32_t *character);
 
-/* Writes `text` as a JSON string literal with its quotation marks: control characters and all that is not ASCII
- * become \u escapes, bytes that are not UTF-8 become \u00XX. Where `size` is too small, whole characters at the
- * end are left out. `size` must be at least 3. Returns the length written, without the final NUL. */
+/* Writes `text` as a JSON string literal with its quotation marks: control characters and all that is not
+ * ASCII become \u escapes, bytes that are not UTF-8 become \u00XX. Where `size` is too small, whole
+ * characters at the end are left out. `size` must be at least 3. Returns the length written, without the
+ * final NUL. */
 size_t quote(char *out, size_t size, const char *text, size_t length);
 
 #endif

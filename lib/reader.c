@@ -1,5 +1,5 @@
-/* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window are damage,
- * and are skipped. */
+/* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window
+ * are damage, and are skipped. */
 #include "reader.h"
 
 #include <errno.h>

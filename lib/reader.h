@@ -13,12 +13,13 @@ struct reader {
     char buffer[2 * RECORD_LIMIT];
 };
 
-/* Starts at `offset` of an open segment, which stays the caller's. `link` is where the chain stands before it. */
+/* Starts at `offset` of an open segment, which stays the caller's. `link` is where the chain stands before
+ * it. */
 void reader_start(struct reader *reader, int file, uint64_t offset, struct link link);
 
-/* Reads one line. Returns 1 with *scan (SCAN_RECORD, SCAN_UNCHAINED or SCAN_DAMAGED), the record and *offset, where the line
- * begins; 0 where no whole line follows yet (call again once the segment has grown); or ERROR_TROUBLE with a reason. The
- * record is good until the next call. */
+/* Reads one line. Returns 1 with *scan (SCAN_RECORD, SCAN_UNCHAINED or SCAN_DAMAGED), the record and *offset,
+ * where the line begins; 0 where no whole line follows yet (call again once the segment has grown); or
+ * ERROR_TROUBLE with a reason. The record is good until the next call. */
 int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
                 struct reason *reason);
 

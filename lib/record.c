@@ -1,15 +1,15 @@
 /* A line is one JSON object whose members always stand in this order, without white space:
  *
- *   {"seq":1042,"received_at":"2026-11-23T12:00:00.123456Z","key":"9f86d081","signature":"sha256=<64 digits>",
- *    "chain":"<32 digits>","event":<Ring's body, byte for byte>}
+ *   {"seq":1042,"received_at":"2026-11-23T12:00:00.123456Z","key":"9f86d081","signature":"sha256=<64
+ * digits>", "chain":"<32 digits>","event":<Ring's body, byte for byte>}
  *
- * and `"verbatim":false,` before "event" where line breaks in the body had to become spaces. "chain" is the BLAKE2b hash
- * (RFC 7693) of 128 bits, in hexadecimal, over the chain of the line before (32 zeros before the first line ever)
- * followed by this line without its "chain" member and line break; `b2sum -l 128` computes the same. So a line
- * that was edited, removed or moved no longer fits.
+ * and `"verbatim":false,` before "event" where line breaks in the body had to become spaces. "chain" is the
+ * BLAKE2b hash (RFC 7693) of 128 bits, in hexadecimal, over the chain of the line before (32 zeros before the
+ * first line ever) followed by this line without its "chain" member and line break; `b2sum -l 128` computes
+ * the same. So a line that was edited, removed or moved no longer fits.
  *
- * After damage the chain is taken up again wherever it still holds: a line is good if it follows from what the line
- * before it says or from what that line's bytes give, and so one damaged byte costs one line. */
+ * After damage the chain is taken up again wherever it still holds: a line is good if it follows from what
+ * the line before it says or from what that line's bytes give, and so one damaged byte costs one line. */
 #define _GNU_SOURCE /* memmem */
 #include "record.h"
 
@@ -42,7 +42,8 @@ bool record_flatten(char *body, size_t length) {
 }
 
 /* The chain over the previous chain and the parts of a line that stand around its "chain" member. */
-static void compute_chain(const char *previous, const struct iovec *parts, size_t count, char out[CHAIN_SIZE]) {
+static void compute_chain(const char *previous, const struct iovec *parts, size_t count,
+                          char out[CHAIN_SIZE]) {
     crypto_generichash_state state;
     unsigned char hash[CHAIN_BYTES];
     crypto_generichash_init(&state, NULL, 0, sizeof hash);
@@ -57,21 +58,22 @@ static struct iovec part(const char *text, size_t length) {
     return (struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = length};
 }
 
-size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature, bool verbatim,
-                   const char *body, size_t length, char out[RECORD_HEAD_SIZE]) {
+size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature,
+                   bool verbatim, const char *body, size_t length, char out[RECORD_HEAD_SIZE]) {
     const char *event = verbatim ? EVENT : NOT_VERBATIM EVENT;
     char at[TIMESTAMP_SIZE];
     timestamp_format(received_at, at);
     link->seq += link->damaged + 1;
-    size_t proof = (size_t)snprintf(
-        out, RECORD_HEAD_SIZE, START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
-        (unsigned long long)link->seq, at, key, signature);
-    const struct iovec parts[] = {part(out, proof), part(event, strlen(event)), part(body, length), part("}", 1)};
+    size_t proof = (size_t)snprintf(out, RECORD_HEAD_SIZE,
+                                    START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
+                                    (unsigned long long)link->seq, at, key, signature);
+    const struct iovec parts[] = {part(out, proof), part(event, strlen(event)), part(body, length),
+                                  part("}", 1)};
     compute_chain(link->recorded, parts, sizeof parts / sizeof *parts, link->computed);
     memcpy(link->recorded, link->computed, CHAIN_SIZE);
     link->damaged = 0;
-    return proof + (size_t)snprintf(out + proof, RECORD_HEAD_SIZE - proof, "\"chain\":\"%s\",%s", link->recorded,
-                                    event);
+    return proof + (size_t)snprintf(out + proof, RECORD_HEAD_SIZE - proof, "\"chain\":\"%s\",%s",
+                                    link->recorded, event);
 }
 
 /* Steps *text past `wanted`, or returns false. */
@@ -118,8 +120,8 @@ int record_parse(const char *line, size_t length, struct record *record) {
         return ERROR_DAMAGED;
     record->signature = text;
     if (!literal(&text, end, "sha256=") || run(&text, end, (size_t)2 * SIGNATURE_BYTES, hex) == NULL ||
-        !literal(&text, end, "\",\"chain\":\"") || (record->chain = run(&text, end, CHAIN_SIZE - 1, hex)) == NULL ||
-        !literal(&text, end, "\","))
+        !literal(&text, end, "\",\"chain\":\"") ||
+        (record->chain = run(&text, end, CHAIN_SIZE - 1, hex)) == NULL || !literal(&text, end, "\","))
         return ERROR_DAMAGED;
     if (literal(&text, end, NOT_VERBATIM))
         record->verbatim = false;
@@ -152,8 +154,8 @@ static bool follows(const struct record *record, const struct link *link, char c
             return true;
         }
     }
-    /* What the line before it said is gone; this one counts if its number fits. Damage that looks like several lines may
-     * have been one, into which a line break got. */
+    /* What the line before it said is gone; this one counts if its number fits. Damage that looks like
+     * several lines may have been one, into which a line break got. */
     bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq &&
                                         record->seq <= link->seq + link->damaged + 1);
     if (at_its_word)
@@ -163,7 +165,8 @@ static bool follows(const struct record *record, const struct link *link, char c
 
 static void step(struct link *link, const struct record *record, const char computed[CHAIN_SIZE]) {
     uint64_t expected = link->seq + link->damaged + 1;
-    /* Of an edited number and the expected one the larger: a gap can be told, a number given twice misleads. */
+    /* Of an edited number and the expected one the larger: a gap can be told, a number given twice misleads.
+     */
     link->seq = link->known && record->seq < expected ? expected : record->seq;
     memcpy(link->recorded, record->chain, CHAIN_SIZE - 1);
     link->recorded[CHAIN_SIZE - 1] = '\0';
@@ -172,7 +175,8 @@ static void step(struct link *link, const struct record *record, const char comp
     link->known = true;
 }
 
-/* The line that begins within [text, end) because the line break before it was damaged; NULL where there is none. */
+/* The line that begins within [text, end) because the line break before it was damaged; NULL where there is
+ * none. */
 static const char *find_start(const char *text, const char *end) {
     struct record record;
     while ((text = memmem(text, (size_t)(end - text), START, sizeof START - 1)) != NULL) {
@@ -183,7 +187,8 @@ static const char *find_start(const char *text, const char *end) {
     return NULL;
 }
 
-enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record, size_t *used) {
+enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record,
+                      size_t *used) {
     const char *line_break = memchr(text, '\n', length);
     char computed[CHAIN_SIZE] = "";
     *used = 0;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHAIN_SIZE 33       /* 32 hexadecimal digits and a NUL */
+#define CHAIN_SIZE 33        /* 32 hexadecimal digits and a NUL */
 #define RECORD_HEAD_SIZE 320 /* more than all members before the event can take */
 #define RECORD_TAIL "}\n"
 /* The longest line, its line break included. */
@@ -30,7 +30,8 @@ struct record {
     bool verbatim; /* false: line breaks in the body became spaces, so the signature no longer fits */
 };
 
-/* Where a chain of lines stands: after which line, and with which hash. All zero (link_start) before the first. */
+/* Where a chain of lines stands: after which line, and with which hash. All zero (link_start) before the
+ * first. */
 struct link {
     uint64_t seq;
     char recorded[CHAIN_SIZE]; /* the chain that the last line says */
@@ -42,16 +43,17 @@ struct link {
 /* Before the first line of a journal. */
 struct link link_start(void);
 
-/* Turns the line breaks of a body into spaces, in place, so that it fits on one line. Returns true where there were
- * none. Only for bodies that event_parse() took: there they stand between tokens. */
+/* Turns the line breaks of a body into spaces, in place, so that it fits on one line. Returns true where
+ * there were none. Only for bodies that event_parse() took: there they stand between tokens. */
 bool record_flatten(char *body, size_t length);
 
-/* Writes what stands before the event in its line, the line being head + body + RECORD_TAIL, and steps `link` on to this
- * line. `received_at` in microseconds. Returns the length of the head. */
-size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature, bool verbatim,
-                   const char *body, size_t length, char out[RECORD_HEAD_SIZE]);
+/* Writes what stands before the event in its line, the line being head + body + RECORD_TAIL, and steps `link`
+ * on to this line. `received_at` in microseconds. Returns the length of the head. */
+size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature,
+                   bool verbatim, const char *body, size_t length, char out[RECORD_HEAD_SIZE]);
 
-/* Takes a line (without its line break) apart. Returns 0, or ERROR_DAMAGED where it is not one that we write. */
+/* Takes a line (without its line break) apart. Returns 0, or ERROR_DAMAGED where it is not one that we write.
+ */
 int record_parse(const char *line, size_t length, struct record *record);
 
 enum scan {
@@ -61,9 +63,10 @@ enum scan {
     SCAN_INCOMPLETE, /* no line break yet: a torn tail, or more has to be read */
 };
 
-/* Reads the next line of text[0..length), steps `link` over it, and says in *used how many bytes it took, its line
- * break included (0 for SCAN_INCOMPLETE). Where a line break was damaged, the line after it is found all the same. The
- * record is meaningful for SCAN_RECORD and SCAN_UNCHAINED. */
-enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record, size_t *used);
+/* Reads the next line of text[0..length), steps `link` over it, and says in *used how many bytes it took, its
+ * line break included (0 for SCAN_INCOMPLETE). Where a line break was damaged, the line after it is found all
+ * the same. The record is meaningful for SCAN_RECORD and SCAN_UNCHAINED. */
+enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record,
+                      size_t *used);
 
 #endif

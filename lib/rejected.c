@@ -1,6 +1,7 @@
 /* A line of rejected/2026-11-23.jsonl:
  *
- *   {"received_at":"...","key":"9f86d081","signature":"sha256=...","reason":"meta.request_id is missing","body":"<base64>"}
+ *   {"received_at":"...","key":"9f86d081","signature":"sha256=...","reason":"meta.request_id is
+ * missing","body":"<base64>"}
  *
  * The body is in base64 (RFC 4648, section 4) because it need not be JSON, or text at all. */
 #define _GNU_SOURCE /* memrchr */
@@ -29,8 +30,9 @@ static size_t line_size(const struct entry *entry) {
 static size_t write_line(const struct entry *entry, char *out, size_t size) {
     char at[TIMESTAMP_SIZE];
     timestamp_format(entry->received_at, at);
-    size_t used = (size_t)snprintf(out, size, "{\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",\"reason\":", at,
-                                   entry->key, entry->signature);
+    size_t used = (size_t)snprintf(
+        out, size, "{\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",\"reason\":", at, entry->key,
+        entry->signature);
     used += quote(out + used, size - used, entry->rejection, strlen(entry->rejection));
     used += (size_t)snprintf(out + used, size - used, ",\"body\":\"");
     sodium_bin2base64(out + used, size - used, (const unsigned char *)entry->body, entry->length,
@@ -39,8 +41,9 @@ static size_t write_line(const struct entry *entry, char *out, size_t size) {
     return used + (size_t)snprintf(out + used, size - used, "\"}\n");
 }
 
-static int compose(struct rejected *rejected, struct entry *const entries[], size_t count, struct reason *reason) {
-    size_t size = 0;
+static int compose(struct rejected *rejected, struct entry *const entries[], size_t count,
+                   struct reason *reason) {
+    size_t size = 1; /* the NUL after the last line */
     for (size_t i = 0; i < count; i++)
         if (entries[i]->event == NULL)
             size += line_size(entries[i]);
@@ -65,7 +68,7 @@ static int open_file(int journal, int32_t day, struct stat *status, struct reaso
     bool durable = file >= 0 && fstat(file, status) == 0 &&
                    (status->st_size > 0 || (fsync(directory) == 0 && fsync(journal) == 0));
     if (!durable) {
-        fail(reason, ERROR_TROUBLE, "cannot open rejected/%s: %s", name, strerror(errno));
+        explain(reason, "cannot open rejected/%s: %s", name, strerror(errno));
         if (file >= 0)
             close(file);
         file = ERROR_TROUBLE;
@@ -97,8 +100,8 @@ static struct append as_append(const struct rejected *rejected, struct iovec *pa
     return (struct append){.file = rejected->file, .at = rejected->at, .parts = part, .count = 1};
 }
 
-int rejected_write(struct rejected *rejected, int directory, int32_t day, struct entry *const entries[], size_t count,
-                   struct reason *reason) {
+int rejected_write(struct rejected *rejected, int directory, int32_t day, struct entry *const entries[],
+                   size_t count, struct reason *reason) {
     struct stat status;
     struct iovec part;
     *rejected = (struct rejected){.file = -1};

@@ -1,16 +1,16 @@
-/* On disk, seen/ is a chain of hash tables in files 00, 01, 02, ... A table has a fixed size; when it is five eighths
- * full, it is sealed and a new one begins, twice as large. So nothing is ever rehashed, no insert stalls, and a lookup costs
- * one small read a table.
+/* On disk, seen/ is a chain of hash tables in files 00, 01, 02, ... A table has a fixed size; when it is five
+ * eighths full, it is sealed and a new one begins, twice as large. So nothing is ever rehashed, no insert
+ * stalls, and a lookup costs one small read a table.
  *
- * A table is a header (struct header, in the first 4096 bytes) and buckets of 512 bytes, each with a checksum and up to
- * 31 slots: a fingerprint and a place. A bucket that is full spills into the next one. A bucket of zeros was never
- * written: the files are sparse. The newest table's header says how far into the journal the index reaches (every line
- * before that place is in it), and up to where it has been synced (the checkpoint).
+ * A table is a header (struct header, in the first 4096 bytes) and buckets of 512 bytes, each with a checksum
+ * and up to 31 slots: a fingerprint and a place. A bucket that is full spills into the next one. A bucket of
+ * zeros was never written: the files are sparse. The newest table's header says how far into the journal the
+ * index reaches (every line before that place is in it), and up to where it has been synced (the checkpoint).
  *
- * Nothing here is synced before an answer, and nothing has to be: after a crash of a process the header tells from where to
- * read on, and after a crash of the machine (the boot id differs) everything since the checkpoint is read again.
- * All of it can be deleted and is then made anew from the journal. Numbers are in the host's byte order; a
- * host of the other kind finds the magic number wrong and makes the index anew. */
+ * Nothing here is synced before an answer, and nothing has to be: after a crash of a process the header tells
+ * from where to read on, and after a crash of the machine (the boot id differs) everything since the
+ * checkpoint is read again. All of it can be deleted and is then made anew from the journal. Numbers are in
+ * the host's byte order; a host of the other kind finds the magic number wrong and makes the index anew. */
 #include "seen.h"
 
 #include "event.h"
@@ -29,8 +29,8 @@
 #define FIRST_BUCKETS 4096
 #define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
-#define FULL (SLOTS * 5 / 8)     /* mean slots used in a table that is full */
-#define CHECKPOINT_EVERY 16384   /* inserts: what is read again after a reboot at most, in half as many lines */
+#define FULL (SLOTS * 5 / 8)   /* mean slots used in a table that is full */
+#define CHECKPOINT_EVERY 16384 /* inserts: half as many lines are read again after a reboot */
 #define BOOT_ID_SIZE 40
 #define NAME_SIZE 16
 #define NOWHERE UINT64_MAX
@@ -39,10 +39,10 @@ struct header {
     uint64_t magic;
     uint32_t number; /* of the table in the chain */
     uint32_t buckets;
-    uint64_t used;                                           /* slots, give or take those of a killed writer */
-    uint64_t unsynced;                                       /* inserts since the checkpoint */
-    unsigned char key[2][crypto_shorthash_KEYBYTES];         /* by enum identifier; the same in all tables */
-    uint64_t reached, checkpoint;                            /* packed places, or NOWHERE */
+    uint64_t used;                                   /* slots, give or take those of a killed writer */
+    uint64_t unsynced;                               /* inserts since the checkpoint */
+    unsigned char key[2][crypto_shorthash_KEYBYTES]; /* by enum identifier; the same in all tables */
+    uint64_t reached, checkpoint;                    /* packed places, or NOWHERE */
     uint32_t unsynced_from; /* the oldest table that was written to since the checkpoint */
     uint32_t settled;
     uint32_t sealed;
@@ -76,7 +76,8 @@ struct seen {
     unsigned first_buckets;
     struct table table[TABLES_MAX];
     unsigned tables;
-    unsigned synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
+    unsigned
+        synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
     struct header header; /* of the newest table */
     char boot[BOOT_ID_SIZE];
     bool pretended_boot;
@@ -116,7 +117,8 @@ void seen_set_boot(struct seen *seen, const char *boot) {
         snprintf(seen->boot, sizeof seen->boot, "%s", boot);
 }
 
-/* Linux says which boot this is. Where it does not, no boot is the same as any other, and the checkpoint counts. */
+/* Linux says which boot this is. Where it does not, no boot is the same as any other, and the checkpoint
+ * counts. */
 static void read_boot_id(char out[BOOT_ID_SIZE]) {
     int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     memset(out, 0, BOOT_ID_SIZE);
@@ -170,7 +172,8 @@ static void table_name(unsigned number, char out[NAME_SIZE]) {
     snprintf(out, NAME_SIZE, "seen/%02u", number);
 }
 
-/* Opens the table after the last open one, and makes it the newest. Returns 1, 0 where there is none, or an error. */
+/* Opens the table after the last open one, and makes it the newest. Returns 1, 0 where there is none, or an
+ * error. */
 static int open_next(struct seen *seen, struct reason *reason) {
     char name[NAME_SIZE];
     struct header header;
@@ -192,7 +195,8 @@ static int open_next(struct seen *seen, struct reason *reason) {
     return 1;
 }
 
-/* Makes table file `header->number`, over whatever a killed writer left in its place. Returns its descriptor. */
+/* Makes table file `header->number`, over whatever a killed writer left in its place. Returns its descriptor.
+ */
 static int create_table(int journal, struct header *header, struct reason *reason) {
     char name[NAME_SIZE];
     table_name(header->number, name);
@@ -230,7 +234,8 @@ static int create_first(struct seen *seen, struct reason *reason) {
     return push_table(seen, &header, reason);
 }
 
-/* Seals the newest table and begins one twice as large. The new one is complete before the old one points to it. */
+/* Seals the newest table and begins one twice as large. The new one is complete before the old one points to
+ * it. */
 static int grow(struct seen *seen, struct reason *reason) {
     struct header sealed = seen->header;
     struct header header = seen->header;
@@ -304,8 +309,8 @@ uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const c
 }
 
 static uint64_t bucket_checksum(const struct bucket *bucket) {
-    /* Damage is what it must show, not malice: a multiplicative mix over the words is enough, and ten times as fast
-     * as a hash that would resist an attacker, who could as well write a right checksum. */
+    /* Damage is what it must show, not malice: a multiplicative mix over the words is enough, and ten times
+     * as fast as a hash that would resist an attacker, who could as well write a right checksum. */
     uint64_t words[sizeof *bucket / sizeof(uint64_t)];
     uint64_t sum = UINT64_C(0x9e3779b97f4a7c15);
     memcpy(words, bucket, sizeof words);
@@ -316,7 +321,8 @@ static uint64_t bucket_checksum(const struct bucket *bucket) {
     return sum;
 }
 
-static int read_bucket(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
+static int read_bucket(const struct table *table, uint32_t number, struct bucket *bucket,
+                       struct reason *reason) {
     ssize_t got = pread(table->file, bucket, sizeof *bucket, bucket_offset(number));
     if (got < 0)
         return trouble("read", reason);
@@ -335,7 +341,8 @@ static uint32_t home_bucket(const struct table *table, uint64_t fingerprint) {
 }
 
 static int find_in_table(const struct table *table, uint64_t fingerprint,
-                         int (*visit)(void *context, struct place place), void *context, struct reason *reason) {
+                         int (*visit)(void *context, struct place place), void *context,
+                         struct reason *reason) {
     struct bucket bucket;
     uint32_t number = home_bucket(table, fingerprint);
     for (uint32_t i = 0; i < table->buckets; i++, number = (number + 1) & (table->buckets - 1)) {
@@ -349,8 +356,8 @@ static int find_in_table(const struct table *table, uint64_t fingerprint,
     return 0;
 }
 
-int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place), void *context,
-              struct reason *reason) {
+int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place),
+              void *context, struct reason *reason) {
     for (unsigned i = seen->tables; i > 0; i--) { /* a repetition comes soon: newest first */
         int result = find_in_table(&seen->table[i - 1], fingerprint, visit, context, reason);
         if (result != 0)
@@ -373,8 +380,7 @@ int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, str
             return result;
         if (bucket.used == SLOTS)
             continue;
-        bucket.slot[bucket.used++] =
-            (struct slot){.fingerprint = fingerprint, .place = pack(place)};
+        bucket.slot[bucket.used++] = (struct slot){.fingerprint = fingerprint, .place = pack(place)};
         bucket.number = number;
         bucket.checksum = bucket_checksum(&bucket);
         if (pwrite(table->file, &bucket, sizeof bucket, bucket_offset(number)) != (ssize_t)sizeof bucket)
@@ -389,7 +395,8 @@ int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, str
 int seen_discard(struct seen *seen, struct reason *reason) {
     char name[NAME_SIZE];
     close_tables(seen);
-    for (unsigned number = TABLES_MAX; number > 0; number--) { /* so that table 00, the first looked for, goes last */
+    for (unsigned number = TABLES_MAX; number > 0;
+         number--) { /* so that table 00, the first looked for, goes last */
         table_name(number - 1, name);
         if (unlinkat(seen->journal, name, 0) != 0 && errno != ENOENT)
             return trouble("remove", reason);

@@ -17,24 +17,26 @@ enum identifier { IDENTIFIER_REQUEST, IDENTIFIER_EVENT };
 
 struct seen;
 
-/* `first_buckets` is the size of the first table, a power of two (0: the usual one). NULL when there is no memory. */
+/* `first_buckets` is the size of the first table, a power of two (0: the usual one). NULL when there is no
+ * memory. */
 struct seen *seen_new(unsigned first_buckets);
 void seen_free(struct seen *seen);
 
-/* Pretends that this is another boot of the machine, for tests; NULL: no longer. Before the first seen_begin(). */
+/* Pretends that this is another boot of the machine, for tests; NULL: no longer. Before the first
+ * seen_begin(). */
 void seen_set_boot(struct seen *seen, const char *boot);
 
-/* The functions below want the append lock held. Where one returns ERROR_DAMAGED, the index has to be dropped with
- * seen_discard() and filled again from the journal, after another seen_begin(); ERROR_TROUBLE (with a reason) means
- * that the disk or the file system refused. */
+/* The functions below want the append lock held. Where one returns ERROR_DAMAGED, the index has to be dropped
+ * with seen_discard() and filled again from the journal, after another seen_begin(); ERROR_TROUBLE (with a
+ * reason) means that the disk or the file system refused. */
 
-/* Opens the index in directory `journal`, makes an empty one where there is none, and takes up what other processes
- * have done since the last call. */
+/* Opens the index in directory `journal`, makes an empty one where there is none, and takes up what other
+ * processes have done since the last call. */
 int seen_begin(struct seen *seen, int journal, struct reason *reason);
 
-/* How far into the journal the index reaches: every line before this place is in it. Returns false where it reaches
- * nowhere yet. *settled: the place is in the newest segment, so nobody need look for a newer one. After a reboot this
- * is the last checkpoint, because what was never synced may be gone. */
+/* How far into the journal the index reaches: every line before this place is in it. Returns false where it
+ * reaches nowhere yet. *settled: the place is in the newest segment, so nobody need look for a newer one.
+ * After a reboot this is the last checkpoint, because what was never synced may be gone. */
 bool seen_reached(const struct seen *seen, struct place *place, bool *settled);
 
 /* Writes down how far it reaches now. */
@@ -43,10 +45,11 @@ int seen_reach(struct seen *seen, struct place place, bool settled, struct reaso
 /* A 64-bit fingerprint (keyed SipHash-2-4) of an identifier of EVENT_FIELD_SIZE - 1 bytes at most. */
 uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text);
 
-/* Calls visit for each place that was stored under the fingerprint, until it returns something other than 0, which is then
- * the result; 0 when there is no more. Different identifiers can share a fingerprint: the line itself decides. */
-int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place), void *context,
-              struct reason *reason);
+/* Calls visit for each place that was stored under the fingerprint, until it returns something other than 0,
+ * which is then the result; 0 when there is no more. Different identifiers can share a fingerprint: the line
+ * itself decides. */
+int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place),
+              void *context, struct reason *reason);
 
 /* Stores a place under a fingerprint. */
 int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason);
@@ -57,9 +60,9 @@ int seen_discard(struct seen *seen, struct reason *reason);
 /* Is so much unsynced that a checkpoint is due? */
 bool seen_checkpoint_due(const struct seen *seen);
 
-/* A checkpoint has two halves, because a sync may take its time: seen_sync() writes the tables to the disk and wants no
- * lock; seen_checkpoint() then, under the lock, notes that everything up to `place` (the reach before the sync) is
- * there. */
+/* A checkpoint has two halves, because a sync may take its time: seen_sync() writes the tables to the disk
+ * and wants no lock; seen_checkpoint() then, under the lock, notes that everything up to `place` (the reach
+ * before the sync) is there. */
 int seen_sync(struct seen *seen, struct reason *reason);
 int seen_checkpoint(struct seen *seen, struct place place, struct reason *reason);
 

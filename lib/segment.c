@@ -1,6 +1,6 @@
-/* Segments are named 2026-11-23.jsonl, so that names sort like days. A segment that is empty may have a directory entry
- * that is not durable yet (its maker was killed); whoever writes the first line syncs the directory before. From then on a
- * writer need not ask. */
+/* Segments are named 2026-11-23.jsonl, so that names sort like days. A segment that is empty may have a
+ * directory entry that is not durable yet (its maker was killed); whoever writes the first line syncs the
+ * directory before. From then on a writer need not ask. */
 #define _GNU_SOURCE /* memrchr */
 #include "segment.h"
 
@@ -28,8 +28,8 @@ int segment_open(int directory, int32_t day, bool append, struct reason *reason)
     int file = openat(directory, name, (append ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (file >= 0)
         return file;
-    return fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open the segment %s: %s", name,
-                strerror(errno));
+    return fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open the segment %s: %s",
+                name, strerror(errno));
 }
 
 int segment_create(int directory, int32_t day, struct reason *reason) {
@@ -41,7 +41,7 @@ int segment_create(int directory, int32_t day, struct reason *reason) {
         return fail(reason, ERROR_TROUBLE, "cannot make the segment %s: %s", name, strerror(errno));
     if (fstat(file, &status) == 0 && (status.st_size > 0 || fsync(directory) == 0))
         return file;
-    fail(reason, ERROR_TROUBLE, "cannot make the segment %s durable: %s", name, strerror(errno));
+    explain(reason, "cannot make the segment %s durable: %s", name, strerror(errno));
     close(file);
     return ERROR_TROUBLE;
 }
@@ -54,7 +54,8 @@ static DIR *open_directory(int directory) {
     return stream;
 }
 
-int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last, struct reason *reason) {
+int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last,
+                  struct reason *reason) {
     DIR *stream = open_directory(directory);
     if (stream == NULL)
         return fail(reason, ERROR_TROUBLE, "cannot list the journal: %s", strerror(errno));
@@ -104,8 +105,8 @@ static int read_tail(struct tail *tail, size_t length, struct reason *reason) {
     return 0;
 }
 
-/* The start of the last line but one within the tail, as an index into it; or 0, the start of the segment; or -1
- * where the tail does not reach back so far. */
+/* The start of the last line but one within the tail, as an index into it; or 0, the start of the segment; or
+ * -1 where the tail does not reach back so far. */
 static ptrdiff_t start_of_scan(const struct tail *tail) {
     const char *at = tail->text + tail->length;
     for (int breaks = 0; breaks < 3; breaks++) {
@@ -134,7 +135,8 @@ static bool is_whole(struct tail *tail, size_t start, size_t length, struct link
         return false;
     char saved = tail->text[start + length];
     tail->text[start + length] = '\n';
-    if (record_scan(tail->text + start, length + 1, &next, &record, &used) != SCAN_RECORD || used != length + 1) {
+    if (record_scan(tail->text + start, length + 1, &next, &record, &used) != SCAN_RECORD ||
+        used != length + 1) {
         tail->text[start + length] = saved;
         return false;
     }
@@ -143,14 +145,16 @@ static bool is_whole(struct tail *tail, size_t start, size_t length, struct link
 }
 
 /* Completes or cuts what stands after the last line break. */
-static int mend_remainder(struct tail *tail, size_t start, struct link *link, uint64_t *end, struct reason *reason) {
+static int mend_remainder(struct tail *tail, size_t start, struct link *link, uint64_t *end,
+                          struct reason *reason) {
     size_t length = tail->length - start;
     *end = tail->size - length;
     if (length == 0)
         return 0;
     if (is_whole(tail, start, length, link) || is_whole(tail, start, --length, link)) {
         if (pwrite(tail->file, "\n", 1, (off_t)(*end + length)) != 1)
-            return fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s", strerror(errno));
+            return fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s",
+                        strerror(errno));
         *end += length + 1;
         return 0;
     }
@@ -176,7 +180,8 @@ static int scan_segment(struct tail *tail, struct link *link, struct reason *rea
     return result;
 }
 
-/* Bytes after the last line break that are more than any line can have: nothing to complete, the segment is cut there. */
+/* Bytes after the last line break that are more than any line can have: nothing to complete, the segment is
+ * cut there. */
 static int cut_overlong(struct tail *tail, struct reason *reason) {
     while (tail->size > 0) {
         int result = read_tail(tail, RECORD_LIMIT, reason);
@@ -187,7 +192,8 @@ static int cut_overlong(struct tail *tail, struct reason *reason) {
             tail->size -= tail->length;
             continue;
         }
-        tail->size -= line_break == NULL ? tail->length : (size_t)(tail->text + tail->length - 1 - line_break);
+        tail->size -=
+            line_break == NULL ? tail->length : (size_t)(tail->text + tail->length - 1 - line_break);
         break;
     }
     if (ftruncate(tail->file, (off_t)tail->size) != 0)

@@ -10,7 +10,8 @@ int signature_parse(const char *header, uint8_t digest[SIGNATURE_BYTES]) {
         header += 7;
     if (strlen(header) != 2 * (size_t)SIGNATURE_BYTES)
         return ERROR_INVALID;
-    if (sodium_hex2bin(digest, SIGNATURE_BYTES, header, 2 * (size_t)SIGNATURE_BYTES, NULL, &length, NULL) != 0 ||
+    if (sodium_hex2bin(digest, SIGNATURE_BYTES, header, 2 * (size_t)SIGNATURE_BYTES, NULL, &length, NULL) !=
+            0 ||
         length != SIGNATURE_BYTES)
         return ERROR_INVALID;
     return 0;
@@ -28,7 +29,8 @@ void signature_make(struct keys *keys, size_t index, const void *body, size_t le
     crypto_auth_hmacsha256_final(state, digest);
 }
 
-int signature_verify(struct keys *keys, const void *body, size_t length, const uint8_t digest[SIGNATURE_BYTES]) {
+int signature_verify(struct keys *keys, const void *body, size_t length,
+                     const uint8_t digest[SIGNATURE_BYTES]) {
     uint8_t made[SIGNATURE_BYTES];
     int found = ERROR_INVALID;
     for (size_t i = 0; i < keys_count(keys) && found < 0; i++) {

@@ -1,4 +1,5 @@
-/* The X-Signature header: "sha256=" and the hexadecimal HMAC-SHA256 (RFC 2104, FIPS 180-4) of the raw body. */
+/* The X-Signature header: "sha256=" and the hexadecimal HMAC-SHA256 (RFC 2104, FIPS 180-4) of the raw body.
+ */
 #ifndef DOORPOST_SIGNATURE_H
 #define DOORPOST_SIGNATURE_H
 
@@ -9,8 +10,8 @@
 #define SIGNATURE_BYTES 32
 #define SIGNATURE_TEXT_SIZE (sizeof("sha256=") + 64)
 
-/* Reads a header's value: "sha256=" is optional, the 64 digits may be of either case, and nothing else may stand
- * there. Returns 0 or ERROR_INVALID. */
+/* Reads a header's value: "sha256=" is optional, the 64 digits may be of either case, and nothing else may
+ * stand there. Returns 0 or ERROR_INVALID. */
 int signature_parse(const char *header, uint8_t digest[SIGNATURE_BYTES]);
 
 /* Writes it the way Ring does: "sha256=" and lower-case digits. */
@@ -20,8 +21,9 @@ void signature_format(const uint8_t digest[SIGNATURE_BYTES], char out[SIGNATURE_
 void signature_make(struct keys *keys, size_t index, const void *body, size_t length,
                     uint8_t digest[SIGNATURE_BYTES]);
 
-/* Which key made `digest` of the body? Returns its index, or ERROR_INVALID where none did. Compares in constant
- * time. */
-int signature_verify(struct keys *keys, const void *body, size_t length, const uint8_t digest[SIGNATURE_BYTES]);
+/* Which key made `digest` of the body? Returns its index, or ERROR_INVALID where none did. Compares in
+ * constant time. */
+int signature_verify(struct keys *keys, const void *body, size_t length,
+                     const uint8_t digest[SIGNATURE_BYTES]);
 
 #endif

@@ -94,11 +94,13 @@ struct keys *sample_keys(void) {
 }
 
 size_t make_press(unsigned number, char out[SAMPLE_SIZE]) {
-    int length = snprintf(
-        out, SAMPLE_SIZE,
-        "{\"meta\":{\"version\":\"1.1\",\"time\":\"2026-02-14T00:02:53.027052438Z\",\"request_id\":\"request-%u\","
-        "\"account_id\":\"account-%u\"},\"data\":{\"id\":\"event-%u\",\"type\":\"button_press\",\"attributes\":{"
-        "\"source\":\"device-%u\",\"source_type\":\"devices\",\"timestamp\":1771027372393},\"relationships\":{}}}",
-        number, number % 7, number, number % 5);
+    int length = snprintf(out, SAMPLE_SIZE,
+                          "{\"meta\":{\"version\":\"1.1\",\"time\":\"2026-02-14T00:02:53.027052438Z\","
+                          "\"request_id\":\"request-%u\","
+                          "\"account_id\":\"account-%u\"},\"data\":{\"id\":\"event-%u\",\"type\":\"button_"
+                          "press\",\"attributes\":{"
+                          "\"source\":\"device-%u\",\"source_type\":\"devices\",\"timestamp\":1771027372393},"
+                          "\"relationships\":{}}}",
+                          number, number % 7, number, number % 5);
     return (size_t)length;
 }

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* cmocka's fail() would hide the function of error.h. */
+/* cmocka has a fail() of its own; ours is in error.h. */
 #undef fail
 #undef fail_msg
 #define fail_msg(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "config.h"
+#include "support.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +60,9 @@ static void each_of_the_two_is_missed_by_name(void **state) {
 }
 
 static void a_file_is_read_and_the_environment_wins(void **state) {
-    use_file(*state, "# settings\n; more\n\n  export DOORPOST_KEY_FILE = /file/k \r\nDOORPOST_JOURNAL='/file/j o'\n"
-                     "DOORPOST_MAX_AGE=\"8\\d\"\nPATH=/bin\nDOORPOST_LOG=all");
+    use_file(*state,
+             "# settings\n; more\n\n  export DOORPOST_KEY_FILE = /file/k \r\nDOORPOST_JOURNAL='/file/j o'\n"
+             "DOORPOST_MAX_AGE=\"8\\d\"\nPATH=/bin\nDOORPOST_LOG=all");
     setenv("DOORPOST_JOURNAL", "/environment", 1);
     struct config config = load();
     assert_string_equal(config.key_file, "/file/k");
@@ -108,10 +109,17 @@ static void nonsense_is_refused_by_name(void **state) {
     static const struct {
         const char *name, *value;
     } cases[] = {
-        {"DOORPOST_MAX_AGE", "-1"},      {"DOORPOST_MAX_AGE", "8dd"},    {"DOORPOST_MAX_AGE", "8w"},
-        {"DOORPOST_MAX_AGE", "99999999999999999999"},                    {"DOORPOST_MAX_AGE", "999999999999999d"},
-        {"DOORPOST_MAX_BODY", "0"},      {"DOORPOST_MAX_BODY", "64k"},   {"DOORPOST_MAX_BODY", "131073"},
-        {"DOORPOST_MAX_BODY", "-1"},     {"DOORPOST_LOG", "loud"},       {"DOORPOST_KEY_FILE", "relative"},
+        {"DOORPOST_MAX_AGE", "-1"},
+        {"DOORPOST_MAX_AGE", "8dd"},
+        {"DOORPOST_MAX_AGE", "8w"},
+        {"DOORPOST_MAX_AGE", "99999999999999999999"},
+        {"DOORPOST_MAX_AGE", "999999999999999d"},
+        {"DOORPOST_MAX_BODY", "0"},
+        {"DOORPOST_MAX_BODY", "64k"},
+        {"DOORPOST_MAX_BODY", "131073"},
+        {"DOORPOST_MAX_BODY", "-1"},
+        {"DOORPOST_LOG", "loud"},
+        {"DOORPOST_KEY_FILE", "relative"},
         {"DOORPOST_JOURNAL", "relative"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "connection.h"
+#include "support.h"
 
 #include <fastcgi.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@ struct stream {
     size_t length;
 };
 
-static void add_record(struct stream *stream, int type, int id, const void *content, size_t length, int padding) {
+static void add_record(struct stream *stream, int type, int id, const void *content, size_t length,
+                       int padding) {
     const FCGI_Header header = {.version = FCGI_VERSION_1,
                                 .type = (unsigned char)type,
                                 .requestIdB1 = (unsigned char)(id >> 8),

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "event.h"
+#include "support.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -49,14 +49,15 @@ static void every_documented_type_is_read(void **state) {
         {"device_removed.json", "device_removed", FRONT "_device_removed_1770985219559", FRONT, ACCOUNT},
         {"device_online.json", "device_online", FRONT "_device_online_1770985219560", FRONT, ACCOUNT},
         {"device_offline.json", "device_offline", FRONT "_device_offline_1770985219561", FRONT, ACCOUNT},
-        {"contact_sensor_faulted.json", "contact_sensor_faulted", FRONT "_contact_sensor_faulted_1770985219562", FRONT,
-         ACCOUNT},
+        {"contact_sensor_faulted.json", "contact_sensor_faulted",
+         FRONT "_contact_sensor_faulted_1770985219562", FRONT, ACCOUNT},
         {"app_integration_added.json", "app_integration_added", "evt-app_integration_added-1", "", ACCOUNT},
-        {"app_integration_removed.json", "app_integration_removed", "evt-app_integration_removed-1", "", ACCOUNT},
+        {"app_integration_removed.json", "app_integration_removed", "evt-app_integration_removed-1", "",
+         ACCOUNT},
         {"subscription_activated.json", "subscription_activated", "evt-sub-1", "", ACCOUNT},
         {"subscription_deactivated.json", "subscription_deactivated", "evt-sub-2", "", ACCOUNT},
-        {"unknown_type.json", "package_delivered_by_drone", FRONT "_package_delivered_by_drone_1771027372393", FRONT,
-         ACCOUNT},
+        {"unknown_type.json", "package_delivered_by_drone", FRONT "_package_delivered_by_drone_1771027372393",
+         FRONT, ACCOUNT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char body[SAMPLE_SIZE];
@@ -91,10 +92,12 @@ static size_t altered(const char *sample, const char *path, const char *value, c
     char marker[] = "@@value@@";
     if (value != NULL)
         json_object_object_add(object, name, json_object_new_string(marker));
-    const char *text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     const char *at = value != NULL ? strstr(text, "\"@@value@@\"") : NULL;
-    int length = at == NULL ? snprintf(out, size, "%s", text)
-                            : snprintf(out, size, "%.*s%s%s", (int)(at - text), text, value, at + sizeof marker + 1);
+    int length = at == NULL
+                     ? snprintf(out, size, "%s", text)
+                     : snprintf(out, size, "%.*s%s%s", (int)(at - text), text, value, at + sizeof marker + 1);
     json_object_put(root);
     assert_true(length > 0 && (size_t)length < size);
     return (size_t)length;
@@ -109,8 +112,9 @@ static void check_altered(const char *sample, const char *path, const char *valu
         fail_msg("%s: %s", body, reason.text);
 }
 
-static const char *const strings_of_a_press[] = {"meta.request_id", "meta.account_id",        "data.id",
-                                                 "data.type",       "data.attributes.source", "data.attributes.source_type"};
+static const char *const strings_of_a_press[] = {
+    "meta.request_id", "meta.account_id",        "data.id",
+    "data.type",       "data.attributes.source", "data.attributes.source_type"};
 
 static void every_field_of_a_press_is_needed(void **state) {
     (void)state;
@@ -135,10 +139,12 @@ static void every_field_of_a_press_is_needed(void **state) {
 
 static void a_press_has_an_integer_timestamp(void **state) {
     (void)state;
-    static const char *const wrong[] = {NULL,   "null", "\"1771027372393\"", "1771027372393.0", "1e3", "true", "{}",
-                                        "99999999999999999999", "-99999999999999999999", "18446744073709551616"};
+    static const char *const wrong[] = {
+        NULL,   "null", "\"1771027372393\"",    "1771027372393.0",       "1e3",
+        "true", "{}",   "99999999999999999999", "-99999999999999999999", "18446744073709551616"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        check_altered("button_press.json", "data.attributes.timestamp", wrong[i], "data.attributes.timestamp");
+        check_altered("button_press.json", "data.attributes.timestamp", wrong[i],
+                      "data.attributes.timestamp");
     check_altered("button_press.json", "data.attributes.timestamp", "9007199254740993", NULL); /* 2^53 + 1 */
     assert_int_equal(event.timestamp, INT64_C(9007199254740993));
     check_altered("button_press.json", "data.attributes.timestamp", "-1", NULL);
@@ -148,9 +154,10 @@ static void a_press_has_an_integer_timestamp(void **state) {
 static void other_types_need_three_fields(void **state) {
     (void)state;
     static const char *const needed[] = {"meta.request_id", "data.id", "data.type"};
-    static const char *const free_ones[] = {"meta.account_id", "meta.version", "meta.time", "data.attributes",
-                                            "data.attributes.source", "data.attributes.source_type",
-                                            "data.attributes.timestamp", "data.relationships"};
+    static const char *const free_ones[] = {
+        "meta.account_id",           "meta.version",           "meta.time",
+        "data.attributes",           "data.attributes.source", "data.attributes.source_type",
+        "data.attributes.timestamp", "data.relationships"};
     for (size_t i = 0; i < 3; i++)
         check_altered("motion_detected.json", needed[i], NULL, needed[i]);
     for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++)
@@ -166,9 +173,10 @@ static void an_older_press_may_lack_the_account(void **state) {
     (void)state;
     check_altered("button_press.json", "meta.version", "\"1.0\"", NULL);
     char body[SAMPLE_SIZE];
-    int length = snprintf(body, sizeof body,
-                          "{\"meta\":{\"version\":\"1.0\",\"request_id\":\"r\"},\"data\":{\"id\":\"i\",\"type\":"
-                          "\"button_press\",\"attributes\":{\"source\":\"d\",\"source_type\":\"devices\",\"timestamp\":1}}}");
+    int length = snprintf(
+        body, sizeof body,
+        "{\"meta\":{\"version\":\"1.0\",\"request_id\":\"r\"},\"data\":{\"id\":\"i\",\"type\":"
+        "\"button_press\",\"attributes\":{\"source\":\"d\",\"source_type\":\"devices\",\"timestamp\":1}}}");
     assert_int_equal(parse(body, (size_t)length), 0);
     assert_string_equal(event.account, "");
     assert_false(event.has_time);
@@ -176,7 +184,11 @@ static void an_older_press_may_lack_the_account(void **state) {
 
 static void meta_time_is_checked(void **state) {
     (void)state;
-    static const char *const wrong[] = {"\"\"", "17", "\"yesterday\"", "\"2026-02-30T00:00:00Z\"", "\"2026-02-14T00:02:53\"",
+    static const char *const wrong[] = {"\"\"",
+                                        "17",
+                                        "\"yesterday\"",
+                                        "\"2026-02-30T00:00:00Z\"",
+                                        "\"2026-02-14T00:02:53\"",
                                         "\"2026-02-14T00:02:53.0123456789Z\""};
     static const char *const right[] = {NULL, "\"2026-02-14T00:02:53Z\"", "\"2026-02-14T00:02:53.1Z\"",
                                         "\"2026-02-14T00:02:53.123456789Z\""};
@@ -211,8 +223,8 @@ static void of_a_member_given_twice_the_last_counts(void **state) {
 
 static void unknown_members_are_no_matter(void **state) {
     (void)state;
-    check_altered("button_press.json", "data.relationships", "{\"new\":[1,2.5e-3,-0,null,false,{\"a\":\"\\ud83d\\udd14\"}]}",
-                  NULL);
+    check_altered("button_press.json", "data.relationships",
+                  "{\"new\":[1,2.5e-3,-0,null,false,{\"a\":\"\\ud83d\\udd14\"}]}", NULL);
     check_altered("button_press.json", "data.relationships", "123456789012345678901234567890.5", NULL);
 }
 
@@ -294,13 +306,15 @@ static void white_space_may_follow(void **state) {
     assert_int_equal(parse(body, length + 4), 0);
 }
 
-/* Every prefix of a sample, and every sample with one byte changed, is refused or read; nothing else happens. */
+/* Every prefix of a sample, and every sample with one byte changed, is refused or read; nothing else happens.
+ */
 static void damaged_samples_are_survived(void **state) {
     (void)state;
     char body[SAMPLE_SIZE];
     size_t length = read_sample("button_press_utf8.json", body);
     for (size_t i = 0; i < length; i++) {
-        char *copy = malloc(i == 0 ? 1 : i); /* of the exact size, so that a sanitizer sees one byte too many */
+        char *copy =
+            malloc(i == 0 ? 1 : i); /* of the exact size, so that a sanitizer sees one byte too many */
         memcpy(copy, body, i);
         assert_int_equal(parse(copy, i), ERROR_INVALID);
         free(copy);

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "intake.h"
+#include "support.h"
 #include "timestamp.h"
 
 #include <stdio.h>
@@ -86,14 +86,16 @@ static void a_signed_press_is_usable(void **state) {
     judge_signed(body, length, 0);
     assert_int_equal(decision.verdict, VERDICT_USABLE);
     assert_string_equal(decision.key, "69ffb5b9");
-    assert_string_equal(decision.signature, "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df");
+    assert_string_equal(decision.signature,
+                        "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df");
     assert_string_equal(decision.event.type, "button_press");
 }
 
 static void without_a_signature_nothing_is_read(void **state) {
     (void)state;
     static const char *const signatures[] = {
-        NULL, "", "sha256=", "nonsense", "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0de"};
+        NULL, "", "sha256=", "nonsense",
+        "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0de"};
     char body[SAMPLE_SIZE];
     size_t length = read_sample("button_press.json", body);
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {

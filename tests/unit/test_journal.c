@@ -1,8 +1,8 @@
-#include "support.h"
 #include "journal.h"
 #include "reader.h"
 #include "seen.h"
 #include "segment.h"
+#include "support.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,8 +57,10 @@ static struct journal *open_journal(const char *path) {
     return journal;
 }
 
-/* Appends events given as pairs of request id and event id, as one batch; their outcomes and numbers go to `entries`. */
-static void append_pairs(struct journal *journal, const char *const pairs[][2], size_t count, struct entry *entries) {
+/* Appends events given as pairs of request id and event id, as one batch; their outcomes and numbers go to
+ * `entries`. */
+static void append_pairs(struct journal *journal, const char *const pairs[][2], size_t count,
+                         struct entry *entries) {
     static struct event events[JOURNAL_BATCH];
     static char bodies[JOURNAL_BATCH][512];
     struct entry *pointers[JOURNAL_BATCH];
@@ -67,8 +69,8 @@ static void append_pairs(struct journal *journal, const char *const pairs[][2], 
         snprintf(events[i].request_id, EVENT_FIELD_SIZE, "%s", pairs[i][0]);
         snprintf(events[i].id, EVENT_FIELD_SIZE, "%s", pairs[i][1]);
         int length = snprintf(bodies[i], sizeof bodies[i],
-                              "{\"meta\":{\"request_id\":\"%s\"},\"data\":{\"id\":\"%s\",\"type\":\"test\"}}", pairs[i][0],
-                              pairs[i][1]);
+                              "{\"meta\":{\"request_id\":\"%s\"},\"data\":{\"id\":\"%s\",\"type\":\"test\"}}",
+                              pairs[i][0], pairs[i][1]);
         entries[i] = (struct entry){.body = bodies[i],
                                     .length = (size_t)length,
                                     .key = "9f86d081",
@@ -165,8 +167,10 @@ static void a_batch_is_judged_entry_by_entry(void **state) {
     struct journal *journal = open_journal(*state);
     struct entry entries[6];
     check(append_one(journal, "old", "old"), OUTCOME_STORED, 1);
-    append_pairs(journal, (const char *const[][2]){{"a", "1"}, {"a", "2"}, {"b", "1"}, {"old", "3"}, {"c", "4"}, {"d", "4"}}, 6,
-                 entries);
+    append_pairs(
+        journal,
+        (const char *const[][2]){{"a", "1"}, {"a", "2"}, {"b", "1"}, {"old", "3"}, {"c", "4"}, {"d", "4"}}, 6,
+        entries);
     check(entries[0], OUTCOME_STORED, 2);
     check(entries[1], OUTCOME_DUPLICATE, 2);
     check(entries[2], OUTCOME_DUPLICATE, 2);
@@ -353,7 +357,8 @@ static void an_empty_newest_segment_continues_the_chain(void **state) {
 
 static void copy_index(const char *path, const char *from, const char *to) {
     char command[1024];
-    snprintf(command, sizeof command, "rm -rf '%s/%s' && cp -r '%s/%s' '%s/%s'", path, to, path, from, path, to);
+    snprintf(command, sizeof command, "rm -rf '%s/%s' && cp -r '%s/%s' '%s/%s'", path, to, path, from, path,
+             to);
     assert_int_equal(system(command), 0);
 }
 
@@ -431,7 +436,8 @@ static void a_scrambled_index_is_made_anew(void **state) {
     journal_free(journal);
 }
 
-/* Fingerprints that lead to other events' lines, to the middle of lines, and beyond the end: none makes a duplicate. */
+/* Fingerprints that lead to other events' lines, to the middle of lines, and beyond the end: none makes a
+ * duplicate. */
 static void a_colliding_fingerprint_drops_no_event(void **state) {
     five_lines(*state);
     struct reason reason;
@@ -467,10 +473,16 @@ static void a_checkpoint_is_taken_when_due(void **state) {
             unsigned number = batch * JOURNAL_BATCH + i;
             snprintf(events[i].request_id, 32, "r%u", number);
             snprintf(events[i].id, 32, "e%u", number);
-            int length = snprintf(bodies[i], sizeof bodies[i],
-                                  "{\"meta\":{\"request_id\":\"r%u\"},\"data\":{\"id\":\"e%u\",\"type\":\"t\"}}", number, number);
-            entries[i] = (struct entry){.body = bodies[i], .length = (size_t)length, .key = "9f86d081",
-                                        .signature = SIGNATURE, .received_at = DAY_ONE, .event = &events[i]};
+            int length =
+                snprintf(bodies[i], sizeof bodies[i],
+                         "{\"meta\":{\"request_id\":\"r%u\"},\"data\":{\"id\":\"e%u\",\"type\":\"t\"}}",
+                         number, number);
+            entries[i] = (struct entry){.body = bodies[i],
+                                        .length = (size_t)length,
+                                        .key = "9f86d081",
+                                        .signature = SIGNATURE,
+                                        .received_at = DAY_ONE,
+                                        .event = &events[i]};
             pointers[i] = &entries[i];
         }
         deadline = soon();
@@ -595,8 +607,13 @@ static void a_held_lock_is_trouble_at_the_deadline(void **state) {
     assert_int_equal(read(ready[0], &byte, 1), 1);
     struct event event = {.request_id = "r", .id = "e"};
     char body[] = "{\"meta\":{\"request_id\":\"r\"},\"data\":{\"id\":\"e\",\"type\":\"t\"}}";
-    struct entry entry = {.body = body, .length = sizeof body - 1, .key = "9f86d081", .signature = SIGNATURE,
-                          .event = &event, .received_at = DAY_ONE}, *entries[] = {&entry};
+    struct entry entry = {.body = body,
+                          .length = sizeof body - 1,
+                          .key = "9f86d081",
+                          .signature = SIGNATURE,
+                          .event = &event,
+                          .received_at = DAY_ONE},
+                 *entries[] = {&entry};
     struct deadline deadline = {.at = monotonic_now() + SECOND / 5};
     journal_append(journal, entries, 1, &deadline);
     check(entry, OUTCOME_TROUBLE, 0);
@@ -619,8 +636,13 @@ static void a_held_lock_is_trouble_at_the_deadline(void **state) {
 
 static void append_rejected(struct journal *journal, const char *reason, enum outcome wanted) {
     char body[] = "\xff not \"json\"\n";
-    struct entry entry = {.body = body, .length = sizeof body - 1, .key = "9f86d081", .signature = SIGNATURE,
-                          .rejection = reason, .received_at = DAY_ONE}, *entries[] = {&entry};
+    struct entry entry = {.body = body,
+                          .length = sizeof body - 1,
+                          .key = "9f86d081",
+                          .signature = SIGNATURE,
+                          .rejection = reason,
+                          .received_at = DAY_ONE},
+                 *entries[] = {&entry};
     struct deadline deadline = soon();
     journal_append(journal, entries, 1, &deadline);
     check(entry, wanted, 0);
@@ -632,8 +654,10 @@ static void rejected_deliveries_are_kept_whole(void **state) {
     const char *path = path_in(*state, "rejected/" FIRST);
     size_t length;
     char *text = read_file(path, &length);
-    assert_string_equal(text, "{\"received_at\":\"2026-11-23T12:00:00.000000Z\",\"key\":\"9f86d081\",\"signature\":\"" SIGNATURE
-                              "\",\"reason\":\"data.id is \\\"missing\\\"\",\"body\":\"/yBub3QgImpzb24iCg==\"}\n");
+    assert_string_equal(
+        text,
+        "{\"received_at\":\"2026-11-23T12:00:00.000000Z\",\"key\":\"9f86d081\",\"signature\":\"" SIGNATURE
+        "\",\"reason\":\"data.id is \\\"missing\\\"\",\"body\":\"/yBub3QgImpzb24iCg==\"}\n");
     add_bytes(path, "{\"torn", 6);
     append_rejected(journal, "stale", OUTCOME_REJECTED);
     failing_syncs = 1;

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "keys.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static int load(const char *directory, struct keys *keys, const char *text, size
     return keys_load(keys, path, &reason);
 }
 
-static void check_refused(const char *directory, const char *text, size_t length, unsigned mode, const char *wanted) {
+static void check_refused(const char *directory, const char *text, size_t length, unsigned mode,
+                          const char *wanted) {
     struct keys *keys = keys_alloc();
     assert_int_equal(load(directory, keys, text, length, mode), ERROR_TROUBLE);
     assert_int_equal(keys_count(keys), 0);
@@ -68,7 +69,8 @@ static void files_without_a_key_are_refused(void **state) {
 }
 
 static void short_keys_are_refused_by_line(void **state) {
-    check_refused(*state, "# c\n" BASE64 "\nfifteen-bytes-k\n", sizeof BASE64 + 20, 0600, "line 3: a key of under 16");
+    check_refused(*state, "# c\n" BASE64 "\nfifteen-bytes-k\n", sizeof BASE64 + 20, 0600,
+                  "line 3: a key of under 16");
     assert_null(strstr(reason.text, "fifteen")); /* not even a bad key is told */
 }
 
@@ -111,10 +113,10 @@ static void a_changed_file_is_read_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(each_line_has_two_readings),       TEST(text_that_is_no_base64_has_one),
-        TEST(several_lines_are_a_rotation),     TEST(a_missing_file_is_refused),
-        TEST(files_without_a_key_are_refused),  TEST(short_keys_are_refused_by_line),
-        TEST(open_files_are_refused),           TEST(what_cannot_be_a_key_is_refused),
+        TEST(each_line_has_two_readings),      TEST(text_that_is_no_base64_has_one),
+        TEST(several_lines_are_a_rotation),    TEST(a_missing_file_is_refused),
+        TEST(files_without_a_key_are_refused), TEST(short_keys_are_refused_by_line),
+        TEST(open_files_are_refused),          TEST(what_cannot_be_a_key_is_refused),
         TEST(a_changed_file_is_read_again),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

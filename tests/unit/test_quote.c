@@ -1,5 +1,5 @@
-#include "support.h"
 #include "quote.h"
+#include "support.h"
 
 #include <string.h>
 

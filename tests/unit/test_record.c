@@ -1,5 +1,5 @@
-#include "support.h"
 #include "record.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,8 +83,8 @@ static void line_breaks_become_spaces_and_that_is_said(void **state) {
     assert_string_equal(crlf, "{  }");
 }
 
-/* Each byte of the middle line is changed, to each of several values; also its line break. The change must show, and the
- * line after it must still be read. */
+/* Each byte of the middle line is changed, to each of several values; also its line break. The change must
+ * show, and the line after it must still be read. */
 static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
     (void)state;
     static char text[4 * SAMPLE_SIZE], good[4 * SAMPLE_SIZE];
@@ -101,15 +101,16 @@ static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
             size_t start = 0, used;
             int damaged = 0;
             bool first_read = false, third_read = false;
-            for (enum scan scan; (scan = record_scan(text + start, length - start, &link, &record, &used)) != SCAN_INCOMPLETE;
+            for (enum scan scan;
+                 (scan = record_scan(text + start, length - start, &link, &record, &used)) != SCAN_INCOMPLETE;
                  start += used) {
                 damaged += scan != SCAN_RECORD;
                 first_read |= scan == SCAN_RECORD && start == 0;
                 third_read |= scan == SCAN_RECORD && start == third && record.seq == 3;
             }
             if (!first_read || !third_read || damaged == 0 || start != length)
-                fail_msg("byte %zu of the line changed to %d: first %d, third %d, damaged %d", at - second, text[at],
-                         first_read, third_read, damaged);
+                fail_msg("byte %zu of the line changed to %d: first %d, third %d, damaged %d", at - second,
+                         text[at], first_read, third_read, damaged);
         }
 }
 

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "seen.h"
+#include "support.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -80,7 +80,8 @@ static void what_was_stored_is_found(void **state) {
 static void the_two_kinds_of_identifier_are_apart(void **state) {
     struct index index = open_index(*state);
     assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
-    assert_true(seen_fingerprint(index.seen, IDENTIFIER_REQUEST, "x") != seen_fingerprint(index.seen, IDENTIFIER_EVENT, "x"));
+    assert_true(seen_fingerprint(index.seen, IDENTIFIER_REQUEST, "x") !=
+                seen_fingerprint(index.seen, IDENTIFIER_EVENT, "x"));
     close_index(&index);
 }
 
@@ -111,7 +112,8 @@ static int count_places(void *context, struct place place) {
     return 0;
 }
 
-/* One fingerprint for many identifiers: all their places are visited, also where they spill over many buckets. */
+/* One fingerprint for many identifiers: all their places are visited, also where they spill over many
+ * buckets. */
 static void collisions_are_all_visited(void **state) {
     struct index index = open_index(*state);
     unsigned visited = 0;
@@ -242,10 +244,10 @@ static void a_half_made_table_is_replaced(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(what_was_stored_is_found),     TEST(the_two_kinds_of_identifier_are_apart),
-        TEST(it_grows_over_several_tables), TEST(collisions_are_all_visited),
-        TEST(its_reach_is_remembered),      TEST(after_a_reboot_the_checkpoint_counts),
-        TEST(a_deleted_index_begins_anew),  TEST(damage_is_noticed),
+        TEST(what_was_stored_is_found),      TEST(the_two_kinds_of_identifier_are_apart),
+        TEST(it_grows_over_several_tables),  TEST(collisions_are_all_visited),
+        TEST(its_reach_is_remembered),       TEST(after_a_reboot_the_checkpoint_counts),
+        TEST(a_deleted_index_begins_anew),   TEST(damage_is_noticed),
         TEST(a_half_made_table_is_replaced),
     };
     return cmocka_run_group_tests_name("seen", tests, NULL, NULL);

@@ -1,17 +1,19 @@
-#include "support.h"
 #include "signature.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Each row of signatures.tsv, made by another implementation, holds under the key that it names and no other. */
+/* Each row of signatures.tsv, made by another implementation, holds under the key that it names and no other.
+ */
 static void the_samples_verify(void **state) {
     struct reason reason;
     struct keys *keys = keys_alloc();
     size_t ignored;
-    char *key = read_file("tests/vectors/key.txt", &ignored), *old = read_file("tests/vectors/old-key.txt", &ignored);
+    char *key = read_file("tests/vectors/key.txt", &ignored),
+         *old = read_file("tests/vectors/old-key.txt", &ignored);
     char text[512];
     int length = snprintf(text, sizeof text, "%s\n%s\n", key, old);
     write_file(path_in(*state, "keys"), text, (size_t)length, 0600);
@@ -29,7 +31,9 @@ static void the_samples_verify(void **state) {
         size_t size = read_sample(name, body);
         uint8_t digest[SIGNATURE_BYTES];
         assert_int_equal(signature_parse(signature, digest), 0);
-        int wanted = strstr(reading, "base64-decoded") != NULL ? 1 : strstr(reading, "old-key") != NULL ? 2 : 0;
+        int wanted = strstr(reading, "base64-decoded") != NULL ? 1
+                     : strstr(reading, "old-key") != NULL      ? 2
+                                                               : 0;
         assert_int_equal(signature_verify(keys, body, size, digest), wanted);
         char again[SIGNATURE_TEXT_SIZE];
         signature_format(digest, again);
@@ -54,7 +58,8 @@ static void long_keys_work(void **state) {
     assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), 0);
     static const char body[] = "Test Using Larger Than Block-Size Key - Hash Key First";
     uint8_t digest[SIGNATURE_BYTES];
-    assert_int_equal(signature_parse("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", digest), 0);
+    assert_int_equal(
+        signature_parse("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", digest), 0);
     assert_int_equal(signature_verify(keys, body, sizeof body - 1, digest), 0);
     keys_free(keys);
 }

@@ -1,5 +1,5 @@
-#include "support.h"
 #include "error.h"
+#include "support.h"
 #include "timestamp.h"
 
 #include <string.h>
@@ -17,7 +17,8 @@ static void formats_microseconds(void **state) {
 
 static void reads_what_it_writes(void **state) {
     (void)state;
-    for (int64_t time = INT64_C(-86400000001); time < INT64_C(4102444800000000); time += INT64_C(97777777777777)) {
+    for (int64_t time = INT64_C(-86400000001); time < INT64_C(4102444800000000);
+         time += INT64_C(97777777777777)) {
         char text[TIMESTAMP_SIZE];
         int64_t again;
         timestamp_format(time, text);
@@ -31,8 +32,16 @@ static void reads_0_to_9_fractional_digits(void **state) {
     static const struct {
         const char *text;
         int64_t fraction;
-    } cases[] = {{"", 0},          {".1", 100000},      {".12", 120000},      {".123", 123000},      {".1234", 123400},
-                 {".12345", 123450}, {".123456", 123456}, {".1234567", 123456}, {".12345678", 123456}, {".027052438", 27052}};
+    } cases[] = {{"", 0},
+                 {".1", 100000},
+                 {".12", 120000},
+                 {".123", 123000},
+                 {".1234", 123400},
+                 {".12345", 123450},
+                 {".123456", 123456},
+                 {".1234567", 123456},
+                 {".12345678", 123456},
+                 {".027052438", 27052}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[64] = "2026-02-14T00:02:53";
         int64_t time;
@@ -99,9 +108,12 @@ static void days_are_utc_days(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats_microseconds),           cmocka_unit_test(reads_what_it_writes),
-        cmocka_unit_test(reads_0_to_9_fractional_digits), cmocka_unit_test(refuses_what_is_no_time),
-        cmocka_unit_test(takes_the_other_ways_to_say_utc), cmocka_unit_test(days_are_utc_days),
+        cmocka_unit_test(formats_microseconds),
+        cmocka_unit_test(reads_what_it_writes),
+        cmocka_unit_test(reads_0_to_9_fractional_digits),
+        cmocka_unit_test(refuses_what_is_no_time),
+        cmocka_unit_test(takes_the_other_ways_to_say_utc),
+        cmocka_unit_test(days_are_utc_days),
     };
     return cmocka_run_group_tests_name("timestamp", tests, NULL, NULL);
 }

@@ -1,0 +1,73 @@
+#!/bin/sh
+# run.sh BINARY: shows Doorpost at work. Makes a demo directory with a fresh key beside the binary, starts lighttpd on
+# 127.0.0.1:$PORT (8080) from deploy/lighttpd/fastcgi.conf, sends a signed press through it, shows what became of it, and
+# keeps serving until Ctrl-C.
+set -eu
+binary=$(realpath "${1:?run.sh BINARY}")
+here=$(cd "$(dirname "$0")" && pwd)
+port=${PORT:-8080}
+url=http://127.0.0.1:$port/doorpost
+demo=$(dirname "$binary")/demo
+
+# 7 is curl's "could not connect": nobody listens there, as it should be.
+status=0
+curl -s --noproxy '*' -o /dev/null --max-time 2 "http://127.0.0.1:$port/" || status=$?
+if [ "$status" -ne 7 ]; then
+  echo "Port $port on 127.0.0.1 is in use: stop what listens there, or choose another one: make run PORT=8081" >&2
+  exit 1
+fi
+
+umask 077
+mkdir -p "$demo/journal"
+[ -s "$demo/key" ] || openssl rand -base64 32 >"$demo/key"
+cat >"$demo/doorpost.env" <<END
+DOORPOST_KEY_FILE="$demo/key"
+DOORPOST_JOURNAL="$demo/journal"
+DOORPOST_LOG=all
+END
+sed -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" \
+  -e "s#/run/lighttpd/doorpost.sock#$demo/socket#" -e "s#/var/log/lighttpd/doorpost.log#$demo/doorpost.log#" \
+  "$here/../lighttpd/fastcgi.conf" >"$demo/fastcgi.conf"
+cat >"$demo/lighttpd.conf" <<END
+server.bind = "127.0.0.1"
+server.port = $port
+server.document-root = "$demo/empty"
+server.errorlog = "$demo/lighttpd.log"
+include "$demo/fastcgi.conf"
+END
+mkdir -p "$demo/empty"
+
+lighttpd -D -f "$demo/lighttpd.conf" &
+server=$!
+stop() {
+  trap - EXIT INT TERM
+  kill "$server" 2>/dev/null || :
+  wait "$server" 2>/dev/null || :
+}
+trap stop EXIT
+trap 'stop; exit 0' INT TERM
+
+tries=0
+until [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$url" || :)" = 405 ]; do
+  tries=$((tries + 1))
+  if [ "$tries" -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
+    echo "lighttpd did not start serving; $demo/lighttpd.log and $demo/doorpost.log say why." >&2
+    exit 1
+  fi
+  sleep 0.1
+done
+
+echo "Doorpost is running behind lighttpd at $url. One signed press through it:"
+echo
+"$here/press.sh" "$demo/key" "$url"
+echo
+echo "What the journal holds of it ($demo/journal):"
+echo
+tail -n 1 "$demo"/journal/*.jsonl
+echo
+echo "Another press, from another terminal:"
+echo
+echo "    $here/press.sh $demo/key $url"
+echo
+echo "Ctrl-C ends it."
+wait "$server"

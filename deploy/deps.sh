@@ -1,0 +1,80 @@
+#!/bin/sh
+# deps.sh [build] [run] [check]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+#
+# What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
+# through sudo, without questions.
+set -eu
+
+missing=
+need() { # PACKAGE TEST...: the package, unless the test succeeds
+  package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+command_is_there() { command -v "$1"; }
+library_is_there() { pkg-config --exists "$1"; }
+header_is_there() { printf '#include <%s>\n' "$1" | ${CC:-cc} -E -; }
+file_is_there() { test -e "$1"; }
+
+for purpose in "$@"; do
+  case $purpose in
+    build)
+      need gcc command_is_there "${CC:-cc}"
+      need libc6-dev header_is_there stdio.h
+      need make command_is_there make
+      need pkg-config command_is_there pkg-config
+      need libfcgi-dev header_is_there fcgiapp.h
+      need libsodium-dev library_is_there libsodium
+      need libjson-c-dev library_is_there json-c
+      ;;
+    run)
+      need lighttpd command_is_there lighttpd
+      need curl command_is_there curl
+      need openssl command_is_there openssl
+      ;;
+    check)
+      need libcmocka-dev library_is_there cmocka
+      need lighttpd command_is_there lighttpd
+      need apache2-bin command_is_there apache2
+      need libapache2-mod-fcgid file_is_there /usr/lib/apache2/modules/mod_fcgid.so
+      need spawn-fcgi command_is_there spawn-fcgi
+      need curl command_is_there curl
+      need openssl command_is_there openssl
+      need python3 command_is_there python3
+      need strace command_is_there strace
+      need procps command_is_there ps
+      ;;
+    lint)
+      need clang-format command_is_there clang-format
+      need clang-tidy command_is_there clang-tidy
+      need cppcheck command_is_there cppcheck
+      need shellcheck command_is_there shellcheck
+      ;;
+    *)
+      echo "deps.sh: build, run, check or lint, not $purpose" >&2
+      exit 2
+      ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "Missing here:$missing (Debian's names). There is no apt-get: install them with your system's package manager, and run this again." >&2
+  exit 1
+fi
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "Missing here:$missing. Neither root nor sudo: run \`apt-get install$missing\` as root, and then this again." >&2
+    exit 1
+  fi
+  as_root="sudo"
+fi
+echo "Installing$missing with apt-get${as_root:+ through sudo}."
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -q >/dev/null
+# shellcheck disable=SC2086 # $missing is a list
+$as_root apt-get install -y -q --no-install-recommends $missing >/dev/null || {
+  echo "apt-get could not install$missing: see its message above; once that is mended, run this again." >&2
+  exit 1
+}

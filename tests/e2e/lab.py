@@ -1,0 +1,480 @@
+"""What the end-to-end tests share: a laboratory (a directory with key, journal and settings), the web servers
+started in it from the configurations that ship, a client, and an independent reading of the journal.
+
+Nothing here uses Doorpost's own code: HMAC and BLAKE2b come from Python."""
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import pathlib
+import pwd
+import random
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("DOORPOST_CGI", ROOT / "build/check/doorpost.cgi"))
+VECTORS = ROOT / "tests/vectors"
+KEY = (VECTORS / "key.txt").read_text().strip()
+PATIENCE = 120  # seconds until a condition that must come is given up on, on however slow a machine
+
+
+# ---- tests ----
+
+def run_tests(*tests):
+    """Runs the functions, prints TAP, and ends the process. A test fails by raising."""
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    for number, test in enumerate(tests, 1):
+        name = getattr(test, "title", test.__name__.replace("_", " "))
+        try:
+            skipped = test()
+            note = f" # SKIP {skipped}" if isinstance(skipped, str) else ""
+            print(f"ok {number} - {name}{note}", flush=True)
+        except Exception:  # noqa: BLE001: whatever it is, the test failed
+            failed += 1
+            print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
+            print(f"not ok {number} - {name}", flush=True)
+    sys.exit(failed > 0)
+
+
+def check(condition, *explanation):
+    if not condition:
+        raise AssertionError(" ".join(str(part) for part in explanation))
+
+
+def wait_for(condition, what):
+    """Waits until condition() is true and returns its value."""
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        check(time.monotonic() < end, "gave up waiting for", what)
+        time.sleep(0.01)
+    return value
+
+
+# ---- deliveries ----
+
+def sign(body, key=KEY):
+    return "sha256=" + hmac.new(key.encode() if isinstance(key, str) else key, body, hashlib.sha256).hexdigest()
+
+
+def press(number, **meta):
+    """The body of a press that differs from all others by its number (or name)."""
+    device = f"device-{sum(str(number).encode()) % 5}"
+    return json.dumps({
+        "meta": {"version": "1.1", "time": "2026-02-14T00:02:53.027052438Z", "request_id": f"request-{number}",
+                 "account_id": "account-1", **meta},
+        "data": {"id": f"event-{number}", "type": "button_press",
+                 "attributes": {"source": device, "source_type": "devices", "timestamp": 1771027372393},
+                 "relationships": {"devices": {"links": {"self": f"/v1/devices/{device}"}}}}},
+        separators=(",", ":")).encode()
+
+
+def vectors():
+    """(file name, body, key, signature) of each sample. `key` is the line for a key file."""
+    for line in (VECTORS / "signatures.tsv").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, reading, signature = line.split("\t")
+            key = (VECTORS / reading.split(" ")[0]).read_text().strip()
+            yield name, (VECTORS / name).read_bytes(), key, signature
+
+
+# ---- the laboratory ----
+
+class Lab:
+    """A directory of its own under /tmp, readable for the user that the web servers switch to."""
+
+    def __init__(self, **settings):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="doorpost-lab-"))
+        self.path.chmod(0o755)
+        self.journal = self.path / "journal"
+        self.key_file = self.path / "keys"
+        self.env_file = self.path / "doorpost.env"
+        self.bin = self.path / "bin"
+        self.logs = self.path / "logs"
+        self.bin.mkdir()
+        self.binary = self.bin / "doorpost.cgi"
+        shutil.copy(BINARY, self.binary)
+        self.user = pwd.getpwnam("www-data") if os.geteuid() == 0 else None
+        for directory in (self.journal, self.logs):
+            directory.mkdir(mode=0o700)
+        self.write_keys(KEY)
+        self.configure(**settings)
+        for path in (self.journal, self.logs):
+            self.own(path)
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.stack.close()
+        reports = [text for text in self.log_texts() if "Sanitizer" in text or "runtime error" in text]
+        if kind is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            check(not reports, "a sanitizer reports:", *reports)
+        else:
+            for text in self.log_texts():
+                print("\n".join("# log: " + line for line in text.splitlines()[-10:]))
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def own(self, path):
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def write_keys(self, *keys, mode=0o600):
+        # Made beside and moved over, as an operator's tool would, so that no worker reads half of it.
+        fresh = self.path / "keys.new"
+        fresh.write_text("".join(key + "\n" for key in keys))
+        fresh.chmod(mode)
+        self.own(fresh)
+        fresh.rename(self.key_file)
+
+    def configure(self, **settings):
+        values = {"KEY_FILE": self.key_file, "JOURNAL": self.journal, "LOG": "all", **settings}
+        self.env_file.write_text("".join(f"DOORPOST_{name}={value}\n" for name, value in values.items()))
+
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "DOORPOST_CONF": str(self.env_file), **self.sanitizer_environment()}
+
+    def sanitizer_environment(self):
+        return {"ASAN_OPTIONS": f"log_path={self.logs}/asan", "UBSAN_OPTIONS": f"log_path={self.logs}/ubsan"}
+
+    def log_texts(self):
+        return [path.read_text(errors="replace") for path in sorted(self.logs.iterdir()) if path.is_file()]
+
+    def as_user(self):
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
+
+    def lines(self):
+        return [line for path in sorted(self.journal.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self.lines()]
+
+    def workers(self):
+        """The processes that run this laboratory's binary."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if os.readlink(entry / "exe") == str(self.binary):
+                    found.append(int(entry.name))
+        return found
+
+    def shipped(self, name, **replacements):
+        """A configuration from deploy/, with its paths made this laboratory's. Each must occur."""
+        text = (ROOT / "deploy" / name).read_text()
+        for old, new in replacements.items():
+            check(old in text, name, "does not mention", old)
+        for old, new in replacements.items():
+            text = text.replace(old, str(new))
+        path = self.path / name.replace("/", "-")
+        path.write_text(text)
+        return path
+
+    def start(self, command, **options):
+        process = subprocess.Popen(command, stdin=options.pop("stdin", subprocess.DEVNULL),
+                                   env=options.pop("env", self.environment()), **options)
+
+        def stop():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.stack.callback(stop)
+        return process
+
+    def worker(self, listener, **options):
+        """A FastCGI worker on a listening socket of the test's own."""
+        return self.start([self.binary], stdin=listener, stderr=open(self.logs / "worker", "ab"), **options)
+
+    def listener(self):
+        path = str(self.path / f"socket-{random.randrange(1 << 30)}")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        os.chmod(path, 0o777)
+        listener.listen(1024)
+        self.stack.callback(listener.close)
+        return listener, path
+
+    def cgi(self, body, signature=None, **variables):
+        """Runs the binary once as CGI. Returns (status, header fields, body, standard error)."""
+        env = {**self.environment(), "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST",
+               "CONTENT_LENGTH": str(len(body)), **variables}
+        if signature is not None:
+            env["HTTP_X_SIGNATURE"] = signature
+        result = subprocess.run([self.binary], input=body, env={k: v for k, v in env.items() if v is not None},
+                                capture_output=True, timeout=PATIENCE, **self.as_user())
+        check(result.returncode == 0, "exit", result.returncode, result.stderr.decode(errors="replace"))
+        return (*parse_answer(result.stdout), result.stderr.decode(errors="replace"))
+
+
+def parse_answer(text):
+    head, _, body = text.partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+    return int(fields["Status"].split()[0]), fields, body
+
+
+# ---- web servers ----
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    def __init__(self, lab, port, process, url="/doorpost"):
+        self.lab, self.port, self.process, self.url = lab, port, process, url
+
+    def wait_until_up(self):
+        def answers():
+            check(self.process.poll() is None, "the web server ended:", *self.lab.log_texts())
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.request(b"", None, method="GET")[0] == 405
+            return False
+        wait_for(answers, "the web server")
+        return self
+
+    def request(self, body, signature, method="POST"):
+        """One HTTP request. Returns (status, fields, body)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            fields = {"Content-Type": "application/json"}
+            if signature is not None:
+                fields["X-Signature"] = signature
+            connection.request(method, self.url, body, fields)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def curl(self, *arguments):
+        """The same by curl. Returns (status, fields, body)."""
+        result = subprocess.run(["curl", "-sS", "-i", "--max-time", str(PATIENCE), *arguments,
+                                 f"http://127.0.0.1:{self.port}{self.url}"], capture_output=True, check=True)
+        text = result.stdout
+        while text.startswith(b"HTTP/1.1 100"):
+            text = text.partition(b"\r\n\r\n")[2]
+        head, _, body = text.partition(b"\r\n\r\n")
+        status, *fields = head.decode().split("\r\n")
+        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields), body
+
+
+def lighttpd(lab, shipped, *extra):
+    port = free_port()
+    config = lab.path / "lighttpd.conf"
+    config.write_text("\n".join([
+        f'server.port = {port}', 'server.bind = "127.0.0.1"', f'server.document-root = "{lab.path}/bin"',
+        f'server.errorlog = "{lab.logs}/error.log"',
+        *([f'server.username = "{lab.user.pw_name}"'] if lab.user else []),
+        *extra, f'include "{shipped}"', ""]))
+    process = lab.start(["lighttpd", "-D", "-f", str(config)])
+    return Server(lab, port, process).wait_until_up()
+
+
+PATHS = {"/usr/local/lib/doorpost": "{bin}", "/etc/doorpost/doorpost.env": "{env_file}"}
+
+
+def paths(lab, **more):
+    return {**{old: new.format(bin=lab.bin, env_file=lab.env_file) for old, new in PATHS.items()}, **more}
+
+
+def lighttpd_fastcgi(lab):
+    return lighttpd(lab, lab.shipped("lighttpd/fastcgi.conf", **paths(
+        lab, **{"/run/lighttpd/doorpost.sock": lab.path / "logs/doorpost.sock", "/var/log/lighttpd": lab.logs})))
+
+
+def lighttpd_cgi(lab):
+    sanitizer = ", ".join(f'"{name}" => "{value}"' for name, value in lab.sanitizer_environment().items())
+    shipped = lab.shipped("lighttpd/cgi.conf", **paths(lab, **{"/var/log/lighttpd": lab.logs}))
+    shipped.write_text(shipped.read_text().replace("setenv.set-environment = (", f"setenv.set-environment = ( {sanitizer},"))
+    return lighttpd(lab, shipped)
+
+
+def spawn_fcgi(lab):
+    path = lab.logs / "spawned.sock"
+    user = ["-u", lab.user.pw_name, "-U", lab.user.pw_name] if lab.user else []
+    subprocess.run(["spawn-fcgi", "-s", str(path), "-F", "4", "-P", str(lab.path / "pids"), *user, "--", str(lab.binary)],
+                   env=lab.environment(), check=True, stdout=subprocess.DEVNULL)
+    lab.stack.callback(end_workers, lab)
+    return lighttpd(lab, lab.shipped("lighttpd/spawn-fcgi.conf", **{"/run/doorpost.sock": path}))
+
+
+def end_workers(lab):
+    for pid in lab.workers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not lab.workers(), "the workers to end")
+
+
+def apache(lab, modules, shipped, *extra):
+    port = free_port()
+    config = lab.path / "apache.conf"
+    directory = pathlib.Path("/usr/lib/apache2/modules")
+    config.write_text("\n".join([
+        f"ServerRoot {lab.path}", f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {lab.path}/apache.pid",
+        f"ErrorLog {lab.logs}/error.log", f"DefaultRuntimeDir {lab.logs}", f"DocumentRoot {lab.path}/bin",
+        *(f"LoadModule {name}_module {directory}/mod_{name}.so"
+          for name in ("mpm_event", "authz_core", "alias", "env", *modules)),
+        *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
+        *extra, f"Include {shipped}", ""]))
+    process = lab.start(["apache2", "-DFOREGROUND", "-f", str(config)])
+    return Server(lab, port, process).wait_until_up()
+
+
+def apache_cgid(lab):
+    sanitizer = [f"SetEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
+    return apache(lab, ["cgid"], lab.shipped("apache/cgid.conf", **paths(lab)), f"ScriptSock {lab.logs}/cgisock", *sanitizer)
+
+
+def apache_fcgid(lab):
+    sanitizer = [f"FcgidInitialEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
+    return apache(lab, ["fcgid"], lab.shipped("apache/fcgid.conf", **paths(lab)), f"FcgidIPCDir {lab.logs}/fcgid",
+                  f"FcgidProcessTableFile {lab.logs}/fcgid_shm", *sanitizer)
+
+
+SERVERS = {"lighttpd mod_fastcgi": lighttpd_fastcgi, "lighttpd mod_cgi": lighttpd_cgi, "Apache mod_cgid": apache_cgid,
+           "Apache mod_fcgid": apache_fcgid, "spawn-fcgi": spawn_fcgi}
+
+
+def for_each_server(test):
+    """The test once for each kind of web server; it gets the function that starts it."""
+    tests = []
+    for name, start in SERVERS.items():
+        def one(start=start):
+            return test(start)
+        one.title = f"{name}: {test.__name__.replace('_', ' ')}"
+        tests.append(one)
+    return tests
+
+
+# ---- a FastCGI client of the tests' own ----
+
+def fastcgi_record(kind, content):
+    return struct.pack(">BBHHBx", 1, kind, 1, len(content), 0) + content
+
+
+def fastcgi_request(body, signature, **parameters):
+    """The bytes of a request as a web server sends them (FastCGI 1.0, section 3)."""
+    values = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": signature, **parameters}
+    encoded = b""
+    for name, value in values.items():
+        if value is not None:
+            name, value = name.encode(), value.encode()
+            encoded += struct.pack(">I", len(name) | 1 << 31) + struct.pack(">I", len(value) | 1 << 31) + name + value
+    text = fastcgi_record(1, struct.pack(">HB5x", 1, 0)) + fastcgi_record(4, encoded) + fastcgi_record(4, b"")
+    for start in range(0, len(body), 65535):
+        text += fastcgi_record(5, body[start:start + 65535])
+    return text + fastcgi_record(5, b"")
+
+
+def fastcgi_connect(path):
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(PATIENCE)
+    connection.connect(path)
+    return connection
+
+
+def fastcgi_answer(connection):
+    """Reads until the worker closes. Returns (status, fields, body), or None where no answer came."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            data += part
+    out = b""
+    while len(data) >= 8:
+        _, kind, _, length, padding = struct.unpack(">BBHHBx", data[:8])
+        if kind == 6:
+            out += data[8:8 + length]
+        data = data[8 + length + padding:]
+    return parse_answer(out) if out else None
+
+
+def fastcgi(path, body, signature, **parameters):
+    with fastcgi_connect(path) as connection:
+        connection.sendall(fastcgi_request(body, signature, **parameters))
+        return fastcgi_answer(connection)
+
+
+# ---- loads, and what must hold after them ----
+
+def load(send, bodies, clients=16):
+    """Sends every body by `clients` threads at once. Returns {body: [(status, word, seq), ...]}; where no answer came,
+    the status is 0."""
+    queue, answers, lock = list(enumerate(bodies)), {}, threading.Lock()
+    queue.reverse()
+
+    def client():
+        while True:
+            with lock:
+                if not queue:
+                    return
+                _, body = queue.pop()
+            try:
+                status, _, text = send(body, sign(body))
+                parsed = json.loads(text) if status == 200 else {}
+                result = status, parsed.get("status"), parsed.get("seq")
+            except (OSError, http.client.HTTPException, TypeError):
+                result = 0, None, None
+            with lock:
+                answers.setdefault(body, []).append(result)
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def verify_journal(lab, keys=(KEY,)):
+    """Every line: JSON, numbered without a gap, chained, signed; no identifier twice. Returns the events' numbers by
+    event id."""
+    chain, numbers, requests = "0" * 32, {}, set()
+    for expected, line in enumerate(lab.lines(), 1):
+        record = json.loads(line)
+        check(record["seq"] == expected, "seq", record["seq"], "where", expected, "was due")
+        member = b'"chain":"' + record["chain"].encode() + b'",'
+        check(line.count(member) == 1, "no chain in", line)
+        chain = hashlib.blake2b(chain.encode() + line.replace(member, b""), digest_size=16).hexdigest()
+        check(record["chain"] == chain, "the chain breaks at", expected)
+        raw = line[line.index(b'"event":') + 8:-1]
+        if record.get("verbatim", True):
+            readings = [key.encode() for key in keys]
+            for key in keys:
+                with contextlib.suppress(ValueError):
+                    readings.append(base64.b64decode(key, validate=True))
+            check(record["signature"] in [sign(raw, key) for key in readings], "a line whose signature does not hold")
+        event, request = record["event"]["data"]["id"], record["event"]["meta"]["request_id"]
+        check(event not in numbers and request not in requests, event, "is in the journal twice")
+        numbers[event] = expected
+        requests.add(request)
+    return numbers
+
+
+def hold_lock(path):
+    """Takes the append lock as another process would. Returns the open file; closing it releases the lock."""
+    lock = open(path, "r+b")
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def limit_file_size(pid, size):
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -1,0 +1,28 @@
+"""2,000 distinct presses by 16 clients at once, every third one sent again, through each web server as it ships."""
+
+import random
+
+from lab import Lab, check, for_each_server, load, press, run_tests, verify_journal
+
+PRESSES = 2000
+
+
+def two_thousand_presses_are_kept_once(start):
+    with Lab(LOG="problems") as lab:
+        server = start(lab)
+        bodies = [press(number) for number in range(PRESSES)]
+        again = bodies[::3]
+        queue = bodies + again
+        random.Random(1).shuffle(queue)
+        answers = load(server.request, queue)
+        numbers = verify_journal(lab)
+        check(len(numbers) == PRESSES, len(numbers), "lines")
+        check(sorted(numbers.values()) == list(range(1, PRESSES + 1)), "the numbers have gaps")
+        for number, body in enumerate(bodies):
+            seq = numbers[f"event-{number}"]
+            words = sorted(word for _, word, _ in answers[body])
+            check(words == (["duplicate", "stored"] if number % 3 == 0 else ["stored"]), answers[body])
+            check(all(answer == (200, answer[1], seq) for answer in answers[body]), answers[body], "where seq is", seq)
+
+
+run_tests(*for_each_server(two_thousand_presses_are_kept_once))

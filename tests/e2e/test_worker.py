@@ -1,0 +1,178 @@
+"""The life of a FastCGI worker: it ends when told, is quiet when idle, and shares a sync among those who wait."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from lab import (Lab, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, hold_lock, press, run_tests, sign,
+                 verify_journal, wait_for)
+
+
+def ticks(pid):
+    """CPU time used so far, in clock ticks."""
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def ends_quickly(worker, number=signal.SIGTERM):
+    before = time.monotonic()
+    worker.send_signal(number)
+    check(worker.wait(60) == 0, "exit", worker.returncode)
+    return time.monotonic() - before
+
+
+def it_ends_within_a_second_when_told():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        with Lab() as lab:
+            listener, path = lab.listener()
+            worker = lab.worker(listener)
+            body = press(1)
+            check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+            check(ends_quickly(worker, number) < 1, "it took its time")
+
+
+def it_ends_while_connections_are_waiting():
+    with Lab() as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        body = press(1)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        waiting = [fastcgi_connect(path) for _ in range(50)]
+        for connection in waiting:
+            connection.sendall(fastcgi_request(body, sign(body))[:100])
+        check(ends_quickly(worker) < 1, "it took its time")
+
+
+def it_finishes_the_batch_in_hand():
+    """The lock is held, so that the batch is in hand when the signal comes; then it is released, and the answer comes."""
+    with Lab() as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        body = press(0)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        body = press(1)
+        with hold_lock(lab.journal / "lock"):
+            connection = fastcgi_connect(path)
+            connection.sendall(fastcgi_request(body, sign(body)))
+            wait_for(lambda: blocked_on_lock(worker.pid), "the worker to wait for the lock")
+            worker.terminate()
+            time.sleep(0.05)
+        check(fastcgi_answer(connection)[0] == 200, "no answer")
+        check(worker.wait(60) == 0, "exit", worker.returncode)
+        check(len(verify_journal(lab)) == 2, "not kept")
+
+
+def it_ends_in_time_though_the_lock_is_held():
+    with Lab() as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        body = press(0)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        body = press(1)
+        with hold_lock(lab.journal / "lock"):
+            connection = fastcgi_connect(path)
+            connection.sendall(fastcgi_request(body, sign(body)))
+            wait_for(lambda: blocked_on_lock(worker.pid), "the worker to wait for the lock")
+            check(ends_quickly(worker) < 1, "it took its time")
+            check(fastcgi_answer(connection)[0] == 503, "no answer")
+
+
+def blocked_on_lock(pid):
+    return any("-> POSIX" in line and f" {pid} " in line for line in open("/proc/locks"))
+
+
+def an_idle_worker_uses_no_cpu():
+    with Lab() as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        body = press(1)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        silent = fastcgi_connect(path)  # bytes that are looked at and left must not wake it for ever
+        silent.sendall(fastcgi_request(body, sign(body))[:100])
+        time.sleep(0.2)
+        before = ticks(worker.pid)
+        time.sleep(1)
+        check(ticks(worker.pid) - before <= 2, ticks(worker.pid) - before, "ticks in a second")
+
+
+def it_uses_none_while_others_take_every_connection():
+    """The test takes the connections from the same socket as fast as it can."""
+    with Lab() as lab:
+        listener, path = lab.listener()
+        body = press(1)
+        worker = lab.worker(listener)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        over = threading.Event()
+        listener.setblocking(False)
+
+        def take():
+            while not over.is_set():
+                try:
+                    listener.accept()[0].close()
+                except BlockingIOError:
+                    pass
+        thread = threading.Thread(target=take)
+        thread.start()
+        for _ in range(300):
+            fastcgi_connect(path).close()
+        over.set()
+        thread.join()
+        time.sleep(0.2)
+        before = ticks(worker.pid)
+        time.sleep(1)
+        check(ticks(worker.pid) - before <= 2, ticks(worker.pid) - before, "ticks in a second")
+
+
+def waiting_requests_share_a_sync():
+    """Requests that gathered while the worker was stopped are answered as one batch."""
+    with Lab() as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        body = press(0)
+        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        os.kill(worker.pid, signal.SIGSTOP)
+        connections = []
+        for number in range(1, 31):
+            body = press(number)
+            connections.append(fastcgi_connect(path))
+            connections[-1].sendall(fastcgi_request(body, sign(body)))
+        os.kill(worker.pid, signal.SIGCONT)
+        seqs = [json.loads(fastcgi_answer(connection)[2])["seq"] for connection in connections]
+        check(sorted(seqs) == list(range(2, 32)), seqs)
+        wait_for(lambda: "".join(lab.log_texts()).count("batch=30") == 30, "30 log lines of one batch")
+
+
+def every_answer_follows_its_sync():
+    """strace shows the order: the line is written, synced, and only then is anything sent."""
+    with Lab(LOG="off") as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        warm = press(0)
+        check(fastcgi(path, warm, sign(warm))[0] == 200, "not served")
+        trace = lab.path / "trace"
+        strace = subprocess.Popen(["strace", "-f", "-o", trace, "-e", "trace=pwritev,pwrite64,fdatasync,write,sendto",
+                                   "-p", str(worker.pid)], stderr=subprocess.PIPE, text=True)
+        first = strace.stderr.readline()
+        if "attached" not in first:
+            strace.wait()
+            return "strace cannot attach here"
+        for body in (press(1), press(1)):
+            check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        strace.terminate()
+        strace.wait()
+        calls = [line.split(None, 1)[1].split("(")[0] for line in trace.read_text().splitlines() if "(" in line]
+        answers = [i for i, call in enumerate(calls) if call in ("write", "sendto")]
+        check(len(answers) == 2, calls)
+        check("pwritev" in calls[:answers[0]], calls)
+        for start, end in ((0, answers[0]), (answers[0] + 1, answers[1])):
+            part = calls[start:end]
+            last_write = max(i for i, call in enumerate(part) if call.startswith("pwrite"))
+            check("fdatasync" in part[last_write:], "no sync between writing and answering:", part)
+
+
+run_tests(it_ends_within_a_second_when_told, it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
+          it_ends_in_time_though_the_lock_is_held, an_idle_worker_uses_no_cpu,
+          it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync)
