@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("DOORPOST_CGI", ROOT / "build/check/doorpost.cgi"))
 VECTORS = ROOT / "tests/vectors"
 KEY = (VECTORS / "key.txt").read_text().strip()
-PATIENCE = 120  # seconds until a condition that must come is given up on, on however slow a machine
+PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition that must come is given up on, on however slow a machine
 
 
 # ---- tests ----
