@@ -232,15 +232,10 @@ static bool watch_sources(struct worker *worker) {
 static int serve_fastcgi(struct handler *handler) {
     static struct worker worker;
     worker.handler = handler;
-    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART};
-    if (wake < 0 || FCGX_Init() != 0 || !watch_sources(&worker)) {
+    if (wake < 0 || !watch_sources(&worker)) {
         perror("doorpost: cannot serve FastCGI on descriptor 0");
         return EXIT_FAILURE;
     }
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL); /* what Apache's process managers send for a graceful end */
     connection_prepare(LISTENER);
     while (!ending)
         turn(&worker);
@@ -264,20 +259,40 @@ static int serve_cgi(struct handler *handler) {
     return EXIT_SUCCESS;
 }
 
+static void install_signals(void) {
+    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* what Apache's process managers send for a graceful end */
+    signal(SIGPIPE, SIG_IGN);          /* a web server that went away shows up as a failing write */
+    signal(SIGXFSZ, SIG_IGN);          /* and so does a limit on the size of files, like a full disk */
+}
+
+/* Asks libfcgi which of the two this is. It takes the signals to itself then, and would only remember that
+ * one came; so they are held back until ours are in place. */
+static bool is_cgi(void) {
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    bool answer = FCGX_IsCGI() != 0;
+    wake = answer ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    install_signals();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return answer;
+}
+
 int main(void) {
     if (sodium_init() < 0) {
         fputs("doorpost: no source of randomness\n", stderr);
         return EXIT_FAILURE;
     }
-    signal(SIGPIPE, SIG_IGN); /* a web server that went away shows up as a failing write */
-    signal(SIGXFSZ, SIG_IGN); /* and a file size limit, like a full disk, as a failing write too */
     umask(077);
     struct handler *handler = handler_new(&ending);
     if (handler == NULL) {
         fputs("doorpost: no memory\n", stderr);
         return EXIT_FAILURE;
     }
-    int status = FCGX_IsCGI() ? serve_cgi(handler) : serve_fastcgi(handler);
+    int status = is_cgi() ? serve_cgi(handler) : serve_fastcgi(handler);
     handler_free(handler);
     return status;
 }
