@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -32,6 +33,17 @@ def it_ends_within_a_second_when_told():
             body = press(1)
             check(fastcgi(path, body, sign(body))[0] == 200, "not served")
             check(ends_quickly(worker, number) < 1, "it took its time")
+
+
+def it_ends_when_told_at_any_moment_of_its_start():
+    with Lab() as lab:
+        listener, _ = lab.listener()
+        chance = random.Random(1)
+        for _ in range(60):
+            worker = lab.worker(listener)
+            time.sleep(chance.random() * 0.06)
+            worker.terminate()
+            check(worker.wait(60) in (0, -signal.SIGTERM), "exit", worker.returncode)
 
 
 def it_ends_while_connections_are_waiting():
@@ -173,6 +185,7 @@ def every_answer_follows_its_sync():
             check("fdatasync" in part[last_write:], "no sync between writing and answering:", part)
 
 
-run_tests(it_ends_within_a_second_when_told, it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
+run_tests(it_ends_within_a_second_when_told, it_ends_when_told_at_any_moment_of_its_start,
+          it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
           it_ends_in_time_though_the_lock_is_held, an_idle_worker_uses_no_cpu,
           it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync)
