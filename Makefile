@@ -21,6 +21,7 @@ LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 E2E = $(wildcard tests/e2e/test_*.py)
+CRASH = $(wildcard tests/crash/test_*.py)
 
 SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
@@ -28,6 +29,9 @@ SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
 SANITIZERS = -fsanitize=address,undefined
 SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" \
             LDFLAGS="$(SANITIZERS)"
+
+# The crash tests want an index that grows and is synced after a few events.
+CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DCHECKPOINT_EVERY=8"
 
 all: $(BUILD)/doorpost.cgi ## build build/doorpost.cgi
 
@@ -39,7 +43,14 @@ run: ## install what is missing, build, and show a signed press on its way throu
 check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
-	@python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E)
+	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
+	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH)
+
+crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, every call failing
+	@deploy/deps.sh build check
+	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
+	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
+	@STATES=20000 python3 tests/run.py $(CRASH)
 
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
@@ -65,7 +76,7 @@ clean: ## remove build/, the demo included
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do \
-	  printf '  %-8s %s\n' "$$target" "$$what"; done
+	  printf '  %-11s %s\n' "$$target" "$$what"; done
 
 $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
 	@echo "LINK $@"
@@ -82,7 +93,15 @@ $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/supp
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 
+crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/shim.so $(BUILD)/shim-plain.so
+
+$(BUILD)/shim.so: CPPFLAGS += -DSHIM_MALLOC
+$(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
+	@mkdir -p $(@D)
+	@echo "LINK $@"
+	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
+
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
 
-.PHONY: all run check lint format deps install clean help test-programs
+.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs
 .SECONDARY:

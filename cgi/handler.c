@@ -103,14 +103,16 @@ static void judge(struct handler *handler, struct delivery *delivery, const stru
         trouble(delivery, &(struct reason){"no memory for a body"});
         return;
     }
-    size_t got =
+    ssize_t got =
         request_read(request, delivery->body, (size_t)length, request_accepted_at(request) + ANSWER_WITHIN);
     delivery->unread = false;
-    delivery->entry.length = got;
-    if (got < (size_t)length)
+    delivery->entry.length = (size_t)length;
+    if (got < 0)
+        trouble(delivery, &(struct reason){"the body could not be read, or not in time"});
+    else if (got < length)
         intake_truncated(&delivery->decision);
     else
-        intake_body(&handler->config, handler->keys, handler->parser, &head, delivery->body, got,
+        intake_body(&handler->config, handler->keys, handler->parser, &head, delivery->body, (size_t)length,
                     timestamp_now(), &delivery->decision);
 }
 

@@ -281,18 +281,27 @@ static bool is_cgi(void) {
     return answer;
 }
 
+/* Without a handler there is no worker; but one CGI request still gets the answer that makes Ring come again.
+ */
+static int give_up(bool cgi, const char *cause) {
+    fprintf(stderr, "doorpost level=problem status=503 cause=\"%s\"\n", cause);
+    if (!cgi)
+        return EXIT_FAILURE;
+    fputs("Status: 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+          "Retry-After: 30\r\n\r\n{\"status\":\"unavailable\"}\n",
+          stdout);
+    return EXIT_SUCCESS;
+}
+
 int main(void) {
-    if (sodium_init() < 0) {
-        fputs("doorpost: no source of randomness\n", stderr);
-        return EXIT_FAILURE;
-    }
+    bool cgi = is_cgi();
     umask(077);
+    if (sodium_init() < 0)
+        return give_up(cgi, "no source of randomness");
     struct handler *handler = handler_new(&ending);
-    if (handler == NULL) {
-        fputs("doorpost: no memory\n", stderr);
-        return EXIT_FAILURE;
-    }
-    int status = is_cgi() ? serve_cgi(handler) : serve_fastcgi(handler);
+    if (handler == NULL)
+        return give_up(cgi, "no memory");
+    int status = cgi ? serve_cgi(handler) : serve_fastcgi(handler);
     handler_free(handler);
     return status;
 }

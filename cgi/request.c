@@ -34,33 +34,35 @@ const char *request_parameter(const struct request *request, const char *name) {
     return request->file < 0 ? getenv(name) : FCGX_GetParam(name, request->fcgi.envp);
 }
 
-static size_t read_standard_input(char *out, size_t length, int64_t deadline) {
+static ssize_t read_standard_input(char *out, size_t length, int64_t deadline) {
     size_t filled = 0;
     while (filled < length) {
         int64_t left = deadline - monotonic_now();
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
         if (left <= 0 || poll(&input, 1, (int)(left / 1000) + 1) == 0)
-            break;
+            return -1;
         ssize_t got = read(STDIN_FILENO, out + filled, length - filled);
-        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
+        if (got == 0)
             break;
+        if (got < 0 && errno != EINTR && errno != EAGAIN)
+            return -1;
         filled += got > 0 ? (size_t)got : 0;
     }
-    return filled;
+    return (ssize_t)filled;
 }
 
 void request_discard(struct request *request, int64_t deadline) {
     char bytes[4096];
     if (request->file < 0)
-        while (read_standard_input(bytes, sizeof bytes, deadline) == sizeof bytes)
+        while (read_standard_input(bytes, sizeof bytes, deadline) == (ssize_t)sizeof bytes)
             continue;
 }
 
-size_t request_read(struct request *request, char *out, size_t length, int64_t deadline) {
+ssize_t request_read(struct request *request, char *out, size_t length, int64_t deadline) {
     if (request->file < 0)
         return read_standard_input(out, length, deadline);
     int got = FCGX_GetStr(out, (int)length, request->fcgi.in);
-    return got > 0 ? (size_t)got : 0;
+    return FCGX_GetError(request->fcgi.in) == 0 ? got : -1;
 }
 
 static void write_standard_output(const char *answer, size_t length) {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The fields belong to request.c. */
 struct request {
@@ -28,8 +29,9 @@ int64_t request_accepted_at(const struct request *request);
 /* A parameter such as "REQUEST_METHOD", or NULL. Good until the request ends. */
 const char *request_parameter(const struct request *request, const char *name);
 
-/* Reads up to `length` bytes of body, until `deadline` at the latest. Returns how many came. */
-size_t request_read(struct request *request, char *out, size_t length, int64_t deadline);
+/* Reads `length` bytes of body, until `deadline` at the latest. Returns how many came before the body ended,
+ * or -1 where it could not be read, or not in time. */
+ssize_t request_read(struct request *request, char *out, size_t length, int64_t deadline);
 
 /* Throws away the body that a CGI request still holds, until `deadline` at the latest: a web server that
  * cannot hand it over may drop the answer. (For FastCGI, see the connection.) */

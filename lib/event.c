@@ -7,10 +7,11 @@
 #include "quote.h"
 #include "timestamp.h"
 
-#include <errno.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SPARE_MEMORY 65536
 
 struct event_parser {
     struct json_tokener *tokener;
@@ -243,20 +244,14 @@ static int take_event(struct json_object *payload, struct event *event, struct r
     return 0;
 }
 
-int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
-                struct reason *reason) {
+static int parse_once(struct event_parser *parser, const char *body, size_t length, struct event *event,
+                      struct reason *reason) {
     memset(event, 0, sizeof *event);
-    if (!tokens_are_json(body, length))
-        return fail(reason, ERROR_INVALID, "the body is not JSON");
     json_tokener_reset(parser->tokener);
-    errno = 0;
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     enum json_tokener_error error = json_tokener_get_error(parser->tokener);
     int result;
-    if (errno ==
-        ENOMEM) /* json-c has no error of its own for it, and a tree built without memory may lack parts */
-        result = fail(reason, ERROR_TROUBLE, "no memory to read the body");
-    else if (error == json_tokener_success)
+    if (error == json_tokener_success)
         result = take_event(payload, event, reason);
     else if (error == json_tokener_error_depth)
         result = fail(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
@@ -265,4 +260,20 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
                       error == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(error));
     json_object_put(payload);
     return result;
+}
+
+int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
+                struct reason *reason) {
+    memset(event, 0, sizeof *event);
+    if (!tokens_are_json(body, length))
+        return fail(reason, ERROR_INVALID, "the body is not JSON");
+    if (parse_once(parser, body, length, event, reason) == 0 && event->has_time)
+        return 0;
+    /* Where json-c gets no memory it says nothing, and leaves out members. Before something is missed for
+     * good, the body is read again with memory to spare. */
+    void *volatile spare = malloc(SPARE_MEMORY); /* volatile: or the compiler may leave it out */
+    if (spare == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the body");
+    free(spare);
+    return parse_once(parser, body, length, event, reason);
 }

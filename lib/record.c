@@ -154,10 +154,9 @@ static bool follows(const struct record *record, const struct link *link, char c
             return true;
         }
     }
-    /* What the line before it said is gone; this one counts if its number fits. Damage that looks like
-     * several lines may have been one, into which a line break got. */
-    bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq &&
-                                        record->seq <= link->seq + link->damaged + 1);
+    /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this one counts if
+     * its number goes on from the last one known. */
+    bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq);
     if (at_its_word)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);
     return at_its_word;

@@ -26,11 +26,13 @@
 
 #define MAGIC UINT64_C(0x31306e6565735044) /* "DPseen01" */
 #define HEADER_AREA 4096
+#ifndef FIRST_BUCKETS /* a test build makes both of these small */
 #define FIRST_BUCKETS 4096
+#define CHECKPOINT_EVERY 16384 /* inserts: half as many lines are read again after a reboot */
+#endif
 #define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
 #define FULL (SLOTS * 5 / 8)   /* mean slots used in a table that is full */
-#define CHECKPOINT_EVERY 16384 /* inserts: half as many lines are read again after a reboot */
 #define BOOT_ID_SIZE 40
 #define NAME_SIZE 16
 #define NOWHERE UINT64_MAX

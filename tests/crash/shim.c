@@ -1,0 +1,307 @@
+/* Preloaded into the handler by the crash and fault tests. It can
+ *
+ * - record, in the file named by SHIM_RECORD, every operation on files below SHIM_DIRECTORY, and every
+ * answer, in order;
+ * - let the SHIM_NTH call of function SHIM_FAIL fail with error number SHIM_ERRNO ("short": half of the
+ * bytes; "drop": as a kernel that fails to sync, and drops the pages), after which SHIM_FIRED is made to tell
+ * that it happened;
+ * - pretend another boot (SHIM_BOOT names a file with its id) and another day (SHIM_DAYS names a file with
+ * how many to add).
+ *
+ * A line of the record: operation, path relative to the directory, number, bytes in hexadecimal; tabs
+ * between. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static int record_file = -1;
+static const char *directory, *fail_name, *fired, *boot;
+static long nth, seen_calls;
+static const char *how, *days;
+
+__attribute__((constructor)) static void start(void) {
+    const char *record = getenv("SHIM_RECORD");
+    directory = getenv("SHIM_DIRECTORY");
+    fail_name = getenv("SHIM_FAIL");
+    how = getenv("SHIM_ERRNO");
+    fired = getenv("SHIM_FIRED");
+    boot = getenv("SHIM_BOOT");
+    days = getenv("SHIM_DAYS");
+    nth = getenv("SHIM_NTH") != NULL ? atol(getenv("SHIM_NTH")) : 0;
+    if (record != NULL)
+        record_file =
+            (int)syscall(SYS_openat, AT_FDCWD, record, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* ---- recording ---- */
+
+static bool path_of(int file, char out[PATH_MAX]) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0 || directory == NULL)
+        return false;
+    path[length] = '\0';
+    size_t prefix = strlen(directory);
+    if (strncmp(path, directory, prefix) != 0 || (path[prefix] != '/' && path[prefix] != '\0'))
+        return false;
+    snprintf(out, PATH_MAX, "%s", path[prefix] == '/' ? path + prefix + 1 : ".");
+    return true;
+}
+
+static void note(const char *operation, const char *path, long long number, const void *bytes,
+                 size_t length) {
+    static char line[1 << 20];
+    int saved = errno;
+    if (record_file < 0)
+        return;
+    int used = snprintf(line, sizeof line, "%s\t%s\t%lld\t", operation, path, number);
+    for (size_t i = 0; i < length && (size_t)used + 4 < sizeof line; i++)
+        used += sprintf(line + used, "%02x", ((const unsigned char *)bytes)[i]);
+    line[used++] = '\n';
+    syscall(SYS_write, record_file, line, (size_t)used);
+    errno = saved;
+}
+
+static void note_file(const char *operation, int file, long long number, const void *bytes, size_t length) {
+    char path[PATH_MAX];
+    int saved = errno;
+    if (record_file >= 0 && path_of(file, path))
+        note(operation, path, number, bytes, length);
+    errno = saved;
+}
+
+/* ---- failing ---- */
+
+static bool strikes(const char *name) {
+    if (fail_name == NULL || strcmp(name, fail_name) != 0 || ++seen_calls != nth)
+        return false;
+    if (fired != NULL)
+        close((int)syscall(SYS_openat, AT_FDCWD, fired, O_WRONLY | O_CREAT, 0600));
+    return true;
+}
+
+static bool is_short(void) {
+    return strcmp(how, "short") == 0;
+}
+
+static int fault(void) {
+    errno = atoi(how);
+    return -1;
+}
+
+/* ---- the functions ---- */
+
+static int open_and_note(int at, const char *path, int flags, mode_t mode) {
+    bool existed = (flags & O_CREAT) != 0 && faccessat(at, path, F_OK, 0) == 0;
+    int file = (int)syscall(SYS_openat, at, path, flags, mode);
+    if (file >= 0 && (flags & O_CREAT) != 0 && !existed)
+        note_file("create", file, 0, NULL, 0);
+    if (file >= 0 && (flags & O_TRUNC) != 0 && existed)
+        note_file("truncate", file, 0, NULL, 0);
+    return file;
+}
+
+int open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if (boot != NULL && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
+        path = boot;
+    return strikes("open") ? fault() : open_and_note(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int at, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return strikes("openat") ? fault() : open_and_note(at, path, flags, mode);
+}
+
+int mkdirat(int at, const char *path, mode_t mode) {
+    if (strikes("mkdirat"))
+        return fault();
+    int result = (int)syscall(SYS_mkdirat, at, path, mode);
+    if (result == 0 && directory != NULL)
+        note("mkdir", path, 0, NULL, 0);
+    return result;
+}
+
+int unlinkat(int at, const char *path, int flags) {
+    if (strikes("unlinkat"))
+        return fault();
+    int result = (int)syscall(SYS_unlinkat, at, path, flags);
+    if (result == 0)
+        note("unlink", path, 0, NULL, 0);
+    return result;
+}
+
+ssize_t read(int file, void *bytes, size_t length) {
+    if (strikes("read")) {
+        if (!is_short())
+            return fault();
+        length = length / 2 + 1;
+    }
+    return syscall(SYS_read, file, bytes, length);
+}
+
+ssize_t write(int file, const void *bytes, size_t length) {
+    if (strikes("write")) {
+        if (!is_short())
+            return fault();
+        length = length / 2;
+    }
+    if (length > 0 && memmem(bytes, length, "Status: ", 8) != NULL)
+        note("answer", "", 0, bytes, length);
+    return syscall(SYS_write, file, bytes, length);
+}
+
+ssize_t pread(int file, void *bytes, size_t length, off_t at) {
+    if (strikes("pread")) {
+        if (!is_short())
+            return fault();
+        length /= 2;
+    }
+    return syscall(SYS_pread64, file, bytes, length, at);
+}
+
+ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
+    if (strikes("pwrite")) {
+        if (!is_short())
+            return fault();
+        length /= 2;
+    }
+    ssize_t written = syscall(SYS_pwrite64, file, bytes, length, at);
+    if (written > 0)
+        note_file("write", file, at, bytes, (size_t)written);
+    return written;
+}
+
+ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
+    static char all[1 << 19];
+    size_t length = 0;
+    for (int i = 0; i < count && length + parts[i].iov_len <= sizeof all; i++) {
+        memcpy(all + length, parts[i].iov_base, parts[i].iov_len);
+        length += parts[i].iov_len;
+    }
+    if (strikes("pwritev")) {
+        if (!is_short())
+            return fault();
+        length /= 2;
+    }
+    ssize_t written = syscall(SYS_pwrite64, file, all, length, at);
+    if (written > 0)
+        note_file("write", file, at, all, (size_t)written);
+    return written;
+}
+
+int ftruncate(int file, off_t length) {
+    if (strikes("ftruncate"))
+        return fault();
+    int result = (int)syscall(SYS_ftruncate, file, length);
+    if (result == 0)
+        note_file("truncate", file, length, NULL, 0);
+    return result;
+}
+
+/* What a kernel does that cannot write dirty pages: it forgets them. What was appended last reads as zeros
+ * then. */
+static void drop_pages(int file) {
+    char zeros[4096] = {0};
+    struct stat status;
+    const char *from = getenv("SHIM_DROP_FROM");
+    if (from == NULL || fstat(file, &status) != 0)
+        return;
+    for (off_t at = atol(from); at < status.st_size; at += (off_t)sizeof zeros) {
+        off_t left = status.st_size - at;
+        syscall(SYS_pwrite64, file, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros, at);
+    }
+}
+
+static int sync_file(const char *name, long call, int file) {
+    if (strikes(name)) {
+        if (strcmp(how, "drop") == 0) {
+            drop_pages(file);
+            errno = EIO;
+            return -1;
+        }
+        return fault();
+    }
+    int result = (int)syscall(call, file);
+    if (result == 0)
+        note_file("sync", file, 0, NULL, 0);
+    return result;
+}
+
+int fdatasync(int file) {
+    return sync_file("fdatasync", SYS_fdatasync, file);
+}
+
+int fsync(int file) {
+    return sync_file("fsync", SYS_fsync, file);
+}
+
+int fcntl(int file, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return strikes("fcntl") ? fault() : (int)syscall(SYS_fcntl, file, command, argument);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_REALTIME && days != NULL) {
+        char text[16] = "";
+        int file = (int)syscall(SYS_openat, AT_FDCWD, days, O_RDONLY);
+        if (file >= 0 && syscall(SYS_read, file, text, sizeof text - 1) > 0)
+            now->tv_sec += 86400 * atol(text);
+        if (file >= 0)
+            close(file);
+    }
+    return result;
+}
+
+#ifdef SHIM_MALLOC /* not beside a sanitizer, which has its own */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+
+void *malloc(size_t size) {
+    if (strikes("malloc")) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size) {
+    if (strikes("malloc")) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size) {
+    if (strikes("malloc")) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_realloc(old, size);
+}
+#endif

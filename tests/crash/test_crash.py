@@ -1,0 +1,331 @@
+"""Every state that a crash could leave on the disk, and the handler started in each of them.
+
+A worker's operations on the journal's directory are recorded together with its answers. The disk is then made as it could look
+after a crash behind each operation: of the process alone (all that was written is there), or of the machine, where what was not
+synced yet is there, or not, or in part, by 512-byte sectors, in any order between files, or as zeros of the right length, and
+where names that were not synced may be missing. In each state the delivery in hand comes once more, as Ring would send it.
+
+STATES is how many are tried at least, SEED what the sample is drawn with."""
+
+import base64
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import tempfile
+
+from preload import BUILD, SCRATCH, Handler
+from lab import Lab, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, press, run_tests, sign
+import lab as lab_module
+
+STATES = int(os.environ.get("STATES", "500"))
+SEED = int(os.environ.get("SEED", "20261123"))
+SECTOR = 512
+
+
+# ---- the recording ----
+
+def record():
+    """Runs a worker through every kind of delivery. Returns its operations: tuples (operation, path, number, bytes), and
+    for an answer ("answer", body of the delivery, status, seq)."""
+    lab_module.BINARY = BUILD / "doorpost.cgi"
+    with Lab(LOG="off") as lab:
+        listener, path = lab.listener()
+        recording, days = lab.path / "recording", lab.path / "days"
+        days.write_text("0")
+        worker = lab.worker(listener, env={
+            **lab.environment(), "LD_PRELOAD": str(BUILD / "shim.so"), "SHIM_RECORD": str(recording),
+            "SHIM_DIRECTORY": str(lab.journal.resolve()), "SHIM_DAYS": str(days)})
+        sent = []
+
+        def one(body):
+            sent.append(body)
+            check(fastcgi(path, body, sign(body)) is not None, "no answer")
+
+        def batch(bodies):
+            sent.extend(bodies)
+            os.kill(worker.pid, signal.SIGSTOP)
+            connections = []
+            for body in bodies:
+                connections.append(fastcgi_connect(path))
+                connections[-1].sendall(fastcgi_request(body, sign(body)))
+            os.kill(worker.pid, signal.SIGCONT)
+            for connection in connections:
+                check(fastcgi_answer(connection) is not None, "no answer")
+
+        def long_press(number, size):
+            return press(number).replace(b'"relationships"', b'"filler":"' + b"f" * size + b'","relationships"')
+
+        def midnight():
+            with days.open("a"):
+                pass
+            sent.append(None)
+            days.write_text("1")
+        for number in range(1, 5):
+            one(press(number))
+        one(press(2))
+        one(b'{"signed":"and no event"}')
+        batch([press(number) for number in range(5, 10)])
+        batch([long_press(10, 3000), press(3), b"neither this", press(11), press(10)])
+        midnight()
+        one(press(12))
+        one(press(1))
+        batch([long_press(number, 700) for number in range(13, 17)])
+        for number in range(17, 20):
+            one(press(number))
+        worker.terminate()
+        worker.wait()
+        answers = [body for body in sent if body is not None]
+        first_of_day_two = len(sent[:sent.index(None)])
+        return parse_recording(recording, answers), first_of_day_two
+
+
+def parse_recording(path, deliveries):
+    operations, answered = [], 0
+    for line in path.read_text().splitlines():
+        operation, name, number, data = line.split("\t")
+        if operation != "answer":
+            operations.append((operation, name, int(number), bytes.fromhex(data)))
+            continue
+        text = bytes.fromhex(data)
+        status = int(re.search(rb"Status: (\d+)", text).group(1))
+        seq = re.search(rb'"seq":(\d+)', text)
+        operations.append(("answer", deliveries[answered], status, int(seq.group(1)) if seq else None))
+        answered += 1
+    check(answered == len(deliveries), answered, "answers for", len(deliveries), "deliveries")
+    return operations
+
+
+# ---- the disk ----
+
+class File:
+    def __init__(self):
+        self.durable, self.pending = b"", []  # pending: (offset, bytes), or (size, None) for a truncation
+
+
+class Disk:
+    """What is on the disk for certain, and what may be."""
+
+    def __init__(self):
+        self.files, self.names, self.pending_names = {}, {"."}, set()
+
+    def apply(self, operation, path, number, data):
+        if operation in ("create", "mkdir"):
+            self.pending_names.add(path)
+            if operation == "create":
+                self.files[path] = File()
+        elif operation == "write":
+            self.files[path].pending.append((number, data))
+        elif operation == "truncate":
+            self.files[path].pending.append((number, None))
+        elif operation == "sync" and path in self.files:
+            self.files[path].durable = replay(self.files[path].durable, self.files[path].pending)
+            self.files[path].pending = []
+        elif operation == "sync":
+            synced = {name for name in self.pending_names if (os.path.dirname(name) or ".") == path}
+            self.names |= synced
+            self.pending_names -= synced
+        else:
+            check(operation not in ("unlink",), "the scenario does not expect", operation, path)
+
+    def state(self, kind, chance):
+        """{path: contents, or None for a directory} after a crash of this kind."""
+        state = {}
+        for name in sorted(self.names | self.pending_names):
+            kept = name in self.names or kind in ("process", "all") or (kind != "none" and chance.random() < 0.7)
+            parent = os.path.dirname(name) or "."
+            if not kept or name == "." or (parent != "." and parent not in state):
+                continue
+            file = self.files.get(name)
+            state[name] = None if file is None else contents(file, kind, chance)
+        return state
+
+
+def put(content, offset, data):
+    content = content + bytes(max(0, offset - len(content)))
+    return content[:offset] + data + content[offset + len(data):]
+
+
+def replay(content, pending):
+    for number, data in pending:
+        if data is None:
+            content = content[:number] + bytes(max(0, number - len(content)))
+        else:
+            content = put(content, number, data)
+    return content
+
+
+def contents(file, kind, chance):
+    final = replay(file.durable, file.pending)
+    if kind == "mixed":
+        kind = chance.choice(("none", "all", "zeros", "prefix", "sectors", "sectors"))
+    if kind in ("process", "all") or not file.pending:
+        return final
+    if kind == "none":
+        return file.durable
+    if kind == "zeros":  # the length was written, the data of what is new was not
+        return (file.durable + bytes(max(0, len(final) - len(file.durable))))[:max(len(final), len(file.durable))]
+    if kind == "prefix":
+        return replay(file.durable, file.pending[:chance.randrange(len(file.pending) + 1)])
+    content, size = file.durable, len(file.durable)
+    for number, data in file.pending:
+        if data is None:
+            if chance.random() < 0.5:
+                content = replay(content, [(number, None)])
+            continue
+        start = number
+        while start < number + len(data):
+            end = min((start // SECTOR + 1) * SECTOR, number + len(data))
+            if chance.random() < 0.5:
+                content = put(content, start, data[start - number:end - number])
+            start = end
+        size = max(size, number + len(data))
+    return put(content, size, b"") if chance.random() < 0.5 else content
+
+
+# ---- what must hold ----
+
+def event_of(body):
+    try:
+        return json.loads(body)["data"]["id"]
+    except (ValueError, KeyError):
+        return None
+
+
+def read_journal(journal):
+    """[(event id or None for a damaged line, seq)], after checking number and chain of every line that can be read."""
+    lines, chain, seq, damaged = [], "0" * 32, 0, 0
+    for path in sorted(journal.glob("*.jsonl")):
+        text = path.read_bytes()
+        check(text == b"" or text.endswith(b"\n"), "a torn tail is left")
+        for line in text.split(b"\n")[:-1]:
+            start = line.find(b'{"seq":') if line[:1] != b"{" else 0  # zeros may stand before a line that is whole
+            try:
+                line = line[max(start, 0):]
+                entry = json.loads(line)
+                member = b'"chain":"' + entry["chain"].encode() + b'",'
+            except (ValueError, KeyError):
+                damaged += 1
+                lines.append((None, None))
+                continue
+            if start > 0:
+                damaged += 1
+                lines.append((None, None))
+            expected = hashlib.blake2b(chain.encode() + line.replace(member, b""), digest_size=16).hexdigest()
+            follows = entry["chain"] == expected or (damaged > 0 and entry["seq"] > seq)
+            check(follows, "the chain breaks at", entry["seq"], "in", path.name)
+            chain, seq, damaged = entry["chain"], entry["seq"], 0
+            lines.append((entry["event"]["data"]["id"], seq))
+    return lines
+
+
+def read_rejected(journal):
+    bodies = []
+    for path in sorted((journal / "rejected").glob("*.jsonl")) if (journal / "rejected").is_dir() else ():
+        for line in path.read_bytes().splitlines():
+            try:
+                bodies.append(base64.b64decode(json.loads(line)["body"]))
+            except ValueError:
+                pass  # never acknowledged, or the check for what was will say so
+    return bodies
+
+
+def expect(handler, body, word=None, seq=None):
+    code, status, text, log = handler.send(body)
+    check(code == 0, "the handler ended with", code, log)
+    wanted = 400 if event_of(body) is None else 200
+    check(status == wanted, "answered", status, log)
+    if word is not None:
+        answer = json.loads(text)
+        check(answer["status"] == word and answer["seq"] == seq, answer, "and not", word, seq)
+
+
+def check_state(handler, state, answers, in_hand, kind, chance):
+    shutil.rmtree(handler.journal, ignore_errors=True)
+    handler.journal.mkdir()
+    for path, content in state.items():
+        if content is None:
+            (handler.journal / path).mkdir()
+        else:
+            (handler.journal / path).write_bytes(content)
+    handler.boot.write_text("the first boot" if kind == "process" else "the boot after the crash")
+    if in_hand is not None:
+        expect(handler, in_hand)
+    else:
+        expect(handler, press("a new one"))
+    lines = read_journal(handler.journal)
+    check(kind != "process" or (None, None) not in lines, "damage, though only a process crashed")
+    seqs = {}
+    for event, seq in lines:
+        check(event is None or event not in seqs, event, "is in the journal twice")
+        seqs[event] = seq
+    rejected = read_rejected(handler.journal)
+    kept = [(body, seq) for body, status, seq in answers if status == 200]
+    for body, status, seq in answers:
+        if status == 200:
+            check(seqs.get(event_of(body)) == seq, "answered 200 and lost:", event_of(body), seq, seqs)
+        else:
+            check(body in rejected, "answered 400 and lost:", body)
+    again = [chance.choice(kept)] if kept else []
+    if in_hand is not None and event_of(in_hand) is not None:
+        again.append((in_hand, seqs[event_of(in_hand)]))
+    for body, seq in again:
+        expect(handler, body, "duplicate", seq)
+    if again and chance.random() < 0.25:  # the index says what one made anew from the journal says
+        shutil.rmtree(handler.journal / "seen")
+        for body, seq in again:
+            expect(handler, body, "duplicate", seq)
+
+
+def run_share(work):
+    """Tries some of the states. Returns how many, and the first that failed."""
+    operations, day_two, share, shares, samples = work
+    tried, handler = 0, Handler(tempfile.mkdtemp(prefix="doorpost-crash-", dir=SCRATCH))
+    try:
+        disk, answers = Disk(), []
+        for position in range(len(operations) + 1):
+            rest = [operation[1] for operation in operations[position:] if operation[0] == "answer"]
+            in_hand = rest[0] if rest else None
+            handler.days.write_text("1" if len(answers) >= day_two or not rest else "0")
+            kinds = ["process", "none", "all", "zeros"] + ["mixed"] * samples
+            for number, kind in enumerate(kinds):
+                if (position * len(kinds) + number) % shares != share:
+                    continue
+                chance = random.Random(f"{SEED}-{position}-{number}")
+                tried += 1
+                try:
+                    check_state(handler, disk.state(kind, chance), answers, in_hand, kind, chance)
+                except Exception as error:  # noqa: BLE001
+                    return tried, f"crash after operation {position} of {len(operations)}, kind {kind} ({number}): {error!r}"
+            if position < len(operations):
+                operation = operations[position]
+                if operation[0] == "answer":
+                    answers.append(operation[1:])
+                else:
+                    disk.apply(*operation)
+    finally:
+        shutil.rmtree(handler.path, ignore_errors=True)
+    return tried, None
+
+
+def no_crash_loses_or_repeats_what_was_answered():
+    operations, day_two = record()
+    names = [operation[0] for operation in operations]
+    check(names.count("answer") > 20 and "truncate" in names and names.count("sync") > 20, names)
+    check(any(operation[1] == "seen/01" for operation in operations), "the index did not grow")
+    samples = max(1, -(-STATES // (len(operations) + 1)) - 4)
+    shares = os.cpu_count() or 1
+    with multiprocessing.Pool(shares) as pool:
+        results = pool.map(run_share, [(operations, day_two, share, shares, samples) for share in range(shares)])
+    tried, failures = sum(count for count, _ in results), [failure for _, failure in results if failure]
+    print(f"# {tried} states after {len(operations)} operations, seed {SEED}", flush=True)
+    check(not failures, *failures)
+    check(tried >= min(STATES, 5 * len(operations)), "only", tried, "states")
+
+
+if __name__ == "__main__":
+    run_tests(no_crash_loses_or_repeats_what_was_answered)
