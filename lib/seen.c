@@ -32,8 +32,9 @@
 #endif
 #define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
-#define FULL (SLOTS * 5 / 8)   /* mean slots used in a table that is full */
+#define FULL (SLOTS * 5 / 8) /* mean slots used in a table that is full */
 #define BOOT_ID_SIZE 40
+#define CACHED 256 /* buckets; a power of two */
 #define NAME_SIZE 16
 #define NOWHERE UINT64_MAX
 
@@ -73,6 +74,13 @@ struct table {
     uint32_t buckets;
 };
 
+/* A bucket of the newest table that was read under this hold of the lock: who looks for an identifier and
+ * does not find it will store it there. */
+struct cached {
+    bool valid;
+    struct bucket bucket;
+};
+
 struct seen {
     int journal; /* the caller's directory, as given to seen_begin() */
     unsigned first_buckets;
@@ -83,6 +91,8 @@ struct seen {
     struct header header; /* of the newest table */
     char boot[BOOT_ID_SIZE];
     bool pretended_boot;
+    struct cached cache[CACHED]; /* by bucket number */
+    struct bucket scratch;       /* of an older table */
 };
 
 struct seen *seen_new(unsigned first_buckets) {
@@ -158,12 +168,14 @@ static off_t bucket_offset(uint32_t number) {
     return HEADER_AREA + (off_t)number * (off_t)sizeof(struct bucket);
 }
 
-/* Reads and checks the header of a table that was just opened. */
+/* Reads and checks the header of a table. ERROR_INVALID: its file was deleted. */
 static int read_header(int file, unsigned number, struct header *header, struct reason *reason) {
     struct stat status;
     ssize_t got = pread(file, header, sizeof *header, 0);
     if (got < 0 || fstat(file, &status) != 0)
         return trouble("read", reason);
+    if (status.st_nlink == 0)
+        return ERROR_INVALID; /* deleted under our hands */
     if (got != (ssize_t)sizeof *header || !header_is_valid(header, number) ||
         status.st_size != bucket_offset(header->buckets))
         return fail(reason, ERROR_DAMAGED, "the index in seen/ is damaged");
@@ -216,12 +228,18 @@ static int create_table(int journal, struct header *header, struct reason *reaso
     return file;
 }
 
+static void forget_buckets(struct seen *seen) {
+    for (unsigned i = 0; i < CACHED; i++)
+        seen->cache[i].valid = false;
+}
+
 static int push_table(struct seen *seen, struct header *header, struct reason *reason) {
     int file = create_table(seen->journal, header, reason);
     if (file < 0)
         return file;
     seen->table[seen->tables++] = (struct table){.file = file, .buckets = header->buckets};
     seen->header = *header;
+    forget_buckets(seen);
     return 0;
 }
 
@@ -259,21 +277,18 @@ static int grow(struct seen *seen, struct reason *reason) {
     return result;
 }
 
-/* Was the index deleted under our hands? */
-static bool is_deleted(const struct seen *seen) {
-    struct stat status;
-    return fstat(seen->table[seen->tables - 1].file, &status) != 0 || status.st_nlink == 0;
-}
-
 int seen_begin(struct seen *seen, int journal, struct reason *reason) {
     int result = 1;
     seen->journal = journal;
-    if (seen->tables > 0 && is_deleted(seen))
-        close_tables(seen);
+    forget_buckets(seen);
     if (seen->tables > 0)
         result = read_header(seen->table[seen->tables - 1].file, seen->tables - 1, &seen->header, reason);
     else if (!seen->pretended_boot)
         read_boot_id(seen->boot);
+    if (result == ERROR_INVALID) {
+        close_tables(seen);
+        result = 1;
+    }
     while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
         result = open_next(seen, reason);
         if (result == 0 && seen->tables > 0)
@@ -330,29 +345,49 @@ static int read_bucket(const struct table *table, uint32_t number, struct bucket
         return trouble("read", reason);
     if (got != (ssize_t)sizeof *bucket)
         return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is cut off");
-    if (bucket->checksum == 0 && bucket->used == 0 && bucket->number == 0)
+    if (bucket->checksum == 0 && bucket->used == 0 && bucket->number == 0) {
+        bucket->number = number; /* never written: it begins here */
         return 0;
+    }
     if (bucket->number != number || bucket->used == 0 || bucket->used > SLOTS ||
         bucket->checksum != bucket_checksum(bucket))
         return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
     return 0;
 }
 
+/* The bucket of that number in a table; of the newest one from the cache, where it is there. *bucket is good
+ * until the next call. */
+static int get_bucket(struct seen *seen, unsigned table, uint32_t number, struct bucket **bucket,
+                      struct reason *reason) {
+    if (table != seen->tables - 1) {
+        *bucket = &seen->scratch;
+        return read_bucket(&seen->table[table], number, *bucket, reason);
+    }
+    struct cached *cached = &seen->cache[number & (CACHED - 1)];
+    *bucket = &cached->bucket;
+    if (cached->valid && cached->bucket.number == number)
+        return 0;
+    int result = read_bucket(&seen->table[table], number, *bucket, reason);
+    cached->valid = result == 0;
+    return result;
+}
+
 static uint32_t home_bucket(const struct table *table, uint64_t fingerprint) {
     return (uint32_t)(fingerprint & (table->buckets - 1));
 }
 
-static int find_in_table(const struct table *table, uint64_t fingerprint,
+static int find_in_table(struct seen *seen, unsigned table, uint64_t fingerprint,
                          int (*visit)(void *context, struct place place), void *context,
                          struct reason *reason) {
-    struct bucket bucket;
-    uint32_t number = home_bucket(table, fingerprint);
-    for (uint32_t i = 0; i < table->buckets; i++, number = (number + 1) & (table->buckets - 1)) {
-        int result = read_bucket(table, number, &bucket, reason);
-        for (uint32_t s = 0; result == 0 && s < bucket.used; s++)
-            if (bucket.slot[s].fingerprint == fingerprint)
-                result = visit(context, unpack(bucket.slot[s].place));
-        if (result != 0 || bucket.used < SLOTS)
+    uint32_t buckets = seen->table[table].buckets;
+    uint32_t number = home_bucket(&seen->table[table], fingerprint);
+    for (uint32_t i = 0; i < buckets; i++, number = (number + 1) & (buckets - 1)) {
+        struct bucket *bucket;
+        int result = get_bucket(seen, table, number, &bucket, reason);
+        for (uint32_t s = 0; result == 0 && s < bucket->used; s++)
+            if (bucket->slot[s].fingerprint == fingerprint)
+                result = visit(context, unpack(bucket->slot[s].place));
+        if (result != 0 || bucket->used < SLOTS)
             return result;
     }
     return 0;
@@ -361,35 +396,43 @@ static int find_in_table(const struct table *table, uint64_t fingerprint,
 int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place),
               void *context, struct reason *reason) {
     for (unsigned i = seen->tables; i > 0; i--) { /* a repetition comes soon: newest first */
-        int result = find_in_table(&seen->table[i - 1], fingerprint, visit, context, reason);
+        int result = find_in_table(seen, i - 1, fingerprint, visit, context, reason);
         if (result != 0)
             return result;
     }
     return 0;
 }
 
+static int add_slot(struct seen *seen, struct bucket *bucket, struct slot slot, struct reason *reason) {
+    int file = seen->table[seen->tables - 1].file;
+    bucket->slot[bucket->used++] = slot;
+    bucket->checksum = bucket_checksum(bucket);
+    if (pwrite(file, bucket, sizeof *bucket, bucket_offset(bucket->number)) != (ssize_t)sizeof *bucket) {
+        forget_buckets(seen);
+        return trouble("write", reason);
+    }
+    seen->header.used++;
+    seen->header.unsynced++;
+    return 0;
+}
+
 int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason) {
-    int result = 0;
-    if (seen->header.used >= (uint64_t)seen->header.buckets * FULL)
-        result = grow(seen, reason);
-    const struct table *table = &seen->table[seen->tables - 1];
-    struct bucket bucket;
-    uint32_t number = home_bucket(table, fingerprint);
-    for (uint32_t i = 0; i < table->buckets; i++, number = (number + 1) & (table->buckets - 1)) {
-        if (result == 0)
-            result = read_bucket(table, number, &bucket, reason);
+    if (seen->header.used >= (uint64_t)seen->header.buckets * FULL) {
+        int result = grow(seen, reason);
         if (result != 0)
             return result;
-        if (bucket.used == SLOTS)
-            continue;
-        bucket.slot[bucket.used++] = (struct slot){.fingerprint = fingerprint, .place = pack(place)};
-        bucket.number = number;
-        bucket.checksum = bucket_checksum(&bucket);
-        if (pwrite(table->file, &bucket, sizeof bucket, bucket_offset(number)) != (ssize_t)sizeof bucket)
-            return trouble("write", reason);
-        seen->header.used++;
-        seen->header.unsynced++;
-        return 0;
+    }
+    unsigned newest = seen->tables - 1;
+    uint32_t buckets = seen->table[newest].buckets;
+    uint32_t number = home_bucket(&seen->table[newest], fingerprint);
+    for (uint32_t i = 0; i < buckets; i++, number = (number + 1) & (buckets - 1)) {
+        struct bucket *bucket;
+        int result = get_bucket(seen, newest, number, &bucket, reason);
+        if (result != 0)
+            return result;
+        if (bucket->used < SLOTS)
+            return add_slot(seen, bucket, (struct slot){.fingerprint = fingerprint, .place = pack(place)},
+                            reason);
     }
     return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
 }
