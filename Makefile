@@ -52,6 +52,11 @@ crash-check: ## the crash and fault tests at full length: 20,000 states of the d
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
 	@STATES=20000 python3 tests/run.py $(CRASH)
 
+bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
+	@deploy/deps.sh build check bench
+	@$(MAKE) --no-print-directory BUILD=build/bench bench-programs
+	@python3 tests/bench/bench.py
+
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
@@ -101,7 +106,24 @@ $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@echo "LINK $@"
 	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
 
+bench-programs: $(addprefix $(BUILD)/,doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow)
+
+$(BUILD)/doorpost-nosync.cgi: $(CGI) $(LIB) $(BUILD)/tests/bench/nosync.o
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/doorpost-static.cgi: $(CGI) $(LIB)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/nothing: $(BUILD)/tests/bench/nothing.o
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lfcgi
+
+$(BUILD)/nothing-static: $(BUILD)/tests/bench/nothing.o
+	@$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^ -lfcgi
+
+$(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
 
-.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs
+.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench
 .SECONDARY:

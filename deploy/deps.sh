@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh [build] [run] [check]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh [build] [run] [check] [lint] [bench]: installs what Doorpost needs to be built, shown and tested, where it is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
 # through sudo, without questions.
@@ -50,8 +50,18 @@ for purpose in "$@"; do
       need cppcheck command_is_there cppcheck
       need shellcheck command_is_there shellcheck
       ;;
+    bench)
+      need wrk command_is_there wrk
+      need valgrind command_is_there valgrind
+      need php-fpm ls /usr/sbin/php-fpm*
+      need gunicorn file_is_there /usr/bin/gunicorn
+      need python3-flask /usr/bin/python3 -c 'import flask'
+      need webhook command_is_there webhook
+      need nodejs command_is_there node
+      need perl perl -MJSON::PP -e 1
+      ;;
     *)
-      echo "deps.sh: build, run, check or lint, not $purpose" >&2
+      echo "deps.sh: build, run, check, lint or bench, not $purpose" >&2
       exit 2
       ;;
   esac

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""make bench: everything side by side in one run, in rounds that alternate, so that drift hits all alike.
+
+Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
+SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,growth), EVENTS (30000000, of the growth part)."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+import lab as lab_module  # noqa: E402
+from lab import Lab, check, fastcgi, free_port, press, sign  # noqa: E402
+
+BUILD = ROOT / "build/bench"
+PEERS = ROOT / "tests/bench/peers"
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SECONDS = int(os.environ.get("SECONDS", "3"))
+PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,growth").split(",")
+EVENTS = os.environ.get("EVENTS", "30000000")
+PRESSES = 200_000
+results = []  # (part, candidate, setting, round, figure)
+
+
+def note(*row):
+    results.append(row)
+    print("\t".join(str(field) for field in row), file=sys.stderr, flush=True)
+
+
+def median(part, candidate, setting):
+    figures = [row[4] for row in results if row[:3] == (part, candidate, setting)]
+    return statistics.median(figures) if figures else None
+
+
+# ---- candidates ----
+
+class Candidate:
+    """One program behind lighttpd. `configure` returns lines of its configuration, and may start a process."""
+
+    def __init__(self, name, configure):
+        self.name, self.configure = name, configure
+
+    def measure(self, connections, presses):
+        """Requests a second, with a journal of its own and nothing in it."""
+        with Lab(LOG="problems") as lab:
+            lab.user = None  # all as the same user
+            os.environ["PEER_JOURNAL"] = str(lab.journal / "peer")
+            port = free_port()
+            config = lab.path / "lighttpd.conf"
+            config.write_text("\n".join([
+                f"server.port = {port}", 'server.bind = "127.0.0.1"', f'server.document-root = "{lab.path}/bin"',
+                f'server.errorlog = "{lab.logs}/error.log"', "server.max-connections = 1024",
+                *self.configure(lab), ""]))
+            environment = {**os.environ, **lab.environment(), "DOORPOST_KEY_FILE": str(lab.key_file)}
+            lab.start(["lighttpd", "-D", "-f", str(config)], env=environment)
+            url = f"http://127.0.0.1:{port}/doorpost"
+            wait_until_ready(url)
+            text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "-s",
+                                   str(ROOT / "tests/bench/presses.lua"), url, "--", str(presses), "1"],
+                                  capture_output=True, text=True, check=True).stdout
+            requests, microseconds, bad, broken, p99 = map(int, re.search(r"RESULT (.*)", text).group(1).split())
+            check(bad + broken <= requests / 1000, self.name, "answered", bad, "otherwise than 200, and broke", broken)
+            kept = sum(path.read_bytes().count(b"\n") for path in lab.journal.iterdir() if path.is_file())
+            check("nothing" in self.name or kept >= requests - bad, self.name, "kept", kept, "of", requests)
+            return requests / microseconds * 1e6, p99
+
+
+def wait_until_ready(url):
+    body = press("warm-up")
+    for _ in range(200):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            code = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"X-Signature: {sign(body)}",
+                                   "--data-binary", body.decode(), url], capture_output=True, text=True).stdout
+            if code == "200":
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer 200")
+
+
+def worker(binary, count):
+    def configure(lab):
+        # The file that ships, with another binary and number of workers.
+        shutil.copy(binary, lab.binary)
+        shipped = lab.shipped("lighttpd/fastcgi.conf", **lab_module.paths(lab, **{
+            "/run/lighttpd/doorpost.sock": lab.path / "socket", "/var/log/lighttpd": lab.logs}))
+        text = re.sub(r'("m..-procs"\s*=> )\d+', rf"\g<1>{count}", shipped.read_text()) if count else shipped.read_text()
+        shipped.write_text(text)
+        return [f'include "{shipped}"']
+    return configure
+
+
+def cgi(program):
+    def configure(lab):
+        shutil.copy(program, lab.bin / "program")
+        variables = {"DOORPOST_CONF": lab.env_file, "DOORPOST_KEY_FILE": lab.key_file,
+                     "PEER_JOURNAL": os.environ["PEER_JOURNAL"]}  # lighttpd hands its own environment to no CGI program
+        return ['server.modules += ( "mod_alias", "mod_cgi", "mod_setenv" )',
+                "setenv.set-environment = ( " + ", ".join(f'"{k}" => "{v}"' for k, v in variables.items()) + " )",
+                f'alias.url = ( "/doorpost" => "{lab.bin}/program" )', 'cgi.assign = ( "program" => "" )']
+    return configure
+
+
+def proxied(command):
+    """A server of its own, behind lighttpd's mod_proxy."""
+    def configure(lab):
+        port = free_port()
+        lab.start(command(lab, port), env={**os.environ, "DOORPOST_KEY_FILE": str(lab.key_file), "PORT": str(port)},
+                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return ['server.modules += ( "mod_proxy" )',
+                f'$HTTP["url"] == "/doorpost" {{ proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => {port} )) ) }}']
+    return configure
+
+
+def flask(lab, port):
+    return ["/usr/bin/python3", "/usr/bin/gunicorn", "-w", "4", "-b", f"127.0.0.1:{port}", "--chdir", str(PEERS), "flask_app:app"]
+
+
+def node(lab, port):
+    return ["node", str(PEERS / "server.js")]
+
+
+def webhook(lab, port):
+    hooks = lab.path / "hooks.json"
+    hooks.write_text(json.dumps([{
+        "id": "doorpost", "execute-command": "/bin/dd", "response-message": '{"status":"stored"}',
+        "pass-arguments-to-command": [
+            {"source": "string", "name": value} for value in (f"of={lab.journal}/peer", "oflag=append", "conv=notrunc,fdatasync",
+                                                              "status=none")],
+        "include-command-output-in-response": True,
+        "pass-file-to-command": [{"source": "entire-payload", "envname": "BODY", "base64decode": False}],
+        "trigger-rule": {"match": {"type": "payload-hmac-sha256", "secret": lab_module.KEY,
+                                   "parameter": {"source": "header", "name": "X-Signature"}}}}]))
+    hooks.write_text(hooks.read_text().replace('"/bin/dd"', f'"{lab.bin}/keep"'))
+    keep = lab.bin / "keep"
+    keep.write_text(f'#!/bin/sh\n{{ cat "$BODY"; echo; }} | dd oflag=append conv=notrunc,fdatasync status=none of={lab.journal}/peer\n')
+    keep.chmod(0o755)
+    return ["webhook", "-hooks", str(hooks), "-urlprefix", "", "-ip", "127.0.0.1", "-port", str(port)]
+
+
+def php(lab):
+    program = next(iter(sorted(pathlib.Path("/usr/sbin").glob("php-fpm*"))))
+    pool = lab.path / "fpm.conf"
+    pool.write_text(f"""[global]
+error_log = {lab.logs}/fpm.log
+[www]
+listen = {lab.path}/fpm.sock
+listen.backlog = 1024
+pm = static
+pm.max_children = 8
+clear_env = no
+""")
+    lab.start([str(program), "-F", "-R", "-y", str(pool)], env={**os.environ, "DOORPOST_KEY_FILE": str(lab.key_file)},
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.copy(PEERS / "handler.php", lab.bin / "handler.php")
+    return ['server.modules += ( "mod_alias", "mod_fastcgi" )', f'alias.url = ( "/doorpost" => "{lab.bin}/handler.php" )',
+            f'fastcgi.server = ( ".php" => (( "socket" => "{lab.path}/fpm.sock" )) )']
+
+
+FASTCGI = [
+    Candidate("do-nothing FastCGI", worker(BUILD / "nothing", 4)),  # with four workers it is fastest
+    Candidate("Doorpost, not synced", worker(BUILD / "doorpost-nosync.cgi", None)),
+    Candidate("Doorpost", worker(BUILD / "doorpost.cgi", None)),
+    Candidate("Node", proxied(node)),
+    Candidate("PHP-FPM", php),
+    Candidate("Flask, gunicorn", proxied(flask)),
+    Candidate("adnanh/webhook", proxied(webhook)),
+]
+CGI = [
+    Candidate("do-nothing CGI, static", cgi(BUILD / "nothing-static")),
+    Candidate("Doorpost CGI, static", cgi(BUILD / "doorpost-static.cgi")),
+    Candidate("Doorpost CGI, dynamic", cgi(BUILD / "doorpost.cgi")),
+    Candidate("Perl CGI", cgi(PEERS / "cgi.pl")),
+    Candidate("Python CGI", cgi(PEERS / "cgi.py")),
+]
+
+
+# ---- parts ----
+
+def sync_rate(directory):
+    """How many times a second a line can be appended and synced here, one after another."""
+    path = pathlib.Path(directory, "sync-rate")
+    with path.open("wb", buffering=0) as file:
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < 1:
+            file.write(b"x" * 700)
+            os.fdatasync(file.fileno())
+            count += 1
+    path.unlink()
+    return count
+
+
+def rounds(part, candidates, settings, presses):
+    for number in range(ROUNDS):
+        note("sync", "syncs a second", "one writer", number, sync_rate("/tmp"))
+        for connections in settings:
+            for candidate in candidates:
+                lab_module.BINARY = BUILD / "doorpost.cgi"
+                rate, p99 = candidate.measure(connections, presses)
+                note(part, candidate.name, connections, number, round(rate, 1))
+                note(part + "-p99", candidate.name, connections, number, p99 / 1000)
+
+
+def table(part, candidates, settings, base):
+    print(f"\nRequests a second (and as a ratio to {base}), medians of {ROUNDS} rounds\n")
+    print("| | " + " | ".join(f"{connections} connections" for connections in settings) + " |")
+    print("| --- |" + " --- |" * len(settings))
+    for candidate in candidates:
+        cells = [f"{median(part, candidate.name, c):,.0f} ({median(part, candidate.name, c) / median(part, base, c):.3f})"
+                 for c in settings]
+        print(f"| {candidate.name} | " + " | ".join(cells) + " |")
+    print(f"\nThis machine syncs {median('sync', 'syncs a second', 'one writer'):,.0f} times a second.")
+
+
+def instructions(binary, requests):
+    """What one more request costs in a worker's user-mode instructions: exact, from the difference of two runs."""
+    totals = []
+    for count in (requests, 2 * requests):
+        with Lab(LOG="problems") as lab:
+            listener, path = lab.listener()
+            out = lab.path / "callgrind"
+            process = lab.start(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q", str(binary)],
+                                stdin=listener, stderr=subprocess.DEVNULL)
+            for number in range(count):
+                body = press(number)
+                check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+            process.terminate()
+            if "nothing" in str(binary):  # libfcgi looks at the signal when the next request comes
+                with contextlib.suppress(OSError, TypeError):
+                    fastcgi(path, body, sign(body))
+            process.wait(60)
+            totals.append(int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE).group(1)))
+    return (totals[1] - totals[0]) / requests
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
+
+
+def memory():
+    """Of one worker, at rest and after a million requests (each of the same 200,000 presses five times)."""
+    with Lab(LOG="problems") as lab:
+        lab.user = None
+        config = lab.path / "lighttpd.conf"
+        port = free_port()
+        config.write_text("\n".join([f"server.port = {port}", 'server.bind = "127.0.0.1"',
+                                     f'server.document-root = "{lab.path}/bin"', *worker(BUILD / "doorpost.cgi", 1)(lab), ""]))
+        lab.start(["lighttpd", "-D", "-f", str(config)])
+        url = f"http://127.0.0.1:{port}/doorpost"
+        wait_until_ready(url)
+        pid, = lab.workers()
+        note("memory", "Doorpost", "KiB at rest", 0, resident(pid))
+        served = 0
+        while served < 1_000_000:
+            text = subprocess.run(["wrk", "-t1", "-c64", "-d60s", "-s", str(ROOT / "tests/bench/presses.lua"), url, "--",
+                                   str(BUILD / "presses.tsv"), "1"], capture_output=True, text=True, check=True).stdout
+            served += int(re.search(r"RESULT (\d+)", text).group(1))
+        note("memory", "Doorpost", "KiB after 10^6 requests", 0, resident(pid))
+
+
+def cost():
+    for name, binary in (("do-nothing FastCGI", BUILD / "nothing"), ("Doorpost", BUILD / "doorpost.cgi")):
+        note("instructions", name, "a request", 0, round(instructions(binary, 200)))
+    memory()
+    print("\nOne request costs " + ", ".join(
+        f"{median('instructions', name, 'a request'):,.0f} instructions in {name}" for name in ("do-nothing FastCGI", "Doorpost")))
+    print("A worker has " + " and ".join(f"{median('memory', 'Doorpost', setting):,} {setting}"
+                                       for setting in ("KiB at rest", "KiB after 10^6 requests")))
+
+
+def growth():
+    with Lab() as lab:
+        process = subprocess.Popen([BUILD / "grow", lab.key_file, lab.journal, EVENTS], stdout=subprocess.PIPE, text=True)
+        print("\n| events in the journal | one new event, µs | 99th percentile, µs | longest stall on the way, ms | KiB |")
+        print("| --- | --- | --- | --- | --- |", flush=True)
+        for line in process.stdout:
+            events, one, p99, stall, kib = line.split()
+            for name, value in (("µs, one event", one), ("µs, p99", p99), ("ms, longest stall", stall), ("KiB", kib)):
+                note("growth", name, int(events), 0, float(value))
+            print(f"| {int(events):,} | {one} | {p99} | {stall} | {kib} |", flush=True)
+        check(process.wait() == 0, "the generator failed")
+
+
+def main():
+    presses = BUILD / "presses.tsv"
+    if not presses.exists():
+        with presses.open("w") as file:
+            for number in range(PRESSES):
+                body = press(number)
+                file.write(f"{sign(body)}\t{body.decode()}\n")
+    few = BUILD / "few.tsv"  # where a process is started for each, a tenth is plenty
+    few.write_text("".join(line + "\n" for line in presses.read_text().splitlines()[:PRESSES // 10]))
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    print(f"{os.cpu_count()} cores, {model.group(1) if model else 'unknown'}, Linux {os.uname().release}")
+    try:
+        if "fastcgi" in PARTS:
+            rounds("fastcgi", FASTCGI, (8, 32, 128), presses)
+            table("fastcgi", FASTCGI, (8, 32, 128), "do-nothing FastCGI")
+        if "cgi" in PARTS:
+            rounds("cgi", CGI, (8,), few)
+            table("cgi", CGI, (8,), "do-nothing CGI, static")
+        if "cost" in PARTS:
+            cost()
+        if "growth" in PARTS:
+            growth()
+    finally:
+        with (BUILD / "results.tsv").open("w") as file:
+            file.write("part\tcandidate\tsetting\tround\tfigure\n")
+            file.writelines("\t".join(str(field) for field in row) + "\n" for row in results)
+    print(f"\nEvery figure: {BUILD.relative_to(ROOT)}/results.tsv")
+
+
+main()

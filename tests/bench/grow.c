@@ -1,0 +1,91 @@
+/* grow KEY_FILE DIRECTORY EVENTS: appends presses straight through the library, a batch at a time, and tells what one new
+ * event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there. Tab-separated: events, microseconds
+ * for one new event (median of 101 appends of one, synced), its 99th percentile, the longest single append in milliseconds
+ * since the line before, and the resident set in KiB. */
+#include "journal.h"
+#include "signature.h"
+#include "timestamp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define BATCH 64
+#define PROBES 101
+
+static struct event events[BATCH];
+static char bodies[BATCH][1024];
+static char signatures[BATCH][SIGNATURE_TEXT_SIZE];
+static struct entry entries[BATCH];
+static struct entry *pointers[BATCH];
+static unsigned long next;
+
+static int64_t append(struct journal *journal, struct keys *keys, size_t count) {
+    for (size_t i = 0; i < count; i++, next++) {
+        uint8_t digest[SIGNATURE_BYTES];
+        snprintf(events[i].request_id, EVENT_FIELD_SIZE, "c83081fc-2f1b-4cb7-8b18-%012lx", next);
+        snprintf(events[i].id, EVENT_FIELD_SIZE, "ava1.ring.device.FRONTDOOR01_button_press_%lu", next);
+        int length = snprintf(
+            bodies[i], sizeof bodies[i],
+            "{\"meta\":{\"version\":\"1.1\",\"time\":\"2026-02-14T00:02:53.027052438Z\",\"request_id\":\"%s\","
+            "\"account_id\":\"ava1.ring.account.EXAMPLE1\"},\"data\":{\"id\":\"%s\",\"type\":\"button_press\",\"attributes\":{"
+            "\"source\":\"ava1.ring.device.FRONTDOOR01\",\"source_type\":\"devices\",\"timestamp\":1771027372393}}}",
+            events[i].request_id, events[i].id);
+        signature_make(keys, 0, bodies[i], (size_t)length, digest);
+        signature_format(digest, signatures[i]);
+        entries[i] = (struct entry){.body = bodies[i],
+                                    .length = (size_t)length,
+                                    .key = keys_fingerprint(keys, 0),
+                                    .signature = signatures[i],
+                                    .received_at = timestamp_now(),
+                                    .event = &events[i]};
+        pointers[i] = &entries[i];
+    }
+    int64_t before = monotonic_now();
+    struct deadline deadline = {.at = before + 60 * SECOND};
+    struct reason reason = {""};
+    journal_append(journal, pointers, count, &deadline);
+    if (journal_upkeep(journal, &deadline, &reason) != 0 || entries[count - 1].outcome != OUTCOME_STORED) {
+        fprintf(stderr, "grow: %s %s\n", entries[count - 1].reason.text, reason.text);
+        exit(1);
+    }
+    return monotonic_now() - before;
+}
+
+static int by_size(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv) {
+    static const unsigned long stops[] = {1000, 100000, 1000000, 10000000, 30000000};
+    struct reason reason = {""};
+    struct keys *keys = sodium_init() < 0 ? NULL : keys_alloc();
+    if (argc != 4 || keys == NULL || keys_load(keys, argv[1], &reason) != 0) {
+        fprintf(stderr, "grow KEY_FILE DIRECTORY EVENTS %s\n", reason.text);
+        return 2;
+    }
+    struct journal *journal = journal_new(argv[2]);
+    if (journal == NULL)
+        return 1;
+    int64_t longest = 0, probes[PROBES];
+    for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= strtoul(argv[3], NULL, 10); stop++) {
+        while (next < stops[stop]) {
+            int64_t spent = append(journal, keys, BATCH);
+            longest = spent > longest ? spent : longest;
+        }
+        for (size_t i = 0; i < PROBES; i++)
+            probes[i] = append(journal, keys, 1);
+        qsort(probes, PROBES, sizeof *probes, by_size);
+        struct rusage usage;
+        getrusage(RUSAGE_SELF, &usage);
+        printf("%lu\t%lld\t%lld\t%.1f\t%ld\n", stops[stop], (long long)probes[PROBES / 2],
+               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, usage.ru_maxrss);
+        fflush(stdout);
+        longest = 0;
+    }
+    journal_free(journal);
+    keys_free(keys);
+    return 0;
+}
