@@ -32,6 +32,7 @@
 /* The newest segment as of the last append. While its size is still `end`, nobody has written since. */
 struct newest {
     int file; /* -1: not open */
+    bool read_only;
     int32_t day;
     uint64_t end;
     struct link link;
@@ -173,6 +174,13 @@ static int take_lock(struct journal *journal, const struct deadline *deadline, s
 
 /* ---- the newest segment ---- */
 
+/* Opens a segment; *read_only where it may not be written to, as it is right for an earlier day. */
+static int open_segment(const struct journal *journal, int32_t day, bool *read_only, struct reason *reason) {
+    int file = segment_open(journal->directory, day, true, reason);
+    *read_only = file == ERROR_TROUBLE;
+    return *read_only ? segment_open(journal->directory, day, false, reason) : file;
+}
+
 /* Where the chain stands before the first line of `day`: after the last line of the segments before it. */
 static int link_before(const struct journal *journal, int32_t day, struct link *link, struct reason *reason) {
     uint64_t damaged = 0;
@@ -187,7 +195,8 @@ static int link_before(const struct journal *journal, int32_t day, struct link *
         }
         struct stat status;
         uint64_t end;
-        int file = segment_open(journal->directory, day, true, reason);
+        bool read_only;
+        int file = open_segment(journal, day, &read_only, reason);
         if (file < 0)
             return ERROR_TROUBLE;
         result = fstat(file, &status) == 0
@@ -229,7 +238,7 @@ static int open_newest(struct journal *journal, int32_t day, struct reason *reas
     struct newest *newest = &journal->newest;
     if (newest->file < 0 || newest->day != day) {
         close_file(&newest->file);
-        newest->file = segment_open(journal->directory, day, true, reason);
+        newest->file = open_segment(journal, day, &newest->read_only, reason);
         if (newest->file < 0) {
             int result = newest->file;
             newest->file = -1;
@@ -386,8 +395,8 @@ static int open_place(const struct journal *journal, struct place place, bool *o
     *owned = place.day != journal->newest.day;
     if (!*owned)
         return journal->newest.file;
-    int file = segment_open(journal->directory, place.day, true, NULL);
-    return file >= 0 ? file : segment_open(journal->directory, place.day, false, NULL);
+    bool read_only;
+    return open_segment(journal, place.day, &read_only, NULL);
 }
 
 /* Reads the line at `offset`, line break included, into journal->line. Returns its length, or 0 where none is
@@ -554,6 +563,8 @@ static int write_fresh(struct journal *journal, struct batch *batch, struct reas
     struct link link = journal->newest.link;
     if (batch->fresh_count == 0)
         return 0;
+    if (journal->newest.read_only)
+        return fail(reason, ERROR_TROUBLE, "the newest segment is read-only: make it writable for this user");
     compose(journal, batch, &link);
     int result = append_write(&batch->append, reason);
     if (result != 0)

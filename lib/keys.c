@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_SIZE 16384 /* the whole key file, comments included */
-
 struct keys *keys_alloc(void) {
     struct keys *keys = sodium_malloc(sizeof *keys);
     if (keys != NULL)
@@ -116,9 +114,9 @@ static int check_mode(const struct stat *file, const char *path, struct reason *
         return fail(reason, ERROR_TROUBLE, "the key file %s is not a regular file", path);
     if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
         return fail(reason, ERROR_TROUBLE, "the key file %s is open to everybody: chmod o-rwx it", path);
-    if (file->st_size > FILE_SIZE)
+    if (file->st_size > KEY_FILE_SIZE)
         return fail(reason, ERROR_TROUBLE, "the key file %s is larger than %d bytes: it cannot be one", path,
-                    FILE_SIZE);
+                    KEY_FILE_SIZE);
     return 0;
 }
 
@@ -126,18 +124,15 @@ static int read_file(struct keys *keys, int file, const char *path, struct reaso
     int result = check_mode(&keys->loaded, path, reason);
     if (result != 0)
         return result;
-    char *text = sodium_malloc(FILE_SIZE);
-    if (text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the keys");
     size_t length = 0;
     ssize_t got;
-    while ((got = read(file, text + length, FILE_SIZE - length)) > 0)
+    while ((got = read(file, keys->file + length, sizeof keys->file - length)) > 0)
         length += (size_t)got;
     if (got < 0)
         result = fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
     else
-        result = read_lines(keys, text, length, path, reason);
-    sodium_free(text);
+        result = read_lines(keys, keys->file, length, path, reason);
+    sodium_memzero(keys->file, length);
     sodium_memzero(keys->text, sizeof keys->text);
     sodium_memzero(keys->bytes, sizeof keys->bytes);
     return result;

@@ -11,6 +11,7 @@
 
 #define KEYS_LINES 16      /* more lines than that is no rotation any more */
 #define KEY_TEXT_SIZE 1024 /* bytes of one line */
+#define KEY_FILE_SIZE 8192 /* bytes, comments included */
 #define KEY_LEAST 16       /* bytes */
 #define FINGERPRINT_SIZE 9 /* eight hexadecimal digits and a NUL */
 
@@ -26,7 +27,8 @@ struct keys {
     size_t count;
     struct stat loaded;                /* the file that they were read from */
     crypto_auth_hmacsha256_state work; /* here rather than on a stack that a core dump would hold */
-    unsigned char text[KEY_TEXT_SIZE];
+    char file[KEY_FILE_SIZE];
+    unsigned char text[KEY_TEXT_SIZE]; /* one line of it */
     unsigned char bytes[KEY_TEXT_SIZE];
 };
 

@@ -15,8 +15,8 @@ class Case:
 
     def __init__(self, lab):
         self.lab = lab
-        listener, self.path = lab.listener()
-        self.worker = lab.worker(listener, **lab.as_user())
+        self.listener, self.path = lab.listener()
+        self.worker = lab.worker(self.listener, **lab.as_user())
         self.number = 0
 
     def send(self):
@@ -219,6 +219,27 @@ def deleting_the_index_changes_no_answer():
                                                            "seq": before[f"event-{number}-{kind}"]}), status, text)
 
 
+def earlier_days_may_be_made_read_only():
+    """An archive that nobody may write to any more still continues the chain, and still tells duplicates."""
+    with Lab() as lab:
+        case = Case(lab)
+        for _ in range(3):
+            case.expect_service()
+        case.worker.terminate()
+        case.worker.wait()
+        segment, = lab.journal.glob("*.jsonl")
+        segment = segment.rename(lab.journal / "2026-01-31.jsonl")
+        segment.chmod(0o400)
+        shutil.rmtree(lab.journal / "seen")
+        case.worker = lab.worker(case.listener, **lab.as_user())
+        case.expect_service()
+        for kind in ("cgi", "fastcgi"):
+            body = press(f"1-{kind}")
+            status, _, text = fastcgi(case.path, body, sign(body))
+            check(status == 200 and json.loads(text)["status"] == "duplicate", status, text)
+        check(len(verify_journal(lab)) == 8, "not eight lines")
+
+
 def keys_rotate_while_deliveries_flow():
     with Lab() as lab:
         case = Case(lab)
@@ -237,4 +258,4 @@ def keys_rotate_while_deliveries_flow():
 run_tests(a_missing_key_file, a_missing_key_file_from_the_start, an_empty_key_file, a_short_key,
           a_key_file_open_to_everybody, missing_settings, a_missing_journal_directory, a_read_only_journal_directory,
           a_journal_directory_that_is_not_ours, a_lock_held_for_too_long, a_file_size_limit_that_is_reached, a_full_disk,
-          deleting_the_index_changes_no_answer, keys_rotate_while_deliveries_flow)
+          deleting_the_index_changes_no_answer, earlier_days_may_be_made_read_only, keys_rotate_while_deliveries_flow)
