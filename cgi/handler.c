@@ -21,7 +21,7 @@ struct delivery {
     struct decision decision;
     struct entry entry;
     bool unread; /* answered without reading the body */
-    char *body;  /* max_body bytes, allocated once */
+    char *body;  /* of request_read() */
 };
 
 struct handler {
@@ -32,6 +32,7 @@ struct handler {
     struct journal *journal;
     const volatile sig_atomic_t *hurry;
     struct delivery delivery[HANDLER_BATCH];
+    char *bodies[HANDLER_BATCH]; /* for each delivery max_body bytes, from when it needs them first */
 };
 
 struct handler *handler_new(const volatile sig_atomic_t *hurry) {
@@ -52,7 +53,7 @@ void handler_free(struct handler *handler) {
     if (handler == NULL)
         return;
     for (size_t i = 0; i < HANDLER_BATCH; i++)
-        free(handler->delivery[i].body);
+        free(handler->bodies[i]);
     journal_free(handler->journal);
     event_parser_free(handler->parser);
     keys_free(handler->keys);
@@ -85,7 +86,8 @@ static void trouble(struct delivery *delivery, const struct reason *reason) {
 }
 
 /* Reads and judges one request. */
-static void judge(struct handler *handler, struct delivery *delivery, const struct reason *not_ready) {
+static void judge(struct handler *handler, size_t index, const struct reason *not_ready) {
+    struct delivery *delivery = &handler->delivery[index];
     struct request *request = delivery->request;
     const struct head head = {.method = request_parameter(request, "REQUEST_METHOD"),
                               .content_length = request_parameter(request, "CONTENT_LENGTH"),
@@ -99,7 +101,10 @@ static void judge(struct handler *handler, struct delivery *delivery, const stru
     }
     if (length < 0)
         return;
-    if (delivery->body == NULL && (delivery->body = malloc(handler->config.max_body)) == NULL) {
+    if (handler->bodies[index] == NULL)
+        handler->bodies[index] = malloc(handler->config.max_body);
+    delivery->body = handler->bodies[index];
+    if (delivery->body == NULL) {
         trouble(delivery, &(struct reason){"no memory for a body"});
         return;
     }
@@ -180,7 +185,7 @@ void handler_serve(struct handler *handler, struct request requests[], size_t co
     bool ready = make_ready(handler, &reason) == 0;
     for (size_t i = 0; i < count; i++) {
         handler->delivery[i].request = &requests[i];
-        judge(handler, &handler->delivery[i], ready ? NULL : &reason);
+        judge(handler, i, ready ? NULL : &reason);
     }
     struct deadline deadline = deadline_of(handler, count);
     keep(handler, count, &deadline);

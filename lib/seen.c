@@ -28,7 +28,9 @@
 #define HEADER_AREA 4096
 #ifndef FIRST_BUCKETS /* a test build makes both of these small */
 #define FIRST_BUCKETS 4096
-#define CHECKPOINT_EVERY 16384 /* inserts: half as many lines are read again after a reboot */
+/* Inserts; half as many lines are read again after a reboot at most. So few, because a sync of many pages
+ * stalls. */
+#define CHECKPOINT_EVERY 4096
 #endif
 #define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
@@ -74,13 +76,6 @@ struct table {
     uint32_t buckets;
 };
 
-/* A bucket of the newest table that was read under this hold of the lock: who looks for an identifier and
- * does not find it will store it there. */
-struct cached {
-    bool valid;
-    struct bucket bucket;
-};
-
 struct seen {
     int journal; /* the caller's directory, as given to seen_begin() */
     unsigned first_buckets;
@@ -91,8 +86,11 @@ struct seen {
     struct header header; /* of the newest table */
     char boot[BOOT_ID_SIZE];
     bool pretended_boot;
-    struct cached cache[CACHED]; /* by bucket number */
-    struct bucket scratch;       /* of an older table */
+    /* Buckets of the newest table that were read under this hold of the lock, by number: who looks for an
+     * identifier and does not find it will store it there. */
+    bool cached[CACHED];
+    struct bucket cache[CACHED];
+    struct bucket scratch; /* of an older table */
 };
 
 struct seen *seen_new(unsigned first_buckets) {
@@ -229,8 +227,7 @@ static int create_table(int journal, struct header *header, struct reason *reaso
 }
 
 static void forget_buckets(struct seen *seen) {
-    for (unsigned i = 0; i < CACHED; i++)
-        seen->cache[i].valid = false;
+    memset(seen->cached, 0, sizeof seen->cached);
 }
 
 static int push_table(struct seen *seen, struct header *header, struct reason *reason) {
@@ -363,12 +360,12 @@ static int get_bucket(struct seen *seen, unsigned table, uint32_t number, struct
         *bucket = &seen->scratch;
         return read_bucket(&seen->table[table], number, *bucket, reason);
     }
-    struct cached *cached = &seen->cache[number & (CACHED - 1)];
-    *bucket = &cached->bucket;
-    if (cached->valid && cached->bucket.number == number)
+    uint32_t index = number & (CACHED - 1);
+    *bucket = &seen->cache[index];
+    if (seen->cached[index] && (*bucket)->number == number)
         return 0;
     int result = read_bucket(&seen->table[table], number, *bucket, reason);
-    cached->valid = result == 0;
+    seen->cached[index] = result == 0;
     return result;
 }
 
