@@ -334,8 +334,8 @@ static int find_newest(struct journal *journal, struct place *place, bool reache
     int found = segment_range(journal->directory, 0, DAY_MAX, &first, last, reason);
     if (found > 0 && (!reached || place->day < first))
         *place = (struct place){.day = first};
-    if (found > 0 && place->day > *last)
-        *place = (struct place){.day = *last};
+    if (found > 0 && place->day > *last) /* that segment was named, and not made; all before it is indexed */
+        *place = (struct place){.day = *last, .offset = UINT64_MAX};
     return found;
 }
 
