@@ -154,8 +154,8 @@ static bool follows(const struct record *record, const struct link *link, char c
             return true;
         }
     }
-    /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this one counts if
-     * its number goes on from the last one known. */
+    /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this
+     * one counts if its number goes on from the last one known. */
     bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq);
     if (at_its_word)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);

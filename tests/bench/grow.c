@@ -1,7 +1,8 @@
-/* grow KEY_FILE DIRECTORY EVENTS: appends presses straight through the library, a batch at a time, and tells what one new
- * event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there. Tab-separated: events, microseconds
- * for one new event (median of 101 appends of one, synced), its 99th percentile, the longest single append in milliseconds
- * since the line before, and the resident set in KiB. */
+/* grow KEY_FILE DIRECTORY EVENTS: appends presses straight through the library, a batch at a time, and tells
+ * what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
+ * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
+ * percentile, the longest single append in milliseconds since the line before, and the resident set in KiB.
+ */
 #include "journal.h"
 #include "signature.h"
 #include "timestamp.h"
@@ -26,12 +27,14 @@ static int64_t append(struct journal *journal, struct keys *keys, size_t count) 
         uint8_t digest[SIGNATURE_BYTES];
         snprintf(events[i].request_id, EVENT_FIELD_SIZE, "c83081fc-2f1b-4cb7-8b18-%012lx", next);
         snprintf(events[i].id, EVENT_FIELD_SIZE, "ava1.ring.device.FRONTDOOR01_button_press_%lu", next);
-        int length = snprintf(
-            bodies[i], sizeof bodies[i],
-            "{\"meta\":{\"version\":\"1.1\",\"time\":\"2026-02-14T00:02:53.027052438Z\",\"request_id\":\"%s\","
-            "\"account_id\":\"ava1.ring.account.EXAMPLE1\"},\"data\":{\"id\":\"%s\",\"type\":\"button_press\",\"attributes\":{"
-            "\"source\":\"ava1.ring.device.FRONTDOOR01\",\"source_type\":\"devices\",\"timestamp\":1771027372393}}}",
-            events[i].request_id, events[i].id);
+        int length = snprintf(bodies[i], sizeof bodies[i],
+                              "{\"meta\":{\"version\":\"1.1\",\"time\":\"2026-02-14T00:02:53.027052438Z\","
+                              "\"request_id\":\"%s\","
+                              "\"account_id\":\"ava1.ring.account.EXAMPLE1\"},\"data\":{\"id\":\"%s\","
+                              "\"type\":\"button_press\",\"attributes\":{"
+                              "\"source\":\"ava1.ring.device.FRONTDOOR01\",\"source_type\":\"devices\","
+                              "\"timestamp\":1771027372393}}}",
+                              events[i].request_id, events[i].id);
         signature_make(keys, 0, bodies[i], (size_t)length, digest);
         signature_format(digest, signatures[i]);
         entries[i] = (struct entry){.body = bodies[i],
@@ -70,7 +73,8 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     int64_t longest = 0, probes[PROBES];
-    for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= strtoul(argv[3], NULL, 10); stop++) {
+    for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= strtoul(argv[3], NULL, 10);
+         stop++) {
         while (next < stops[stop]) {
             int64_t spent = append(journal, keys, BATCH);
             longest = spent > longest ? spent : longest;

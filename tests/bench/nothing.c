@@ -1,5 +1,5 @@
-/* The ceiling: a program on libfcgi that answers at once and does nothing. As CGI it is the floor of what a process
- * costs. */
+/* The ceiling: a program on libfcgi that answers at once and does nothing. As CGI it is the floor of what a
+ * process costs. */
 #include <fcgiapp.h>
 #include <unistd.h>
 
