@@ -22,6 +22,8 @@ CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
+FUZZ = intake record connection
+FUZZ_SECONDS ?= 60
 
 SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
@@ -44,7 +46,7 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
-	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH)
+	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) tests/fuzz/test_fuzz.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, every call failing
 	@deploy/deps.sh build check
@@ -56,6 +58,14 @@ bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/be
 	@deploy/deps.sh build check bench
 	@$(MAKE) --no-print-directory BUILD=build/bench bench-programs
 	@python3 tests/bench/bench.py
+
+fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
+	@deploy/deps.sh build check fuzz
+	@python3 tests/fuzz/seeds.py build/fuzz/seeds
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang CFLAGS="-O1 -g -fno-sanitize-recover=undefined \
+	  $(SANITIZERS),fuzzer-no-link" LDFLAGS="$(SANITIZERS),fuzzer" fuzzers
+	@for target in $(FUZZ); do mkdir -p build/fuzz/corpus/$$target; build/fuzz/fuzz-$$target -max_total_time=$(FUZZ_SECONDS) \
+	  -max_len=8192 -print_final_stats=1 build/fuzz/corpus/$$target build/fuzz/seeds/$$target || exit 1; done
 
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
@@ -92,11 +102,22 @@ $(BUILD)/%.o: %.c
 	@echo "CC   $<"
 	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(BUILD)/doorpost.cgi $(UNIT)
+test-programs: $(BUILD)/doorpost.cgi $(UNIT) $(FUZZ:%=$(BUILD)/replay-%)
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
+
+fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
+
+# With libFuzzer's main(), or with the one of standalone.c in its place.
+$(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/connection.o
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(LIB) $(BUILD)/cgi/connection.o
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/shim.so $(BUILD)/shim-plain.so
 
@@ -125,5 +146,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
 
-.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench
+.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
 .SECONDARY:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh [build] [run] [check] [lint] [bench]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh [build] [run] [check] [lint] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
 # through sudo, without questions.
@@ -50,6 +50,10 @@ for purpose in "$@"; do
       need cppcheck command_is_there cppcheck
       need shellcheck command_is_there shellcheck
       ;;
+    fuzz)
+      need clang command_is_there clang
+      need libclang-rt-14-dev sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a'
+      ;;
     bench)
       need wrk command_is_there wrk
       need valgrind command_is_there valgrind
@@ -61,7 +65,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: build, run, check, lint or bench, not $purpose" >&2
+      echo "deps.sh: build, run, check, lint, bench or fuzz, not $purpose" >&2
       exit 2
       ;;
   esac

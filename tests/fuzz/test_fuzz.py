@@ -1,0 +1,25 @@
+"""The fuzzers' targets over their seeds and some thousand changes of them, without a fuzzer. `make fuzz` looks for more."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from lab import check, run_tests  # noqa: E402
+
+
+def replay(target):
+    def one():
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run([sys.executable, ROOT / "tests/fuzz/seeds.py", directory], check=True)
+            seeds = sorted(pathlib.Path(directory, target).iterdir())
+            result = subprocess.run([ROOT / f"build/check/replay-{target}", *seeds], capture_output=True, text=True)
+            check(result.returncode == 0 and "\nok 1" in result.stdout, result.stdout, result.stderr)
+    one.title = f"changed seeds of {target} are survived"
+    return one
+
+
+run_tests(*(replay(target) for target in ("intake", "record", "connection")))
