@@ -15,6 +15,8 @@
 #define LEAST_WAIT \
     (SECOND * 9 / 10) /* for a request that took long to come in: still an answer within five seconds */
 
+_Static_assert(HANDLER_BATCH <= JOURNAL_BATCH, "a batch goes to the journal with one append");
+
 /* A request on its way. */
 struct delivery {
     struct request *request;

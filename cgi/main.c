@@ -31,6 +31,8 @@
 #define LISTENER 0
 #define NAP 10000 /* microseconds to wait where no descriptor is free */
 
+_Static_assert(EVENTS_MAX <= HANDLER_BATCH, "whatever one wait brings fits into a batch");
+
 enum state {
     STATE_FREE,
     STATE_GATHERING, /* the request is not whole */
