@@ -260,7 +260,7 @@ def memory():
         note("memory", "Doorpost", "KiB at rest", 0, resident(pid))
         served = 0
         while served < 1_000_000:
-            text = subprocess.run(["wrk", "-t1", "-c64", "-d60s", "-s", str(ROOT / "tests/bench/presses.lua"), url, "--",
+            text = subprocess.run(["wrk", "-t1", "-c64", "-d15s", "-s", str(ROOT / "tests/bench/presses.lua"), url, "--",
                                    str(BUILD / "presses.tsv"), "1"], capture_output=True, text=True, check=True).stdout
             served += int(re.search(r"RESULT (\d+)", text).group(1))
         note("memory", "Doorpost", "KiB after 10^6 requests", 0, resident(pid))
