@@ -42,7 +42,6 @@ for purpose in "$@"; do
       need openssl command_is_there openssl
       need python3 command_is_there python3
       need strace command_is_there strace
-      need procps command_is_there ps
       ;;
     lint)
       need clang-format command_is_there clang-format

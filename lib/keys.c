@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ crypto_auth_hmacsha256_state *keys_start(struct keys *keys, size_t index) {
     return &keys->work;
 }
 
-static void add(struct keys *keys, const unsigned char *bytes, size_t length, bool decoded) {
+static void add(struct keys *keys, const unsigned char *bytes, size_t length) {
     struct key *key = &keys->key[keys->count];
     unsigned char digest[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(digest, bytes, length);
@@ -44,7 +45,6 @@ static void add(struct keys *keys, const unsigned char *bytes, size_t length, bo
         if (strcmp(keys->key[i].fingerprint, key->fingerprint) == 0)
             return; /* the same line twice */
     crypto_auth_hmacsha256_init(&key->start, bytes, length);
-    key->decoded = decoded;
     keys->count++;
 }
 
@@ -58,12 +58,12 @@ static int add_line(struct keys *keys, const char *path, int number, struct reas
     if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
         return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path,
                     KEYS_LINES);
-    add(keys, keys->text, length, false);
+    add(keys, keys->text, length);
     size_t decoded;
     if (sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, &decoded, NULL,
                           sodium_base64_VARIANT_ORIGINAL) == 0 &&
         decoded >= KEY_LEAST)
-        add(keys, keys->bytes, decoded, true);
+        add(keys, keys->bytes, decoded);
     return 0;
 }
 

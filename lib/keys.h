@@ -5,7 +5,6 @@
 #include "error.h"
 
 #include <sodium.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -18,7 +17,6 @@
 struct key {
     crypto_auth_hmacsha256_state start; /* with the key absorbed, so that a signature costs the body alone */
     char fingerprint[FINGERPRINT_SIZE];
-    bool decoded; /* the base64 reading of its line */
 };
 
 /* Holds secrets: place it with keys_alloc(). The fields belong to keys.c; use the functions. */

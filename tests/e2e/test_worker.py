@@ -18,6 +18,14 @@ def ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
+def serving(lab):
+    """A worker that has served one press, and the path of its socket."""
+    listener, path = lab.listener()
+    worker = lab.worker(listener)
+    check(fastcgi(path, press("first"), sign(press("first")))[0] == 200, "not served")
+    return worker, path
+
+
 def ends_quickly(worker, number=signal.SIGTERM):
     before = time.monotonic()
     worker.send_signal(number)
@@ -28,10 +36,7 @@ def ends_quickly(worker, number=signal.SIGTERM):
 def it_ends_within_a_second_when_told():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         with Lab() as lab:
-            listener, path = lab.listener()
-            worker = lab.worker(listener)
-            body = press(1)
-            check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+            worker, _ = serving(lab)
             check(ends_quickly(worker, number) < 1, "it took its time")
 
 
@@ -48,23 +53,17 @@ def it_ends_when_told_at_any_moment_of_its_start():
 
 def it_ends_while_connections_are_waiting():
     with Lab() as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        body = press(1)
-        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        worker, path = serving(lab)
         waiting = [fastcgi_connect(path) for _ in range(50)]
         for connection in waiting:
-            connection.sendall(fastcgi_request(body, sign(body))[:100])
+            connection.sendall(fastcgi_request(press(1), sign(press(1)))[:100])
         check(ends_quickly(worker) < 1, "it took its time")
 
 
 def it_finishes_the_batch_in_hand():
     """The lock is held, so that the batch is in hand when the signal comes; then it is released, and the answer comes."""
     with Lab() as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        body = press(0)
-        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        worker, path = serving(lab)
         body = press(1)
         with hold_lock(lab.journal / "lock"):
             connection = fastcgi_connect(path)
@@ -79,10 +78,7 @@ def it_finishes_the_batch_in_hand():
 
 def it_ends_in_time_though_the_lock_is_held():
     with Lab() as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        body = press(0)
-        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        worker, path = serving(lab)
         body = press(1)
         with hold_lock(lab.journal / "lock"):
             connection = fastcgi_connect(path)
@@ -98,12 +94,9 @@ def blocked_on_lock(pid):
 
 def an_idle_worker_uses_no_cpu():
     with Lab() as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        body = press(1)
-        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        worker, path = serving(lab)
         silent = fastcgi_connect(path)  # bytes that are looked at and left must not wake it for ever
-        silent.sendall(fastcgi_request(body, sign(body))[:100])
+        silent.sendall(fastcgi_request(press(1), sign(press(1)))[:100])
         time.sleep(0.2)
         before = ticks(worker.pid)
         time.sleep(1)
@@ -141,10 +134,7 @@ def it_uses_none_while_others_take_every_connection():
 def waiting_requests_share_a_sync():
     """Requests that gathered while the worker was stopped are answered as one batch."""
     with Lab() as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        body = press(0)
-        check(fastcgi(path, body, sign(body))[0] == 200, "not served")
+        worker, path = serving(lab)
         os.kill(worker.pid, signal.SIGSTOP)
         connections = []
         for number in range(1, 31):
