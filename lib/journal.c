@@ -12,9 +12,9 @@
 #include "journal.h"
 
 #include "append.h"
-#include "reader.h"
+#include "directory.h"
+#include "indexer.h"
 #include "rejected.h"
-#include "seen.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -24,10 +24,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CATCH_UP_STEP 256 /* lines between two looks at the clock while the index is made anew */
-#define CATCH_UP_SPARE (SECOND / 2)
-#define DAY_MAX 65535 /* the index has 16 bits for it: 2149 */
 
 /* The newest segment as of the last append. While its size is still `end`, nobody has written since. */
 struct newest {
@@ -66,16 +62,14 @@ struct batch {
 };
 
 struct journal {
-    char path[CONFIG_PATH_SIZE];
-    int directory, lock; /* -1: not open */
-    struct stat lock_status;
+    struct directory directory;
     struct newest newest;
     struct seen *seen;
+    struct indexer *indexer;
     struct event_parser *parser;
     int64_t (*now)(void);
     struct event event;      /* of a line that is looked at */
     char line[RECORD_LIMIT]; /* that line */
-    struct reader reader;
     struct batch batch;
 };
 
@@ -83,12 +77,13 @@ struct journal *journal_new(const char *path) {
     struct journal *journal = calloc(1, sizeof *journal);
     if (journal == NULL)
         return NULL;
-    snprintf(journal->path, sizeof journal->path, "%s", path);
-    journal->directory = journal->lock = journal->newest.file = -1;
+    directory_start(&journal->directory, path);
+    journal->newest.file = -1;
     journal->now = timestamp_now;
     journal->seen = seen_new(0);
+    journal->indexer = indexer_new();
     journal->parser = event_parser_new();
-    if (journal->seen == NULL || journal->parser == NULL) {
+    if (journal->seen == NULL || journal->indexer == NULL || journal->parser == NULL) {
         journal_free(journal);
         return NULL;
     }
@@ -101,17 +96,13 @@ static void close_file(int *file) {
     *file = -1;
 }
 
-static void close_all(struct journal *journal) {
-    close_file(&journal->directory);
-    close_file(&journal->lock);
-    close_file(&journal->newest.file);
-}
-
 void journal_free(struct journal *journal) {
     if (journal == NULL)
         return;
-    close_all(journal);
+    directory_close(&journal->directory);
+    close_file(&journal->newest.file);
     seen_free(journal->seen);
+    indexer_free(journal->indexer);
     event_parser_free(journal->parser);
     free(journal);
 }
@@ -134,51 +125,24 @@ static int32_t today(const struct journal *journal) {
     return day < 0 ? 0 : day > DAY_MAX ? DAY_MAX : day;
 }
 
-/* ---- opening and locking ---- */
-
-static int open_all(struct journal *journal, struct reason *reason) {
-    journal->directory = open(journal->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (journal->directory < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", journal->path,
-                    strerror(errno));
-    journal->lock = openat(journal->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (journal->lock < 0 || fstat(journal->lock, &journal->lock_status) != 0) {
-        explain(reason, "cannot write to the journal directory %s: %s", journal->path, strerror(errno));
-        close_all(journal);
-        return ERROR_TROUBLE;
-    }
-    return 0;
-}
-
-/* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was
- * replaced. */
-static bool lock_is_current(const struct journal *journal) {
-    char name[CONFIG_PATH_SIZE + sizeof "/lock"];
-    struct stat status;
-    snprintf(name, sizeof name, "%s/lock", journal->path);
-    return stat(name, &status) == 0 && status.st_ino == journal->lock_status.st_ino &&
-           status.st_dev == journal->lock_status.st_dev;
-}
+/* ---- locking ---- */
 
 static int take_lock(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
-    for (int tries = 0; tries < 3; tries++) {
-        int result = journal->lock >= 0 ? 0 : open_all(journal, reason);
-        if (result == 0)
-            result = lock_take(journal->lock, deadline, reason);
-        if (result != 0 || lock_is_current(journal))
-            return result;
-        close_all(journal);
-    }
-    return fail(reason, ERROR_TROUBLE, "the journal directory %s keeps changing", journal->path);
+    int result = directory_lock(&journal->directory, deadline, reason);
+    if (result <= 0)
+        return result;
+    close_file(&journal->newest.file); /* of a directory that was there before */
+    seen_close(journal->seen);
+    return 0;
 }
 
 /* ---- the newest segment ---- */
 
 /* Opens a segment; *read_only where it may not be written to, as it is right for an earlier day. */
 static int open_segment(const struct journal *journal, int32_t day, bool *read_only, struct reason *reason) {
-    int file = segment_open(journal->directory, day, true, reason);
+    int file = segment_open(journal->directory.file, day, true, reason);
     *read_only = file == ERROR_TROUBLE;
-    return *read_only ? segment_open(journal->directory, day, false, reason) : file;
+    return *read_only ? segment_open(journal->directory.file, day, false, reason) : file;
 }
 
 /* Where the chain stands before the first line of `day`: after the last line of the segments before it. */
@@ -187,7 +151,7 @@ static int link_before(const struct journal *journal, int32_t day, struct link *
     int result = 0;
     for (*link = (struct link){.known = false}; !link->known && result == 0;) {
         int32_t first;
-        int found = day > 0 ? segment_range(journal->directory, 0, day - 1, &first, &day, reason) : 0;
+        int found = day > 0 ? segment_range(journal->directory.file, 0, day - 1, &first, &day, reason) : 0;
         if (found <= 0) {
             *link = link_start();
             result = found;
@@ -255,71 +219,10 @@ static int open_newest(struct journal *journal, int32_t day, struct reason *reas
 
 /* ---- bringing the index up to the end of the journal ---- */
 
-static int same_place(void *context, struct place place) {
-    const struct place *wanted = context;
-    return place.day == wanted->day && place.offset == wanted->offset;
-}
-
-static int insert_once(struct journal *journal, uint64_t fingerprint, struct place place,
-                       struct reason *reason) {
-    int found = seen_find(journal->seen, fingerprint, same_place, &place, reason);
-    return found != 0 ? (found < 0 ? found : 0) : seen_insert(journal->seen, fingerprint, place, reason);
-}
-
-/* Indexes a line that was read. What cannot be read as an event any more is damage, and has no identifiers.
- */
-static int index_record(struct journal *journal, const struct record *record, struct place place,
-                        struct reason *reason) {
-    struct event *event = &journal->event;
-    int result = event_parse(journal->parser, record->event, record->event_length, event, reason);
-    if (result != 0)
-        return result == ERROR_INVALID ? 0 : result;
-    result = insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, event->request_id),
-                         place, reason);
-    return result != 0 ? result
-                       : insert_once(journal, seen_fingerprint(journal->seen, IDENTIFIER_EVENT, event->id),
-                                     place, reason);
-}
-
-/* Indexes the lines of one segment from place->offset on, and steps *place behind them. */
-static int index_segment(struct journal *journal, struct place *place, const struct deadline *deadline,
-                         struct reason *reason) {
-    int file = segment_open(journal->directory, place->day, false, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : file; /* a day without events, or pruned */
-    struct reader *reader = &journal->reader;
-    enum scan scan;
-    struct record record;
-    uint64_t offset;
-    int result;
-    reader_start(reader, file, place->offset, (struct link){.known = false});
-    for (unsigned lines = 1; (result = reader_next(reader, &scan, &record, &offset, reason)) > 0; lines++) {
-        result =
-            scan == SCAN_DAMAGED
-                ? 0
-                : index_record(journal, &record, (struct place){.day = place->day, .offset = offset}, reason);
-        if (result != 0)
-            break;
-        place->offset = reader_offset(reader);
-        if (lines % CATCH_UP_STEP == 0 && monotonic_now() > deadline->at - CATCH_UP_SPARE) {
-            result =
-                fail(reason, ERROR_TIMEOUT, "the index is being made anew from the journal: please wait");
-            break;
-        }
-    }
-    close(file);
-    return result;
-}
-
 static int index_until(struct journal *journal, struct place place, int32_t newest,
                        const struct deadline *deadline, struct reason *reason) {
-    int result = 0;
-    for (;;) {
-        result = index_segment(journal, &place, deadline, reason);
-        if (result != 0 || place.day >= newest)
-            break;
-        place = (struct place){.day = place.day + 1};
-    }
+    int result = indexer_run(journal->indexer, journal->seen, journal->directory.file, &place, newest,
+                             deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
     /* What was done counts, so that the next one goes on from here. */
@@ -331,7 +234,7 @@ static int index_until(struct journal *journal, struct place place, int32_t newe
 static int find_newest(struct journal *journal, struct place *place, bool reached, int32_t *last,
                        struct reason *reason) {
     int32_t first;
-    int found = segment_range(journal->directory, 0, DAY_MAX, &first, last, reason);
+    int found = segment_range(journal->directory.file, 0, DAY_MAX, &first, last, reason);
     if (found > 0 && (!reached || place->day < first))
         *place = (struct place){.day = first};
     if (found > 0 && place->day > *last) /* that segment was named, and not made; all before it is indexed */
@@ -344,7 +247,7 @@ static int find_newest(struct journal *journal, struct place *place, bool reache
 static int catch_up(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     struct place place;
     bool settled;
-    int result = seen_begin(journal->seen, journal->directory, reason);
+    int result = seen_begin(journal->seen, journal->directory.file, reason);
     if (result != 0)
         return result;
     bool reached = seen_reached(journal->seen, &place, &settled);
@@ -381,7 +284,7 @@ static int roll(struct journal *journal, const struct deadline *deadline, struct
     int result = seen_reach(journal->seen, (struct place){.day = day}, true, reason);
     if (result != 0)
         return result;
-    int file = segment_create(journal->directory, day, reason);
+    int file = segment_create(journal->directory.file, day, reason);
     if (file < 0)
         return file;
     close(file);
@@ -681,9 +584,9 @@ void journal_append(struct journal *journal, struct entry *entries[], size_t cou
     if (batch->has_events)
         events = write_events(journal, batch, &events_reason);
     if (batch->has_rejected)
-        rejected = rejected_write(&batch->rejected, journal->directory, today(journal), entries, count,
+        rejected = rejected_write(&batch->rejected, journal->directory.file, today(journal), entries, count,
                                   &rejected_reason);
-    lock_release(journal->lock);
+    directory_unlock(&journal->directory);
     if (batch->has_events)
         finish_events(journal, batch, events, &events_reason);
     if (batch->has_rejected)
@@ -698,10 +601,10 @@ int journal_upkeep(struct journal *journal, const struct deadline *deadline, str
     int result = take_lock(journal, deadline, reason);
     if (result != 0)
         return result;
-    result = seen_begin(journal->seen, journal->directory, reason);
+    result = seen_begin(journal->seen, journal->directory.file, reason);
     bool due =
         result == 0 && seen_checkpoint_due(journal->seen) && seen_reached(journal->seen, &place, &settled);
-    lock_release(journal->lock);
+    directory_unlock(&journal->directory);
     if (!due)
         return result;
     result = seen_sync(journal->seen, reason);
@@ -709,9 +612,9 @@ int journal_upkeep(struct journal *journal, const struct deadline *deadline, str
         result = take_lock(journal, deadline, reason);
     if (result != 0)
         return result;
-    result = seen_begin(journal->seen, journal->directory, reason);
+    result = seen_begin(journal->seen, journal->directory.file, reason);
     if (result == 0)
         result = seen_checkpoint(journal->seen, place, reason);
-    lock_release(journal->lock);
+    directory_unlock(&journal->directory);
     return result;
 }

@@ -108,7 +108,7 @@ static struct place unpack(uint64_t packed) {
     return (struct place){.day = (int32_t)(packed >> 48), .offset = packed & 0xffffffffffff};
 }
 
-static void close_tables(struct seen *seen) {
+void seen_close(struct seen *seen) {
     while (seen->tables > 0)
         close(seen->table[--seen->tables].file);
     seen->synced = TABLES_MAX;
@@ -116,7 +116,7 @@ static void close_tables(struct seen *seen) {
 
 void seen_free(struct seen *seen) {
     if (seen != NULL)
-        close_tables(seen);
+        seen_close(seen);
     free(seen);
 }
 
@@ -283,7 +283,7 @@ int seen_begin(struct seen *seen, int journal, struct reason *reason) {
     else if (!seen->pretended_boot)
         read_boot_id(seen->boot);
     if (result == ERROR_INVALID) {
-        close_tables(seen);
+        seen_close(seen);
         result = 1;
     }
     while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
@@ -436,7 +436,7 @@ int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, str
 
 int seen_discard(struct seen *seen, struct reason *reason) {
     char name[NAME_SIZE];
-    close_tables(seen);
+    seen_close(seen);
     for (unsigned number = TABLES_MAX; number > 0;
          number--) { /* so that table 00, the first looked for, goes last */
         table_name(number - 1, name);

@@ -2,16 +2,7 @@
 #ifndef DOORPOST_SEEN_H
 #define DOORPOST_SEEN_H
 
-#include "error.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-
-/* Where a line begins. */
-struct place {
-    int32_t day; /* of the segment, days since 1970; up to 65535 */
-    uint64_t offset;
-};
+#include "walk.h"
 
 enum identifier { IDENTIFIER_REQUEST, IDENTIFIER_EVENT };
 
@@ -21,6 +12,9 @@ struct seen;
  * memory. */
 struct seen *seen_new(unsigned first_buckets);
 void seen_free(struct seen *seen);
+
+/* Closes the files: the next seen_begin() opens what is there then. */
+void seen_close(struct seen *seen);
 
 /* Pretends that this is another boot of the machine, for tests; NULL: no longer. Before the first
  * seen_begin(). */

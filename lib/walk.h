@@ -1,0 +1,41 @@
+/* A walk through the journal: line after line, across the days. */
+#ifndef DOORPOST_WALK_H
+#define DOORPOST_WALK_H
+
+#include "reader.h"
+
+/* Where a line begins. */
+struct place {
+    int32_t day; /* of the segment, days since 1970; up to DAY_MAX */
+    uint64_t offset;
+};
+
+#define DAY_MAX 65535 /* the index has 16 bits for it: 2149 */
+
+/* The fields belong to walk.c. It is large: place it with malloc, or statically. */
+struct walk {
+    int directory;
+    int file; /* -1: no segment is open */
+    int32_t day, last;
+    struct reader reader;
+};
+
+/* Starts at `from` in the directory (a descriptor that stays the caller's); `link` is where the chain stands
+ * before it. Days without a segment are passed over. */
+void walk_start(struct walk *walk, int directory, struct place from, struct link link);
+void walk_end(struct walk *walk);
+
+/* How far the walk goes: to the end of the day `last` as it stands when it is read. Days may be added while
+ * it is under way; `last` never goes back. */
+void walk_until(struct walk *walk, int32_t last);
+
+/* Reads one line, as reader_next() does, and says where it begins. Returns 1; 0 at the end of the last day:
+ * call again once there may be more; or an error with a reason. */
+int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct place *place,
+              struct reason *reason);
+
+/* Where the next line begins, and where the chain stands before it. */
+struct place walk_place(const struct walk *walk);
+struct link walk_link(const struct walk *walk);
+
+#endif
