@@ -4,6 +4,8 @@
  * expanded. */
 #include "config.h"
 
+#include "timestamp.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -25,39 +27,19 @@ static int set_path(char out[CONFIG_PATH_SIZE], const char *name, const char *va
     return 0;
 }
 
-/* Digits, then at most one of `units`' letters, each worth the factor at its place. */
-static bool parse_number(const char *value, const char *units, const int64_t *factors, int64_t *number) {
-    if (!isdigit((unsigned char)value[0]))
-        return false;
-    char *end;
-    errno = 0;
-    long long parsed = strtoll(value, &end, 10);
-    int64_t factor = 1;
-    if (*end != '\0') {
-        const char *unit = strchr(units, *end++);
-        if (unit == NULL)
-            return false;
-        factor = factors[unit - units];
-    }
-    if (errno != 0 || *end != '\0' || parsed > INT64_MAX / 1000000 / factor)
-        return false;
-    *number = parsed * factor;
-    return true;
-}
-
 static int set_max_body(struct config *config, const char *name, const char *value, struct reason *reason) {
     int64_t number;
-    if (!parse_number(value, "", NULL, &number) || number < 1 || number > BODY_LIMIT)
+    if (strspn(value, "0123456789") != strlen(value) || duration_parse(value, &number) != 0 || number < 1 ||
+        number > BODY_LIMIT)
         return fail(reason, ERROR_TROUBLE, "%s must be a number of bytes from 1 to %d", name, BODY_LIMIT);
     config->max_body = (size_t)number;
     return 0;
 }
 
 static int set_max_age(struct config *config, const char *name, const char *value, struct reason *reason) {
-    static const int64_t factors[] = {1, 60, 3600, 86400};
     if (strcmp(value, "off") == 0)
         config->max_age = 0;
-    else if (!parse_number(value, "smhd", factors, &config->max_age))
+    else if (duration_parse(value, &config->max_age) != 0)
         return fail(reason, ERROR_TROUBLE,
                     "%s must be off, or seconds, or a number with s, m, h or d, as in 8d", name);
     return 0;
@@ -169,13 +151,18 @@ static int load_environment(struct config *config, struct reason *reason) {
     return 0;
 }
 
-int config_load(struct config *config, struct reason *reason) {
+int config_read(struct config *config, struct reason *reason) {
     *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
     const char *path = getenv("DOORPOST_CONF");
     bool named = path != NULL && path[0] != '\0';
     int result = load_file(config, named ? path : CONFIG_DEFAULT_FILE, named, reason);
     if (result == 0)
         result = load_environment(config, reason);
+    return result;
+}
+
+int config_load(struct config *config, struct reason *reason) {
+    int result = config_read(config, reason);
     if (result != 0)
         return result;
     if (config->key_file[0] == '\0')

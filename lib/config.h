@@ -27,6 +27,9 @@ struct config {
 /* Reads the env file named by DOORPOST_CONF (which must then exist), else CONFIG_DEFAULT_FILE where there is
  * one, and then the environment, which wins. Returns 0, or ERROR_TROUBLE with a reason that names the
  * setting. The fields hold defaults where they could not be read, so that a caller can still log. */
+int config_read(struct config *config, struct reason *reason);
+
+/* The same, and the two settings that the handler cannot do without must be there. */
 int config_load(struct config *config, struct reason *reason);
 
 #endif

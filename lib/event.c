@@ -2,6 +2,7 @@
  * characters in strings, "1.", "-01" and overlong UTF-8, and turns a lone surrogate into U+FFFD, which would
  * make two identifiers one. A journal line must be JSON for every reader, so a pass over the tokens refuses
  * those first; nesting and order are left to json-c. */
+#define _GNU_SOURCE /* memmem */
 #include "event.h"
 
 #include "quote.h"
@@ -216,6 +217,9 @@ static void take_other(struct json_object *meta, struct json_object *data, struc
         strcmp(source_type, "devices") != 0 ||
         take(attributes, "source", false, "", event->device, NULL) != 0)
         event->device[0] = '\0';
+    if (take(attributes, "sub_type", true, "", event->sub_type, NULL) != 0 &&
+        take(data, "subType", true, "", event->sub_type, NULL) != 0)
+        event->sub_type[0] = '\0';
     if (take_timestamp(attributes, event, NULL) != 0)
         event->timestamp = 0;
 }
@@ -276,4 +280,30 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
         return fail(reason, ERROR_TROUBLE, "no memory to read the body");
     free(spare);
     return parse_once(parser, body, length, event, reason);
+}
+
+/* Finds the value of the only member of that name (with its quotation marks), which is a string. */
+static bool find_only(const char *body, size_t length, const char *name, size_t name_length,
+                      struct span *value) {
+    const char *end = body + length;
+    const char *at = memmem(body, length, name, name_length);
+    if (at == NULL)
+        return false;
+    at += name_length;
+    if (memmem(at, (size_t)(end - at), name, name_length) != NULL)
+        return false;
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ':'))
+        at++;
+    if (at == end || *at != '"')
+        return false;
+    value->text = at + 1;
+    at = memchr(value->text, '"', (size_t)(end - value->text));
+    value->length = at != NULL ? (size_t)(at - value->text) : 0;
+    return at != NULL;
+}
+
+bool event_identifiers(const char *body, size_t length, struct span *request_id, struct span *id) {
+    return memchr(body, '\\', length) == NULL &&
+           find_only(body, length, "\"request_id\"", sizeof "\"request_id\"" - 1, request_id) &&
+           find_only(body, length, "\"id\"", sizeof "\"id\"" - 1, id);
 }

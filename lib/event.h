@@ -12,11 +12,13 @@
 #define EVENT_FIELD_SIZE 513 /* Ring's identifiers have about 100 bytes; five times that is none of them */
 #define EVENT_DEPTH 64       /* of nested objects and arrays */
 #define EVENT_PRESS "button_press"
+#define EVENT_TEST_DEVICE "doorpost.test" /* the device of presses that only try whether all works */
 
 struct event {
     char request_id[EVENT_FIELD_SIZE]; /* meta.request_id: the same in every retry of one delivery */
     char id[EVENT_FIELD_SIZE];         /* data.id: opaque */
     char type[EVENT_FIELD_SIZE];       /* data.type */
+    char sub_type[EVENT_FIELD_SIZE];   /* data.attributes.sub_type or data.subType, or "" */
     char account[EVENT_FIELD_SIZE];    /* meta.account_id, or "" */
     char device[EVENT_FIELD_SIZE];     /* data.attributes.source where source_type is "devices", or "" */
     int64_t timestamp;                 /* data.attributes.timestamp, milliseconds since 1970, or 0 */
@@ -36,5 +38,15 @@ void event_parser_free(struct event_parser *parser);
  * is no memory. */
 int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
                 struct reason *reason);
+
+/* Part of a body. */
+struct span {
+    const char *text;
+    size_t length;
+};
+
+/* The two identifiers of a body that event_parse() took, much faster, where each can be told without reading
+ * the JSON: no backslash in the body, and "request_id" and "id" in it once. Returns false where not. */
+bool event_identifiers(const char *body, size_t length, struct span *request_id, struct span *id);
 
 #endif

@@ -4,6 +4,7 @@
 #include "timestamp.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define STEP 256 /* lines between two looks at the clock */
 #define SPARE (SECOND / 2)
@@ -32,13 +33,8 @@ void indexer_free(struct indexer *indexer) {
     free(indexer);
 }
 
-static int same_place(void *context, struct place place) {
-    const struct place *wanted = context;
-    return place.day == wanted->day && place.offset == wanted->offset;
-}
-
 static int insert_once(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason) {
-    int found = seen_find(seen, fingerprint, same_place, &place, reason);
+    int found = seen_holds(seen, fingerprint, place, reason);
     return found != 0 ? (found < 0 ? found : 0) : seen_insert(seen, fingerprint, place, reason);
 }
 
@@ -50,10 +46,13 @@ static int index_record(struct indexer *indexer, struct seen *seen, const struct
     int result = event_parse(indexer->parser, record->event, record->event_length, event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
-    result = insert_once(seen, seen_fingerprint(seen, IDENTIFIER_REQUEST, event->request_id), place, reason);
+    result = insert_once(
+        seen, seen_fingerprint(seen, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)), place,
+        reason);
     return result != 0
                ? result
-               : insert_once(seen, seen_fingerprint(seen, IDENTIFIER_EVENT, event->id), place, reason);
+               : insert_once(seen, seen_fingerprint(seen, IDENTIFIER_EVENT, event->id, strlen(event->id)),
+                             place, reason);
 }
 
 int indexer_run(struct indexer *indexer, struct seen *seen, int directory, struct place *place, int32_t last,

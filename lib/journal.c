@@ -382,9 +382,10 @@ static int classify(struct journal *journal, struct batch *batch, size_t index, 
     struct entry *entry = batch->entries[index];
     struct search search = {.journal = journal, .event = entry->event};
     uint64_t *fingerprint = batch->fingerprint[index];
-    fingerprint[IDENTIFIER_REQUEST] =
-        seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, entry->event->request_id);
-    fingerprint[IDENTIFIER_EVENT] = seen_fingerprint(journal->seen, IDENTIFIER_EVENT, entry->event->id);
+    fingerprint[IDENTIFIER_REQUEST] = seen_fingerprint(
+        journal->seen, IDENTIFIER_REQUEST, entry->event->request_id, strlen(entry->event->request_id));
+    fingerprint[IDENTIFIER_EVENT] =
+        seen_fingerprint(journal->seen, IDENTIFIER_EVENT, entry->event->id, strlen(entry->event->id));
     int found = seen_find(journal->seen, fingerprint[IDENTIFIER_REQUEST], is_original, &search, reason);
     if (found == 0)
         found = seen_find(journal->seen, fingerprint[IDENTIFIER_EVENT], is_original, &search, reason);

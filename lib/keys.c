@@ -31,19 +31,36 @@ const char *keys_fingerprint(const struct keys *keys, size_t index) {
     return keys->key[index].fingerprint;
 }
 
+enum reading keys_reading(const struct keys *keys, size_t index) {
+    return keys->key[index].reading;
+}
+
+int keys_line(const struct keys *keys, size_t index) {
+    return keys->key[index].line;
+}
+
+int keys_repeated(const struct keys *keys) {
+    return keys->repeated;
+}
+
 crypto_auth_hmacsha256_state *keys_start(struct keys *keys, size_t index) {
     keys->work = keys->key[index].start;
     return &keys->work;
 }
 
-static void add(struct keys *keys, const unsigned char *bytes, size_t length) {
+static void add(struct keys *keys, const unsigned char *bytes, size_t length, enum reading reading,
+                int line) {
     struct key *key = &keys->key[keys->count];
     unsigned char digest[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(digest, bytes, length);
     sodium_bin2hex(key->fingerprint, sizeof key->fingerprint, digest, 4);
     for (size_t i = 0; i < keys->count; i++)
-        if (strcmp(keys->key[i].fingerprint, key->fingerprint) == 0)
-            return; /* the same line twice */
+        if (strcmp(keys->key[i].fingerprint, key->fingerprint) == 0) {
+            keys->repeated = line;
+            return;
+        }
+    key->reading = reading;
+    key->line = line;
     crypto_auth_hmacsha256_init(&key->start, bytes, length);
     keys->count++;
 }
@@ -58,12 +75,12 @@ static int add_line(struct keys *keys, const char *path, int number, struct reas
     if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
         return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path,
                     KEYS_LINES);
-    add(keys, keys->text, length);
+    add(keys, keys->text, length, READING_TEXT, number);
     size_t decoded;
     if (sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, &decoded, NULL,
                           sodium_base64_VARIANT_ORIGINAL) == 0 &&
         decoded >= KEY_LEAST)
-        add(keys, keys->bytes, decoded);
+        add(keys, keys->bytes, decoded, READING_BASE64, number);
     return 0;
 }
 
@@ -71,37 +88,40 @@ static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Takes the line at [line, end) apart: what is left of it between white space goes to keys->text. */
-static int read_line(struct keys *keys, const char *line, const char *end, const char *path, int number,
-                     struct reason *reason) {
-    if (number == 1 && end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
-        line += 3; /* the byte order mark of some Windows editors is no part of a key */
-    while (line < end && is_space(*line))
-        line++;
-    while (end > line && is_space(end[-1]))
-        end--;
-    size_t length = (size_t)(end - line);
-    if (length == 0 || *line == '#')
-        return 0;
-    if (length >= KEY_TEXT_SIZE || memchr(line, '\0', length) != NULL)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
-                    path, number);
-    memcpy(keys->text, line, length);
-    keys->text[length] = '\0';
-    return add_line(keys, path, number, reason);
+const char *keys_next_line(const char **text, const char *end, int *number, size_t *length) {
+    while (*text < end) {
+        const char *line = *text;
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        if (line_end == NULL)
+            line_end = end;
+        *text = line_end < end ? line_end + 1 : end;
+        if (++*number == 1 && line_end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
+            line += 3; /* the byte order mark of some Windows editors is no part of a key */
+        while (line < line_end && is_space(*line))
+            line++;
+        while (line_end > line && is_space(line_end[-1]))
+            line_end--;
+        *length = (size_t)(line_end - line);
+        if (*length > 0 && *line != '#')
+            return line;
+    }
+    return NULL;
 }
 
 static int read_lines(struct keys *keys, const char *text, size_t length, const char *path,
                       struct reason *reason) {
     const char *end = text + length;
-    for (int number = 1; text < end; number++) {
-        const char *line_end = memchr(text, '\n', (size_t)(end - text));
-        if (line_end == NULL)
-            line_end = end;
-        int result = read_line(keys, text, line_end, path, number, reason);
+    const char *line;
+    size_t line_length;
+    for (int number = 0; (line = keys_next_line(&text, end, &number, &line_length)) != NULL;) {
+        if (line_length >= KEY_TEXT_SIZE || memchr(line, '\0', line_length) != NULL)
+            return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
+                        path, number);
+        memcpy(keys->text, line, line_length);
+        keys->text[line_length] = '\0';
+        int result = add_line(keys, path, number, reason);
         if (result != 0)
             return result;
-        text = line_end + 1;
     }
     if (keys->count == 0)
         return fail(reason, ERROR_TROUBLE,

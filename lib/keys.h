@@ -14,15 +14,20 @@
 #define KEY_LEAST 16       /* bytes */
 #define FINGERPRINT_SIZE 9 /* eight hexadecimal digits and a NUL */
 
+enum reading { READING_TEXT, READING_BASE64 };
+
 struct key {
     crypto_auth_hmacsha256_state start; /* with the key absorbed, so that a signature costs the body alone */
     char fingerprint[FINGERPRINT_SIZE];
+    enum reading reading;
+    int line;
 };
 
 /* Holds secrets: place it with keys_alloc(). The fields belong to keys.c; use the functions. */
 struct keys {
     struct key key[2 * KEYS_LINES];
     size_t count;
+    int repeated;
     struct stat loaded;                /* the file that they were read from */
     crypto_auth_hmacsha256_state work; /* here rather than on a stack that a core dump would hold */
     char file[KEY_FILE_SIZE];
@@ -42,7 +47,18 @@ void keys_free(struct keys *keys);
  * under 16 bytes; the set is then empty. */
 int keys_load(struct keys *keys, const char *path, struct reason *reason);
 
+/* The next line of a key file's text that holds a key: steps *text behind it, counts *number (0 at first) on
+ * to it, and returns where the key begins, with its length; NULL at the end. */
+const char *keys_next_line(const char **text, const char *end, int *number, size_t *length);
+
 size_t keys_count(const struct keys *keys);
+
+/* In which reading of which line of the file (from 1) the key at `index` is. */
+enum reading keys_reading(const struct keys *keys, size_t index);
+int keys_line(const struct keys *keys, size_t index);
+
+/* A line that repeats an earlier one, or 0. */
+int keys_repeated(const struct keys *keys);
 
 /* The first eight hexadecimal digits of the key bytes' SHA-256: names a key without telling it. `index` <
  * count. */

@@ -22,4 +22,22 @@ int rejected_write(struct rejected *rejected, int directory, int32_t day, struct
  * Returns 0 or ERROR_TROUBLE with a reason. */
 int rejected_finish(struct rejected *rejected, int result, struct reason *reason);
 
+/* A line of rejected/, read back. The text fields end with NUL; `body` is its bytes again. */
+struct rejection {
+    int32_t day;   /* of its file */
+    uint64_t line; /* in that file, from 1 */
+    int64_t received_at;
+    const char *key, *signature, *reason;
+    const char *body;
+    size_t length;
+};
+
+/* Calls visit for each that was received from `since` until before `until` (microseconds), until it returns
+ * something other than 0, which is then the result. Lines that cannot be read are visited with a `signature`
+ * of NULL and what is wrong as their reason, and no body. Returns 0, also where there is no rejected/, or
+ * ERROR_TROUBLE with a reason. */
+int rejected_each(int directory, int64_t since, int64_t until,
+                  int (*visit)(void *context, const struct rejection *rejection), void *context,
+                  struct reason *reason);
+
 #endif

@@ -51,7 +51,7 @@ struct header {
     uint32_t unsynced_from; /* the oldest table that was written to since the checkpoint */
     uint32_t settled;
     uint32_t sealed;
-    uint32_t unused;
+    uint32_t generation; /* counts on when older tables were replaced */
     char boot[BOOT_ID_SIZE];
     unsigned char checksum[crypto_shorthash_BYTES]; /* last: over everything before it */
 };
@@ -81,6 +81,7 @@ struct seen {
     unsigned first_buckets;
     struct table table[TABLES_MAX];
     unsigned tables;
+    uint32_t generation; /* of the open tables */
     unsigned
         synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
     struct header header; /* of the newest table */
@@ -146,7 +147,7 @@ static void header_checksum(const struct header *header, unsigned char out[crypt
 static bool header_is_valid(const struct header *header, unsigned number) {
     unsigned char checksum[crypto_shorthash_BYTES];
     header_checksum(header, checksum);
-    return header->magic == MAGIC && header->number == number && header->buckets > 0 &&
+    return header->magic == MAGIC && header->number == number && (header->buckets > 0 || header->sealed) &&
            (header->buckets & (header->buckets - 1)) == 0 &&
            memcmp(checksum, header->checksum, sizeof checksum) == 0;
 }
@@ -274,8 +275,22 @@ static int grow(struct seen *seen, struct reason *reason) {
     return result;
 }
 
+/* Opens the tables that are not open yet, and makes the first one where there is none. */
+static int open_tables(struct seen *seen, struct reason *reason) {
+    int result = 1;
+    while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
+        result = open_next(seen, reason);
+        if (result == 0 && seen->tables > 0)
+            return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing");
+        if (result == 0)
+            result = create_first(seen, reason);
+    }
+    return result;
+}
+
 int seen_begin(struct seen *seen, int journal, struct reason *reason) {
     int result = 1;
+    bool opened = seen->tables > 0;
     seen->journal = journal;
     forget_buckets(seen);
     if (seen->tables > 0)
@@ -286,15 +301,15 @@ int seen_begin(struct seen *seen, int journal, struct reason *reason) {
         seen_close(seen);
         result = 1;
     }
-    while (result >= 0 && (seen->tables == 0 || seen->header.sealed)) {
-        result = open_next(seen, reason);
-        if (result == 0 && seen->tables > 0)
-            return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing");
-        if (result == 0)
-            result = create_first(seen, reason);
+    if (result >= 0)
+        result = open_tables(seen, reason);
+    if (result >= 0 && opened && seen->header.generation != seen->generation) {
+        seen_close(seen);
+        result = open_tables(seen, reason);
     }
     if (result < 0)
         return result;
+    seen->generation = seen->header.generation;
     if (memcmp(seen->header.boot, seen->boot, BOOT_ID_SIZE) != 0) {
         memcpy(seen->header.boot, seen->boot, BOOT_ID_SIZE);
         seen->header.reached = seen->header.checkpoint;
@@ -315,9 +330,9 @@ int seen_reach(struct seen *seen, struct place place, bool settled, struct reaso
     return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
 }
 
-uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text) {
+uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text, size_t length) {
     uint64_t fingerprint;
-    crypto_shorthash((unsigned char *)&fingerprint, (const unsigned char *)text, strlen(text),
+    crypto_shorthash((unsigned char *)&fingerprint, (const unsigned char *)text, length,
                      seen->header.key[kind]);
     return fingerprint;
 }
@@ -400,6 +415,15 @@ int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *contex
     return 0;
 }
 
+static int same_place(void *context, struct place place) {
+    const struct place *wanted = context;
+    return place.day == wanted->day && place.offset == wanted->offset;
+}
+
+int seen_holds(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason) {
+    return seen_find(seen, fingerprint, same_place, &place, reason);
+}
+
 static int add_slot(struct seen *seen, struct bucket *bucket, struct slot slot, struct reason *reason) {
     int file = seen->table[seen->tables - 1].file;
     bucket->slot[bucket->used++] = slot;
@@ -432,6 +456,84 @@ int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, str
                             reason);
     }
     return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
+}
+
+/* Does a table hold nothing of the day `first` and later ones? Returns 1, 0 or an error. */
+static int is_older(const struct table *table, int32_t first, struct reason *reason) {
+    struct bucket bucket;
+    for (uint32_t number = 0; number < table->buckets; number++) {
+        int result = read_bucket(table, number, &bucket, reason);
+        if (result != 0)
+            return result;
+        for (uint32_t s = 0; s < bucket.used; s++)
+            if (unpack(bucket.slot[s].place).day >= first)
+                return 0;
+    }
+    return 1;
+}
+
+/* Puts a table without buckets in the place of one, so that the chain stays whole. The old file lives on for
+ * those who have it open, until they see the new generation. */
+static int empty_table(struct seen *seen, unsigned number, struct reason *reason) {
+    char name[NAME_SIZE];
+    struct header header;
+    int result = read_header(seen->table[number].file, number, &header, reason);
+    if (result != 0)
+        return result;
+    table_name(number, name);
+    header.buckets = 0;
+    header.used = 0;
+    int file = openat(seen->journal, "seen/new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return trouble("make", reason);
+    result = ftruncate(file, bucket_offset(0)) == 0 ? write_header(file, &header, reason)
+                                                    : trouble("make", reason);
+    if (result == 0 &&
+        (fdatasync(file) != 0 || renameat(seen->journal, "seen/new", seen->journal, name) != 0))
+        result = trouble("replace a table of", reason);
+    if (result != 0) {
+        close(file);
+        return result;
+    }
+    close(seen->table[number].file);
+    seen->table[number] = (struct table){.file = file};
+    return 0;
+}
+
+int seen_prune(struct seen *seen, int32_t first, unsigned *emptied, struct reason *reason) {
+    *emptied = 0;
+    for (unsigned i = 0; i + 1 < seen->tables; i++) {
+        int result = seen->table[i].buckets > 0 ? is_older(&seen->table[i], first, reason) : 0;
+        if (result > 0)
+            result = empty_table(seen, i, reason);
+        else if (result == 0)
+            continue;
+        if (result < 0)
+            return result;
+        (*emptied)++;
+    }
+    if (*emptied == 0)
+        return 0;
+    seen->generation = ++seen->header.generation;
+    return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
+}
+
+int seen_each(struct seen *seen, int (*visit)(void *context, uint64_t fingerprint, struct place place),
+              void *context, struct reason *reason) {
+    for (unsigned i = 0; i < seen->tables; i++) {
+        struct bucket *bucket = &seen->scratch;
+        for (uint32_t number = 0; number < seen->table[i].buckets; number++) {
+            int result = ERROR_DAMAGED;
+            /* A bucket that is being written can be seen half done; once more, and it is whole. */
+            for (int tries = 0; tries < 10 && result == ERROR_DAMAGED; tries++)
+                result = read_bucket(&seen->table[i], number, bucket, reason);
+            for (uint32_t s = 0; s < bucket->used && result == 0; s++)
+                result = visit(context, bucket->slot[s].fingerprint, unpack(bucket->slot[s].place));
+            if (result != 0)
+                return result;
+        }
+    }
+    return 0;
 }
 
 int seen_discard(struct seen *seen, struct reason *reason) {

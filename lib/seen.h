@@ -37,7 +37,7 @@ bool seen_reached(const struct seen *seen, struct place *place, bool *settled);
 int seen_reach(struct seen *seen, struct place place, bool settled, struct reason *reason);
 
 /* A 64-bit fingerprint (keyed SipHash-2-4) of an identifier of EVENT_FIELD_SIZE - 1 bytes at most. */
-uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text);
+uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text, size_t length);
 
 /* Calls visit for each place that was stored under the fingerprint, until it returns something other than 0,
  * which is then the result; 0 when there is no more. Different identifiers can share a fingerprint: the line
@@ -45,8 +45,15 @@ uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const c
 int seen_find(struct seen *seen, uint64_t fingerprint, int (*visit)(void *context, struct place place),
               void *context, struct reason *reason);
 
+/* Is this place stored under the fingerprint? Returns 1, 0 or an error. */
+int seen_holds(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason);
+
 /* Stores a place under a fingerprint. */
 int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason);
+
+/* Empties the tables that are full and hold nothing of the day `first` and later ones, and says in *emptied
+ * how many. */
+int seen_prune(struct seen *seen, int32_t first, unsigned *emptied, struct reason *reason);
 
 /* Forgets everything and removes the files. */
 int seen_discard(struct seen *seen, struct reason *reason);
@@ -59,5 +66,10 @@ bool seen_checkpoint_due(const struct seen *seen);
  * before the sync) is there. */
 int seen_sync(struct seen *seen, struct reason *reason);
 int seen_checkpoint(struct seen *seen, struct place place, struct reason *reason);
+
+/* Calls visit for every fingerprint in the index, in no order, until it returns something other than 0, which
+ * is then the result. Wants no lock: what is stored meanwhile may be visited or not. */
+int seen_each(struct seen *seen, int (*visit)(void *context, uint64_t fingerprint, struct place place),
+              void *context, struct reason *reason);
 
 #endif

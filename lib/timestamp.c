@@ -5,6 +5,7 @@
 #include "error.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define DAY_SECONDS 86400
@@ -124,5 +125,27 @@ int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
     if (text != end)
         return ERROR_INVALID;
     *microseconds = timegm(&utc) * SECOND + fraction;
+    return 0;
+}
+
+int duration_parse(const char *text, int64_t *seconds) {
+    static const char units[] = "smhd";
+    static const int64_t factors[] = {1, 60, 3600, 86400};
+    int64_t number = 0, factor = 1;
+    const char *digit = text;
+    for (; *digit >= '0' && *digit <= '9'; digit++) {
+        number = number * 10 + (*digit - '0');
+        if (number > INT64_MAX / SECOND / 86400)
+            return ERROR_INVALID;
+    }
+    if (digit == text)
+        return ERROR_INVALID;
+    if (*digit != '\0') {
+        const char *unit = strchr(units, *digit);
+        if (unit == NULL || digit[1] != '\0')
+            return ERROR_INVALID;
+        factor = factors[unit - units];
+    }
+    *seconds = number * factor;
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #define TIMESTAMP_SIZE sizeof("2026-11-23T12:00:00.123456Z")
 #define DAY_SIZE sizeof("2026-11-23")
+#define DAY_MAX 65535           /* the last day that is written down, in 2149: the index has 16 bits for it */
 #define SECOND INT64_C(1000000) /* in microseconds */
 
 /* The wall clock, for what is written down. */
@@ -27,5 +28,9 @@ void day_format(int32_t day, char out[DAY_SIZE]);
 
 /* Reads exactly `YYYY-MM-DD`, a day that the calendar has. Returns 0 or ERROR_INVALID. */
 int day_parse(const char *text, size_t length, int32_t *day);
+
+/* Reads a length of time: digits, and s, m, h or d (seconds where none stands there). Returns 0 or
+ * ERROR_INVALID. */
+int duration_parse(const char *text, int64_t *seconds);
 
 #endif

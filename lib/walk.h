@@ -10,8 +10,6 @@ struct place {
     uint64_t offset;
 };
 
-#define DAY_MAX 65535 /* the index has 16 bits for it: 2149 */
-
 /* The fields belong to walk.c. It is large: place it with malloc, or statically. */
 struct walk {
     int directory;

@@ -447,8 +447,8 @@ static void a_colliding_fingerprint_drops_no_event(void **state) {
     const struct place places[] = {{day, 0}, {day, 5}, {day, 1000000}, {day + 9, 0}};
     assert_int_equal(seen_begin(seen, directory, &reason), 0);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        uint64_t request = seen_fingerprint(seen, IDENTIFIER_REQUEST, "request-777");
-        uint64_t event = seen_fingerprint(seen, IDENTIFIER_EVENT, "event-777");
+        uint64_t request = seen_fingerprint(seen, IDENTIFIER_REQUEST, "request-777", strlen("request-777"));
+        uint64_t event = seen_fingerprint(seen, IDENTIFIER_EVENT, "event-777", strlen("event-777"));
         struct place place;
         bool settled;
         assert_true(seen_reached(seen, &place, &settled));

@@ -36,7 +36,7 @@ static struct place place_of(unsigned number) {
 static uint64_t fingerprint_of(const struct seen *seen, unsigned number) {
     char text[32];
     snprintf(text, sizeof text, "identifier-%u", number);
-    return seen_fingerprint(seen, IDENTIFIER_REQUEST, text);
+    return seen_fingerprint(seen, IDENTIFIER_REQUEST, text, strlen(text));
 }
 
 static void insert(struct index *index, unsigned from, unsigned to) {
@@ -80,8 +80,8 @@ static void what_was_stored_is_found(void **state) {
 static void the_two_kinds_of_identifier_are_apart(void **state) {
     struct index index = open_index(*state);
     assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
-    assert_true(seen_fingerprint(index.seen, IDENTIFIER_REQUEST, "x") !=
-                seen_fingerprint(index.seen, IDENTIFIER_EVENT, "x"));
+    assert_true(seen_fingerprint(index.seen, IDENTIFIER_REQUEST, "x", 1) !=
+                seen_fingerprint(index.seen, IDENTIFIER_EVENT, "x", 1));
     close_index(&index);
 }
 
