@@ -6,18 +6,20 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 PORT ?= 8080
 BUILD ?= build
+VERSION = 0.4.0
 
 # Servers live in sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
 
-STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi
+STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi -Icli
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when something is compiled: `make help` and `make deps` work without the libraries.
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
 LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi # libfcgi comes without a .pc file in Debian 12
 
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
+CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 E2E = $(wildcard tests/e2e/test_*.py)
@@ -25,7 +27,7 @@ CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record connection
 FUZZ_SECONDS ?= 60
 
-SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] tests/*/*.[ch])
+SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
 
 SANITIZERS = -fsanitize=address,undefined
@@ -35,7 +37,7 @@ SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fn
 # The crash tests want an index that grows and is synced after a few events.
 CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DCHECKPOINT_EVERY=8"
 
-all: $(BUILD)/doorpost.cgi ## build build/doorpost.cgi
+all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 
 run: ## install what is missing, build, and show a signed press on its way through lighttpd (PORT=8080)
 	@deploy/deps.sh build run
@@ -70,8 +72,8 @@ fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi lib cgi
-	clang-tidy --quiet $(wildcard lib/*.c cgi/*.c) -- $(STANDARD) $(LIBRARY_CFLAGS) 2>/dev/null # what it counts there are the warnings of system headers
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
+	clang-tidy --quiet $(wildcard lib/*.c cgi/*.c cli/*.c) -- $(STANDARD) $(LIBRARY_CFLAGS) 2>/dev/null # what it counts there are the warnings of system headers
 	shellcheck $(SCRIPTS)
 
 format: ## let clang-format lay out the sources
@@ -97,12 +99,18 @@ $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
+$(BUILD)/doorpost: $(CLI) $(LIB)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lcurl -lm
+
+$(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC   $<"
 	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(BUILD)/doorpost.cgi $(UNIT) $(FUZZ:%=$(BUILD)/replay-%)
+test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%)
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o
 	@echo "LINK $@"

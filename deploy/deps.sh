@@ -26,6 +26,7 @@ for purpose in "$@"; do
       need libfcgi-dev header_is_there fcgiapp.h
       need libsodium-dev library_is_there libsodium
       need libjson-c-dev library_is_there json-c
+      need libcurl4-openssl-dev library_is_there libcurl
       ;;
     run)
       need lighttpd command_is_there lighttpd
@@ -42,6 +43,8 @@ for purpose in "$@"; do
       need openssl command_is_there openssl
       need python3 command_is_there python3
       need strace command_is_there strace
+      need mandoc command_is_there mandoc
+      need zsh command_is_there zsh
       ;;
     lint)
       need clang-format command_is_there clang-format

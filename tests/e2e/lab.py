@@ -28,6 +28,7 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("DOORPOST_CGI", ROOT / "build/check/doorpost.cgi"))
+TOOL = BINARY.with_name("doorpost")
 VECTORS = ROOT / "tests/vectors"
 KEY = (VECTORS / "key.txt").read_text().strip()
 PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition that must come is given up on, on however slow a machine
@@ -95,6 +96,24 @@ def vectors():
 
 # ---- the laboratory ----
 
+class Result:
+    """How a program ended, and what it said."""
+
+    def __init__(self, returncode, stdout, stderr):
+        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
+
+    def __repr__(self):
+        return f"exit status {self.returncode}\n{self.stdout}\n{self.stderr}"
+
+    def ok(self):
+        check(self.returncode == 0, "a failure:", self)
+        return self
+
+    def fails(self, returncode=1):
+        check(self.returncode == returncode, "exit status", returncode, "was expected:", self)
+        return self
+
+
 class Lab:
     """A directory of its own under /tmp, readable for the user that the web servers switch to."""
 
@@ -159,6 +178,26 @@ class Lab:
 
     def as_user(self):
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
+
+    def run(self, command, input=None, env=None, **options):
+        """Runs a program to its end."""
+        result = subprocess.run([str(part) for part in command], input=input, text=True, timeout=PATIENCE,
+                                env={**self.environment(), **(env or {})}, stdout=options.pop("stdout", subprocess.PIPE),
+                                stderr=subprocess.PIPE, **({} if input is not None else {"stdin": subprocess.DEVNULL}), **options)
+        return Result(result.returncode, result.stdout, result.stderr)
+
+    def tool(self, *arguments, **options):
+        """Runs the operator's tool with this laboratory's settings."""
+        return self.run([TOOL, *arguments], **options)
+
+    def receive(self, *bodies):
+        """Has the handler take these bodies, as CGI."""
+        for body in bodies:
+            check(self.cgi(body, sign(body))[0] in (200, 400), "not taken:", body)
+
+    def segment(self, day=None):
+        """The path of a day's segment; of the newest one."""
+        return self.journal / f"{day}.jsonl" if day else max(self.journal.glob("*.jsonl"))
 
     def lines(self):
         return [line for path in sorted(self.journal.glob("*.jsonl")) for line in path.read_bytes().splitlines()]

@@ -1,0 +1,33 @@
+#include "body.h"
+
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *body_read(const char *path, size_t *length) {
+    bool standard_input = path == NULL || strcmp(path, "-") == 0;
+    int file = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    char *body = malloc(BODY_LIMIT + 1);
+    ssize_t got = -1;
+    *length = 0;
+    if (file >= 0 && body != NULL)
+        while (*length < BODY_LIMIT + 1 && (got = read(file, body + *length, BODY_LIMIT + 1 - *length)) > 0)
+            *length += (size_t)got;
+    int error = errno;
+    if (file >= 0 && !standard_input)
+        close(file);
+    if (got >= 0 && *length <= BODY_LIMIT)
+        return body;
+    free(body);
+    if (got >= 0)
+        problem("%s has more than %d bytes: no delivery is that large", standard_input ? "the input" : path,
+                BODY_LIMIT);
+    else
+        problem("cannot read %s: %s", standard_input ? "the input" : path, strerror(error));
+    return NULL;
+}

@@ -1,0 +1,375 @@
+/* doorpost check: reads the whole journal once, and verifies all that can be verified of it: each line's
+ * form, the chain and the numbers, Ring's signature with the keys at hand, and that the index holds exactly
+ * what the journal holds. */
+#include "event.h"
+#include "segment.h"
+#include "settings.h"
+#include "signature.h"
+#include "terminal.h"
+#include "upkeep.h"
+#include "verbs.h"
+#include "walk.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LOCK_PATIENCE (10 * SECOND)
+#define PROGRESS_EVERY 4096 /* lines */
+#define TOLD 100            /* findings, of which every one is counted */
+
+struct options {
+    struct settings settings;
+    bool rebuild, no_signatures, json;
+};
+
+struct check {
+    const struct options *options;
+    struct directory directory;
+    struct keys *keys; /* NULL: signatures are not looked at */
+    struct event_parser *parser;
+    struct event event;
+    struct audit audit;
+    bool auditing;
+    int32_t first, last;
+    uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
+    struct place stands; /* the line that is looked at */
+    uint64_t line;       /* its number in its file, from 1 */
+    int key;             /* the one that fitted last */
+    struct json_object *report;
+    struct walk walk;
+};
+
+/* ---- findings ---- */
+
+/* Says what is wrong with the line that is looked at. */
+__attribute__((format(printf, 2, 3))) static void found(struct check *check, const char *format, ...) {
+    char what[512], name[SEGMENT_NAME_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    segment_name(check->stands.day, name);
+    if (++check->findings > TOLD)
+        return;
+    if (check->options->json) {
+        struct json_object *one = json_object_new_object();
+        json_object_object_add(one, "file", json_object_new_string(name));
+        json_object_object_add(one, "line", json_object_new_int64((int64_t)check->line));
+        json_object_object_add(one, "byte", json_object_new_int64((int64_t)check->stands.offset));
+        json_object_object_add(one, "what", json_object_new_string(what));
+        json_object_array_add(check->report, one);
+    } else
+        printf("%s%s:%" PRIu64 "%s: byte %" PRIu64 ": %s\n", colour(COLOUR_BAD), name, check->line,
+               colour(COLOUR_NONE), check->stands.offset, what);
+}
+
+/* ---- one line ---- */
+
+static int key_of(const struct check *check, const struct record *record) {
+    int count = (int)keys_count(check->keys);
+    for (int i = 0; i < count; i++) {
+        int index = (check->key + i) % count;
+        if (memcmp(keys_fingerprint(check->keys, (size_t)index), record->key, FINGERPRINT_SIZE - 1) == 0)
+            return index;
+    }
+    return -1;
+}
+
+static void check_signature(struct check *check, const struct record *record) {
+    uint8_t made[SIGNATURE_BYTES];
+    char text[SIGNATURE_TEXT_SIZE];
+    int key = key_of(check, record);
+    if (key < 0) {
+        check->unknown_key++;
+        return;
+    }
+    if (!record->verbatim) {
+        check->not_verbatim++;
+        return;
+    }
+    check->key = key;
+    signature_make(check->keys, (size_t)key, record->event, record->event_length, made);
+    signature_format(made, text);
+    if (memcmp(text, record->signature, SIGNATURE_TEXT_SIZE - 1) == 0)
+        check->verified++;
+    else
+        found(check,
+              "the signature does not hold: line %" PRIu64
+              " says key %.8s, which makes another one of this event",
+              record->seq, record->key);
+}
+
+/* The identifiers of a line, or false where its event cannot be read. */
+static bool identify(struct check *check, const struct record *record, struct span *request,
+                     struct span *id) {
+    if (event_identifiers(record->event, record->event_length, request, id))
+        return true;
+    if (event_parse(check->parser, record->event, record->event_length, &check->event, NULL) != 0)
+        return false;
+    *request = (struct span){check->event.request_id, strlen(check->event.request_id)};
+    *id = (struct span){check->event.id, strlen(check->event.id)};
+    return true;
+}
+
+static void check_line(struct check *check, enum scan scan, const struct record *record) {
+    struct span request, id;
+    check->lines++;
+    if (scan == SCAN_DAMAGED) {
+        found(check, "damaged: these bytes are no line that Doorpost writes");
+        return;
+    }
+    if (scan == SCAN_UNCHAINED)
+        found(check,
+              "the chain breaks: line %" PRIu64
+              " was edited, or lines before it were removed, added or moved",
+              record->seq);
+    if (check->keys != NULL)
+        check_signature(check, record);
+    if (!check->auditing || check->audit.absent)
+        return;
+    if (identify(check, record, &request, &id))
+        audit_line(&check->audit, check->stands, request.text, request.length, id.text, id.length);
+    else if (scan == SCAN_RECORD)
+        found(check, "line %" PRIu64 " follows from the one before, and its event cannot be read",
+              record->seq);
+}
+
+/* ---- the whole journal ---- */
+
+static uint64_t size_of(const struct check *check, int32_t day) {
+    char name[SEGMENT_NAME_SIZE];
+    struct stat status;
+    segment_name(day, name);
+    return fstatat(check->directory.file, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* Bytes behind the last line break of a day that is over. */
+static void check_rest(struct check *check, int32_t day, uint64_t offset) {
+    uint64_t size = size_of(check, day);
+    check->stands = (struct place){.day = day, .offset = offset};
+    check->line++;
+    if (offset < size)
+        found(check,
+              "%" PRIu64 " bytes without a line break: an incomplete line, which was never answered 200",
+              size - offset);
+}
+
+/* Reads the first line for its number: that tells where the chain begins. */
+static int find_link(struct check *check, struct link *link, struct reason *reason) {
+    enum scan scan;
+    struct record record;
+    struct place place;
+    int result;
+    walk_start(&check->walk, check->directory.file, (struct place){.day = check->first},
+               (struct link){.known = false});
+    walk_until(&check->walk, check->last);
+    do
+        result = walk_next(&check->walk, &scan, &record, &place, reason);
+    while (result > 0 && scan == SCAN_DAMAGED);
+    walk_end(&check->walk);
+    *link = link_start();
+    if (result <= 0)
+        return result;
+    result = upkeep_link(check->directory.file, record.seq, link, reason);
+    if (result == 0 && !check->options->json)
+        printf("The journal begins with line %" PRIu64
+               ", whose chain cannot be verified: the days before it were deleted by\n"
+               "other means than `doorpost prune`.\n",
+               record.seq);
+    return result;
+}
+
+static int walk_all(struct check *check, void (*visit)(struct check *, enum scan, const struct record *),
+                    struct link link, struct reason *reason) {
+    struct progress progress;
+    enum scan scan;
+    struct record record;
+    struct place next = {.day = check->first};
+    uint64_t done = 0, total = 0;
+    int result;
+    for (int32_t day = check->first; day <= check->last; day++)
+        total += size_of(check, day);
+    progress_start(&progress, "checking", total);
+    walk_start(&check->walk, check->directory.file, next, link);
+    walk_until(&check->walk, check->last);
+    check->line = 0;
+    while ((result = walk_next(&check->walk, &scan, &record, &check->stands, reason)) > 0) {
+        struct place stands = check->stands;
+        if (stands.day != next.day) {
+            check_rest(check, next.day, next.offset);
+            check->stands = stands;
+            check->line = 0;
+        }
+        check->line++;
+        next = walk_place(&check->walk);
+        done += next.offset - stands.offset;
+        visit(check, scan, &record);
+        if (check->line % PROGRESS_EVERY == 0)
+            progress_show(&progress, done);
+    }
+    walk_end(&check->walk);
+    progress_end(&progress);
+    check->bytes = done;
+    if (result == 0 && next.day != check->last)
+        check_rest(check, next.day, next.offset);
+    return result;
+}
+
+/* The second walk, where index and journal differ: which lines does the index miss? */
+static void look_up(struct check *check, enum scan scan, const struct record *record) {
+    struct span request, id;
+    struct reason reason = {""};
+    if (scan == SCAN_DAMAGED || !identify(check, record, &request, &id))
+        return;
+    int held =
+        audit_find(&check->audit, check->stands, request.text, request.length, id.text, id.length, &reason);
+    if (held == 0)
+        found(check,
+              "line %" PRIu64 " is not in the index, so that a repetition of it would be stored again: "
+              "doorpost check --rebuild-index",
+              record->seq);
+    else if (held < 0)
+        found(check, "line %" PRIu64 ": %s: doorpost check --rebuild-index", record->seq, reason.text);
+}
+
+static int check_all(struct check *check, struct reason *reason) {
+    struct link link;
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    int result = find_link(check, &link, reason);
+    if (result < 0)
+        return result;
+    result = audit_start(&check->audit, &check->directory, check->first, &deadline, reason);
+    check->auditing = true;
+    if (result == ERROR_DAMAGED) {
+        check->stands = (struct place){.day = check->last};
+        problem("%s: the next delivery makes it anew, or doorpost check --rebuild-index does", reason->text);
+        check->findings++;
+        check->audit.absent = true;
+    } else if (result != 0)
+        return result;
+    result = walk_all(check, check_line, link, reason);
+    if (result == 0 && !check->audit.absent && !audit_agrees(&check->audit)) {
+        uint64_t lines = check->lines;
+        result = walk_all(check, look_up, link, reason);
+        check->lines = lines;
+    }
+    return result;
+}
+
+/* ---- telling it ---- */
+
+static int print_report(const struct check *check) {
+    struct json_object *all = json_object_new_object();
+    json_object_object_add(all, "lines", json_object_new_int64((int64_t)check->lines));
+    json_object_object_add(all, "signatures_verified", json_object_new_int64((int64_t)check->verified));
+    json_object_object_add(all, "signatures_without_key", json_object_new_int64((int64_t)check->unknown_key));
+    json_object_object_add(all, "signatures_not_verbatim",
+                           json_object_new_int64((int64_t)check->not_verbatim));
+    json_object_object_add(all, "index", json_object_new_string(check->audit.absent ? "absent" : "compared"));
+    json_object_object_add(all, "problems", json_object_new_int64((int64_t)check->findings));
+    json_object_object_add(all, "findings", json_object_get(check->report));
+    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    json_object_put(all);
+    return status;
+}
+
+static void print_summary(const struct check *check) {
+    if (check->findings > TOLD)
+        printf("and %" PRIu64 " findings more\n", check->findings - TOLD);
+    printf("%" PRIu64 " lines", check->lines);
+    if (check->keys != NULL) {
+        printf(", %" PRIu64 " signatures verified", check->verified);
+        if (check->unknown_key > 0)
+            printf(", %" PRIu64 " of keys that are not at hand", check->unknown_key);
+        if (check->not_verbatim > 0)
+            printf(", %" PRIu64 " of bodies with line breaks, which cannot be", check->not_verbatim);
+    }
+    printf(check->audit.absent ? ", no index yet" : ", index compared");
+    printf(": %s%s%s\n", colour(check->findings == 0 ? COLOUR_GOOD : COLOUR_BAD),
+           check->findings == 0 ? "all is well" : "see above", colour(COLOUR_NONE));
+}
+
+static void show_step(void *context, struct place place) {
+    struct check *check = context;
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(place.day, name);
+    if (!check->options->json)
+        fprintf(stderr, "indexed up to %s, byte %" PRIu64 "\n", name, place.offset);
+}
+
+static int run(struct check *check) {
+    struct reason reason = {""};
+    if (check->options->rebuild && upkeep_rebuild(&check->directory, show_step, check, &reason) < 0)
+        return problem("%s", reason.text);
+    int found_days = segment_range(check->directory.file, 0, DAY_MAX, &check->first, &check->last, &reason);
+    check->audit.absent = true;
+    if (found_days < 0 || (found_days > 0 && check_all(check, &reason) != 0))
+        return problem("%s", reason.text);
+    int status = STATUS_DONE;
+    if (check->options->json)
+        status = print_report(check);
+    else
+        print_summary(check);
+    return check->findings > 0 ? STATUS_PROBLEM : status;
+}
+
+int verb_check(int argc, char *argv[]) {
+    struct options options = {0};
+    struct config config;
+    struct reason reason = {""};
+    const struct usage usage = {.verb = "check",
+                                .synopsis = "[--rebuild-index] [--no-signatures] [--json]",
+                                .what = "Reads the whole journal: form, numbers and chain of every line, its "
+                                        "signature again where the key is at\n"
+                                        "hand, and whether the index holds exactly what the journal holds. "
+                                        "Names each damaged line by file,\n"
+                                        "line and byte. Deliveries go on meanwhile."};
+    const struct option_spec table[] = {
+        {0, "rebuild-index", OPTION_FLAG, NULL, "make the index anew first", &options.rebuild},
+        {0, "no-signatures", OPTION_FLAG, NULL, "leave the signatures alone; no key is needed",
+         &options.no_signatures},
+        {0, "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
+        OPTION_CONF(options.settings),
+        OPTION_JOURNAL(options.settings),
+        OPTION_KEY_FILE(options.settings),
+        {0}};
+    options_parse(argc, argv, &usage, table);
+    unsigned needs = NEED_JOURNAL | (options.no_signatures ? NEED_NOTHING : NEED_KEYS);
+    if (settings_load(&options.settings, needs, &config) != STATUS_DONE) {
+        if (!options.no_signatures)
+            fputs("Without keys: doorpost check --no-signatures\n", stderr);
+        return STATUS_PROBLEM;
+    }
+    if (settings_become_owner(&config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct check *check = calloc(1, sizeof *check);
+    if (check == NULL)
+        return problem("no memory");
+    check->options = &options;
+    check->walk.file = -1;
+    check->parser = event_parser_new();
+    check->report = json_object_new_array();
+    directory_start(&check->directory, config.journal);
+    int status = STATUS_PROBLEM;
+    check->keys = options.no_signatures ? NULL : settings_keys(&config);
+    if (check->parser == NULL || check->report == NULL)
+        problem("no memory");
+    else if (directory_open(&check->directory, &reason) != 0)
+        problem("%s", reason.text);
+    else if (options.no_signatures || check->keys != NULL)
+        status = run(check);
+    if (check->auditing)
+        audit_end(&check->audit);
+    json_object_put(check->report);
+    keys_free(check->keys);
+    event_parser_free(check->parser);
+    directory_close(&check->directory);
+    free(check);
+    return status;
+}

@@ -1,0 +1,448 @@
+/* doorpost doctor: looks at everything that a delivery will need, in the order in which it needs it, and says
+ * what to do about each finding. A check that cannot be made because of an earlier finding is left out. */
+#include "directory.h"
+#include "http.h"
+#include "keys.h"
+#include "rejected.h"
+#include "sample.h"
+#include "seen.h"
+#include "segment.h"
+#include "settings.h"
+#include "signature.h"
+#include "terminal.h"
+#include "upkeep.h"
+#include "verbs.h"
+
+#include "event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOCK_PATIENCE (4 * SECOND)
+#define SPACE_LEAST (64 << 20)        /* bytes */
+#define SYNC_SLOW (SECOND / 2)        /* microseconds */
+#define YEAR_2025 INT64_C(1735689600) /* this was written later: a clock before it is wrong */
+#define NFS_MAGIC 0x6969
+
+enum level { LEVEL_GOOD, LEVEL_NOTE, LEVEL_WARNING, LEVEL_PROBLEM };
+
+struct doctor {
+    struct config config;
+    struct directory directory;
+    struct keys *keys;
+    const char *url, *user;
+    bool json;
+    struct json_object *report;
+    unsigned problems;
+};
+
+__attribute__((format(printf, 4, 5))) static void tell(struct doctor *doctor, enum level level,
+                                                       const char *check, const char *format, ...) {
+    static const struct {
+        const char *word;
+        enum colour colour;
+    } levels[] = {[LEVEL_GOOD] = {"ok", COLOUR_GOOD},
+                  [LEVEL_NOTE] = {"note", COLOUR_NAME},
+                  [LEVEL_WARNING] = {"warning", COLOUR_WARNING},
+                  [LEVEL_PROBLEM] = {"problem", COLOUR_BAD}};
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    doctor->problems += level == LEVEL_PROBLEM;
+    if (doctor->json) {
+        struct json_object *one = json_object_new_object();
+        json_object_object_add(one, "check", json_object_new_string(check));
+        json_object_object_add(one, "level", json_object_new_string(levels[level].word));
+        json_object_object_add(one, "text", json_object_new_string(text));
+        json_object_array_add(doctor->report, one);
+    } else
+        printf("%s%-8s%s %-11s %s\n", colour(levels[level].colour), levels[level].word, colour(COLOUR_NONE),
+               check, text);
+}
+
+/* ---- settings and keys ---- */
+
+static bool check_settings(struct doctor *doctor) {
+    struct reason reason = {""};
+    if (config_load(&doctor->config, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "settings", "%s", reason.text);
+        return false;
+    }
+    if (doctor->config.warning.text[0] != '\0')
+        tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
+    tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
+         doctor->config.journal);
+    if (doctor->config.max_age > 0 && doctor->config.max_age < INT64_C(73) * 3600)
+        tell(doctor, LEVEL_WARNING, "settings",
+             "DOORPOST_MAX_AGE is under 73 hours, and Ring can deliver that late: those events would be "
+             "refused for "
+             "good. Take 8d or more");
+    return true;
+}
+
+static bool check_keys(struct doctor *doctor) {
+    struct reason reason = {""};
+    struct stat status;
+    doctor->keys = keys_alloc();
+    if (doctor->keys == NULL || keys_load(doctor->keys, doctor->config.key_file, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "keys", "%s", doctor->keys != NULL ? reason.text : "no memory");
+        return false;
+    }
+    if (keys_repeated(doctor->keys) > 0)
+        tell(doctor, LEVEL_WARNING, "keys", "line %d of %s repeats a key: take it out",
+             keys_repeated(doctor->keys), doctor->config.key_file);
+    if (stat(doctor->config.key_file, &status) == 0 && (status.st_mode & (S_IRWXG & ~(mode_t)S_IRGRP)) != 0)
+        tell(doctor, LEVEL_WARNING, "keys", "the group can change %s: chmod g-w it", doctor->config.key_file);
+    bool decoded = false;
+    for (size_t i = 0; i < keys_count(doctor->keys); i++)
+        decoded |= keys_reading(doctor->keys, i) == READING_BASE64;
+    tell(doctor, LEVEL_GOOD, "keys", "%zu %s, tried as text%s", keys_count(doctor->keys),
+         keys_count(doctor->keys) == 1 ? "reading" : "readings", decoded ? " and base64-decoded" : "");
+    if (!decoded)
+        tell(doctor, LEVEL_NOTE, "keys",
+             "no key is base64, as those that Ring issues are: was it pasted whole?");
+    return true;
+}
+
+/* ---- directory and file system ---- */
+
+/* Can that user make a file in the journal, and read the key? Asked by becoming that user, in another
+ * process. */
+static int try_as(const struct doctor *doctor, const struct passwd *user) {
+    int status = -1;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        char name[CONFIG_PATH_SIZE + 32];
+        if (setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+            _exit(3);
+        if (access(doctor->config.key_file, R_OK) != 0)
+            _exit(2);
+        snprintf(name, sizeof name, "%s/lock", doctor->config.journal);
+        int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        _exit(file < 0 || access(doctor->config.journal, W_OK | X_OK) != 0 ? 1 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return 3;
+    return WEXITSTATUS(status);
+}
+
+static void check_web_user(struct doctor *doctor, const struct stat *journal) {
+    const struct passwd *user = doctor->user != NULL ? getpwnam(doctor->user) : getpwuid(journal->st_uid);
+    if (user == NULL || (geteuid() != 0 && user->pw_uid != geteuid())) {
+        tell(doctor, LEVEL_NOTE, "directory",
+             "whether the web server's user can write there was not tried: run doctor as "
+             "that user, or as root");
+        return;
+    }
+    if (geteuid() != 0)
+        return;
+    if (doctor->user == NULL && user->pw_uid == 0) {
+        tell(doctor, LEVEL_WARNING, "directory",
+             "the journal belongs to root, and web servers do not run as root: chown it to the web server's "
+             "user, and "
+             "say --user to try it");
+        return;
+    }
+    static const char *const findings[] = {NULL, "cannot write to the journal: chown -R it to that user",
+                                           "cannot read the key file: chown it to that user",
+                                           "could not be tried"};
+    int finding = try_as(doctor, user);
+    if (finding == 0)
+        tell(doctor, LEVEL_GOOD, "directory", "%s can write there and read the key", user->pw_name);
+    else
+        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s %s", user->pw_name, findings[finding]);
+}
+
+static bool check_directory(struct doctor *doctor) {
+    struct reason reason = {""};
+    struct stat status;
+    struct statvfs space;
+    directory_start(&doctor->directory, doctor->config.journal);
+    if (directory_open(&doctor->directory, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "directory", "%s. `doorpost init` makes it", reason.text);
+        return false;
+    }
+    if (fstat(doctor->directory.file, &status) == 0) {
+        if ((status.st_mode & S_IWOTH) != 0)
+            tell(doctor, LEVEL_PROBLEM, "directory", "everybody can write to %s: chmod 700 it",
+                 doctor->config.journal);
+        else if ((status.st_mode & (S_IROTH | S_IXOTH)) != 0)
+            tell(doctor, LEVEL_WARNING, "directory", "everybody can look into %s: chmod 700 it",
+                 doctor->config.journal);
+        check_web_user(doctor, &status);
+    }
+    if (fstatvfs(doctor->directory.file, &space) != 0)
+        return true;
+    uint64_t left = (uint64_t)space.f_bavail * space.f_frsize;
+    if (left < SPACE_LEAST)
+        tell(doctor, LEVEL_PROBLEM, "space",
+             "%.1f MB are left for the journal: make room, or deliveries are answered 503",
+             (double)left / 1e6);
+    else
+        tell(doctor, LEVEL_GOOD, "space", "%.1f GB are left", (double)left / 1e9);
+    if (space.f_files > 0 && space.f_favail == 0)
+        tell(doctor, LEVEL_PROBLEM, "space", "no inodes are left: delete files");
+    return true;
+}
+
+/* Is the lock that this process holds seen by another one? */
+static bool lock_excludes(struct doctor *doctor) {
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        _exit(fcntl(doctor->directory.lock, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 0 : 1);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool check_lock(struct doctor *doctor, bool nfs) {
+    struct reason reason = {""};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    int result = directory_lock(&doctor->directory, &deadline, &reason);
+    if (result < 0) {
+        tell(doctor, LEVEL_PROBLEM, "locks", "%s%s", reason.text,
+             result == ERROR_TIMEOUT ? ": a process holds it; `fuser -v` on the file `lock` names it"
+             : nfs ? ": this is NFS without its lock service; mount it with it, or move the journal to a "
+                     "local disk"
+                   : "");
+        return false;
+    }
+    bool excludes = lock_excludes(doctor);
+    directory_unlock(&doctor->directory);
+    if (!excludes)
+        tell(doctor, LEVEL_PROBLEM, "locks",
+             "the file system grants locks and does not keep others out: move the journal to a local disk%s",
+             nfs ? ", or mount this NFS without nolock" : "");
+    else
+        tell(doctor, LEVEL_GOOD, "locks", "work%s",
+             nfs ? ", on NFS; all machines that write must mount it with locks" : "");
+    return excludes;
+}
+
+static void check_sync(struct doctor *doctor) {
+    char name[] = "doctor.XXXXXX";
+    char path[CONFIG_PATH_SIZE + sizeof name + 1];
+    snprintf(path, sizeof path, "%s/%s", doctor->config.journal, name);
+    int file = mkstemp(path);
+    int64_t began = monotonic_now();
+    bool synced =
+        file >= 0 && write(file, "x", 1) == 1 && fdatasync(file) == 0 && fsync(doctor->directory.file) == 0;
+    int64_t spent = monotonic_now() - began;
+    int error = errno;
+    if (file >= 0) {
+        close(file);
+        unlink(path);
+    }
+    if (!synced)
+        tell(doctor, LEVEL_PROBLEM, "sync", "cannot write and sync in %s: %s", doctor->config.journal,
+             strerror(error));
+    else if (spent > SYNC_SLOW)
+        tell(doctor, LEVEL_WARNING, "sync",
+             "took %.1f s; Ring waits 5 s for an answer: a faster disk is wanted",
+             (double)spent / (double)SECOND);
+    else
+        tell(doctor, LEVEL_GOOD, "sync", "took %.2f ms", (double)spent / 1000);
+}
+
+static void check_clock(struct doctor *doctor) {
+    int32_t first, last;
+    int64_t now = timestamp_now();
+    int found = segment_range(doctor->directory.file, 0, DAY_MAX, &first, &last, NULL);
+    if (now / SECOND < YEAR_2025)
+        tell(doctor, LEVEL_PROBLEM, "clock",
+             "it says that the year is before 2025: set it, and keep it right with NTP");
+    else if (found > 0 && last > timestamp_day(now) + 1)
+        tell(doctor, LEVEL_PROBLEM, "clock",
+             "the newest day in the journal is in the future: the clock was wrong then, or is now. Until "
+             "that day "
+             "comes, events go to its file");
+    else
+        tell(doctor, LEVEL_GOOD, "clock", "is plausible");
+}
+
+/* ---- journal and index ---- */
+
+static void check_journal(struct doctor *doctor) {
+    struct reason reason = {""};
+    int32_t first, last;
+    struct audit audit = {0};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    int found = segment_range(doctor->directory.file, 0, DAY_MAX, &first, &last, &reason);
+    if (found < 0) {
+        tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
+        return;
+    }
+    if (found == 0) {
+        tell(doctor, LEVEL_NOTE, "journal", "no event was received yet");
+        return;
+    }
+    static struct walk walk;
+    enum scan scan;
+    struct record record;
+    struct place place;
+    uint64_t lines = 0, broken = 0;
+    walk_start(&walk, doctor->directory.file, (struct place){.day = last}, (struct link){.known = false});
+    while ((found = walk_next(&walk, &scan, &record, &place, &reason)) > 0) {
+        lines++;
+        broken += scan != SCAN_RECORD;
+    }
+    walk_end(&walk);
+    if (found < 0)
+        tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
+    else if (broken > 0)
+        tell(doctor, LEVEL_PROBLEM, "journal",
+             "%" PRIu64 " damaged lines in the newest day: `doorpost check` names them all", broken);
+    else
+        tell(doctor, LEVEL_GOOD, "journal",
+             "the newest day's %" PRIu64 " lines are whole; `doorpost check` reads all days", lines);
+    int result = audit_start(&audit, &doctor->directory, first, &deadline, &reason);
+    if (result == ERROR_DAMAGED)
+        tell(doctor, LEVEL_PROBLEM, "index", "%s: doorpost check --rebuild-index", reason.text);
+    else if (result != 0)
+        tell(doctor, LEVEL_PROBLEM, "index", "%s", reason.text);
+    else if (audit.absent)
+        tell(doctor, LEVEL_WARNING, "index",
+             "there is none: it is made at the next delivery, or by doorpost check --rebuild-index");
+    else
+        tell(doctor, LEVEL_GOOD, "index", "is whole");
+    audit_end(&audit);
+}
+
+static int count_one(void *context, const struct rejection *rejection) {
+    uint64_t *count = context;
+    (void)rejection;
+    ++*count;
+    return 0;
+}
+
+static void check_rejected(struct doctor *doctor) {
+    struct reason reason = {""};
+    uint64_t count = 0;
+    if (rejected_each(doctor->directory.file, INT64_MIN, INT64_MAX, count_one, &count, &reason) != 0)
+        tell(doctor, LEVEL_PROBLEM, "rejected", "%s", reason.text);
+    else if (count > 0)
+        tell(doctor, LEVEL_NOTE, "rejected", "%" PRIu64 " signed and unusable: `doorpost rejected` tells why",
+             count);
+    else
+        tell(doctor, LEVEL_GOOD, "rejected", "nothing that Ring signed was unusable");
+}
+
+/* ---- the round trip ---- */
+
+/* Sends the body and expects a status and a word in the answer. */
+static bool expect(struct doctor *doctor, const char *body, size_t length, const char *signature, int status,
+                   const char *word, const char *advice) {
+    struct answer answer;
+    struct reason reason = {""};
+    if (http_post(doctor->url, body, length, signature, &answer, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "round trip", "%s", reason.text);
+        return false;
+    }
+    if (answer.status == status && strstr(answer.body, word) != NULL) {
+        tell(doctor, LEVEL_GOOD, "round trip", "%s in %.1f ms, as it must be", word, answer.seconds * 1000);
+        return true;
+    }
+    for (char *at = answer.body; *at != '\0'; at++)
+        *at = *at >= ' ' && *at <= '~' ? *at : ' ';
+    tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
+         answer.status, answer.body,
+         answer.status == 401 && status == 200 ? "the worker has another key: does it read the same settings?"
+         : answer.status == 503                ? "the web server's error log says why"
+         : answer.status == 404                ? "nothing is at this path: see the web server's configuration"
+                                               : advice);
+    return false;
+}
+
+static void check_round_trip(struct doctor *doctor) {
+    char body[SAMPLE_SIZE], signature[SIGNATURE_TEXT_SIZE];
+    uint8_t digest[SIGNATURE_BYTES];
+    size_t length = sample_write(EVENT_PRESS, EVENT_TEST_DEVICE, EVENT_TEST_DEVICE, timestamp_now(), body);
+    signature_make(doctor->keys, 0, body, length, digest);
+    signature_format(digest, signature);
+    if (!expect(doctor, body, length, signature, 200, "stored", "is this Doorpost's URL?") ||
+        !expect(doctor, body, length, signature, 200, "duplicate",
+                "the second delivery must be recognized: do all workers share one journal?"))
+        return;
+    digest[SIGNATURE_BYTES - 1] ^= 1;
+    signature_format(digest, signature);
+    expect(doctor, body, length, signature, 401, "unauthorized",
+           "a wrong signature must be refused: what answers there?");
+}
+
+/* ---- all of it ---- */
+
+static void examine(struct doctor *doctor) {
+    struct statfs system;
+    if (!check_settings(doctor))
+        return;
+    bool keys = check_keys(doctor);
+    if (check_directory(doctor) && settings_become_owner(&doctor->config) == STATUS_DONE) {
+        bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;
+        check_sync(doctor);
+        check_clock(doctor);
+        if (check_lock(doctor, nfs))
+            check_journal(doctor);
+        check_rejected(doctor);
+    }
+    if (doctor->url != NULL && keys)
+        check_round_trip(doctor);
+    else if (doctor->url == NULL)
+        tell(doctor, LEVEL_NOTE, "round trip", "not tried: say --url https://YOUR.HOST/doorpost");
+}
+
+int verb_doctor(int argc, char *argv[]) {
+    struct settings settings = {0};
+    struct doctor doctor = {.directory = {.file = -1, .lock = -1}};
+    const struct usage usage = {.verb = "doctor",
+                                .synopsis = "[--url URL] [--user USER] [--json]",
+                                .what =
+                                    "Checks settings, keys, directory, locks, syncs, clock, journal and "
+                                    "index. With --url a signed press of the\n"
+                                    "device " EVENT_TEST_DEVICE
+                                    " is sent on a round trip; it stays in the journal, and starts nothing."};
+    const struct option_spec table[] = {
+        {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", &doctor.url},
+        {0, "user", OPTION_TEXT, "USER", "the web server's user (as root)", &doctor.user},
+        {0, "json", OPTION_FLAG, NULL, "the findings as one JSON array", &doctor.json},
+        OPTION_CONF(settings),
+        OPTION_JOURNAL(settings),
+        OPTION_KEY_FILE(settings),
+        {0}};
+    options_parse(argc, argv, &usage, table);
+    if (doctor.user != NULL && getpwnam(doctor.user) == NULL)
+        usage_error("there is no user \"%s\"", doctor.user);
+    doctor.report = json_object_new_array();
+    if (doctor.report == NULL)
+        return problem("no memory");
+    if (settings_export(&settings) == STATUS_DONE)
+        examine(&doctor);
+    else
+        doctor.problems++;
+    if (doctor.json)
+        puts(json_object_to_json_string_ext(doctor.report, JSON_C_TO_STRING_PLAIN));
+    else
+        printf("%s%s%s\n", colour(doctor.problems == 0 ? COLOUR_GOOD : COLOUR_BAD),
+               doctor.problems == 0 ? "All that was checked is well." : "Something is wrong: see above.",
+               colour(COLOUR_NONE));
+    json_object_put(doctor.report);
+    keys_free(doctor.keys);
+    directory_close(&doctor.directory);
+    return doctor.problems == 0 ? STATUS_DONE : STATUS_PROBLEM;
+}

@@ -1,0 +1,25 @@
+/* One delivery over HTTP, as Ring makes it. */
+#ifndef DOORPOST_HTTP_H
+#define DOORPOST_HTTP_H
+
+#include "error.h"
+
+#include <stddef.h>
+
+#define ANSWER_SIZE 4096
+#define HTTP_PATIENCE 5000 /* milliseconds that Ring waits for an answer */
+
+struct answer {
+    int status;             /* HTTP */
+    char body[ANSWER_SIZE]; /* the start of it, with a NUL behind */
+    size_t length;
+    double seconds;
+};
+
+/* POSTs the body with that X-Signature (NULL: without one) and waits HTTP_PATIENCE at most. Redirects are not
+ * followed: a delivery that Ring has to send twice is one that gets lost. Returns 0, or ERROR_TROUBLE with a
+ * reason where no answer came. */
+int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
+              struct reason *reason);
+
+#endif

@@ -1,0 +1,184 @@
+/* doorpost key: the rotation of signing keys. While two keys are in the file, deliveries of both are taken;
+ * the file is replaced as a whole, so no delivery ever meets half of it. */
+#include "keys.h"
+#include "secret.h"
+#include "settings.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct options {
+    struct settings settings;
+    bool json;
+    const char *from;
+};
+
+static const char *reading_name(enum reading reading) {
+    return reading == READING_TEXT ? "text" : "base64";
+}
+
+static int list_json(const struct keys *keys) {
+    struct json_object *all = json_object_new_array();
+    for (size_t i = 0; all != NULL && i < keys_count(keys); i++) {
+        struct json_object *one = json_object_new_object();
+        json_object_object_add(one, "fingerprint", json_object_new_string(keys_fingerprint(keys, i)));
+        json_object_object_add(one, "reading", json_object_new_string(reading_name(keys_reading(keys, i))));
+        json_object_object_add(one, "line", json_object_new_int(keys_line(keys, i)));
+        json_object_array_add(all, one);
+    }
+    const char *text = all != NULL ? json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN) : NULL;
+    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    json_object_put(all);
+    return status;
+}
+
+static int list(const struct options *options, const struct config *config) {
+    struct keys *keys = settings_keys(config);
+    int status = STATUS_DONE;
+    if (keys == NULL)
+        return STATUS_PROBLEM;
+    if (options->json)
+        status = list_json(keys);
+    for (size_t i = 0; i < keys_count(keys) && !options->json; i++)
+        printf("%s%s%s  line %d as %s\n", colour(COLOUR_NAME), keys_fingerprint(keys, i), colour(COLOUR_NONE),
+               keys_line(keys, i), reading_name(keys_reading(keys, i)));
+    keys_free(keys);
+    return status;
+}
+
+/* Writes the new text of the key file, if what stands in it then is a key file. */
+static int replace(const struct config *config, const char *text, size_t length) {
+    char trial[CONFIG_PATH_SIZE + 8];
+    struct reason reason = {""};
+    struct stat status;
+    mode_t mode = stat(config->key_file, &status) == 0 ? status.st_mode & 07777 : 0600;
+    snprintf(trial, sizeof trial, "%s.trial", config->key_file);
+    if (secret_write(trial, text, length, 0600) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct keys *keys = keys_alloc();
+    int result = keys != NULL ? keys_load(keys, trial, &reason) : ERROR_TROUBLE;
+    keys_free(keys);
+    remove(trial);
+    if (result != 0)
+        return problem("nothing was changed: %s", reason.text);
+    return secret_write(config->key_file, text, length, mode);
+}
+
+/* Finds the index of a key whose fingerprint begins so; of the two readings of a line either will do. */
+static int find(const struct keys *keys, const char *fingerprint, int *line) {
+    size_t length = strlen(fingerprint);
+    *line = 0;
+    for (size_t i = 0; i < keys_count(keys); i++) {
+        if (length < 4 || strncmp(keys_fingerprint(keys, i), fingerprint, length) != 0)
+            continue;
+        if (*line != 0 && *line != keys_line(keys, i))
+            return problem("\"%s\" is the beginning of two keys: give all eight digits", fingerprint);
+        *line = keys_line(keys, i);
+    }
+    return *line != 0
+               ? STATUS_DONE
+               : problem("no key has the fingerprint \"%s\": `doorpost key list` shows them", fingerprint);
+}
+
+static int add(const struct options *options, const struct config *config) {
+    size_t old_length = 0, length;
+    char *old = NULL;
+    struct stat status;
+    if (stat(config->key_file, &status) == 0 && (old = secret_read(config->key_file, &old_length)) == NULL)
+        return STATUS_PROBLEM;
+    char *fresh = options->from != NULL ? secret_read(options->from, &length)
+                                        : secret_ask("The new HMAC Signing Key (it is not shown): ", &length);
+    int result = STATUS_PROBLEM;
+    if (fresh != NULL) {
+        bool line_break = old_length > 0 && old[old_length - 1] != '\n';
+        char *text = sodium_malloc(old_length + length + 3);
+        if (text != NULL) {
+            size_t used = (size_t)snprintf(text, old_length + length + 3, "%s%s%s\n", old != NULL ? old : "",
+                                           line_break ? "\n" : "", fresh);
+            result = replace(config, text, used);
+        }
+        sodium_free(text);
+    }
+    sodium_free(fresh);
+    sodium_free(old);
+    if (result == STATUS_DONE)
+        printf("Added to %s; deliveries signed with it are taken from now on, as are those with the keys "
+               "before it.\n"
+               "When Ring no longer signs with the old one: doorpost key retire FINGERPRINT\n",
+               config->key_file);
+    return result;
+}
+
+/* Copies the text without its line `line`; returns the new length. */
+static size_t leave_out(const char *text, size_t length, int line, char *out) {
+    const char *end = text + length;
+    size_t used = 0;
+    for (int number = 1; text < end; number++) {
+        const char *line_break = memchr(text, '\n', (size_t)(end - text));
+        size_t taken = line_break != NULL ? (size_t)(line_break + 1 - text) : (size_t)(end - text);
+        if (number != line) {
+            memcpy(out + used, text, taken);
+            used += taken;
+        }
+        text += taken;
+    }
+    return used;
+}
+
+static int retire(const struct config *config, const char *fingerprint) {
+    struct keys *keys = settings_keys(config);
+    size_t length;
+    int line, result = STATUS_PROBLEM;
+    if (keys == NULL)
+        return STATUS_PROBLEM;
+    int found = find(keys, fingerprint, &line);
+    keys_free(keys);
+    if (found != STATUS_DONE)
+        return found;
+    char *old = secret_read(config->key_file, &length);
+    char *text = old != NULL ? sodium_malloc(length + 1) : NULL;
+    if (text != NULL)
+        result = replace(config, text, leave_out(old, length, line, text));
+    sodium_free(text);
+    sodium_free(old);
+    if (result == STATUS_DONE)
+        printf("Retired: deliveries signed with it are answered 401 from now on.\n");
+    return result;
+}
+
+int verb_key(int argc, char *argv[]) {
+    struct options options = {0};
+    struct config config;
+    const struct usage usage = {.verb = "key",
+                                .synopsis = "list [--json] | add [--from FILE] | retire FINGERPRINT",
+                                .what =
+                                    "list shows the fingerprint (the start of the SHA-256) of each key in "
+                                    "its readings, and never a key.\n"
+                                    "add asks for a key and puts it beside the others; retire takes one out.",
+                                .operands = 2};
+    const struct option_spec table[] = {
+        {0, "json", OPTION_FLAG, NULL, "list as one JSON array", &options.json},
+        {0, "from", OPTION_TEXT, "FILE", "add the key in this file (-: standard input)", &options.from},
+        OPTION_CONF(options.settings),
+        OPTION_KEY_FILE(options.settings),
+        {0}};
+    int first = options_parse(argc, argv, &usage, table);
+    const char *what = first < argc ? argv[first] : "list";
+    const char *which = first + 1 < argc ? argv[first + 1] : NULL;
+    bool retires = strcmp(what, "retire") == 0;
+    if (strcmp(what, "list") != 0 && strcmp(what, "add") != 0 && !retires)
+        usage_error("key list, key add or key retire, not \"%s\"", what);
+    if (retires != (which != NULL))
+        usage_error(retires ? "which one? `doorpost key list` shows the fingerprints"
+                            : "\"%s\" is one argument too many; a key is never given on the command line",
+                    which);
+    if (settings_load(&options.settings, NEED_KEYS, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (retires)
+        return retire(&config, which);
+    return strcmp(what, "add") == 0 ? add(&options, &config) : list(&options, &config);
+}

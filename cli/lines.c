@@ -1,0 +1,207 @@
+#include "lines.h"
+
+#include "segment.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOLD 3 /* damaged lines */
+#define WINDOW 65536
+
+void filter_start(struct filter *filter) {
+    int64_t now = timestamp_now();
+    filter->since = INT64_MIN;
+    filter->until = INT64_MAX;
+    if (filter->since_text != NULL && when_parse(filter->since_text, filter->utc, now, &filter->since) != 0)
+        usage_error(
+            "--since wants a time as in \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, not \"%s\"",
+            filter->since_text);
+    if (filter->until_text != NULL && when_parse(filter->until_text, filter->utc, now, &filter->until) != 0)
+        usage_error(
+            "--until wants a time as in \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, not \"%s\"",
+            filter->until_text);
+    if (filter->since >= filter->until)
+        usage_error("--since is not before --until: nothing can be in between");
+}
+
+static bool wanted(const struct filter *filter, const struct lines *lines) {
+    const struct event *event = &lines->event;
+    return lines->received_at >= filter->since && lines->received_at < filter->until &&
+           list_has(&filter->devices, event->device) && list_has(&filter->accounts, event->account) &&
+           list_has(&filter->types, event->type);
+}
+
+struct lines *lines_open(const char *path) {
+    struct reason reason = {""};
+    struct lines *lines = calloc(1, sizeof *lines);
+    struct event_parser *parser = event_parser_new();
+    if (lines == NULL || parser == NULL) {
+        problem("no memory");
+        free(lines);
+        event_parser_free(parser);
+        return NULL;
+    }
+    lines->parser = parser;
+    lines->walk.file = -1;
+    directory_start(&lines->directory, path);
+    if (directory_open(&lines->directory, &reason) != 0) {
+        problem("%s", reason.text);
+        lines_close(lines);
+        return NULL;
+    }
+    if (lines_look(lines) != 0) {
+        lines_close(lines);
+        return NULL;
+    }
+    return lines;
+}
+
+void lines_close(struct lines *lines) {
+    if (lines == NULL)
+        return;
+    walk_end(&lines->walk);
+    directory_close(&lines->directory);
+    event_parser_free(lines->parser);
+    free(lines);
+}
+
+int lines_look(struct lines *lines) {
+    struct reason reason = {""};
+    int found = segment_range(lines->directory.file, 0, DAY_MAX, &lines->first, &lines->last, &reason);
+    if (found < 0)
+        return problem("%s", reason.text);
+    lines->empty = found == 0;
+    if (!lines->empty)
+        walk_until(&lines->walk, lines->last);
+    return STATUS_DONE;
+}
+
+void lines_start(struct lines *lines, struct place place) {
+    walk_end(&lines->walk);
+    walk_start(&lines->walk, lines->directory.file, place, (struct link){.known = false});
+    walk_until(&lines->walk, lines->last);
+}
+
+/* A damaged line was passed over. */
+static void tell_damage(struct lines *lines, struct place place) {
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(place.day, name);
+    if (++lines->damaged <= TOLD)
+        problem("%s, byte %" PRIu64 ": a damaged line, passed over; `doorpost check` tells more", name,
+                place.offset);
+}
+
+int lines_next(struct lines *lines, const struct filter *filter) {
+    struct reason reason = {""};
+    enum scan scan;
+    int result;
+    while ((result = walk_next(&lines->walk, &scan, &lines->record, &lines->place, &reason)) > 0) {
+        const struct record *record = &lines->record;
+        if (scan == SCAN_DAMAGED) {
+            tell_damage(lines, lines->place);
+            continue;
+        }
+        timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at);
+        if (lines->received_at < filter->since || lines->received_at >= filter->until)
+            continue;
+        if (event_parse(lines->parser, record->event, record->event_length, &lines->event, &reason) != 0) {
+            tell_damage(lines, lines->place);
+            continue;
+        }
+        if (wanted(filter, lines))
+            return 1;
+    }
+    if (result < 0)
+        problem("%s", reason.text);
+    return result;
+}
+
+struct place lines_since(const struct lines *lines, int64_t since) {
+    /* A segment is never of an earlier day than the lines in it were received on. */
+    int32_t day = since < 0 ? 0 : timestamp_day(since);
+    return (struct place){.day = day > lines->first ? day : lines->first};
+}
+
+static uint64_t segment_size(const struct lines *lines, int32_t day) {
+    char name[SEGMENT_NAME_SIZE];
+    struct stat status;
+    segment_name(day, name);
+    return fstatat(lines->directory.file, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+uint64_t lines_size(const struct lines *lines, int32_t from) {
+    uint64_t size = 0;
+    for (int32_t day = from; !lines->empty && day <= lines->last; day++)
+        size += segment_size(lines, day);
+    return size;
+}
+
+/* Where the first line begins that starts at or after `offset`: the byte after a line break. */
+static uint64_t line_start(const struct lines *lines, int32_t day, uint64_t offset) {
+    char bytes[4096];
+    if (offset == 0)
+        return 0;
+    int file = segment_open(lines->directory.file, day, false, NULL);
+    ssize_t got = 0;
+    const char *line_break = NULL;
+    for (offset--; file >= 0 && line_break == NULL; offset += (uint64_t)got) {
+        got = pread(file, bytes, sizeof bytes, (off_t)offset);
+        if (got <= 0)
+            break;
+        line_break = memchr(bytes, '\n', (size_t)got);
+        if (line_break != NULL)
+            got = line_break + 1 - bytes;
+    }
+    if (file >= 0)
+        close(file);
+    return offset;
+}
+
+/* Counts what the filter lets through in one day's last `window` bytes; `ring` keeps the places of the last
+ * `count` of them. */
+static int count_in(struct lines *lines, const struct filter *filter, int32_t day, uint64_t from,
+                    uint64_t *ring, uint64_t count, uint64_t *found) {
+    int32_t last = lines->last;
+    int result;
+    *found = 0;
+    lines->last = day;
+    lines_start(lines, (struct place){.day = day, .offset = from});
+    while ((result = lines_next(lines, filter)) > 0)
+        ring[(*found)++ % count] = lines->place.offset;
+    lines->last = last;
+    return result;
+}
+
+int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wanted_count,
+                   struct place *place) {
+    uint64_t left = (uint64_t)wanted_count, found = 0;
+    uint64_t *ring = calloc(left > 0 ? left : 1, sizeof *ring);
+    uint64_t damaged = lines->damaged;
+    int result = 0;
+    if (ring == NULL)
+        return problem("--lines %" PRId64 " is more than memory holds", wanted_count);
+    *place = (struct place){.day = lines->last, .offset = segment_size(lines, lines->last)};
+    struct place since = lines_since(lines, filter->since);
+    lines->damaged = TOLD; /* these are told when they are printed */
+    for (int32_t day = lines->last; left > 0 && day >= since.day && result == 0; day--) {
+        uint64_t size = segment_size(lines, day);
+        for (uint64_t window = WINDOW; size > 0 && result == 0; window *= 8) {
+            uint64_t from = line_start(lines, day, window < size ? size - window : 0);
+            result = count_in(lines, filter, day, from, ring, left, &found);
+            if (found >= left || from == 0)
+                break;
+        }
+        if (size > 0 && found > 0) {
+            *place = (struct place){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};
+            left -= found < left ? found : left;
+        }
+    }
+    lines->damaged = damaged;
+    free(ring);
+    return result == 0 ? STATUS_DONE : STATUS_PROBLEM;
+}

@@ -1,0 +1,111 @@
+/* doorpost log: the journal for people. */
+#include "follow.h"
+#include "lines.h"
+#include "quote.h"
+#include "settings.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOLLOWED_FIRST 10 /* lines shown before those that follow, as tail -f has it */
+
+struct options {
+    struct settings settings;
+    struct filter filter;
+    int64_t count;
+    bool follow, json;
+};
+
+static void print_event(const struct lines *lines, bool utc) {
+    const struct event *event = &lines->event;
+    char when[WHEN_SIZE], type[2 * EVENT_FIELD_SIZE + 1];
+    char quoted[3][QUOTE_SIZE(2 * EVENT_FIELD_SIZE)];
+    when_format(lines->received_at, utc, when);
+    snprintf(type, sizeof type, "%s%s%s", event->type, event->sub_type[0] != '\0' ? "/" : "",
+             event->sub_type);
+    printf("%s%s%s  %s%-22s%s  %-28s  %s\n", colour(COLOUR_FAINT), when, colour(COLOUR_NONE),
+           colour(strcmp(event->type, EVENT_PRESS) == 0 ? COLOUR_GOOD : COLOUR_NAME),
+           plain(type, quoted[0], sizeof quoted[0]), colour(COLOUR_NONE),
+           event->device[0] != '\0' ? plain(event->device, quoted[1], sizeof quoted[1]) : "-",
+           event->account[0] != '\0' ? plain(event->account, quoted[2], sizeof quoted[2]) : "-");
+}
+
+static int print_all(struct lines *lines, const struct options *options) {
+    int result;
+    while ((result = lines_next(lines, &options->filter)) > 0) {
+        if (options->json) {
+            fwrite(lines->record.event, 1, lines->record.event_length, stdout);
+            putchar('\n');
+        } else
+            print_event(lines, options->filter.utc);
+    }
+    return result == 0 && fflush(stdout) == 0 ? STATUS_DONE : STATUS_PROBLEM;
+}
+
+static int print_and_follow(struct lines *lines, const struct options *options) {
+    struct follow follow;
+    bool was_empty = lines->empty;
+    follow_start(&follow, lines->directory.path);
+    int status = print_all(lines, options);
+    while (status == STATUS_DONE) {
+        follow_wait(&follow, -1);
+        status = lines_look(lines);
+        if (status == STATUS_DONE && was_empty && !lines->empty) {
+            lines_start(lines, (struct place){.day = lines->first});
+            was_empty = false;
+        }
+        if (status == STATUS_DONE && !lines->empty)
+            status = print_all(lines, options);
+    }
+    follow_end(&follow);
+    return status;
+}
+
+static int show(struct lines *lines, const struct options *options) {
+    int status = STATUS_DONE;
+    struct place place = {0};
+    if (!lines->empty) {
+        place = lines_since(lines, options->filter.since);
+        if (options->count >= 0)
+            status = lines_from_end(lines, &options->filter, options->count, &place);
+        lines_start(lines, place);
+    } else
+        lines_start(lines, place);
+    if (status != STATUS_DONE)
+        return status;
+    status = options->follow ? print_and_follow(lines, options) : print_all(lines, options);
+    return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
+}
+
+int verb_log(int argc, char *argv[]) {
+    struct options options = {.count = -1};
+    struct config config;
+    const struct usage usage = {
+        .verb = "log",
+        .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json]",
+        .what = "Shows the events in the journal, oldest first: time of receipt, type, device, account.\n"
+                "With --json: Ring's own events, one a line, for jq."};
+    const struct option_spec table[] = {
+        {'f', "follow", OPTION_FLAG, NULL, "show what comes, until Ctrl-C", &options.follow},
+        {'n', "lines", OPTION_NUMBER, "N", "the last N alone (with -f: 10)", &options.count},
+        OPTIONS_FILTER(options.filter),
+        {0, "json", OPTION_FLAG, NULL, "Ring's events, one a line", &options.json},
+        OPTION_CONF(options.settings),
+        OPTION_JOURNAL(options.settings),
+        {0}};
+    options_parse(argc, argv, &usage, table);
+    filter_start(&options.filter);
+    if (options.follow && options.count < 0 && options.filter.since_text == NULL)
+        options.count = FOLLOWED_FIRST;
+    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct lines *lines = lines_open(config.journal);
+    if (lines == NULL)
+        return STATUS_PROBLEM;
+    int status = show(lines, &options);
+    lines_close(lines);
+    return status;
+}

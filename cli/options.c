@@ -1,0 +1,124 @@
+/* Verbs take their options in any order, long ones may be shortened, and --help is on each of them. */
+#include "options.h"
+
+#include "timestamp.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTIONS_MAX 32
+#define LONG_ONLY 256 /* values that getopt_long() returns for options without a letter begin here */
+#define HELP_COLUMN 28
+
+static const char *verb = "";
+
+int problem(const char *format, ...) {
+    va_list arguments;
+    fflush(stdout);
+    fprintf(stderr, "doorpost%s%s: ", verb[0] != '\0' ? " " : "", verb);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return STATUS_PROBLEM;
+}
+
+void usage_error(const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    problem("%s", text);
+    fprintf(stderr, "Try: doorpost%s%s --help\n", verb[0] != '\0' ? " " : "", verb);
+    exit(STATUS_USAGE);
+}
+
+bool list_has(const struct list *list, const char *text) {
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->item[i], text) == 0)
+            return true;
+    return list->count == 0;
+}
+
+static void print_help(const struct usage *usage, const struct option_spec options[]) {
+    printf("usage: doorpost %s %s\n\n%s\n\n", usage->verb, usage->synopsis, usage->what);
+    for (const struct option_spec *option = options; option->name != NULL; option++) {
+        char left[64], letter[8] = "    ";
+        if (option->letter != 0)
+            snprintf(letter, sizeof letter, "-%c, ", option->letter);
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, option->argument != NULL ? " " : "",
+                 option->argument != NULL ? option->argument : "");
+        printf("%-*s%s%s\n", HELP_COLUMN, left, strlen(left) >= HELP_COLUMN ? "  " : "", option->help);
+    }
+    printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "say this");
+}
+
+static void set(const struct option_spec *option, const char *argument) {
+    struct list *list = option->value;
+    int64_t *number = option->value;
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)option->value = true;
+        break;
+    case OPTION_TEXT:
+        *(const char **)option->value = argument;
+        break;
+    case OPTION_NUMBER:
+        if (strspn(argument, "0123456789") != strlen(argument) || duration_parse(argument, number) != 0)
+            usage_error("--%s wants a number, not \"%s\"", option->name, argument);
+        break;
+    case OPTION_DURATION:
+        if (duration_parse(argument, number) != 0)
+            usage_error("--%s wants a length of time as in 30s, 5m, 12h or 90d, not \"%s\"", option->name,
+                        argument);
+        break;
+    case OPTION_LIST:
+        if (list->count == LIST_MAX)
+            usage_error("--%s can be given %d times at most", option->name, LIST_MAX);
+        list->item[list->count++] = argument;
+        break;
+    }
+}
+
+int options_parse(int argc, char *argv[], const struct usage *usage, const struct option_spec options[]) {
+    struct option parsed[OPTIONS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
+    char letters[3 * OPTIONS_MAX] = "";
+    size_t count = 0, used = 0;
+    int chosen;
+    verb = usage->verb;
+    if (usage->stops)
+        letters[used++] = '+';
+    letters[used++] = 'h';
+    for (; options[count].name != NULL && count < OPTIONS_MAX; count++) {
+        int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;
+        parsed[count + 1] = (struct option){options[count].name, has, NULL, LONG_ONLY + (int)count};
+        if (options[count].letter != 0) {
+            letters[used++] = options[count].letter;
+            if (has == required_argument)
+                letters[used++] = ':';
+        }
+    }
+    optind = 0; /* the GNU way to start over, with the verb as argv[0] */
+    opterr = 0;
+    while ((chosen = getopt_long(argc, argv, letters, parsed, NULL)) != -1) {
+        size_t i = 0;
+        if (chosen == 'h') {
+            print_help(usage, options);
+            exit(STATUS_DONE);
+        }
+        while (i < count && chosen != LONG_ONLY + (int)i &&
+               !(options[i].letter != 0 && chosen == options[i].letter))
+            i++;
+        if (i ==
+            count) /* an unknown option, or one without its argument; argv[optind - 1] is where it stands */
+            usage_error("cannot make sense of %s", argv[optind - 1]);
+        set(&options[i], optarg);
+    }
+    if (!usage->stops && argc - optind > usage->operands)
+        usage_error("\"%s\" is one argument too many", argv[optind + usage->operands]);
+    return optind;
+}

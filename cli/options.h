@@ -1,0 +1,58 @@
+/* The command line: options by getopt_long(3), described once for parsing and for --help. */
+#ifndef DOORPOST_OPTIONS_H
+#define DOORPOST_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit codes of every verb. */
+enum status { STATUS_DONE = 0, STATUS_PROBLEM = 1, STATUS_USAGE = 2 };
+
+/* What an option sets, and of which type its `value` is. */
+enum option_kind {
+    OPTION_FLAG,     /* bool */
+    OPTION_TEXT,     /* const char *, into argv */
+    OPTION_NUMBER,   /* int64_t, 0 or more */
+    OPTION_DURATION, /* int64_t, seconds: 30s, 5m, 12h, 90d */
+    OPTION_LIST      /* struct list; may be given several times */
+};
+
+#define LIST_MAX 64
+
+struct list {
+    size_t count;
+    const char *item[LIST_MAX];
+};
+
+struct option_spec {
+    char letter; /* or 0 */
+    const char *name;
+    enum option_kind kind;
+    const char *argument; /* how --help calls it; NULL for flags */
+    const char *help;
+    void *value;
+};
+
+struct usage {
+    const char *verb;
+    const char *synopsis; /* behind the verb */
+    const char *what;     /* a sentence or more, for --help */
+    int operands;         /* at most */
+    bool stops;           /* at the first operand: what follows is another program's */
+};
+
+/* Sets the values from the arguments (argv[0] is the verb) and returns the index of the first operand. --help
+ * is answered here, as is whatever is wrong, and the process ends. `options` ends with a name of NULL. */
+int options_parse(int argc, char *argv[], const struct usage *usage, const struct option_spec options[]);
+
+/* Says what is wrong with the command line and where to look, and ends the process. */
+void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* Is it on the list? An empty list holds everything. */
+bool list_has(const struct list *list, const char *text);
+
+/* Says "doorpost VERB: ..." on standard error, and returns STATUS_PROBLEM. */
+int problem(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

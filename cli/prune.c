@@ -1,0 +1,76 @@
+/* doorpost prune: retention by whole days. */
+#include "settings.h"
+#include "terminal.h"
+#include "upkeep.h"
+#include "verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOCK_PATIENCE (10 * SECOND)
+#define DAY_SECONDS 86400
+
+static void warn_of_replays(const struct config *config, int64_t keep) {
+    if (config->max_age == 0)
+        problem("warning: DOORPOST_MAX_AGE is not set, so a delivery that was captured and is replayed after "
+                "its day was "
+                "deleted is stored as new; set it to %" PRId64 "d or less",
+                keep / DAY_SECONDS);
+    else if (config->max_age > keep)
+        problem("warning: DOORPOST_MAX_AGE is longer than what is kept, so a delivery that is replayed after "
+                "its day was "
+                "deleted can be stored as new; set it to %" PRId64 "d or less",
+                keep / DAY_SECONDS);
+}
+
+static void print_result(const struct pruned *pruned, bool rehearse) {
+    char first[DAY_SIZE], last[DAY_SIZE];
+    if (pruned->days == 0) {
+        printf("Nothing is that old.\n");
+        return;
+    }
+    day_format(pruned->first, first);
+    day_format(pruned->last, last);
+    printf("%s %u %s, %s to %s, %.1f MB", rehearse ? "Would delete" : "Deleted", pruned->days,
+           pruned->days == 1 ? "day" : "days", first, last, (double)pruned->bytes / 1e6);
+    if (pruned->tables > 0)
+        printf("; emptied %u %s of the index", pruned->tables, pruned->tables == 1 ? "table" : "tables");
+    printf(".\n");
+}
+
+int verb_prune(int argc, char *argv[]) {
+    struct settings settings = {0};
+    struct config config;
+    struct reason reason = {""};
+    struct directory directory;
+    struct pruned pruned;
+    int64_t keep = -1;
+    bool rehearse = false;
+    const struct usage usage = {.verb = "prune",
+                                .synopsis = "--keep 90d [--dry-run]",
+                                .what = "Deletes the days, events and rejected deliveries, that are older "
+                                        "than what is to be kept, while deliveries go\n"
+                                        "on. What is left can still be verified from its first line. The "
+                                        "newest day with events is always kept."};
+    const struct option_spec table[] = {
+        {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", &keep},
+        {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", &rehearse},
+        OPTION_CONF(settings),
+        OPTION_JOURNAL(settings),
+        {0}};
+    options_parse(argc, argv, &usage, table);
+    if (keep < DAY_SECONDS)
+        usage_error("how much is to be kept? Say --keep 90d; a day at least");
+    if (settings_load(&settings, NEED_JOURNAL, &config) != STATUS_DONE ||
+        settings_become_owner(&config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    directory_start(&directory, config.journal);
+    warn_of_replays(&config, keep);
+    int32_t day = timestamp_day(timestamp_now() - keep * SECOND);
+    int result = upkeep_prune(&directory, day, rehearse, &deadline, &pruned, &reason);
+    directory_close(&directory);
+    print_result(&pruned, rehearse);
+    return result == 0 ? STATUS_DONE : problem("%s", reason.text);
+}

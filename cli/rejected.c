@@ -1,0 +1,224 @@
+/* doorpost rejected: what Ring signed and nobody could use. Most of it is of a form that is newer than this
+ * Doorpost; after an upgrade it may be usable. */
+#include "rejected.h"
+#include "directory.h"
+#include "intake.h"
+#include "journal.h"
+#include "lines.h"
+#include "quote.h"
+#include "settings.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOCK_PATIENCE (10 * SECOND)
+
+struct options {
+    struct settings settings;
+    struct filter filter;
+    bool json, replay, body;
+    const char *which; /* DAY:LINE, or NULL: all */
+};
+
+struct replay {
+    const struct options *options;
+    const struct config *config;
+    struct keys *keys;
+    struct event_parser *parser;
+    struct journal *journal;
+    struct decision decision;
+    uint64_t seen, stored, failed;
+    char body[BODY_LIMIT];
+};
+
+/* DAY:LINE, as the list shows it. */
+static void name_of(const struct rejection *rejection, char *out, size_t size) {
+    char day[DAY_SIZE];
+    day_format(rejection->day, day);
+    snprintf(out, size, "%s:%" PRIu64, day, rejection->line);
+}
+
+static bool is_wanted(const struct replay *replay, const struct rejection *rejection) {
+    char name[DAY_SIZE + 24];
+    name_of(rejection, name, sizeof name);
+    return replay->options->which == NULL || strcmp(replay->options->which, name) == 0;
+}
+
+static int print_json(const struct rejection *rejection, const char *name) {
+    char at[TIMESTAMP_SIZE];
+    struct json_object *one = json_object_new_object();
+    timestamp_format(rejection->received_at, at);
+    json_object_object_add(one, "name", json_object_new_string(name));
+    json_object_object_add(one, "received_at",
+                           rejection->signature != NULL ? json_object_new_string(at) : NULL);
+    json_object_object_add(one, "reason", json_object_new_string(rejection->reason));
+    json_object_object_add(one, "key",
+                           rejection->key != NULL ? json_object_new_string(rejection->key) : NULL);
+    json_object_object_add(one, "length", json_object_new_int64((int64_t)rejection->length));
+    const char *text = json_object_to_json_string_ext(one, JSON_C_TO_STRING_PLAIN);
+    int status = text != NULL ? (puts(text), 0) : problem("no memory");
+    json_object_put(one);
+    return status;
+}
+
+static int list(void *context, const struct rejection *rejection) {
+    struct replay *replay = context;
+    char when[WHEN_SIZE] = "?", name[DAY_SIZE + 24], quoted[QUOTE_SIZE(sizeof(struct reason))];
+    if (!is_wanted(replay, rejection))
+        return 0;
+    replay->seen++;
+    if (rejection->signature == NULL)
+        replay->failed++;
+    name_of(rejection, name, sizeof name);
+    if (replay->options->body) {
+        fwrite(rejection->body, 1, rejection->length, stdout);
+        return 0;
+    }
+    if (replay->options->json)
+        return print_json(rejection, name);
+    if (rejection->signature != NULL)
+        when_format(rejection->received_at, replay->options->filter.utc, when);
+    quote(quoted, sizeof quoted, rejection->reason, strlen(rejection->reason));
+    printf("%s%-14s%s  %s  %6zu bytes  %s\n", colour(COLOUR_NAME), name, colour(COLOUR_NONE), when,
+           rejection->length, quoted);
+    return 0;
+}
+
+/* The same decision as for a delivery, with the time of receipt that it had, and the same journal. */
+static void decide(struct replay *replay, const struct rejection *rejection) {
+    char length[24];
+    snprintf(length, sizeof length, "%zu", rejection->length);
+    const struct head head = {.method = "POST", .content_length = length, .signature = rejection->signature};
+    memcpy(replay->body, rejection->body, rejection->length);
+    memset(&replay->decision, 0, sizeof replay->decision);
+    intake_body(replay->config, replay->keys, replay->parser, &head, replay->body, rejection->length,
+                rejection->received_at, &replay->decision);
+}
+
+static void keep(struct replay *replay, const struct rejection *rejection, const char *name) {
+    struct decision *decision = &replay->decision;
+    struct entry entry = {.body = replay->body,
+                          .length = rejection->length,
+                          .key = decision->key,
+                          .signature = decision->signature,
+                          .received_at = rejection->received_at,
+                          .event = &decision->event};
+    struct entry *entries[] = {&entry};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    journal_append(replay->journal, entries, 1, &deadline);
+    if (entry.outcome == OUTCOME_STORED || entry.outcome == OUTCOME_DUPLICATE) {
+        replay->stored += entry.outcome == OUTCOME_STORED;
+        printf("%s  %s as line %" PRIu64 "\n", name,
+               entry.outcome == OUTCOME_STORED ? "stored" : "is in the journal already,", entry.seq);
+        return;
+    }
+    replay->failed++;
+    problem("%s could not be kept: %s", name, entry.reason.text);
+}
+
+static int replay_one(void *context, const struct rejection *rejection) {
+    struct replay *replay = context;
+    char name[DAY_SIZE + 24];
+    if (!is_wanted(replay, rejection))
+        return 0;
+    replay->seen++;
+    name_of(rejection, name, sizeof name);
+    if (rejection->signature == NULL) {
+        replay->failed++;
+        problem("%s: %s", name, rejection->reason);
+        return 0;
+    }
+    decide(replay, rejection);
+    if (replay->decision.verdict == VERDICT_USABLE) {
+        keep(replay, rejection, name);
+        return 0;
+    }
+    replay->failed++;
+    printf("%s  still not usable: %s\n", name, replay->decision.cause.text);
+    return 0;
+}
+
+static int replay_all(struct replay *replay, struct directory *directory, struct reason *reason) {
+    int result = ERROR_TROUBLE;
+    replay->keys = settings_keys(replay->config);
+    replay->parser = event_parser_new();
+    replay->journal = journal_new(replay->config->journal);
+    if (replay->keys == NULL)
+        explain(reason, "nothing was replayed");
+    else if (replay->parser == NULL || replay->journal == NULL)
+        explain(reason, "no memory");
+    else
+        result = rejected_each(directory->file, replay->options->filter.since, replay->options->filter.until,
+                               replay_one, replay, reason);
+    journal_free(replay->journal);
+    event_parser_free(replay->parser);
+    keys_free(replay->keys);
+    return result;
+}
+
+static int run(struct replay *replay) {
+    struct reason reason = {""};
+    struct directory directory;
+    const struct options *options = replay->options;
+    directory_start(&directory, replay->config->journal);
+    int result = directory_open(&directory, &reason);
+    if (result == 0)
+        result = options->replay ? replay_all(replay, &directory, &reason)
+                                 : rejected_each(directory.file, options->filter.since, options->filter.until,
+                                                 list, replay, &reason);
+    directory_close(&directory);
+    if (result != 0)
+        return problem("%s", reason.text);
+    if (options->which != NULL && replay->seen == 0)
+        return problem("there is no %s: `doorpost rejected` lists them", options->which);
+    return replay->failed > 0 ? STATUS_PROBLEM : STATUS_DONE;
+}
+
+int verb_rejected(int argc, char *argv[]) {
+    struct options options = {0};
+    struct config config;
+    const struct usage usage = {.verb = "rejected",
+                                .synopsis = "[DAY:LINE] [--json | --body | --replay]",
+                                .what = "Lists the deliveries that were signed and no usable events, with "
+                                        "the reason; or the one that DAY:LINE names.\n"
+                                        "With --replay they are decided anew, and what is usable now goes to "
+                                        "the journal, under the time at which it\n"
+                                        "was received. They stay listed; replaying twice is harmless.",
+                                .operands = 1};
+    const struct option_spec table[] = {
+        {0, "replay", OPTION_FLAG, NULL, "decide them anew, as after an upgrade", &options.replay},
+        {0, "body", OPTION_FLAG, NULL, "print the body of DAY:LINE, byte for byte", &options.body},
+        {0, "json", OPTION_FLAG, NULL, "one JSON object a line", &options.json},
+        {'S', "since", OPTION_TEXT, "TIME", "received at or after", &options.filter.since_text},
+        {'U', "until", OPTION_TEXT, "TIME", "received before", &options.filter.until_text},
+        {0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", &options.filter.utc},
+        OPTION_CONF(options.settings),
+        OPTION_JOURNAL(options.settings),
+        OPTION_KEY_FILE(options.settings),
+        {0}};
+    int first = options_parse(argc, argv, &usage, table);
+    options.which = first < argc ? argv[first] : NULL;
+    filter_start(&options.filter);
+    if (options.body && options.which == NULL)
+        usage_error("--body of which one? Name it as the list does: DAY:LINE");
+    if (options.json + options.body + options.replay > 1)
+        usage_error("--json, --body or --replay: one of them");
+    if (settings_load(&options.settings, NEED_JOURNAL | (options.replay ? NEED_KEYS : NEED_NOTHING),
+                      &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (options.replay && settings_become_owner(&config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct replay *replay = calloc(1, sizeof *replay);
+    if (replay == NULL)
+        return problem("no memory");
+    replay->options = &options;
+    replay->config = &config;
+    int status = run(replay);
+    free(replay);
+    return status;
+}

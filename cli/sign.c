@@ -1,0 +1,55 @@
+/* doorpost sign: the X-Signature that Ring would send with a body. */
+#include "body.h"
+#include "settings.h"
+#include "signature.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The first key of the file in the wanted reading; 0, the text of the first line, is the usual one. */
+static int choose(const struct keys *keys, bool decoded) {
+    if (!decoded)
+        return 0;
+    for (size_t i = 0; i < keys_count(keys); i++)
+        if (keys_reading(keys, i) == READING_BASE64)
+            return (int)i;
+    problem("no key in the file is base64 of 16 bytes or more");
+    return -1;
+}
+
+int verb_sign(int argc, char *argv[]) {
+    struct settings settings = {0};
+    struct config config;
+    bool decoded = false;
+    const struct usage usage = {
+        .verb = "sign",
+        .synopsis = "[--base64] [FILE]",
+        .what = "Prints the X-Signature of the body in FILE (or standard input), byte for byte "
+                "as it is there,\nwith the first key of the key file.",
+        .operands = 1};
+    const struct option_spec table[] = {
+        {0, "base64", OPTION_FLAG, NULL, "the key is the base64-decoded bytes, not the text", &decoded},
+        OPTION_CONF(settings),
+        OPTION_KEY_FILE(settings),
+        {0}};
+    int first = options_parse(argc, argv, &usage, table);
+    if (settings_load(&settings, NEED_KEYS, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct keys *keys = settings_keys(&config);
+    if (keys == NULL)
+        return STATUS_PROBLEM;
+    size_t length;
+    int index = choose(keys, decoded);
+    char *body = index < 0 ? NULL : body_read(first < argc ? argv[first] : NULL, &length);
+    if (body != NULL) {
+        uint8_t digest[SIGNATURE_BYTES];
+        char text[SIGNATURE_TEXT_SIZE];
+        signature_make(keys, (size_t)index, body, length, digest);
+        signature_format(digest, text);
+        puts(text);
+    }
+    free(body);
+    keys_free(keys);
+    return body != NULL ? STATUS_DONE : STATUS_PROBLEM;
+}

@@ -1,0 +1,315 @@
+/* doorpost stats: what the journal adds up to. The counts are kept in json-c objects, which are hash tables
+ * with the members in order of arrival, and are what --json prints. */
+#include "lines.h"
+#include "quote.h"
+#include "settings.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include "rejected.h"
+
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEVICES_SHOWN 20
+#define PROGRESS_EVERY 1024 /* lines */
+
+/* Delays in milliseconds, in buckets one percent wide: memory does not grow, and a quantile is off by half a
+ * percent at most. */
+#define DELAY_BUCKETS 3000
+#define DELAY_STEP 1.01
+
+struct totals {
+    uint64_t events, presses, delays;
+    int64_t last_received;
+    uint64_t hour[24];
+    uint64_t delay[DELAY_BUCKETS];
+    double delay_sum; /* seconds */
+    struct json_object *day, *type, *device, *rejected;
+    uint64_t rejections;
+};
+
+struct options {
+    struct settings settings;
+    struct filter filter;
+    bool json, prometheus;
+};
+
+static int count_one(struct json_object *counts, const char *name) {
+    struct json_object *count;
+    if (json_object_object_get_ex(counts, name, &count))
+        return json_object_int_inc(count, 1) == 1 ? 0 : -1;
+    count = json_object_new_int64(1);
+    return count == NULL ? -1 : json_object_object_add(counts, name, count);
+}
+
+static void count_delay(struct totals *totals, const struct lines *lines) {
+    double delay = (double)lines->received_at / 1000 - (double)lines->event.timestamp; /* milliseconds */
+    if (delay < 0) /* two clocks that disagree */
+        delay = 0;
+    int bucket = delay < 1 ? 0 : (int)(log(delay) / log(DELAY_STEP)) + 1;
+    totals->delay[bucket < DELAY_BUCKETS ? bucket : DELAY_BUCKETS - 1]++;
+    totals->delay_sum += delay / 1000;
+    totals->delays++;
+}
+
+/* Seconds that a share of the deliveries did not take longer than. */
+static double quantile(const struct totals *totals, double share) {
+    uint64_t wanted = (uint64_t)ceil(share * (double)totals->delays), sum = 0;
+    int bucket = 0;
+    while (bucket < DELAY_BUCKETS - 1 && (sum += totals->delay[bucket]) < wanted)
+        bucket++;
+    return bucket == 0 ? 0 : pow(DELAY_STEP, bucket - 0.5) / 1000;
+}
+
+static int count_event(struct totals *totals, const struct lines *lines, bool utc) {
+    const struct event *event = &lines->event;
+    char day[WHEN_SIZE];
+    if (strcmp(event->device, EVENT_TEST_DEVICE) == 0)
+        return 0;
+    totals->events++;
+    totals->last_received = lines->received_at;
+    int result = count_one(totals->type, event->type);
+    if (event->timestamp > 0)
+        count_delay(totals, lines);
+    if (strcmp(event->type, EVENT_PRESS) != 0 || result != 0)
+        return result;
+    int64_t pressed = event->timestamp > 0 && event->timestamp < INT64_MAX / 1000 ? event->timestamp * 1000
+                                                                                  : lines->received_at;
+    totals->presses++;
+    when_format(pressed, utc, day); /* its day and hour are the characters 0 to 9, and 11 and 12 */
+    totals->hour[((day[11] - '0') * 10 + (day[12] - '0')) % 24]++;
+    day[10] = '\0';
+    result = count_one(totals->day, day);
+    return result == 0 ? count_one(totals->device, event->device) : result;
+}
+
+static int count_events(struct totals *totals, struct lines *lines, const struct options *options) {
+    struct progress progress;
+    uint64_t done = 0;
+    int result = 0;
+    if (lines->empty)
+        return STATUS_DONE;
+    struct place from = lines_since(lines, options->filter.since);
+    lines_start(lines, from);
+    progress_start(&progress, "counting", lines_size(lines, from.day));
+    for (uint64_t read = 1; (result = lines_next(lines, &options->filter)) > 0; read++) {
+        done += lines->record.length + 1;
+        if (count_event(totals, lines, options->filter.utc) != 0) {
+            result = -1;
+            problem("no memory for the counts");
+            break;
+        }
+        if (read % PROGRESS_EVERY == 0)
+            progress_show(&progress, done);
+    }
+    progress_end(&progress);
+    return result == 0 ? STATUS_DONE : STATUS_PROBLEM;
+}
+
+static int count_rejection(void *context, const struct rejection *rejection) {
+    struct totals *totals = context;
+    totals->rejections++;
+    return count_one(totals->rejected, rejection->reason);
+}
+
+static void print_bar(const char *name, uint64_t count, uint64_t most, int width) {
+    int length = most == 0 ? 0 : (int)((count * (uint64_t)width + most - 1) / most);
+    char bar[512];
+    if (length > (int)sizeof bar - 1)
+        length = sizeof bar - 1;
+    memset(bar, '#', (size_t)length);
+    bar[length] = '\0';
+    printf("  %-28s %8llu  %s%s%s\n", name, (unsigned long long)count, colour(COLOUR_NAME), bar,
+           colour(COLOUR_NONE));
+}
+
+struct named {
+    const char *name;
+    uint64_t count;
+};
+
+static int by_count(const void *a, const void *b) {
+    const struct named *one = a, *other = b;
+    return one->count != other->count ? (one->count < other->count ? 1 : -1) : strcmp(one->name, other->name);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+/* Prints the members of `counts` in the given order, `most_shown` at most. */
+static void print_counts(const char *title, struct json_object *counts,
+                         int (*order)(const void *, const void *), size_t most_shown) {
+    size_t length = (size_t)json_object_object_length(counts), used = 0;
+    struct named *named = calloc(length + 1, sizeof *named);
+    uint64_t most = 0;
+    char quoted[QUOTE_SIZE(EVENT_FIELD_SIZE)];
+    if (named == NULL)
+        return;
+    json_object_object_foreach(counts, name, count) {
+        named[used] = (struct named){.name = name, .count = (uint64_t)json_object_get_int64(count)};
+        most = named[used].count > most ? named[used].count : most;
+        used++;
+    }
+    qsort(named, used, sizeof *named, order);
+    printf("\n%s\n", title);
+    for (size_t i = 0; i < used && i < most_shown; i++)
+        print_bar(plain(named[i].name, quoted, sizeof quoted), named[i].count, most, terminal_width() - 42);
+    if (used > most_shown)
+        printf("  and %zu more (--json has them all)\n", used - most_shown);
+    free(named);
+}
+
+static void print_text(struct totals *totals) {
+    printf("%llu events, %llu of them presses; %llu signed but unusable\n",
+           (unsigned long long)totals->events, (unsigned long long)totals->presses,
+           (unsigned long long)totals->rejections);
+    if (totals->delays > 0)
+        printf("received after: median %.3g s, 99th percentile %.3g s\n", quantile(totals, 0.5),
+               quantile(totals, 0.99));
+    if (totals->presses > 0) {
+        uint64_t most = 0;
+        print_counts("presses by day", totals->day, by_name, SIZE_MAX);
+        printf("\npresses by hour of the day\n");
+        for (int hour = 0; hour < 24; hour++)
+            most = totals->hour[hour] > most ? totals->hour[hour] : most;
+        for (int hour = 0; hour < 24; hour++) {
+            const char name[] = {(char)('0' + hour / 10), (char)('0' + hour % 10), '\0'};
+            print_bar(name, totals->hour[hour], most, terminal_width() - 42);
+        }
+        print_counts("presses by device", totals->device, by_count, DEVICES_SHOWN);
+    }
+    if (totals->events > totals->presses)
+        print_counts("events by type", totals->type, by_count, SIZE_MAX);
+    if (totals->rejections > 0)
+        print_counts("signed but unusable, by reason", totals->rejected, by_count, SIZE_MAX);
+}
+
+static int print_json(struct totals *totals) {
+    struct json_object *all = json_object_new_object();
+    struct json_object *hours = json_object_new_array();
+    struct json_object *delay = json_object_new_object();
+    if (all == NULL || hours == NULL || delay == NULL)
+        return problem("no memory");
+    for (int hour = 0; hour < 24; hour++)
+        json_object_array_add(hours, json_object_new_int64((int64_t)totals->hour[hour]));
+    if (totals->delays > 0) {
+        json_object_object_add(delay, "median", json_object_new_double(quantile(totals, 0.5)));
+        json_object_object_add(delay, "p99", json_object_new_double(quantile(totals, 0.99)));
+    }
+    json_object_object_add(all, "events", json_object_new_int64((int64_t)totals->events));
+    json_object_object_add(all, "presses", json_object_new_int64((int64_t)totals->presses));
+    json_object_object_add(all, "rejected", json_object_new_int64((int64_t)totals->rejections));
+    json_object_object_add(all, "delay_seconds", delay);
+    json_object_object_add(all, "presses_by_day", json_object_get(totals->day));
+    json_object_object_add(all, "presses_by_hour", hours);
+    json_object_object_add(all, "presses_by_device", json_object_get(totals->device));
+    json_object_object_add(all, "events_by_type", json_object_get(totals->type));
+    json_object_object_add(all, "rejected_by_reason", json_object_get(totals->rejected));
+    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    json_object_put(all);
+    return status;
+}
+
+/* A metric with one label, in the text format of Prometheus; a label's value has three escapes of its own. */
+static void print_metric(const char *name, const char *label, struct json_object *counts) {
+    json_object_object_foreach(counts, value, count) {
+        printf("%s{%s=\"", name, label);
+        for (const char *at = value; *at != '\0'; at++) {
+            if (*at == '\\' || *at == '"')
+                putchar('\\');
+            if (*at == '\n')
+                fputs("\\n", stdout);
+            else
+                putchar(*at);
+        }
+        printf("\"} %lld\n", (long long)json_object_get_int64(count));
+    }
+}
+
+static void print_prometheus(struct totals *totals, uint64_t bytes) {
+    puts(
+        "# HELP doorpost_events_total Events in the journal, by type.\n# TYPE doorpost_events_total counter");
+    print_metric("doorpost_events_total", "type", totals->type);
+    puts("# HELP doorpost_rejected_total Deliveries that were signed but unusable, by reason.\n"
+         "# TYPE doorpost_rejected_total counter");
+    print_metric("doorpost_rejected_total", "reason", totals->rejected);
+    puts("# HELP doorpost_delivery_delay_seconds From the event to its receipt.\n"
+         "# TYPE doorpost_delivery_delay_seconds summary");
+    if (totals->delays > 0)
+        printf("doorpost_delivery_delay_seconds{quantile=\"0.5\"} %.6g\n"
+               "doorpost_delivery_delay_seconds{quantile=\"0.99\"} %.6g\n",
+               quantile(totals, 0.5), quantile(totals, 0.99));
+    printf("doorpost_delivery_delay_seconds_sum %.6g\ndoorpost_delivery_delay_seconds_count %llu\n",
+           totals->delay_sum, (unsigned long long)totals->delays);
+    printf("# HELP doorpost_last_event_timestamp_seconds When the newest event was received.\n"
+           "# TYPE doorpost_last_event_timestamp_seconds gauge\ndoorpost_last_event_timestamp_seconds %.6f\n",
+           (double)totals->last_received / (double)SECOND);
+    printf("# HELP doorpost_journal_bytes Size of the journal.\n# TYPE doorpost_journal_bytes gauge\n"
+           "doorpost_journal_bytes %llu\n",
+           (unsigned long long)bytes);
+}
+
+static int count_and_print(struct totals *totals, struct lines *lines, const struct options *options) {
+    struct reason reason = {""};
+    int status = count_events(totals, lines, options);
+    if (status != STATUS_DONE)
+        return status;
+    int result = rejected_each(lines->directory.file, options->filter.since, options->filter.until,
+                               count_rejection, totals, &reason);
+    if (result != 0)
+        return problem("%s", result < 0 ? reason.text : "no memory for the counts");
+    if (options->prometheus)
+        print_prometheus(totals, lines_size(lines, lines->first));
+    else if (options->json)
+        status = print_json(totals);
+    else
+        print_text(totals);
+    return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
+}
+
+int verb_stats(int argc, char *argv[]) {
+    struct options options = {0};
+    struct config config;
+    static struct totals totals;
+    const struct usage usage = {
+        .verb = "stats",
+        .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus]",
+        .what = "Counts presses by day, hour of the day and device; tells how long after the press "
+                "deliveries came,\n"
+                "and what was signed but unusable. Days and hours are of the press, in the local zone."};
+    const struct option_spec table[] = {OPTIONS_FILTER(options.filter),
+                                        {0, "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
+                                        {0, "prometheus", OPTION_FLAG, NULL,
+                                         "for the textfile collector of node_exporter", &options.prometheus},
+                                        OPTION_CONF(options.settings),
+                                        OPTION_JOURNAL(options.settings),
+                                        {0}};
+    options_parse(argc, argv, &usage, table);
+    filter_start(&options.filter);
+    if (options.json && options.prometheus)
+        usage_error("--json or --prometheus, not both");
+    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    struct lines *lines = lines_open(config.journal);
+    if (lines == NULL)
+        return STATUS_PROBLEM;
+    struct json_object **counts[] = {&totals.day, &totals.type, &totals.device, &totals.rejected};
+    int status = STATUS_DONE;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        *counts[i] = json_object_new_object();
+        if (*counts[i] == NULL)
+            status = problem("no memory");
+    }
+    if (status == STATUS_DONE)
+        status = count_and_print(&totals, lines, &options);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        json_object_put(*counts[i]);
+    lines_close(lines);
+    return status;
+}

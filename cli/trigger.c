@@ -1,0 +1,140 @@
+/* doorpost trigger: plays Ring, for trying out an endpoint without pressing a bell. */
+#include "http.h"
+#include "retry.h"
+#include "sample.h"
+#include "settings.h"
+#include "signature.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STALE (INT64_C(30) * 86400 * SECOND)
+#define IDENTIFIER_MAX 256
+
+struct options {
+    struct settings settings;
+    const char *type, *url, *device, *account;
+    int64_t count;
+    bool duplicate, bad_signature, stale, retry, print;
+};
+
+/* Ring's view of an answer. */
+static bool is_final(const struct answer *answer) {
+    return answer->status >= 200 && answer->status < 500;
+}
+
+static bool is_expected(const struct options *options, const struct answer *answer) {
+    if (options->bad_signature)
+        return answer->status == 401;
+    if (options->stale && answer->status == 400 && strstr(answer->body, "\"stale\"") != NULL)
+        return true;
+    return answer->status >= 200 && answer->status < 300;
+}
+
+static void print_answer(const struct options *options, const struct answer *answer) {
+    bool expected = is_expected(options, answer);
+    size_t length = strcspn(answer->body, "\r\n");
+    printf("%s%d%s  ", colour(expected ? COLOUR_GOOD : COLOUR_BAD), answer->status, colour(COLOUR_NONE));
+    for (size_t i = 0; i < length && i < 300; i++)
+        putchar(answer->body[i] >= ' ' && answer->body[i] <= '~' ? answer->body[i] : '?');
+    printf("  %s%.1f ms%s\n", colour(COLOUR_FAINT), answer->seconds * 1000, colour(COLOUR_NONE));
+    fflush(stdout);
+}
+
+/* One delivery, with its retries. Returns whether it ended as it should. */
+static bool deliver(const struct options *options, const char *body, size_t length, const char *signature) {
+    struct answer answer;
+    struct reason reason;
+    for (int attempt = 0;; attempt++) {
+        int result = http_post(options->url, body, length, signature, &answer, &reason);
+        if (result != 0)
+            problem("%s", reason.text);
+        else
+            print_answer(options, &answer);
+        if (!options->retry || attempt == RETRIES || (result == 0 && is_final(&answer)))
+            return result == 0 && is_expected(options, &answer);
+        fprintf(stderr, "once more in %d s, as Ring does\n", retry_after[attempt]);
+        sleep((unsigned)retry_after[attempt]);
+    }
+}
+
+static int send_all(const struct options *options, struct keys *keys) {
+    bool good = true;
+    for (int64_t i = 0; i < options->count; i++) {
+        char body[SAMPLE_SIZE], signature[SIGNATURE_TEXT_SIZE];
+        uint8_t digest[SIGNATURE_BYTES];
+        int64_t at = timestamp_now() - (options->stale ? STALE : 0);
+        size_t length = sample_write(options->type, options->device, options->account, at, body);
+        if (options->print) {
+            fwrite(body, 1, length, stdout);
+            putchar('\n');
+            continue;
+        }
+        signature_make(keys, 0, body, length, digest);
+        if (options->bad_signature)
+            digest[0] ^= 1;
+        signature_format(digest, signature);
+        good &= deliver(options, body, length, signature);
+        if (options->duplicate)
+            good &= deliver(options, body, length, signature);
+    }
+    return good ? STATUS_DONE : STATUS_PROBLEM;
+}
+
+int verb_trigger(int argc, char *argv[]) {
+    struct options options = {.type = "button_press",
+                              .device = "ava1.ring.device.EXAMPLE",
+                              .account = "ava1.ring.account.EXAMPLE",
+                              .count = 1};
+    struct config config;
+    char what[1024];
+    snprintf(what, sizeof what,
+             "Sends a fresh event of TYPE (button_press), signed with the first key, as Ring would, and "
+             "prints the answer.\n"
+             "Types: %s",
+             sample_types());
+    const struct usage usage = {.verb = "trigger",
+                                .synopsis =
+                                    "[TYPE] --url URL [--count N] [--device ID] [--duplicate] [--retry]",
+                                .what = what,
+                                .operands = 1};
+    const struct option_spec table[] = {
+        {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", &options.url},
+        {'n', "count", OPTION_NUMBER, "N", "so many, each a new event", &options.count},
+        {0, "device", OPTION_TEXT, "ID", "of this device", &options.device},
+        {0, "account", OPTION_TEXT, "ID", "of this account", &options.account},
+        {0, "duplicate", OPTION_FLAG, NULL, "each twice: the second must be \"duplicate\"",
+         &options.duplicate},
+        {0, "bad-signature", OPTION_FLAG, NULL, "with a wrong signature: must be 401",
+         &options.bad_signature},
+        {0, "stale", OPTION_FLAG, NULL, "sent 30 days ago, as a replayed capture is", &options.stale},
+        {0, "retry", OPTION_FLAG, NULL, "after 1 s, 5 s, 30 s, 2 min, 10 min, 1 h until 2xx or 4xx",
+         &options.retry},
+        {0, "print", OPTION_FLAG, NULL, "print the events and send nothing", &options.print},
+        OPTION_CONF(options.settings),
+        OPTION_KEY_FILE(options.settings),
+        {0}};
+    int first = options_parse(argc, argv, &usage, table);
+    if (first < argc)
+        options.type = argv[first];
+    if (!sample_knows(options.type))
+        usage_error("\"%s\" is no type that Ring documents; --help lists them", options.type);
+    if (options.url == NULL && !options.print)
+        usage_error("where to? Say --url https://YOUR.HOST/doorpost");
+    if (strlen(options.device) > IDENTIFIER_MAX || strlen(options.account) > IDENTIFIER_MAX)
+        usage_error("an identifier has %d bytes at most", IDENTIFIER_MAX);
+    if (settings_load(&options.settings, options.print ? NEED_NOTHING : NEED_KEYS, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (options.print)
+        return send_all(&options, NULL);
+    struct keys *keys = settings_keys(&config);
+    if (keys == NULL)
+        return STATUS_PROBLEM;
+    int status = send_all(&options, keys);
+    keys_free(keys);
+    return status;
+}

@@ -1,0 +1,135 @@
+"""The operator's tool from `init` to `stats`, against a real lighttpd that runs with what init wrote."""
+
+import json
+import os
+import re
+import shutil
+import stat
+
+from lab import KEY, Lab, ROOT, check, lighttpd_fastcgi, press, run_tests, sign
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def set_up(lab, *arguments, **options):
+    """`doorpost init` in the laboratory, whose own key, journal and settings give way to it."""
+    home = lab.path / "home"
+    result = lab.tool("init", home, *arguments, **options)
+    lab.env_file, lab.journal, lab.key_file = home / "doorpost.env", home / "journal", home / "key"
+    return result
+
+
+def from_init_to_stats():
+    with Lab() as lab:
+        out = set_up(lab, "--generate").ok().stdout
+        check("doctor --conf" in out and "lighttpd" in out, out)
+        server = lighttpd_fastcgi(lab)
+        url = f"http://127.0.0.1:{server.port}/doorpost"
+        out = lab.tool("doctor", "--url", url).ok().stdout
+        for word in ("stored in", "duplicate in", "unauthorized in", "All that was checked is well"):
+            check(word in out, word, "is missing:", out)
+        lab.tool("trigger", "--url", url, "--count", "3", "--device", "front door").ok()
+        out = lab.tool("trigger", "device_online", "--url", url, "--duplicate").ok().stdout
+        check(re.search(r'"stored".*\n.*"duplicate"', out), out)
+        check("401" in lab.tool("trigger", "--url", url, "--bad-signature").ok().stdout, "no 401")
+        out = lab.tool("log").ok().stdout
+        check(len(out.splitlines()) == 5 and out.count('"front door"') == 3 and "device_online" in out, out)
+        totals = json.loads(lab.tool("stats", "--json").ok().stdout)
+        check(totals["events"] == 4 and totals["presses"] == 3, "the doctor's own press counts:", totals)
+        check(totals["presses_by_device"] == {"front door": 3}, totals)
+        check("5 lines, 5 signatures verified, index compared: all is well" in lab.tool("check").ok().stdout, "check")
+
+
+def what_init_makes_is_open_to_its_owner_alone():
+    with Lab() as lab:
+        set_up(lab, input=KEY + "\n").ok()
+        home = lab.path / "home"
+        check((mode(home), mode(home / "key"), mode(home / "journal"), mode(home / "doorpost.env")) == (0o700, 0o600, 0o700, 0o600),
+              "modes")
+        check((home / "key").read_text() == KEY + "\n", "another key")
+        if lab.user:
+            check(all(os.stat(path).st_uid == lab.user.pw_uid for path in (home, home / "key", home / "journal")), "owner")
+        check("69ffb5b9" in lab.tool("key", "list").ok().stdout, "key list")
+
+
+def init_spoils_nothing():
+    with Lab() as lab:
+        set_up(lab, "--generate").ok()
+        before = lab.key_file.read_text()
+        check("is there already" in lab.tool("init", lab.path / "home", "--generate").fails().stderr, "a second key")
+        check("is there already" in lab.tool("init", lab.path / "home").ok().stdout, "again")
+        check(lab.key_file.read_text() == before, "the key was replaced")
+
+
+def a_key_that_cannot_be_right_is_not_kept():
+    with Lab() as lab:
+        error = set_up(lab, input="short\n").fails().stderr
+        check("under 16 bytes" in error and not (lab.path / "home/key").exists(), error)
+        check("short" not in error, "the key is told")
+        check("No such file" in set_up(lab, "--key-file", lab.path / "none").fails().stderr, "missing file")
+
+
+def usage_errors_are_2_and_name_the_way_out():
+    with Lab() as lab:
+        for arguments in ([], ["nonsense"], ["log", "--nonsense"], ["log", "extra"], ["init"], ["log", "-n", "x"],
+                          ["log", "--since", "the day after"], ["log", "--since", "2026-02-30"], ["prune"], ["prune", "--keep", "x"],
+                          ["trigger"], ["trigger", "nonsense", "--url", "http://127.0.0.1"], ["verify-signature"], ["stats", "--json", "--prometheus"],
+                          ["key", "nonsense"], ["key", "retire"], ["rejected", "--body"], ["init", "x", "--generate", "--key-file", "y"],
+                          ["log", "--since", "2026-01-02", "--until", "2026-01-01"]):
+            result = lab.tool(*arguments)
+            check(result.returncode == 2 and result.stderr and not result.stdout, arguments, result)
+        check(lab.tool("--help").ok().stdout.startswith("usage:"), "--help")
+        check(lab.tool("--version").ok().stdout.startswith("doorpost "), "--version")
+
+
+def every_verb_has_help_completion_and_a_place_in_the_manual():
+    with Lab() as lab:
+        verbs = re.findall(r"^  ([a-z-]+) ", lab.tool("--help").ok().stdout, re.MULTILINE)
+        check(len(verbs) >= 11, verbs)
+        manual = (ROOT / "cli/doorpost.1").read_text()
+        completions = [(ROOT / f"cli/completion.{shell}").read_text() for shell in ("bash", "zsh")]
+        for verb in verbs:
+            text = lab.tool(verb, "--help").ok().stdout
+            check(f".Ss {verb}" in manual, verb, "is not in the manual")
+            for option in re.findall(r"--([a-z-]+)", text.partition("-h, --help")[0].split("\n\n", 2)[2]):
+                check(f"Fl -{option}" in manual, verb, "--" + option, "is not in the manual")
+                for completion in completions:
+                    check(f"--{option}" in completion, verb, "--" + option, "is not completed")
+            for completion in completions:
+                check(verb in completion, verb, "is not completed")
+
+
+def completions_load():
+    with Lab() as lab:
+        script = f"""source {ROOT}/cli/completion.bash; COMP_WORDS=(doorpost verify --sig); COMP_CWORD=1; _doorpost; echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(doorpost log --si); COMP_CWORD=2; _doorpost; echo "${{COMPREPLY[*]}}" """
+        out = lab.run(["bash", "-c", script]).ok().stdout.split()
+        check(out == ["verify-signature", "--since"], out)
+        if not shutil.which("zsh"):
+            return "zsh is not here"
+        lab.run(["zsh", "-n", ROOT / "cli/completion.zsh"]).ok()
+
+
+def man_pages_are_clean():
+    if not shutil.which("mandoc"):
+        return "mandoc is not here"
+    with Lab() as lab:
+        for page in ("cli/doorpost.1", "cgi/doorpost.cgi.8", "lib/doorpost-journal.5"):
+            result = lab.run(["mandoc", "-T", "lint", "-W", "style", ROOT / page])
+            # Whether the pages that it refers to are installed here does not matter.
+            findings = [line for line in (result.stdout + result.stderr).splitlines()
+                        if "referenced manual not found" not in line and "mandoc.db" not in line]
+            check(not findings, *findings)
+
+
+def a_full_disk_is_told():
+    with Lab() as lab:
+        with open("/dev/full", "w") as full:
+            check("cannot write" in lab.tool("--help", stdout=full).fails().stderr, "silence")
+
+
+run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
+          usage_errors_are_2_and_name_the_way_out, every_verb_has_help_completion_and_a_place_in_the_manual, completions_load,
+          man_pages_are_clean, a_full_disk_is_told)
