@@ -172,7 +172,8 @@ static int count_in(struct lines *lines, const struct filter *filter, int32_t da
     lines->last = day;
     lines_start(lines, (struct place){.day = day, .offset = from});
     while ((result = lines_next(lines, filter)) > 0)
-        ring[(*found)++ % count] = lines->place.offset;
+        if (count > 0)
+            ring[(*found)++ % count] = lines->place.offset;
     lines->last = last;
     return result;
 }
@@ -185,10 +186,11 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
     int result = 0;
     if (ring == NULL)
         return problem("--lines %" PRId64 " is more than memory holds", wanted_count);
-    *place = (struct place){.day = lines->last, .offset = segment_size(lines, lines->last)};
     struct place since = lines_since(lines, filter->since);
+    *place = since;
     lines->damaged = TOLD; /* these are told when they are printed */
-    for (int32_t day = lines->last; left > 0 && day >= since.day && result == 0; day--) {
+    for (int32_t day = lines->last; (left > 0 || day == lines->last) && day >= since.day && result == 0;
+         day--) {
         uint64_t size = segment_size(lines, day);
         for (uint64_t window = WINDOW; size > 0 && result == 0; window *= 8) {
             uint64_t from = line_start(lines, day, window < size ? size - window : 0);
@@ -196,6 +198,8 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
             if (found >= left || from == 0)
                 break;
         }
+        if (day == lines->last) /* behind the last line that is whole now */
+            *place = size > 0 ? walk_place(&lines->walk) : (struct place){.day = day};
         if (size > 0 && found > 0) {
             *place = (struct place){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};
             left -= found < left ? found : left;

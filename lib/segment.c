@@ -61,8 +61,7 @@ int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32
         return fail(reason, ERROR_TROUBLE, "cannot list the journal: %s", strerror(errno));
     int found = 0;
     const struct dirent *entry;
-    errno = 0;
-    while ((entry = readdir(stream)) != NULL) {
+    while ((errno = 0, entry = readdir(stream)) != NULL) {
         int32_t day;
         if (strlen(entry->d_name) != SEGMENT_NAME_SIZE - 1 ||
             strcmp(entry->d_name + DAY_SIZE - 1, ".jsonl") != 0 ||

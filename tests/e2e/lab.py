@@ -37,8 +37,10 @@ PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition t
 # ---- tests ----
 
 def run_tests(*tests):
-    """Runs the functions, prints TAP, and ends the process. A test fails by raising."""
+    """Runs the functions (those that the command line names, where it names any), prints TAP, and ends the process. A
+    test fails by raising."""
     failed = 0
+    tests = [test for test in tests if not sys.argv[1:] or test.__name__ in sys.argv[1:]]
     print(f"1..{len(tests)}", flush=True)
     for number, test in enumerate(tests, 1):
         name = getattr(test, "title", test.__name__.replace("_", " "))
