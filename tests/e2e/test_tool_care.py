@@ -1,0 +1,259 @@
+"""check, prune and rejected: the care of a journal, also while deliveries go on."""
+
+import base64
+import datetime
+import json
+import os
+import threading
+
+from lab import KEY, Lab, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign, verify_journal, wait_for
+
+TODAY = datetime.datetime.now(datetime.timezone.utc).date()
+
+
+def days_ago(days):
+    return str(TODAY - datetime.timedelta(days=days))
+
+
+def presses(first, count):
+    return [press(number) for number in range(first, first + count)]
+
+
+def a_sound_journal_is_well():
+    with Lab() as lab:
+        lab.write_days({days_ago(3): presses(0, 50), days_ago(2): presses(50, 1)})
+        lab.receive(*presses(51, 5))
+        out = lab.tool("check").ok().stdout
+        check("56 lines, 56 signatures verified, index compared: all is well" in out, out)
+        report = json.loads(lab.tool("check", "--json").ok().stdout)
+        check(report["lines"] == 56 and report["problems"] == 0 and report["findings"] == [], report)
+        check("56 lines, index compared" in lab.tool("check", "--no-signatures", env={"DOORPOST_KEY_FILE": "/none"}).ok().stdout, "no keys")
+        lab.write_keys("another signing key of some length")
+        check("56 of keys that are not at hand" in lab.tool("check").ok().stdout, "other keys")
+
+
+def bodies_with_line_breaks_and_escapes_are_no_findings():
+    with Lab() as lab:
+        pretty = json.dumps(json.loads(press(1)), indent=1).encode()
+        escaped = press(2).replace(b"request-2", rb"r\u0065quest-2")
+        ids = press(3).replace(b'"relationships"', b'"id2":{"id":"x"},"relationships"')
+        lab.receive(pretty, escaped, ids, press(4))
+        check("3 signatures verified, 1 of bodies with line breaks" in lab.tool("check").ok().stdout, lab.tool("check"))
+
+
+def each_damage_is_named_by_file_line_and_byte():
+    with Lab() as lab:
+        lab.write_days({days_ago(2): presses(0, 5), days_ago(1): presses(5, 5)})
+        first, second = lab.segment(days_ago(2)), lab.segment(days_ago(1))
+        sound = {path: path.read_bytes() for path in (first, second)}
+        lines = sound[first].splitlines(keepends=True)
+        at = [sum(map(len, lines[:number])) for number in range(6)]
+        edited = lines[2].replace(b"event-2", b"event-X")
+        key = lines[2].replace(b'"key":"69ffb5b9"', b'"key":"69ffb5b8"')
+        for text, wanted in (
+                (b"".join(lines[:2]) + b"\0" * (len(lines[2]) - 1) + b"\n" + b"".join(lines[3:]), [(3, at[2], "damaged")]),
+                (b"".join(lines[:2]) + edited + b"".join(lines[3:]), [(3, at[2], "the chain breaks"), (3, at[2], "signature does not hold")]),
+                (b"".join(lines[:2]) + key + b"".join(lines[3:]), [(3, at[2], "the chain breaks")]),
+                (b"".join(lines[:2]) + b"".join(lines[3:]), [(3, at[2], "the chain breaks")]),
+                (b"".join(lines[:3]) + lines[2] + b"".join(lines[3:]), [(4, at[3], "the chain breaks")]),
+                (b"".join(lines) + b'{"seq":6,"received', [(6, at[5], "incomplete line")])):
+            first.write_bytes(text)
+            result = lab.tool("check", "--json").fails()
+            found = json.loads(result.stdout)["findings"]
+            check([one["file"] for one in found] == [first.name] * len(wanted), found)
+            for one, (line, byte, what) in zip(found, wanted):
+                check((one["line"], one["byte"]) == (line, byte) and what in one["what"], one, "where", line, byte, what)
+            human = lab.tool("check").fails().stdout
+            check(f"{first.name}:{wanted[0][0]}: byte {wanted[0][1]}: " in human, human)
+        first.write_bytes(sound[first])
+        lab.tool("check").ok()
+        first.unlink()
+        check("deleted by" in lab.tool("check").ok().stdout, "the chain's beginning")
+
+
+def the_index_is_compared():
+    with Lab() as lab:
+        lab.receive(*presses(0, 300))
+        lab.tool("check").ok()
+        table = lab.journal / "seen/00"
+        sound = table.read_bytes()
+        buckets = [offset for offset in range(4096, len(sound), 512) if any(sound[offset:offset + 512])]
+        table.write_bytes(sound[:buckets[0]] + bytes(512) + sound[buckets[0] + 512:])
+        result = lab.tool("check").fails()
+        check("is not in the index" in result.stdout and "--rebuild-index" in result.stdout, result)
+        table.write_bytes(sound[:buckets[0] + 20] + b"\xff" * 8 + sound[buckets[0] + 28:])
+        check("damaged" in lab.tool("check").fails().stderr, "scrambled")
+        lab.tool("check", "--rebuild-index").ok()
+        check(not [path for path in lab.journal.iterdir() if path.name.startswith("seen.")], "left behind")
+        os.remove(table)
+        check("no index yet" in lab.tool("check").ok().stdout, "absent")
+        lab.tool("check", "--rebuild-index").ok()
+        body = press(7)
+        check(b'"duplicate"' in lab.cgi(body, sign(body))[2] and len(lab.lines()) == 300, "the new index does not serve")
+        check("index compared: all is well" in lab.tool("check").ok().stdout, "after all")
+
+
+def under_deliveries(lab, work):
+    """Does the work over and over while four senders send new and old presses through lighttpd. All must be answered 200."""
+    server = lighttpd_fastcgi(lab)
+    answers, stop = [], threading.Event()
+
+    def send(name):
+        number = 0
+        while not stop.is_set():
+            body = press(f"{name}-{number * 2 // 3}")
+            answers.append((server.request(body, sign(body))[0]))
+            number += 1
+    threads = [threading.Thread(target=send, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            before = len(answers)
+            work()
+            wait_for(lambda: len(answers) > before + 100, "deliveries")  # noqa: B023
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    check(set(answers) == {200}, "answers", {status: answers.count(status) for status in set(answers)})
+
+
+def an_index_is_rebuilt_while_deliveries_go_on():
+    with Lab() as lab:
+        lab.write_days({days_ago(2): presses(0, 2000)})
+        lab.tool("check", "--rebuild-index").ok()
+        under_deliveries(lab, lambda: lab.tool("check", "--rebuild-index").ok())
+        verify_journal(lab)
+        lab.tool("check").ok()
+
+
+def prune_deletes_whole_days_and_keeps_the_chain_checkable():
+    with Lab(MAX_AGE="8d") as lab:
+        lab.write_days({days_ago(100): presses(0, 5), days_ago(99): presses(5, 5), days_ago(11): presses(10, 5), days_ago(9): presses(15, 5)})
+        rejected = lab.journal / "rejected"
+        rejected.mkdir()
+        lab.own(rejected)
+        (rejected / f"{days_ago(99)}.jsonl").write_text("{}\n")
+        result = lab.tool("prune", "--keep", "90d", "--dry-run").ok()
+        check(f"Would delete 2 days, {days_ago(100)} to {days_ago(99)}" in result.stdout and "warning" not in result.stderr, result)
+        check(len(list(lab.journal.glob("*.jsonl"))) == 4, "a rehearsal deletes")
+        check("Deleted 2 days" in lab.tool("prune", "--keep", "90d").ok().stdout, "prune")
+        check(sorted(path.stem for path in lab.journal.glob("*.jsonl")) == [days_ago(11), days_ago(9)], "other days")
+        check(not list(rejected.iterdir()), "rejected/")
+        out = lab.tool("check").ok().stdout
+        check("10 lines" in out and "deleted by" not in out, out)
+        segment = lab.segment(days_ago(11))
+        segment.write_bytes(segment.read_bytes().replace(b"event-10", b"event-1X", 1))
+        check("the chain breaks" in lab.tool("check").fails().stdout, "the first line that is left can be edited unseen")
+        lab.tool("prune", "--keep", "1d").ok()
+        check([path.stem for path in lab.journal.glob("*.jsonl")] == [days_ago(9)], "the newest day must stay")
+        check("Nothing is that old" in lab.tool("prune", "--keep", "1d").ok().stdout, "again")
+
+
+def numbers_go_on_after_prune():
+    with Lab() as lab:
+        lab.write_days({days_ago(5): presses(0, 5)})
+        lab.receive(press(5))
+        lab.tool("prune", "--keep", "1d").ok()
+        lab.receive(press(6), press(5))
+        check([json.loads(line)["seq"] for line in lab.lines()] == [6, 7], lab.lines())
+        lab.tool("check").ok()
+
+
+def prune_warns_of_replays():
+    with Lab() as lab:
+        lab.write_days({days_ago(5): presses(0, 5)})
+        check("DOORPOST_MAX_AGE is not set" in lab.tool("prune", "--keep", "90d").ok().stderr, "unset")
+        lab.configure(MAX_AGE="100d")
+        check("longer than what is kept" in lab.tool("prune", "--keep", "90d").ok().stderr, "longer")
+        lab.configure(MAX_AGE="90d")
+        check(lab.tool("prune", "--keep", "90d").ok().stderr == "", "fitting")
+
+
+def prune_empties_tables_while_deliveries_go_on():
+    with Lab() as lab:
+        # More than the first table holds (79,360 fingerprints), of a day that goes.
+        lab.write_days({days_ago(9): presses(0, 41000)})
+        lab.tool("check", "--rebuild-index").ok()
+        check((lab.journal / "seen/01").exists(), "one table is enough?")
+        emptied = []
+        under_deliveries(lab, lambda: emptied.append("emptied 1 table" in lab.tool("prune", "--keep", "1d").ok().stdout))
+        check(emptied == [True, False, False], emptied)
+        check((lab.journal / "seen/00").stat().st_size == 4096, "size")
+        lab.tool("check").ok()
+        body = press("0-1")
+        check(b'"duplicate"' in lab.cgi(body, sign(body))[2], "forgotten")
+
+
+def rejected_deliveries_are_listed_and_replayed():
+    with Lab() as lab:
+        bad, worse = press(1).replace(b"request_id", b"request_di"), b"no json \xff"
+        lab.receive(bad, worse)
+        lines = lab.tool("rejected").ok().stdout.splitlines()
+        check(len(lines) == 2 and f"{TODAY}:1 " in lines[0] and "meta.request_id is missing" in lines[0], lines)
+        check(lab.tool("rejected", "--body", f"{TODAY}:1").ok().stdout.encode() == bad, "body")
+        check(json.loads(lab.tool("rejected", "--json", f"{TODAY}:2").ok().stdout)["length"] == len(worse), "json")
+        check("there is no" in lab.tool("rejected", f"{TODAY}:3").fails().stderr, "no such line")
+        check(lab.tool("rejected", "--replay").fails().stdout.count("still not usable") == 2, "replay")
+        # As if an earlier version had refused what this one takes.
+        path = next((lab.journal / "rejected").iterdir())
+        record = json.loads(path.read_text().splitlines()[0])
+        record.update(body=base64.b64encode(press(3)).decode(), signature=sign(press(3)), received_at="2026-01-05T00:00:00.000000Z")
+        path.write_text(json.dumps(record) + "\n")
+        check(f"{TODAY}:1  stored as line 1" in lab.tool("rejected", "--replay").ok().stdout, "stored")
+        check("is in the journal already, as line 1" in lab.tool("rejected", "--replay").ok().stdout, "twice")
+        check(json.loads(lab.lines()[0])["received_at"] == "2026-01-05T00:00:00.000000Z", "the time of receipt")
+        verify_journal(lab)
+        record.update(signature=sign(press(4)))
+        path.write_text(json.dumps(record) + "\nnonsense\n" + "x" * 300000 + "\n")
+        result = lab.tool("rejected", "--replay").fails()
+        check("no key at hand" in result.stdout and result.stderr.count("a damaged line") == 2, result)
+
+
+def stale_deliveries_stay_stale_by_their_own_time():
+    with Lab(MAX_AGE="8d") as lab:
+        lab.receive(press(1))  # of February
+        check('"stale"' in lab.tool("rejected").ok().stdout, "not stale")
+        check("stale" in lab.tool("rejected", "--replay").fails().stdout, "replayed")
+        check("stored as line 1" in lab.tool("rejected", "--replay", env={"DOORPOST_MAX_AGE": "off"}).ok().stdout, "off")
+
+
+def nobody_but_the_owner_gets_files():
+    with Lab() as lab:
+        if not lab.user:
+            return "not root"
+        lab.receive(press(1))
+        for path in (lab.journal / "lock", *sorted((lab.journal / "seen").iterdir())):
+            path.unlink()
+        lab.tool("check", "--rebuild-index").ok()
+        lab.tool("prune", "--keep", "1d").ok()
+        check(all(path.stat().st_uid == lab.user.pw_uid for path in lab.journal.rglob("*")), "root's files in the journal")
+        lab.receive(press(2))
+
+
+def trouble_is_told():
+    with Lab() as lab:
+        lab.receive(press(1))
+        missing = lab.path / "none"
+        for verb in (["check"], ["prune", "--keep", "9d"], ["rejected"], ["stats"]):
+            check("No such file" in lab.tool(*verb, "--journal", missing).fails().stderr, verb)
+        check("--no-signatures" in lab.tool("check", env={"DOORPOST_CONF": "/dev/null", "DOORPOST_JOURNAL": str(lab.journal)}).fails().stderr, "no keys")
+        with open(lab.journal / f"{days_ago(4)}.jsonl", "wb") as file:
+            file.truncate(10 << 30)
+        lab.own(file.name)
+        check("damaged" in lab.tool("check").fails().stdout, "a hole of 10 GB")
+
+
+def a_held_lock_is_told():
+    with Lab() as lab:
+        lab.receive(press(1))
+        with hold_lock(lab.journal / "lock"):
+            check("lock" in lab.tool("prune", "--keep", "9d").fails().stderr, "prune")
+
+
+run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_findings, each_damage_is_named_by_file_line_and_byte,
+          the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
+          numbers_go_on_after_prune, prune_warns_of_replays, prune_empties_tables_while_deliveries_go_on,
+          rejected_deliveries_are_listed_and_replayed, stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
+          trouble_is_told, a_held_lock_is_told)
