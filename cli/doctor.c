@@ -42,6 +42,7 @@ struct doctor {
     struct config config;
     struct directory directory;
     struct keys *keys;
+    bool keys_good;
     const char *url, *user;
     bool json;
     struct json_object *report;
@@ -130,7 +131,7 @@ static int try_as(const struct doctor *doctor, const struct passwd *user) {
         char name[CONFIG_PATH_SIZE + 32];
         if (setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
             _exit(3);
-        if (access(doctor->config.key_file, R_OK) != 0)
+        if (doctor->keys_good && access(doctor->config.key_file, R_OK) != 0)
             _exit(2);
         snprintf(name, sizeof name, "%s/lock", doctor->config.journal);
         int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -392,7 +393,7 @@ static void examine(struct doctor *doctor) {
     struct statfs system;
     if (!check_settings(doctor))
         return;
-    bool keys = check_keys(doctor);
+    doctor->keys_good = check_keys(doctor);
     if (check_directory(doctor) && settings_become_owner(&doctor->config) == STATUS_DONE) {
         bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;
         check_sync(doctor);
@@ -401,7 +402,7 @@ static void examine(struct doctor *doctor) {
             check_journal(doctor);
         check_rejected(doctor);
     }
-    if (doctor->url != NULL && keys)
+    if (doctor->url != NULL && doctor->keys_good)
         check_round_trip(doctor);
     else if (doctor->url == NULL)
         tell(doctor, LEVEL_NOTE, "round trip", "not tried: say --url https://YOUR.HOST/doorpost");

@@ -1,0 +1,209 @@
+"""doctor against each broken set-up that it can name, trigger as Ring, and stats."""
+
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import threading
+
+from lab import KEY, Lab, TOOL, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign
+
+
+def findings(lab, *arguments, level="problem", **options):
+    result = lab.tool("doctor", "--json", *arguments, **options)
+    found = json.loads(result.stdout)
+    check((result.returncode == 1) == any(one["level"] == "problem" for one in found), "exit status", result)
+    return [f"{one['check']}: {one['text']}" for one in found if one["level"] == level]
+
+
+def only(found, *words):
+    check(len(found) == 1 and all(word in found[0] for word in words), words, "was expected:", found)
+
+
+def settings():
+    with Lab() as lab:
+        only(findings(lab, env={"DOORPOST_CONF": "/dev/null"}), "DOORPOST_KEY_FILE is not set")
+        only(findings(lab, env={"DOORPOST_CONF": "/none"}), "cannot read the settings")
+        lab.configure(MAX_AGE="1h")
+        only(findings(lab, level="warning"), "73 hours")
+        lab.configure(MAX_AEG="9d")
+        only(findings(lab, level="warning"), "no setting is called DOORPOST_MAX_AEG")
+
+
+def keys():
+    with Lab() as lab:
+        for text, mode, words in ((KEY, 0o644, "open to everybody"), ("short", 0o600, "under 16 bytes"), ("", 0o600, "holds no key")):
+            lab.write_keys(text, mode=mode)
+            only(findings(lab), "keys", words)
+        lab.key_file.unlink()
+        only(findings(lab), "No such file")
+        lab.write_keys(KEY, KEY)
+        only(findings(lab, level="warning"), "line 2", "repeats a key")
+        lab.write_keys(KEY, mode=0o660)
+        only(findings(lab, level="warning"), "group can change")
+        lab.write_keys("a signing key that is no base64")
+        check(any("no key is base64" in one for one in findings(lab, level="note")), "the reading")
+
+
+def directory():
+    with Lab() as lab:
+        lab.journal.chmod(0o777)
+        only(findings(lab), "everybody can write")
+        lab.journal.chmod(0o755)
+        only(findings(lab, level="warning"), "everybody can look into")
+        lab.journal.chmod(0o700)
+        if lab.user:
+            only([one for one in findings(lab, "--user", "nobody") if "user nobody" in one], "the user nobody cannot read the key file")
+            os.chown(lab.key_file, 65534, 65534)
+            only([one for one in findings(lab, "--user", "nobody") if "user nobody" in one], "the user nobody cannot write to the journal")
+            lab.own(lab.key_file)
+            os.chown(lab.journal, 0, 0)
+            check(any("belongs to root" in one for one in findings(lab, level="warning")), "root's journal")
+        shutil.rmtree(lab.journal)
+        only(findings(lab), "No such file", "doorpost init")
+
+
+def file_system():
+    with Lab() as lab:
+        def injected(call, error, when=""):
+            return lab.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:error={error}{when}", TOOL, "doctor", "--json"],
+                           env={"ASAN_OPTIONS": "detect_leaks=0"})
+        for call, error, words in (("fdatasync", "EIO", "cannot write and sync"), ("fcntl", "ENOLCK", "locks")):
+            found = [one["text"] for one in json.loads(injected(call, error).fails().stdout) if one["level"] == "problem"]
+            check(any(words in one for one in found) or call == "fcntl" and found, call, found)
+        lab.receive(press(1))
+        with hold_lock(lab.journal / "lock"):
+            only(findings(lab), "locks", "a process holds it")
+
+
+def journal_and_index():
+    with Lab() as lab:
+        lab.receive(press(1), press(2))
+        check(findings(lab) == [], "sound")
+        sound = lab.segment().read_bytes()
+        lab.segment().write_bytes(b"x" + sound[1:])
+        only(findings(lab), "1 damaged lines in the newest day")
+        lab.segment().write_bytes(sound)
+        table = lab.journal / "seen/00"
+        index = table.read_bytes()
+        table.write_bytes(b"x" + index[1:])
+        only(findings(lab), "index", "--rebuild-index")
+        table.unlink()
+        only(findings(lab, level="warning"), "index: there is none")
+        lab.receive(b"[]")
+        check(any("1 signed and unusable" in one for one in findings(lab, level="note")), "rejected")
+        (lab.journal / "2149-01-01.jsonl").write_bytes(sound)
+        check(any("in the future" in one for one in findings(lab)), "clock")
+
+
+class Stub(http.server.BaseHTTPRequestHandler):
+    """Answers with what the test has put on the list; the last one for ever."""
+    answers = []
+    seen = []
+
+    def do_POST(self):  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        Stub.seen.append((body, self.headers["X-Signature"], self.headers["Content-Type"]))
+        status, text = Stub.answers.pop(0) if len(Stub.answers) > 1 else Stub.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def stub(lab, *answers):
+    Stub.answers, Stub.seen = list(answers), []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    lab.stack.callback(thread.join)
+    lab.stack.callback(server.server_close)
+    lab.stack.callback(server.shutdown)
+    return f"http://127.0.0.1:{server.server_port}/doorpost"
+
+
+def the_round_trip():
+    with Lab() as lab:
+        for answers, words in (
+                ([(404, b"not here")], "nothing is at this path"), ([(401, b'{"status":"unauthorized"}')], "another key"),
+                ([(503, b'{"status":"unavailable"}')], "error log"), ([(200, b"hello")], "is this Doorpost's URL"),
+                ([(200, b'{"status":"stored"}')], "must be recognized"),
+                ([(200, b'"stored"'), (200, b'"duplicate"'), (200, b'"stored"')], "a wrong signature must be refused")):
+            only(findings(lab, "--url", stub(lab, *answers)), "round trip", words)
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            only(findings(lab, "--url", f"http://127.0.0.1:{closed.getsockname()[1]}/"), "no answer from")
+
+
+def trigger_signs_as_ring_does():
+    with Lab() as lab:
+        url = stub(lab, (200, b'{"status":"stored","seq":1}'))
+        types = re.search(r"Types: (.*)", lab.tool("trigger", "--help").ok().stdout).group(1).split()
+        check(len(types) > 20, types)
+        for kind in types:
+            lab.tool("trigger", kind, "--url", url, "--device", 'a "bell"', "--account", "me").ok()
+            body, signature, content = Stub.seen[-1]
+            event = json.loads(body)
+            check(event["data"]["type"] == kind and event["meta"]["account_id"] == "me" and content == "application/json", body)
+            check(signature == sign(body), "signature")
+            check(lab.cgi(body, signature)[0] == 200, "the handler does not take", body)
+        lab.tool("trigger", "--url", url, "--count", "4", "--duplicate").ok()
+        check(len({body for body, _, _ in Stub.seen[-8:]}) == 4, "--duplicate")
+        lab.tool("trigger", "--url", url, "--bad-signature").fails()
+        check(Stub.seen[-1][1] != sign(Stub.seen[-1][0]), "--bad-signature")
+        lab.tool("trigger", "--url", url, "--stale").ok()
+        check(lab.tool("trigger", "--print").ok().stdout.count("\n") == 1, "--print")
+
+
+def trigger_retries_as_ring_does():
+    with Lab() as lab:
+        url = stub(lab, (503, b"later"), (200, b'{"status":"stored"}'))
+        result = lab.tool("trigger", "--url", url, "--retry").ok()
+        check("once more in 1 s" in result.stderr and len(Stub.seen) == 2 and Stub.seen[0] == Stub.seen[1], result)
+        url = stub(lab, (400, b"no"))
+        lab.tool("trigger", "--url", url, "--retry").fails()
+        check(len(Stub.seen) == 1, "a 4xx is final")
+        lab.tool("trigger", "--url", "ftp://127.0.0.1/").fails()
+
+
+def stale_events_are_refused_where_that_is_set():
+    with Lab(MAX_AGE="8d") as lab:
+        server = lighttpd_fastcgi(lab)
+        check('"stale"' in lab.tool("trigger", "--stale", "--url", f"http://127.0.0.1:{server.port}/doorpost").ok().stdout, "stored")
+
+
+def stats_add_up():
+    with Lab() as lab:
+        def pressed(number, at, device):
+            event = json.loads(press(number))
+            event["data"]["attributes"].update(timestamp=at, source=device)
+            return json.dumps(event).encode()
+        noon = 1767268800000  # 2026-01-01T12:00:00Z; each is received a second after the one before
+        lab.write_days({"2026-01-01": [pressed(i, noon + 1000 * i - 1500, "front" if i % 3 else "back") for i in range(60)],
+                        "2026-01-02": [pressed(i, noon + 86400000 - 7200000, "side") for i in range(60, 61)]})
+        lab.receive(b"[]")
+        totals = json.loads(lab.tool("stats", "--json", env={"TZ": "UTC0"}).ok().stdout)
+        check(totals["presses_by_day"] == {"2026-01-01": 60, "2026-01-02": 1}, totals)
+        check(totals["presses_by_device"] == {"back": 20, "front": 40, "side": 1}, totals)
+        check(totals["presses_by_hour"][11] == 2 and totals["presses_by_hour"][12] == 58 and totals["presses_by_hour"][10] == 1, totals)
+        check(abs(totals["delay_seconds"]["median"] - 1.5) < 0.02 and abs(totals["delay_seconds"]["p99"] - 7200) < 80
+              or abs(totals["delay_seconds"]["p99"] - 1.5) < 0.02, totals)
+        check(totals["rejected"] == 1 and totals["rejected_by_reason"] == {"the body is not a JSON object": 1}, totals)
+        shifted = json.loads(lab.tool("stats", "--json", env={"TZ": "XYZ-5"}).ok().stdout)
+        check(shifted["presses_by_hour"][17] == 58, "the local zone", shifted)
+        text = lab.tool("stats", "--device", "front").ok().stdout
+        check(re.search(r"front +40  #+\n", text) and "back" not in text and "2026-01-02" not in text, text)
+        metrics = lab.tool("stats", "--prometheus").ok().stdout
+        check('doorpost_events_total{type="button_press"} 61\n' in metrics and
+              'doorpost_rejected_total{reason="the body is not a JSON object"} 1\n' in metrics, metrics)
+        for line in metrics.splitlines():
+            check(re.fullmatch(r'# (HELP|TYPE) doorpost_\w+ .+|doorpost_\w+({\w+="[^"]*"})? [0-9.e+-]+', line), line)
+
+
+run_tests(settings, keys, directory, file_system, journal_and_index, the_round_trip, trigger_signs_as_ring_does,
+          trigger_retries_as_ring_does, stale_events_are_refused_where_that_is_set, stats_add_up)
