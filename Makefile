@@ -82,9 +82,16 @@ format: ## let clang-format lay out the sources
 deps: ## install whatever any of these targets needs
 	@deploy/deps.sh build run check lint
 
-install: all ## install under $(DESTDIR)$(PREFIX): the handler, and the configurations as examples
-	install -d $(DESTDIR)$(PREFIX)/lib/doorpost $(DESTDIR)$(PREFIX)/share/doc/doorpost
+install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/doorpost share/doc/doorpost share/man/man1 share/man/man5 share/man/man8 \
+	  share/bash-completion/completions share/zsh/site-functions)
 	install $(BUILD)/doorpost.cgi $(DESTDIR)$(PREFIX)/lib/doorpost/doorpost.cgi
+	install $(BUILD)/doorpost $(DESTDIR)$(PREFIX)/bin/doorpost
+	install -m 644 cli/doorpost.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 lib/doorpost-journal.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 cgi/doorpost.cgi.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/doorpost
+	install -m 644 cli/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_doorpost
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/doorpost
 	cp -R deploy/apache deploy/lighttpd $(DESTDIR)$(PREFIX)/share/doc/doorpost
 
@@ -135,7 +142,7 @@ $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@echo "LINK $@"
 	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
 
-bench-programs: $(addprefix $(BUILD)/,doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow)
+bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow)
 
 $(BUILD)/doorpost-nosync.cgi: $(CGI) $(LIB) $(BUILD)/tests/bench/nosync.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)

@@ -24,7 +24,7 @@ _doorpost() {
     words='init doctor key sign verify-signature trigger log stats check prune rejected --help --version'
   else
     case $verb in
-      init) words='--key-file --generate --user' ;;
+      init) words='--key-file --journal --generate --user' ;;
       doctor) words='--url --user --json --conf --journal --key-file' ;;
       key) words='list add retire --json --from --conf --key-file' ;;
       sign) words='--base64 --conf --key-file' ;;

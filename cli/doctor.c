@@ -361,7 +361,8 @@ static bool expect(struct doctor *doctor, const char *body, size_t length, const
         return true;
     }
     for (char *at = answer.body; *at != '\0'; at++)
-        *at = *at >= ' ' && *at <= '~' ? *at : ' ';
+        if (*at < ' ' || *at > '~')
+            *at = ' ';
     tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
          answer.status, answer.body,
          answer.status == 401 && status == 200 ? "the worker has another key: does it read the same settings?"

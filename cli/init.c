@@ -20,13 +20,15 @@
 #include <unistd.h>
 
 struct options {
-    const char *key_file, *user;
+    const char *key_file, *journal, *user;
     bool generate;
 };
 
+#define PLAN_PATH_SIZE (CONFIG_PATH_SIZE - 32) /* names are put behind it */
+
 struct plan {
-    char directory[CONFIG_PATH_SIZE - 32];
-    char key[CONFIG_PATH_SIZE], journal[CONFIG_PATH_SIZE], env[CONFIG_PATH_SIZE];
+    char directory[PLAN_PATH_SIZE], journal[PLAN_PATH_SIZE + 32]; /* absolute */
+    char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32];
     const struct passwd *owner; /* NULL: who runs this */
 };
 
@@ -148,9 +150,6 @@ static void print_next_steps(const struct plan *plan) {
 }
 
 static int carry_out(const struct plan *plan, const struct options *options) {
-    if (make_directory(plan->directory, plan->owner) != STATUS_DONE ||
-        make_directory(plan->journal, plan->owner) != STATUS_DONE)
-        return STATUS_PROBLEM;
     if (exists(plan->key) && (options->generate || options->key_file != NULL))
         return problem(
             "%s is there already, and was left as it is: `doorpost key add` puts another key beside it",
@@ -171,11 +170,28 @@ static int carry_out(const struct plan *plan, const struct options *options) {
     return STATUS_DONE;
 }
 
+/* Makes a directory and finds its absolute path, as the env file can hold it. */
+static int resolve(const char *path, const struct passwd *owner, char out[PLAN_PATH_SIZE]) {
+    if (make_directory(path, owner) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    char *absolute = realpath(path, NULL);
+    bool good = absolute != NULL && strlen(absolute) < PLAN_PATH_SIZE && strpbrk(absolute, "\"\\\n") == NULL;
+    if (good)
+        snprintf(out, PLAN_PATH_SIZE, "%s", absolute);
+    else
+        problem(
+            "cannot use %s: its path is too long, or has a quotation mark, a backslash or a line break in it",
+            path);
+    free(absolute);
+    return good ? STATUS_DONE : STATUS_PROBLEM;
+}
+
 int verb_init(int argc, char *argv[]) {
     struct options options = {0};
     struct plan plan = {0};
     const struct usage usage = {.verb = "init",
-                                .synopsis = "DIR [--key-file FILE | --generate] [--user USER]",
+                                .synopsis =
+                                    "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
                                 .what = "Makes DIR with a key file, a journal and the settings in it, open "
                                         "to their owner alone, and prints what the\n"
                                         "web server has to be told. Asks for Ring's HMAC Signing Key. DIR "
@@ -184,6 +200,7 @@ int verb_init(int argc, char *argv[]) {
     const struct option_spec table[] = {
         {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)",
          &options.key_file},
+        {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", &options.journal},
         {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", &options.generate},
         {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", &options.user},
         {0}};
@@ -193,20 +210,13 @@ int verb_init(int argc, char *argv[]) {
     if (options.generate && options.key_file != NULL)
         usage_error("--generate or --key-file, not both");
     plan.owner = web_user(options.user);
-    if (make_directory(argv[first], plan.owner) != STATUS_DONE)
+    if (resolve(argv[first], plan.owner, plan.directory) != STATUS_DONE)
         return STATUS_PROBLEM;
-    char *absolute = realpath(argv[first], NULL);
-    if (absolute == NULL || strlen(absolute) >= sizeof plan.directory ||
-        strpbrk(absolute, "\"\\\n") != NULL) {
-        free(absolute);
-        return problem(
-            "cannot use %s: its path is too long, or has a quotation mark, a backslash or a line break in it",
-            argv[first]);
-    }
-    snprintf(plan.directory, sizeof plan.directory, "%s", absolute);
-    free(absolute);
     snprintf(plan.key, sizeof plan.key, "%s/key", plan.directory);
     snprintf(plan.journal, sizeof plan.journal, "%s/journal", plan.directory);
     snprintf(plan.env, sizeof plan.env, "%s/doorpost.env", plan.directory);
+    if (resolve(options.journal != NULL ? options.journal : plan.journal, plan.owner, plan.journal) !=
+        STATUS_DONE)
+        return STATUS_PROBLEM;
     return carry_out(&plan, &options);
 }

@@ -72,6 +72,9 @@ void lines_close(struct lines *lines) {
 
 int lines_look(struct lines *lines) {
     struct reason reason = {""};
+    struct stat status;
+    if (fstat(lines->directory.file, &status) == 0 && status.st_nlink == 0)
+        return problem("the journal directory %s was deleted", lines->directory.path);
     int found = segment_range(lines->directory.file, 0, DAY_MAX, &lines->first, &lines->last, &reason);
     if (found < 0)
         return problem("%s", reason.text);
@@ -102,11 +105,11 @@ int lines_next(struct lines *lines, const struct filter *filter) {
     int result;
     while ((result = walk_next(&lines->walk, &scan, &lines->record, &lines->place, &reason)) > 0) {
         const struct record *record = &lines->record;
-        if (scan == SCAN_DAMAGED) {
+        if (scan == SCAN_DAMAGED ||
+            timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at) != 0) {
             tell_damage(lines, lines->place);
             continue;
         }
-        timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at);
         if (lines->received_at < filter->since || lines->received_at >= filter->until)
             continue;
         if (event_parse(lines->parser, record->event, record->event_length, &lines->event, &reason) != 0) {
@@ -180,7 +183,7 @@ static int count_in(struct lines *lines, const struct filter *filter, int32_t da
 
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wanted_count,
                    struct place *place) {
-    uint64_t left = (uint64_t)wanted_count, found = 0;
+    uint64_t left = (uint64_t)wanted_count, found;
     uint64_t *ring = calloc(left > 0 ? left : 1, sizeof *ring);
     uint64_t damaged = lines->damaged;
     int result = 0;
@@ -192,6 +195,7 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
     for (int32_t day = lines->last; (left > 0 || day == lines->last) && day >= since.day && result == 0;
          day--) {
         uint64_t size = segment_size(lines, day);
+        found = 0;
         for (uint64_t window = WINDOW; size > 0 && result == 0; window *= 8) {
             uint64_t from = line_start(lines, day, window < size ? size - window : 0);
             result = count_in(lines, filter, day, from, ring, left, &found);
@@ -200,7 +204,7 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
         }
         if (day == lines->last) /* behind the last line that is whole now */
             *place = size > 0 ? walk_place(&lines->walk) : (struct place){.day = day};
-        if (size > 0 && found > 0) {
+        if (left > 0 && found > 0) {
             *place = (struct place){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};
             left -= found < left ? found : left;
         }

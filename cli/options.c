@@ -93,7 +93,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
     if (usage->stops)
         letters[used++] = '+';
     letters[used++] = 'h';
-    for (; options[count].name != NULL && count < OPTIONS_MAX; count++) {
+    for (; count < OPTIONS_MAX && options[count].name != NULL; count++) {
         int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;
         parsed[count + 1] = (struct option){options[count].name, has, NULL, LONG_ONLY + (int)count};
         if (options[count].letter != 0) {

@@ -43,7 +43,7 @@ int verb_prune(int argc, char *argv[]) {
     struct settings settings = {0};
     struct config config;
     struct reason reason = {""};
-    struct directory directory;
+    struct directory directory = {.file = -1, .lock = -1};
     struct pruned pruned;
     int64_t keep = -1;
     bool rehearse = false;

@@ -163,7 +163,7 @@ static int replay_all(struct replay *replay, struct directory *directory, struct
 
 static int run(struct replay *replay) {
     struct reason reason = {""};
-    struct directory directory;
+    struct directory directory = {.file = -1, .lock = -1};
     const struct options *options = replay->options;
     directory_start(&directory, replay->config->journal);
     int result = directory_open(&directory, &reason);

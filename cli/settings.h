@@ -27,8 +27,9 @@ int settings_export(const struct settings *settings);
  * is wrong and returns STATUS_PROBLEM; also where something that is needed is not set. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
-/* Where root runs this and the journal is another user's, goes on as that user for good: whatever a verb makes
- * in the journal must be open to the handler. Returns 0 or says what is wrong and returns STATUS_PROBLEM. */
+/* Where root runs this and the journal is another user's, goes on as that user for good: whatever a verb
+ * makes in the journal must be open to the handler. Returns 0 or says what is wrong and returns
+ * STATUS_PROBLEM. */
 int settings_become_owner(const struct config *config);
 
 /* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */

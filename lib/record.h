@@ -21,7 +21,7 @@ struct record {
     uint64_t seq;
     const char *line; /* up to, not with, the line break */
     size_t length;
-    const char *received_at; /* TIMESTAMP_SIZE - 1 bytes */
+    const char *received_at; /* TIMESTAMP_SIZE - 1 bytes, in the form of a time */
     const char *key;         /* FINGERPRINT_SIZE - 1 bytes */
     const char *signature;   /* SIGNATURE_TEXT_SIZE - 1 bytes */
     const char *chain;       /* CHAIN_SIZE - 1 bytes */

@@ -43,7 +43,7 @@ struct audit {
     struct seen *seen;
     bool absent;          /* there is no index: it is made at the next delivery */
     struct place reached; /* lines before it must be in it */
-    uint64_t indexed[2], found[2];
+    uint64_t indexed, found;
     int32_t first;
 };
 

@@ -2,7 +2,8 @@
 """make bench: everything side by side in one run, in rounds that alternate, so that drift hits all alike.
 
 Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
-SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,growth), EVENTS (30000000, of the growth part)."""
+SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,check,growth), EVENTS (30000000, of the growth
+part)."""
 
 import contextlib
 import json
@@ -25,7 +26,7 @@ BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "3"))
-PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,growth").split(",")
+PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,check,growth").split(",")
 EVENTS = os.environ.get("EVENTS", "30000000")
 PRESSES = 200_000
 results = []  # (part, candidate, setting, round, figure)
@@ -289,6 +290,40 @@ def growth():
         check(process.wait() == 0, "the generator failed")
 
 
+def peak(pid):
+    """The largest resident set that a running process has had, in KiB; 0 where it has just ended."""
+    try:
+        return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
+    except (OSError, AttributeError):
+        return 0
+
+
+def checking():
+    """`doorpost check` over a journal of 2 GB, beside the programs that only hash the same files."""
+    tool = BUILD / "doorpost"
+    with Lab() as lab:
+        subprocess.run([BUILD / "grow", lab.key_file, lab.journal, "3600000"], check=True, stdout=subprocess.DEVNULL)
+        for path in lab.journal.rglob("*"):
+            lab.own(path)
+        segments = sorted(lab.journal.glob("*.jsonl"))
+        candidates = {"b2sum": ["b2sum", *segments], "doorpost check --no-signatures": [tool, "check", "--no-signatures"],
+                      "sha256sum": ["sha256sum", *segments], "doorpost check": [tool, "check"]}
+        kib = {}
+        for number in range(ROUNDS):
+            for name, command in candidates.items():
+                began = time.monotonic()
+                process = subprocess.Popen([str(part) for part in command], env=lab.environment(), stdout=subprocess.DEVNULL)
+                while process.poll() is None:
+                    kib[name] = max(kib.get(name, 0), peak(process.pid))
+                    time.sleep(0.02)
+                check(process.returncode == 0, name, "failed")
+                note("check", name, 0, number, time.monotonic() - began)
+        size = sum(path.stat().st_size for path in segments)
+        print(f"\n| over a journal of {size / 1e9:.1f} GB | MB/s | ratio | KiB |\n| --- | --- | --- | --- |")
+        for base, name in (("b2sum", "b2sum"), ("b2sum", "doorpost check --no-signatures"), ("sha256sum", "sha256sum"), ("sha256sum", "doorpost check")):
+            print(f"| {name} | {size / 1e6 / median('check', name, 0):.0f} | {median('check', base, 0) / median('check', name, 0):.2f} | {kib[name]} |")
+
+
 def main():
     presses = BUILD / "presses.tsv"
     if not presses.exists():
@@ -309,6 +344,8 @@ def main():
             table("cgi", CGI, (8,), "do-nothing CGI, static")
         if "cost" in PARTS:
             cost()
+        if "check" in PARTS:
+            checking()
         if "growth" in PARTS:
             growth()
     finally:

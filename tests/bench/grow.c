@@ -89,6 +89,8 @@ int main(int argc, char **argv) {
         fflush(stdout);
         longest = 0;
     }
+    while (next < strtoul(argv[3], NULL, 10))
+        append(journal, keys, BATCH);
     journal_free(journal);
     keys_free(keys);
     return 0;

@@ -54,6 +54,13 @@ def what_init_makes_is_open_to_its_owner_alone():
         check("69ffb5b9" in lab.tool("key", "list").ok().stdout, "key list")
 
 
+def the_journal_can_be_elsewhere():
+    with Lab() as lab:
+        set_up(lab, "--generate", "--journal", lab.path / "var").ok()
+        check(f'DOORPOST_JOURNAL="{lab.path}/var"' in lab.env_file.read_text() and mode(lab.path / "var") == 0o700, "elsewhere")
+        check(not (lab.path / "home/journal").exists(), "both")
+
+
 def init_spoils_nothing():
     with Lab() as lab:
         set_up(lab, "--generate").ok()
@@ -130,6 +137,6 @@ def a_full_disk_is_told():
             check("cannot write" in lab.tool("--help", stdout=full).fails().stderr, "silence")
 
 
-run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
+run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, the_journal_can_be_elsewhere, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
           usage_errors_are_2_and_name_the_way_out, every_verb_has_help_completion_and_a_place_in_the_manual, completions_load,
           man_pages_are_clean, a_full_disk_is_told)

@@ -89,10 +89,18 @@ def it_follows_without_inotify():
     with Lab() as lab:
         limited = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1",
                    "-e", "inject=inotify_init1:error=EMFILE", TOOL, "log", "-f", "--json"]
-        log = lab.start(limited, stdout=subprocess.PIPE, env={**lab.environment(), "ASAN_OPTIONS": "detect_leaks=0"})
+        log = lab.start(limited, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**lab.environment(), "ASAN_OPTIONS": "detect_leaks=0"})
         for number in (1, 2):
             lab.receive(press(number))
             check(json.loads(log.stdout.readline())["data"]["id"] == f"event-{number}", number)
+
+
+def it_ends_with_its_journal():
+    with Lab() as lab:
+        log = lab.start([TOOL, "log", "-f"], stderr=subprocess.PIPE)
+        os.rename(lab.journal, lab.path / "gone")
+        os.rmdir(lab.path / "gone")
+        check(b"was deleted" in log.communicate(timeout=60)[1] and log.returncode == 1, "it goes on")
 
 
 def a_closed_pipe_ends_it_quietly():
@@ -158,5 +166,5 @@ def trouble_is_told():
 
 
 run_tests(lines_are_one_an_event_and_in_order, the_last_n_across_days, filters_are_by_device_account_type_and_time,
-          it_follows_across_midnight, it_follows_without_inotify, a_closed_pipe_ends_it_quietly, colour_is_for_terminals_alone,
+          it_follows_across_midnight, it_follows_without_inotify, it_ends_with_its_journal, a_closed_pipe_ends_it_quietly, colour_is_for_terminals_alone,
           what_senders_choose_is_escaped, damage_is_passed_over_and_told, a_huge_sparse_file_is_no_trouble, trouble_is_told)
