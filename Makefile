@@ -119,7 +119,7 @@ $(BUILD)/%.o: %.c
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%)
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 

@@ -6,6 +6,7 @@
 #include "journal.h"
 #include "keys.h"
 #include "log.h"
+#include "on_event.h"
 #include "response.h"
 #include "timestamp.h"
 
@@ -181,6 +182,13 @@ static void write_log(const struct handler *handler, const struct delivery *deli
                                     .spent = monotonic_now() - request_accepted_at(delivery->request)});
 }
 
+static bool any_stored(const struct handler *handler, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (handler->delivery[i].entry.outcome == OUTCOME_STORED)
+            return true;
+    return false;
+}
+
 void handler_serve(struct handler *handler, struct request requests[], size_t count,
                    void (*done)(void *context, int file, bool unread), void *context) {
     struct reason reason;
@@ -190,6 +198,8 @@ void handler_serve(struct handler *handler, struct request requests[], size_t co
         judge(handler, i, ready ? NULL : &reason);
     }
     struct deadline deadline = deadline_of(handler, count);
+    if (ready && on_event_prepare(&handler->config, &deadline, &reason) != 0)
+        log_warning(handler->config.log, reason.text);
     keep(handler, count, &deadline);
     for (size_t i = 0; i < count; i++) {
         int file = answer(&handler->delivery[i]);
@@ -199,6 +209,8 @@ void handler_serve(struct handler *handler, struct request requests[], size_t co
             request_discard(&requests[i], deadline.at);
         write_log(handler, &handler->delivery[i], count);
     }
+    if (ready && any_stored(handler, count) && on_event_start(&handler->config, &reason) != 0)
+        log_warning(handler->config.log, reason.text);
     if (ready && journal_upkeep(handler->journal, &deadline, &reason) != 0)
         log_warning(handler->config.log, reason.text);
 }

@@ -5,6 +5,7 @@
 #include "timestamp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,9 +76,19 @@ static void write_standard_output(const char *answer, size_t length) {
     }
 }
 
+/* The web server waits for the end of the output: it must not be kept waiting by what follows the answer. */
+static void end_standard_output(void) {
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nothing >= 0)
+        dup2(nothing, STDOUT_FILENO);
+    if (nothing > STDERR_FILENO)
+        close(nothing);
+}
+
 int request_answer(struct request *request, const char *answer, size_t length) {
     if (request->file < 0) {
         write_standard_output(answer, length);
+        end_standard_output();
         return -1;
     }
     FCGX_PutStr(answer, (int)length, request->fcgi.out);

@@ -16,4 +16,7 @@ void follow_end(struct follow *follow);
  * `milliseconds` at the latest (-1: no limit); or when a signal came. */
 void follow_wait(struct follow *follow, int64_t milliseconds);
 
+/* The longest time in milliseconds after which to look again, whatever is told. */
+int64_t follow_patience(const struct follow *follow);
+
 #endif

@@ -24,6 +24,7 @@ static const struct verb {
     {"verify-signature", verb_verify_signature, "does a signature hold, and if not, why not?"},
     {"trigger", verb_trigger, "send a fresh, signed event, as Ring would"},
     {"log", verb_log, "show what was received; -f follows"},
+    {"exec", verb_exec, "run a command for each event"},
     {"stats", verb_stats, "count presses by day, hour and device; delays; rejections"},
     {"check", verb_check, "verify the whole journal; rebuild the index"},
     {"prune", verb_prune, "delete the oldest days"},

@@ -9,6 +9,7 @@ int verb_sign(int argc, char *argv[]);
 int verb_verify_signature(int argc, char *argv[]);
 int verb_trigger(int argc, char *argv[]);
 int verb_log(int argc, char *argv[]);
+int verb_exec(int argc, char *argv[]);
 int verb_stats(int argc, char *argv[]);
 int verb_check(int argc, char *argv[]);
 int verb_prune(int argc, char *argv[]);

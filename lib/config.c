@@ -27,6 +27,14 @@ static int set_path(char out[CONFIG_PATH_SIZE], const char *name, const char *va
     return 0;
 }
 
+static int set_on_event(struct config *config, const char *name, const char *value, struct reason *reason) {
+    if (strlen(value) >= sizeof config->on_event)
+        return fail(reason, ERROR_TROUBLE, "%s is longer than %zu bytes: write a script", name,
+                    sizeof config->on_event - 1);
+    memcpy(config->on_event, value, strlen(value) + 1);
+    return 0;
+}
+
 static int set_max_body(struct config *config, const char *name, const char *value, struct reason *reason) {
     int64_t number;
     if (strspn(value, "0123456789") != strlen(value) || duration_parse(value, &number) != 0 || number < 1 ||
@@ -66,6 +74,8 @@ static int set(struct config *config, const char *name, const char *value, struc
         return set_max_age(config, name, value, reason);
     if (strcmp(name, "DOORPOST_LOG") == 0)
         return set_log(config, name, value, reason);
+    if (strcmp(name, "DOORPOST_ON_EVENT") == 0)
+        return set_on_event(config, name, value, reason);
     if (strncmp(name, "DOORPOST_", 9) == 0 && strcmp(name, "DOORPOST_CONF") != 0)
         explain(&config->warning, "no setting is called %.64s: it has no effect", name);
     return 0;

@@ -21,6 +21,7 @@ struct config {
     size_t max_body;                 /* DOORPOST_MAX_BODY, bytes, 1 to BODY_LIMIT */
     int64_t max_age;                 /* DOORPOST_MAX_AGE, seconds; 0 is off */
     enum log_level log;              /* DOORPOST_LOG */
+    char on_event[CONFIG_PATH_SIZE]; /* DOORPOST_ON_EVENT: a program and its arguments, or "" */
     struct reason warning;           /* a name that no setting has, or "" */
 };
 

@@ -1,0 +1,144 @@
+/* A thousand presses at once start one runner: a lock on its cursor decides. A runner that ends gives the
+ * lock back first and then looks at the journal once more, so a line that was appended before the lock was
+ * found held is seen by whoever held it.
+ *
+ * The runner gets nothing of the web server's: none of its descriptors, a session of its own, and of the
+ * environment, in which a CGI program has what a stranger sent, only what is named here. */
+#define _GNU_SOURCE /* close_range */
+#include "on_event.h"
+
+#include "cursor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define VARIABLES_MAX 64
+
+extern char **environ;
+
+static int with_directory(const struct config *config,
+                          int (*work)(struct directory *, const void *, struct reason *), const void *context,
+                          struct reason *reason) {
+    struct directory directory;
+    directory_start(&directory, config->journal);
+    int result = directory_open(&directory, reason);
+    if (result == 0)
+        result = work(&directory, context, reason);
+    directory_close(&directory);
+    return result;
+}
+
+static int create_cursor(struct directory *directory, const void *deadline, struct reason *reason) {
+    return cursor_create(directory, CURSOR_ON_EVENT, deadline, reason);
+}
+
+int on_event_prepare(const struct config *config, const struct deadline *deadline, struct reason *reason) {
+    return config->on_event[0] == '\0' ? 0 : with_directory(config, create_cursor, deadline, reason);
+}
+
+/* 1: a runner is at work. */
+static int ask_lock(struct directory *directory, const void *context, struct reason *reason) {
+    (void)context;
+    int lock = cursor_open_lock(directory->file, CURSOR_ON_EVENT, reason);
+    if (lock < 0)
+        return lock;
+    int holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    close(lock);
+    return holder != 0;
+}
+
+/* The tool is beside the handler, or where `make install` puts it. */
+static int find_tool(char out[PATH_MAX], struct reason *reason) {
+    static const char *const places[] = {"doorpost", "../../bin/doorpost"};
+    char self[PATH_MAX / 2];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0)
+        return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
+                    strerror(errno));
+    self[length] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(out, PATH_MAX, "%s/%s", self, places[i]);
+        if (access(out, X_OK) == 0)
+            return 0;
+    }
+    return fail(
+        reason, ERROR_TROUBLE,
+        "DOORPOST_ON_EVENT is set, and there is no program doorpost in %.200s: put it beside doorpost.cgi",
+        self);
+}
+
+static bool is_passed_on(const char *variable) {
+    static const char *const names[] = {
+        "PATH=", "HOME=", "USER=", "LOGNAME=", "TZ=", "LANG=", "LC_ALL=", "DOORPOST_"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static void choose_environment(char *variables[VARIABLES_MAX + 2]) {
+    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
+    size_t count = 0;
+    if (getenv("PATH") == NULL)
+        variables[count++] = path;
+    for (char **variable = environ; *variable != NULL && count < VARIABLES_MAX; variable++)
+        if (is_passed_on(*variable))
+            variables[count++] = *variable;
+    variables[count] = NULL;
+}
+
+__attribute__((noreturn)) static void become(const char *tool, char *const variables[]) {
+    static char *const arguments[] = {"doorpost", "exec", "--once", "--name", CURSOR_ON_EVENT, NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    int nothing = open("/dev/null", O_RDWR);
+    for (int file = 0; file < 3; file++)
+        if (nothing < 0 || dup2(nothing, file) < 0)
+            _exit(1);
+    close_range(3, ~0U, 0);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (chdir("/") == 0)
+        execve(tool, arguments, variables);
+    _exit(1);
+}
+
+/* Starts it as nobody's child, so that no one has to wait for it. */
+static int start_detached(const char *tool, struct reason *reason) {
+    char *variables[VARIABLES_MAX + 2];
+    int status;
+    choose_environment(variables);
+    pid_t between = fork();
+    if (between == 0) {
+        setsid();
+        pid_t runner = fork();
+        if (runner == 0)
+            become(tool, variables);
+        _exit(runner < 0 ? 1 : 0);
+    }
+    if (between < 0)
+        return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot start a process: %s", strerror(errno));
+    while (waitpid(between, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status == 0 ? 0 : fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot start a process");
+}
+
+int on_event_start(const struct config *config, struct reason *reason) {
+    char tool[PATH_MAX];
+    if (config->on_event[0] == '\0')
+        return 0;
+    int result = with_directory(config, ask_lock, NULL, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    result = find_tool(tool, reason);
+    return result == 0 ? start_detached(tool, reason) : result;
+}

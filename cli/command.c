@@ -1,0 +1,206 @@
+#define _GNU_SOURCE /* pipe2 */
+#include "command.h"
+
+#include "terminal.h"
+#include "timestamp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_NOT_FOUND 127 /* as shells have it */
+#define EXIT_NOT_EXECUTABLE 126
+
+static void set_number(const char *name, int64_t value) {
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    setenv(name, text, 1);
+}
+
+static void set_environment(const struct occasion *occasion) {
+    const struct event *event = occasion->event;
+    setenv("DOORPOST_EVENT_ID", event->id, 1);
+    setenv("DOORPOST_REQUEST_ID", event->request_id, 1);
+    setenv("DOORPOST_TYPE", event->type, 1);
+    setenv("DOORPOST_SUB_TYPE", event->sub_type, 1);
+    setenv("DOORPOST_DEVICE_ID", event->device, 1);
+    setenv("DOORPOST_ACCOUNT_ID", event->account, 1);
+    setenv("DOORPOST_RECEIVED_AT", occasion->received_at, 1);
+    set_number("DOORPOST_TIMESTAMP", event->timestamp);
+    set_number("DOORPOST_SEQ", (int64_t)occasion->seq);
+    set_number("DOORPOST_ATTEMPT", occasion->attempt);
+}
+
+__attribute__((noreturn)) static void become(char *const argv[], const struct occasion *occasion, int in,
+                                             int out) {
+    sigset_t none;
+    sigemptyset(&none);
+    setpgid(0, 0);
+    if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+        _exit(EXIT_NOT_EXECUTABLE);
+    set_environment(occasion);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execvp(argv[0], argv);
+    dprintf(STDERR_FILENO, "cannot run %s: %s\n", argv[0], strerror(errno));
+    _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+}
+
+static void close_pipe(int ends[2]) {
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
+}
+
+int command_start(struct command *command, char *const argv[], const struct occasion *occasion,
+                  const char *body, size_t length, int64_t timeout, struct reason *reason) {
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    memset(command, 0, sizeof *command);
+    char *copy = malloc(length + 1);
+    if (copy == NULL || pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 ||
+        (fflush(stdout), command->pid = fork()) < 0) {
+        explain(reason, "cannot start a process: %s", strerror(errno));
+        close_pipe(in);
+        close_pipe(out);
+        free(copy);
+        return ERROR_TROUBLE;
+    }
+    if (command->pid == 0)
+        become(argv, occasion, in[0], out[1]);
+    setpgid(command->pid, command->pid); /* here too, or it might be stopped before it has done so */
+    close(in[0]);
+    close(out[1]);
+    fcntl(in[1], F_SETFL, O_NONBLOCK);
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    memcpy(copy, body, length);
+    copy[length] = '\n';
+    command->in = in[1];
+    command->out = out[0];
+    command->body = copy;
+    command->length = length + 1;
+    command->deadline = monotonic_now() + timeout;
+    snprintf(command->id, sizeof command->id, "%s",
+             plain(occasion->event->id, command->line, sizeof command->line));
+    command_pump(command);
+    return 0;
+}
+
+size_t command_watch(const struct command *command, struct pollfd watched[2]) {
+    size_t count = 0;
+    if (command->in >= 0)
+        watched[count++] = (struct pollfd){.fd = command->in, .events = POLLOUT};
+    if (command->out >= 0)
+        watched[count++] = (struct pollfd){.fd = command->out, .events = POLLIN};
+    return count;
+}
+
+static void close_end(int *file) {
+    if (*file >= 0)
+        close(*file);
+    *file = -1;
+}
+
+/* A command need not read its input: where it closes it, the rest is nobody's. */
+static void feed(struct command *command) {
+    while (command->in >= 0 && command->written < command->length) {
+        ssize_t put =
+            write(command->in, command->body + command->written, command->length - command->written);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && errno == EAGAIN)
+            return;
+        if (put < 0)
+            break;
+        command->written += (size_t)put;
+    }
+    close_end(&command->in);
+}
+
+static void pass_on(struct command *command) {
+    if (command->line_length > 0) {
+        printf("%s: %.*s\n", command->id, (int)command->line_length, command->line);
+        command->line_length = 0;
+    }
+}
+
+/* Remembers the last bytes of the output. */
+static void remember(struct command *command, const char *text, size_t length) {
+    if (length > sizeof command->tail) {
+        text += length - sizeof command->tail;
+        length = sizeof command->tail;
+    }
+    size_t kept = command->tail_length;
+    if (kept + length > sizeof command->tail)
+        kept = sizeof command->tail - length;
+    memmove(command->tail, command->tail + command->tail_length - kept, kept);
+    memcpy(command->tail + kept, text, length);
+    command->tail_length = kept + length;
+}
+
+static void take_output(struct command *command, const char *text, size_t length) {
+    remember(command, text, length);
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\n' || command->line_length == sizeof command->line)
+            pass_on(command);
+        if (text[i] != '\n')
+            command->line[command->line_length++] = text[i];
+    }
+}
+
+/* Reads for a while: one command that floods must not keep the others waiting. */
+static void drain(struct command *command) {
+    char bytes[4096];
+    ssize_t got = 1;
+    for (int turns = 0; command->out >= 0 && turns < 16; turns++) {
+        got = read(command->out, bytes, sizeof bytes);
+        if (got > 0)
+            take_output(command, bytes, (size_t)got);
+        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            close_end(&command->out);
+        else
+            break;
+    }
+    fflush(stdout);
+}
+
+void command_pump(struct command *command) {
+    feed(command);
+    drain(command);
+}
+
+void command_stop(struct command *command, int64_t now) {
+    if (command->stopped)
+        return;
+    command->stopped = true;
+    command->kill_at = now + COMMAND_KILL_AFTER;
+    kill(-command->pid, SIGTERM);
+}
+
+int64_t command_tick(struct command *command, int64_t now) {
+    if (!command->stopped && now >= command->deadline) {
+        command->timed_out = true;
+        command_stop(command, now);
+    }
+    if (command->stopped && now >= command->kill_at) {
+        kill(-command->pid, SIGKILL);
+        command->kill_at = now + COMMAND_KILL_AFTER;
+    }
+    return (command->stopped ? command->kill_at : command->deadline) - now;
+}
+
+void command_end(struct command *command) {
+    if (command->stopped) /* its children may be left */
+        kill(-command->pid, SIGKILL);
+    drain(command);
+    pass_on(command);
+    fflush(stdout);
+    close_end(&command->in);
+    close_end(&command->out);
+    free(command->body);
+    command->body = NULL;
+}

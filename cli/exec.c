@@ -1,0 +1,214 @@
+/* doorpost exec: a press starts something. */
+#include "cursor.h"
+#include "failed.h"
+#include "lines.h"
+#include "runner.h"
+#include "segment.h"
+#include "settings.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORDS_MAX 64 /* of DOORPOST_ON_EVENT */
+
+struct options {
+    struct settings settings;
+    struct run run;
+    bool status, json;
+};
+
+/* ---- --status ---- */
+
+/* How far a consumer is behind. */
+struct lag {
+    uint64_t events;
+    int64_t since; /* when the oldest of them was received; 0: there is none */
+};
+
+static int measure(struct lines *lines, const struct cursor *cursor, struct lag *lag) {
+    const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
+    int result;
+    *lag = (struct lag){0};
+    lines_start(lines,
+                cursor->place.day < lines->first ? (struct place){.day = lines->first} : cursor->place);
+    while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
+        if (result < 0)
+            return STATUS_PROBLEM;
+        if (cursor_has_done(cursor, lines->record.seq))
+            continue;
+        if (lag->events++ == 0)
+            lag->since = lines->received_at;
+    }
+    return STATUS_DONE;
+}
+
+static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
+    static struct cursor cursor;
+    struct reason reason = {""};
+    struct lag lag;
+    char running[24] = "0", place[SEGMENT_NAME_SIZE];
+    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
+    if (found <= 0)
+        return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
+    int lock = cursor_open_lock(lines->directory.file, name, &reason);
+    if (lock < 0 || measure(lines, &cursor, &lag) != STATUS_DONE)
+        return lock < 0 ? problem("%s", reason.text) : STATUS_PROBLEM;
+    int holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    ssize_t got = holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
+    running[got > 0 ? got : 1] = '\0';
+    int failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
+    close(lock);
+    if (failed < 0)
+        return problem("%s", reason.text);
+    int64_t seconds = lag.since > 0 ? (timestamp_now() - lag.since) / SECOND : 0;
+    segment_name(cursor.place.day, place);
+    if (report == NULL) {
+        printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
+               " s behind, %ld in flight, %zu to be "
+               "tried again, %s%d failed%s\n",
+               colour(COLOUR_NAME), name, colour(COLOUR_NONE), holder != 0 ? "running" : "not running", place,
+               cursor.place.offset, lag.events, seconds, strtol(running, NULL, 10), cursor.retry_count,
+               colour(failed > 0 ? COLOUR_BAD : COLOUR_NONE), failed, colour(COLOUR_NONE));
+        return STATUS_DONE;
+    }
+    struct json_object *one = json_object_new_object();
+    json_object_object_add(one, "name", json_object_new_string(name));
+    json_object_object_add(one, "process", holder != 0 ? json_object_new_int(holder) : NULL);
+    json_object_object_add(one, "segment", json_object_new_string(place));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)cursor.place.offset));
+    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag.events));
+    json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
+    json_object_object_add(one, "in_flight", json_object_new_int64(strtol(running, NULL, 10)));
+    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)cursor.retry_count));
+    json_object_object_add(one, "failed", json_object_new_int(failed));
+    json_object_array_add(report, one);
+    return STATUS_DONE;
+}
+
+static int show_all(struct lines *lines, struct json_object *report) {
+    int directory = openat(lines->directory.file, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = directory >= 0 ? fdopendir(directory) : NULL;
+    int status = STATUS_DONE;
+    const struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL)
+        if (cursor_name_is_good(entry->d_name) && show_consumer(lines, entry->d_name, report) != STATUS_DONE)
+            status = STATUS_PROBLEM;
+    if (stream != NULL)
+        closedir(stream);
+    return status;
+}
+
+static int show_status(const struct options *options, const struct config *config) {
+    struct lines *lines = lines_open(config->journal);
+    if (lines == NULL)
+        return STATUS_PROBLEM;
+    struct json_object *report = options->json ? json_object_new_array() : NULL;
+    int status = show_all(lines, report);
+    if (report != NULL)
+        puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN));
+    json_object_put(report);
+    lines_close(lines);
+    return status;
+}
+
+/* ---- the command ---- */
+
+/* DOORPOST_ON_EVENT is a program and its arguments with blanks between them; no shell reads it. */
+static char *const *split(char *text) {
+    static char *words[WORDS_MAX + 1];
+    size_t count = 0;
+    char *place = NULL;
+    for (char *word = strtok_r(text, " \t", &place); word != NULL; word = strtok_r(NULL, " \t", &place)) {
+        if (count == WORDS_MAX)
+            usage_error("DOORPOST_ON_EVENT has more than %d words: write a script", WORDS_MAX);
+        words[count++] = word;
+    }
+    return count > 0 ? words : NULL;
+}
+
+/* Is the program there? Better asked now than of each event. */
+static bool is_there(const char *program) {
+    char path[4096];
+    const char *from = getenv("PATH");
+    if (strchr(program, '/') != NULL)
+        return access(program, X_OK) == 0;
+    while (from != NULL && *from != '\0') {
+        size_t length = strcspn(from, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)length, from, program);
+        if (access(path, X_OK) == 0)
+            return true;
+        from += length + (from[length] == ':');
+    }
+    return false;
+}
+
+static void check_options(const struct run *run) {
+    if (!cursor_name_is_good(run->name))
+        usage_error("a consumer's name has letters, digits, - and _, %d at most", CURSOR_NAME_SIZE - 1);
+    if (run->jobs < 1 || run->jobs > JOBS_MAX)
+        usage_error("--jobs wants 1 to %d", JOBS_MAX);
+    if (run->timeout < 1)
+        usage_error("--timeout wants a second at least");
+    if (strcmp(run->from, "start") != 0 && strcmp(run->from, "end") != 0 &&
+        (run->from[0] == '\0' || strspn(run->from, "0123456789") != strlen(run->from)))
+        usage_error("--from wants start, end, or the number of an event, not \"%s\"", run->from);
+}
+
+int verb_exec(int argc, char *argv[]) {
+    struct options options = {
+        .run = {.name = "default", .jobs = 4, .timeout = 30, .grace = 10, .from = "end"}};
+    struct run *run = &options.run;
+    static struct config config;
+    const struct usage usage = {
+        .verb = "exec",
+        .synopsis = "[--name NAME] [--type TYPE]... [--device ID]... [--jobs N] -- COMMAND [ARG...]",
+        .what =
+            "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID and "
+            "so on in its\n"
+            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again after 1 s, 5 s, 30 "
+            "s, 2 min,\n"
+            "10 min and 1 h. Events of one device run in order. Without COMMAND, DOORPOST_ON_EVENT is taken.",
+        .stops = true};
+    const struct option_spec table[] = {
+        {0, "name", OPTION_TEXT, "NAME", "of the consumer, whose place is kept in cursors/NAME", &run->name},
+        {0, "type", OPTION_LIST, "TYPE", "for events of this type alone; may be repeated", &run->types},
+        {0, "device", OPTION_LIST, "ID", "for events of this device alone; may be repeated", &run->devices},
+        {0, "account", OPTION_LIST, "ID", "for events of this account alone; may be repeated",
+         &run->accounts},
+        {'j', "jobs", OPTION_NUMBER, "N", "so many commands at a time: 4", &run->jobs},
+        {'t', "timeout", OPTION_DURATION, "TIME", "end a command after this time: 30s", &run->timeout},
+        {0, "grace", OPTION_DURATION, "TIME", "that running commands get on SIGTERM: 10s", &run->grace},
+        {0, "once", OPTION_FLAG, NULL, "run what is there, and exit", &run->once},
+        {0, "from", OPTION_TEXT, "PLACE", "where a new consumer begins: start, end (usual), or a number",
+         &run->from},
+        {0, "retry-failed", OPTION_FLAG, NULL, "run those that were given up once more, and exit",
+         &run->retry_failed},
+        {0, "status", OPTION_FLAG, NULL, "show each consumer's place, lag and failures", &options.status},
+        {0, "json", OPTION_FLAG, NULL, "the status as one JSON array", &options.json},
+        OPTION_CONF(options.settings),
+        OPTION_JOURNAL(options.settings),
+        {0}};
+    int first = options_parse(argc, argv, &usage, table);
+    check_options(run);
+    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    run->command = first < argc ? &argv[first] : split(config.on_event);
+    if (!options.status && run->command == NULL)
+        usage_error("which command? Say it behind --");
+    if (settings_become_owner(&config) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (options.status)
+        return show_status(&options, &config);
+    if (!is_there(run->command[0]))
+        return problem("there is no program %s that can be run", run->command[0]);
+    return runner_run(&config, run);
+}

@@ -1,0 +1,30 @@
+/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line. */
+#ifndef DOORPOST_FAILED_H
+#define DOORPOST_FAILED_H
+
+#include "walk.h"
+
+struct failure {
+    uint64_t seq;
+    struct place place;
+    const char *event_id, *how, *output; /* `how`: "exit status 3", say; text of the caller's */
+    size_t output_length;
+    int attempts;
+    int64_t at; /* microseconds since 1970 */
+};
+
+/* All take the descriptor of the consumer's lock file, and the lock for the list while they look at it. */
+
+/* Puts one on the list, durably; one of the same number is replaced. Returns 0 or an error with a reason. */
+int failed_add(int directory, int lock, const char *name, const struct failure *failure,
+               struct reason *reason);
+
+/* Takes one off the list. */
+int failed_remove(int directory, int lock, const char *name, uint64_t seq, struct reason *reason);
+
+/* Calls visit for each; `output` is left out. Returns how many there are, or an error with a reason. */
+int failed_each(int directory, int lock, const char *name,
+                void (*visit)(void *context, const struct failure *failure), void *context,
+                struct reason *reason);
+
+#endif

@@ -1,0 +1,179 @@
+/* A queue in the order of the journal. What is done at its front leaves it; what is done further back stays
+ * until all before it is done, because a cursor is one place and a few ranges. */
+#include "schedule.h"
+
+#include "retry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
+
+struct schedule {
+    int retries;
+    bool changed;
+    size_t first, count, left; /* in `item`, a ring */
+    struct place front;        /* everything before it is done */
+    uint64_t front_seq;
+    bool started;
+    struct item item[SCHEDULE_MAX];
+    /* The orders that an unfinished item further ahead has, as a hash set that is emptied by counting `round`
+     * on. */
+    struct {
+        uint64_t order;
+        uint32_t round;
+    } blocked[BLOCKED_SIZE];
+    uint32_t round;
+};
+
+struct schedule *schedule_new(int retries) {
+    struct schedule *schedule = calloc(1, sizeof *schedule);
+    if (schedule != NULL)
+        schedule->retries = retries;
+    return schedule;
+}
+
+void schedule_free(struct schedule *schedule) {
+    free(schedule);
+}
+
+bool schedule_is_full(const struct schedule *schedule) {
+    return schedule->count == SCHEDULE_MAX;
+}
+
+static struct item *at(struct schedule *schedule, size_t index) {
+    return &schedule->item[(schedule->first + index) % SCHEDULE_MAX];
+}
+
+/* Lets what is done at the front go. */
+static void advance(struct schedule *schedule) {
+    while (schedule->count > 0 && at(schedule, 0)->state == ITEM_DONE) {
+        schedule->front = at(schedule, 0)->next;
+        schedule->front_seq = at(schedule, 0)->seq;
+        schedule->started = true;
+        schedule->first = (schedule->first + 1) % SCHEDULE_MAX;
+        schedule->count--;
+        schedule->changed = true;
+    }
+}
+
+static struct item *push(struct schedule *schedule, uint64_t seq, struct place place, struct place next) {
+    struct item *item = at(schedule, schedule->count++);
+    *item = (struct item){.seq = seq, .place = place, .next = next};
+    return item;
+}
+
+void schedule_add(struct schedule *schedule, const struct cursor *cursor, uint64_t seq, struct place place,
+                  struct place next, uint64_t order) {
+    struct item *item = push(schedule, seq, place, next);
+    item->order = order;
+    if (cursor_has_done(cursor, seq)) {
+        item->state = ITEM_DONE;
+        advance(schedule);
+        return;
+    }
+    for (size_t i = 0; i < cursor->retry_count; i++)
+        if (cursor->retry[i].seq == seq) {
+            item->attempts = (int)cursor->retry[i].attempts;
+            item->due = cursor->retry[i].due * SECOND;
+        }
+    schedule->left++;
+}
+
+void schedule_skip(struct schedule *schedule, uint64_t seq, struct place place, struct place next) {
+    push(schedule, seq, place, next)->state = ITEM_DONE;
+    advance(schedule);
+}
+
+/* Puts an order into the set. Returns false where it was in it already. */
+static bool block(struct schedule *schedule, uint64_t order) {
+    size_t place = order % BLOCKED_SIZE;
+    while (schedule->blocked[place].round == schedule->round && schedule->blocked[place].order != order)
+        place = (place + 1) % BLOCKED_SIZE;
+    bool fresh = schedule->blocked[place].round != schedule->round;
+    schedule->blocked[place].order = order;
+    schedule->blocked[place].round = schedule->round;
+    return fresh;
+}
+
+struct item *schedule_next(struct schedule *schedule, int64_t now) {
+    schedule->round++;
+    for (size_t i = 0; i < schedule->count; i++) {
+        struct item *item = at(schedule, i);
+        if (item->state == ITEM_DONE || !block(schedule, item->order))
+            continue;
+        if (item->state == ITEM_WAITING && item->due <= now) {
+            item->state = ITEM_RUNNING;
+            item->attempts++;
+            return item;
+        }
+    }
+    return NULL;
+}
+
+int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
+    int64_t soonest = -1;
+    for (size_t i = 0; i < schedule->count; i++) {
+        const struct item *item = &schedule->item[(schedule->first + i) % SCHEDULE_MAX];
+        if (item->state != ITEM_WAITING || item->due <= now)
+            continue;
+        if (soonest < 0 || item->due - now < soonest)
+            soonest = item->due - now;
+    }
+    return soonest;
+}
+
+bool schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
+    bool given_up =
+        result == RESULT_HOPELESS || (result == RESULT_FAILED && item->attempts > schedule->retries);
+    schedule->changed = true;
+    if (result == RESULT_INTERRUPTED) { /* it was not its fault */
+        item->state = ITEM_WAITING;
+        item->attempts--;
+    } else if (result == RESULT_DONE || given_up) {
+        item->state = ITEM_DONE;
+        schedule->left--;
+        advance(schedule);
+    } else {
+        item->state = ITEM_WAITING;
+        item->due = now + retry_after[item->attempts - 1] * SECOND;
+    }
+    return given_up;
+}
+
+size_t schedule_left(const struct schedule *schedule) {
+    return schedule->left;
+}
+
+static void note_done(struct cursor *cursor, uint64_t seq) {
+    if (cursor->done_count > 0 && cursor->done[cursor->done_count - 1].last + 1 == seq) {
+        cursor->done[cursor->done_count - 1].last = seq;
+        return;
+    }
+    if (cursor->done_count == CURSOR_RANGES)
+        return;
+    cursor->done[cursor->done_count].first = seq;
+    cursor->done[cursor->done_count++].last = seq;
+}
+
+bool schedule_save(struct schedule *schedule, struct cursor *cursor) {
+    if (!schedule->changed)
+        return false;
+    schedule->changed = false;
+    if (schedule->started) {
+        cursor->place = schedule->front;
+        cursor->seq = schedule->front_seq;
+    }
+    cursor->done_count = cursor->retry_count = 0;
+    for (size_t i = 0; i < schedule->count; i++) {
+        const struct item *item = at(schedule, i);
+        if (item->state == ITEM_DONE)
+            note_done(cursor, item->seq);
+        else if (item->attempts > 0 && item->state == ITEM_WAITING && cursor->retry_count < CURSOR_RETRIES) {
+            cursor->retry[cursor->retry_count].seq = item->seq;
+            cursor->retry[cursor->retry_count].attempts = item->attempts;
+            cursor->retry[cursor->retry_count++].due = item->due / SECOND;
+        }
+    }
+    return true;
+}
