@@ -93,7 +93,7 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 	install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/doorpost
 	install -m 644 cli/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_doorpost
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/doorpost
-	cp -R deploy/apache deploy/lighttpd $(DESTDIR)$(PREFIX)/share/doc/doorpost
+	cp -R deploy/apache deploy/lighttpd deploy/on-press deploy/systemd $(DESTDIR)$(PREFIX)/share/doc/doorpost
 
 clean: ## remove build/, the demo included
 	rm -rf build
@@ -142,7 +142,7 @@ $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@echo "LINK $@"
 	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
 
-bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow)
+bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow stamp)
 
 $(BUILD)/doorpost-nosync.cgi: $(CGI) $(LIB) $(BUILD)/tests/bench/nosync.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
@@ -155,6 +155,9 @@ $(BUILD)/nothing: $(BUILD)/tests/bench/nothing.o
 
 $(BUILD)/nothing-static: $(BUILD)/tests/bench/nothing.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^ -lfcgi
+
+$(BUILD)/stamp: $(BUILD)/tests/bench/stamp.o
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)

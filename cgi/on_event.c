@@ -26,7 +26,7 @@ extern char **environ;
 static int with_directory(const struct config *config,
                           int (*work)(struct directory *, const void *, struct reason *), const void *context,
                           struct reason *reason) {
-    struct directory directory;
+    struct directory directory = {.file = -1, .lock = -1};
     directory_start(&directory, config->journal);
     int result = directory_open(&directory, reason);
     if (result == 0)

@@ -21,7 +21,7 @@ _doorpost() {
       ;;
   esac
   if ((COMP_CWORD == 1)); then
-    words='init doctor key sign verify-signature trigger log stats check prune rejected --help --version'
+    words='init doctor key sign verify-signature trigger log exec stats check prune rejected --help --version'
   else
     case $verb in
       init) words='--key-file --journal --generate --user' ;;
@@ -35,6 +35,9 @@ _doorpost() {
           --url --count --device --account --duplicate --bad-signature --stale --retry --print --conf --key-file'
         ;;
       log) words='--follow --lines --since --until --device --account --type --utc --json --conf --journal' ;;
+      exec)
+        words='--name --type --device --account --jobs --timeout --grace --once --from --retry-failed --status --json --conf --journal'
+        ;;
       stats) words='--since --until --device --account --type --utc --json --prometheus --conf --journal' ;;
       check) words='--rebuild-index --no-signatures --json --conf --journal --key-file' ;;
       prune) words='--keep --dry-run --conf --journal' ;;

@@ -10,6 +10,7 @@ verbs=(
   'verify-signature:does a signature hold, and if not, why not?'
   'trigger:send a fresh, signed event, as Ring would'
   'log:show what was received'
+  'exec:run a command for each event'
   'stats:count presses by day, hour and device'
   'check:verify the whole journal'
   'prune:delete the oldest days'
@@ -41,6 +42,11 @@ case $verb in
       '1:type:(button_press motion_detected device_added device_removed device_online device_offline app_integration_added app_integration_removed subscription_activated subscription_deactivated)'
     ;;
   log) _arguments $conf $journal $times $chosen '(-f --follow)'{-f,--follow}'[show what comes]' '(-n --lines)'{-n,--lines}'[the last alone]:number:' '--json[as JSON]' ;;
+  exec)
+    _arguments $conf $journal $chosen '--name[of the consumer]:name:' '--jobs[at a time]:number:' '--timeout[of a command]:time:' \
+      '--grace[on SIGTERM]:time:' '--once[run what is there]' '--from[where to begin]:place:(start end)' \
+      '--retry-failed[run those once more]' '--status[show each consumer]' '--json[as JSON]' '*::command:_normal'
+    ;;
   stats) _arguments $conf $journal $times $chosen '--json[as JSON]' '--prometheus[for node_exporter]' ;;
   check) _arguments $conf $journal $keys '--rebuild-index[make it anew]' '--no-signatures[leave them alone]' '--json[as JSON]' ;;
   prune) _arguments $conf $journal '--keep[how much]:time:(30d 90d 365d)' '--dry-run[only say what]' ;;

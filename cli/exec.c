@@ -38,8 +38,10 @@ static int measure(struct lines *lines, const struct cursor *cursor, struct lag 
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
     int result;
     *lag = (struct lag){0};
-    lines_start(lines,
-                cursor->place.day < lines->first ? (struct place){.day = lines->first} : cursor->place);
+    struct place place = cursor->place;
+    if (place.day < lines->first)
+        place = (struct place){.day = lines->first};
+    lines_start(lines, place);
     while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
         if (result < 0)
             return STATUS_PROBLEM;

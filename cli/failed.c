@@ -105,7 +105,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
     if (result == 0) {
         const char *old = text != NULL ? find(text, seq, &old_length) : NULL;
         size_t before = old != NULL ? (size_t)(old - text) : length;
-        if (length > 0)
+        if (text != NULL)
             memcpy(list, text, before);
         if (old != NULL)
             memcpy(list + before, old + old_length, length - before - old_length);

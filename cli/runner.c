@@ -163,7 +163,7 @@ static void settle(struct runner *runner, struct item *item, enum result result,
     uint64_t seq = item->seq;
     bool given_up = schedule_finish(runner->schedule, item, result, timestamp_now());
     int status = 0;
-    if (given_up) {
+    if (given_up && failure != NULL) {
         status = failed_add(runner->lines->directory.file, runner->lock, runner->run->name, failure, &reason);
         problem("event %" PRIu64
                 " (%s) is given up: %s; doorpost exec --name %s --retry-failed runs it again",
@@ -376,28 +376,38 @@ static void loop(struct runner *runner) {
 
 /* ---- beginning ---- */
 
+/* The number of a day's first line that can be read; 0: there is none. */
+static uint64_t first_of(struct runner *runner, int32_t day) {
+    enum scan scan;
+    struct record record;
+    struct place place;
+    walk_end(&runner->again);
+    walk_start(&runner->again, runner->lines->directory.file, (struct place){.day = day},
+               (struct link){.known = false});
+    while (walk_next(&runner->again, &scan, &record, &place, NULL) > 0)
+        if (scan != SCAN_DAMAGED)
+            return record.seq;
+    return 0;
+}
+
 /* The place of the line with that number, or of the first one behind it. */
 static int find_seq(struct runner *runner, uint64_t seq, struct place *place) {
     struct lines *lines = runner->lines;
     struct reason reason = {""};
     enum scan scan;
     struct record record;
-    int result = 1;
-    for (int32_t day = lines->last; day >= lines->first; day--) {
-        walk_end(&runner->again);
-        walk_start(&runner->again, lines->directory.file, (struct place){.day = day},
-                   (struct link){.known = false});
-        bool any = walk_next(&runner->again, &scan, &record, place, &reason) > 0;
-        if (any && scan != SCAN_DAMAGED && record.seq <= seq)
-            break;
-    }
+    int32_t day = lines->last;
+    int result;
+    for (uint64_t first; day > lines->first && ((first = first_of(runner, day)) == 0 || first > seq);)
+        day--;
+    walk_end(&runner->again);
+    walk_start(&runner->again, lines->directory.file, (struct place){.day = day},
+               (struct link){.known = false});
     walk_until(&runner->again, lines->last);
-    if (!(scan != SCAN_DAMAGED && record.seq >= seq))
-        while ((result = walk_next(&runner->again, &scan, &record, place, &reason)) > 0)
-            if (scan != SCAN_DAMAGED && record.seq >= seq)
-                break;
-    if (result == 0)
-        *place = walk_place(&runner->again);
+    while ((result = walk_next(&runner->again, &scan, &record, place, &reason)) > 0)
+        if (scan != SCAN_DAMAGED && record.seq >= seq)
+            return STATUS_DONE;
+    *place = walk_place(&runner->again);
     return result < 0 ? problem("%s", reason.text) : STATUS_DONE;
 }
 

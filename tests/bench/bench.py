@@ -2,7 +2,7 @@
 """make bench: everything side by side in one run, in rounds that alternate, so that drift hits all alike.
 
 Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
-SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,check,growth), EVENTS (30000000, of the growth
+SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,exec,check,growth), EVENTS (30000000, of the growth
 part)."""
 
 import contextlib
@@ -20,13 +20,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import lab as lab_module  # noqa: E402
-from lab import Lab, check, fastcgi, free_port, press, sign  # noqa: E402
+from lab import Lab, check, fastcgi, free_port, lighttpd_fastcgi, press, sign, wait_for  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "3"))
-PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,check,growth").split(",")
+PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,exec,check,growth").split(",")
 EVENTS = os.environ.get("EVENTS", "30000000")
 PRESSES = 200_000
 results = []  # (part, candidate, setting, round, figure)
@@ -290,6 +290,28 @@ def growth():
         check(process.wait() == 0, "the generator failed")
 
 
+def reaction():
+    """From the handler's 200, as the sender sees it, to the first instruction of the command that `doorpost exec` starts."""
+    lab_module.BINARY = BUILD / "doorpost.cgi"
+    with Lab() as lab:
+        server = lighttpd_fastcgi(lab)
+        stamps = lab.logs / "stamps"
+        lab.start([BUILD / "doorpost", "exec", "--from", "start", "--", BUILD / "stamp", stamps], stdout=subprocess.DEVNULL)
+        answered = {}
+        for number in range(ROUNDS * 100):
+            body = press(number)
+            check(server.request(body, sign(body))[0] == 200, "no 200")
+            answered[f"event-{number}"] = time.time_ns()
+            time.sleep(0.02)
+        wait_for(lambda: len(stamps.read_text().splitlines()) == len(answered), "the commands")
+        for line in stamps.read_text().splitlines():
+            at, event = line.split("\t")
+            note("exec", "ms", 0, 0, (int(at) - answered[event]) / 1e6)
+        taken = sorted(row[-1] for row in results if row[0] == "exec")
+        print(f"\nFrom the 200 to the command's first instruction, {len(taken)} presses: median {taken[len(taken) // 2]:.2f} ms, "
+              f"99th percentile {taken[len(taken) * 99 // 100]:.2f} ms")
+
+
 def peak(pid):
     """The largest resident set that a running process has had, in KiB; 0 where it has just ended."""
     try:
@@ -344,6 +366,8 @@ def main():
             table("cgi", CGI, (8,), "do-nothing CGI, static")
         if "cost" in PARTS:
             cost()
+        if "exec" in PARTS:
+            reaction()
         if "check" in PARTS:
             checking()
         if "growth" in PARTS:

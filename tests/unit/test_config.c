@@ -6,7 +6,7 @@
 
 static const char *const names[] = {"DOORPOST_CONF",     "DOORPOST_KEY_FILE", "DOORPOST_JOURNAL",
                                     "DOORPOST_MAX_BODY", "DOORPOST_MAX_AGE",  "DOORPOST_LOG",
-                                    "DOORPOST_MAX_AEG"};
+                                    "DOORPOST_ON_EVENT", "DOORPOST_MAX_AEG"};
 
 static int clean_environment(void **state) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
