@@ -4,11 +4,12 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import time
 
-from lab import Lab, TOOL, check, press, run_tests, sign, wait_for
+from lab import PATIENCE, Lab, TOOL, check, press, run_tests, sign, wait_for
 
 
 def at(body, device, account="account-1"):
@@ -93,14 +94,18 @@ def it_follows_without_inotify():
         for number in (1, 2):
             lab.receive(press(number))
             check(json.loads(log.stdout.readline())["data"]["id"] == f"event-{number}", number)
+        for child in open(f"/proc/{log.pid}/task/{log.pid}/children").read().split():
+            os.kill(int(child), signal.SIGTERM)  # strace itself does not listen
 
 
 def it_ends_with_its_journal():
     with Lab() as lab:
-        log = lab.start([TOOL, "log", "-f"], stderr=subprocess.PIPE)
+        log = lab.start([TOOL, "log", "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        lab.receive(press(1))
+        log.stdout.readline()
         os.rename(lab.journal, lab.path / "gone")
-        os.rmdir(lab.path / "gone")
-        check(b"was deleted" in log.communicate(timeout=60)[1] and log.returncode == 1, "it goes on")
+        shutil.rmtree(lab.path / "gone")
+        check(b"was deleted" in log.communicate(timeout=PATIENCE)[1] and log.returncode == 1, "it goes on")
 
 
 def a_closed_pipe_ends_it_quietly():
