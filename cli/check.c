@@ -41,6 +41,7 @@ struct check {
     uint64_t line;       /* its number in its file, from 1 */
     int key;             /* the one that fitted last */
     struct json_object *report;
+    struct progress progress;
     struct walk walk;
 };
 
@@ -148,6 +149,13 @@ static uint64_t size_of(const struct check *check, int32_t day) {
     return fstatat(check->directory.file, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
 }
 
+static uint64_t total_size(const struct check *check) {
+    uint64_t total = 0;
+    for (int32_t day = check->first; day <= check->last; day++)
+        total += size_of(check, day);
+    return total;
+}
+
 /* Bytes behind the last line break of a day that is over. */
 static void check_rest(struct check *check, int32_t day, uint64_t offset) {
     uint64_t size = size_of(check, day);
@@ -186,15 +194,13 @@ static int find_link(struct check *check, struct link *link, struct reason *reas
 
 static int walk_all(struct check *check, void (*visit)(struct check *, enum scan, const struct record *),
                     struct link link, struct reason *reason) {
-    struct progress progress;
+    struct progress *progress = &check->progress;
     enum scan scan;
     struct record record;
     struct place next = {.day = check->first};
-    uint64_t done = 0, total = 0;
+    uint64_t done = 0;
     int result;
-    for (int32_t day = check->first; day <= check->last; day++)
-        total += size_of(check, day);
-    progress_start(&progress, "checking", total);
+    progress_start(progress, "checking", total_size(check));
     walk_start(&check->walk, check->directory.file, next, link);
     walk_until(&check->walk, check->last);
     check->line = 0;
@@ -210,10 +216,10 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
         done += next.offset - stands.offset;
         visit(check, scan, &record);
         if (check->line % PROGRESS_EVERY == 0)
-            progress_show(&progress, done);
+            progress_show(progress, done);
     }
     walk_end(&check->walk);
-    progress_end(&progress);
+    progress_end(progress);
     check->bytes = done;
     if (result == 0 && next.day != check->last)
         check_rest(check, next.day, next.offset);
@@ -297,17 +303,24 @@ static void print_summary(const struct check *check) {
 
 static void show_step(void *context, struct place place) {
     struct check *check = context;
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(place.day, name);
-    if (!check->options->json)
-        fprintf(stderr, "indexed up to %s, byte %" PRIu64 "\n", name, place.offset);
+    uint64_t done = place.offset;
+    for (int32_t day = check->first; day < place.day; day++)
+        done += size_of(check, day);
+    progress_show(&check->progress, done);
+}
+
+static int rebuild(struct check *check, struct reason *reason) {
+    progress_start(&check->progress, "indexing", total_size(check));
+    int result = upkeep_rebuild(&check->directory, show_step, check, reason);
+    progress_end(&check->progress);
+    return result;
 }
 
 static int run(struct check *check) {
     struct reason reason = {""};
-    if (check->options->rebuild && upkeep_rebuild(&check->directory, show_step, check, &reason) < 0)
-        return problem("%s", reason.text);
     int found_days = segment_range(check->directory.file, 0, DAY_MAX, &check->first, &check->last, &reason);
+    if (found_days > 0 && check->options->rebuild && rebuild(check, &reason) < 0)
+        found_days = ERROR_TROUBLE;
     check->audit.absent = true;
     if (found_days < 0 || (found_days > 0 && check_all(check, &reason) != 0))
         return problem("%s", reason.text);

@@ -238,10 +238,9 @@ static bool check_lock(struct doctor *doctor, bool nfs) {
 }
 
 static void check_sync(struct doctor *doctor) {
-    char name[] = "doctor.XXXXXX";
-    char path[CONFIG_PATH_SIZE + sizeof name + 1];
-    snprintf(path, sizeof path, "%s/%s", doctor->config.journal, name);
-    int file = mkstemp(path);
+    char name[32];
+    snprintf(name, sizeof name, "doctor.%ld", (long)getpid());
+    int file = openat(doctor->directory.file, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int64_t began = monotonic_now();
     bool synced =
         file >= 0 && write(file, "x", 1) == 1 && fdatasync(file) == 0 && fsync(doctor->directory.file) == 0;
@@ -249,7 +248,7 @@ static void check_sync(struct doctor *doctor) {
     int error = errno;
     if (file >= 0) {
         close(file);
-        unlink(path);
+        unlinkat(doctor->directory.file, name, 0);
     }
     if (!synced)
         tell(doctor, LEVEL_PROBLEM, "sync", "cannot write and sync in %s: %s", doctor->config.journal,

@@ -1,5 +1,6 @@
 /* The order of writes is the promise: append_write() under the lock, append_sync() outside it, the answer
  * after both. */
+#define _GNU_SOURCE /* memrchr */
 #include "append.h"
 
 #include <errno.h>
@@ -25,6 +26,22 @@ static int write_parts(const struct append *append) {
         return -1;
     }
     return written < 0 ? -1 : 0;
+}
+
+int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason) {
+    char window[4096];
+    for (*end = size; *end > 0;) {
+        size_t length = *end < sizeof window ? (size_t)*end : sizeof window;
+        if (pread(file, window, length, (off_t)(*end - length)) != (ssize_t)length)
+            return fail(reason, ERROR_TROUBLE, "cannot read the end of the journal: %s", strerror(errno));
+        const char *line_break = memrchr(window, '\n', length);
+        if (line_break != NULL) {
+            *end -= length - (size_t)(line_break + 1 - window);
+            return 0;
+        }
+        *end -= length;
+    }
+    return 0;
 }
 
 int append_write(const struct append *append, struct reason *reason) {

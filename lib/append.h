@@ -16,6 +16,10 @@ struct append {
     int count; /* IOV_MAX at most */
 };
 
+/* Where the last whole line of a file of `size` bytes ends: what a killed writer left behind it was never
+ * acknowledged. Returns 0 or ERROR_TROUBLE with a reason. */
+int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason);
+
 /* Writes the parts at `at`, the end of the file. Where the disk takes only some of the bytes, cuts the file
  * back to `at` and returns ERROR_TROUBLE. The caller holds the append lock. */
 int append_write(const struct append *append, struct reason *reason);

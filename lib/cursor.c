@@ -6,6 +6,7 @@
  * replaced as a whole. cursors/NAME.lock has a lock for the one process that runs the consumer. */
 #include "cursor.h"
 
+#include "append.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -173,22 +174,29 @@ int cursor_write(int directory, const char *name, const struct cursor *cursor, s
 
 /* ---- where to begin ---- */
 
-int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
-               struct reason *reason) {
+/* Behind the last whole line of the newest segment: what follows it is a torn tail, and will be cut off. */
+static int find_end(int directory, struct place *end, struct reason *reason) {
     int32_t first;
     struct stat status;
-    char name[SEGMENT_NAME_SIZE];
+    int found = segment_range(directory, 0, DAY_MAX, &first, &end->day, reason);
+    if (found <= 0)
+        return found;
+    int file = segment_open(directory, end->day, false, reason);
+    if (file < 0)
+        return ERROR_TROUBLE;
+    int result = fstat(file, &status) == 0
+                     ? append_end(file, (uint64_t)status.st_size, &end->offset, reason)
+                     : fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+    close(file);
+    return result == 0 ? 1 : result;
+}
+
+int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
+               struct reason *reason) {
     int result = directory_lock(directory, deadline, reason);
     if (result < 0)
         return result;
-    result = segment_range(directory->file, 0, DAY_MAX, &first, &end->day, reason);
-    if (result > 0) {
-        segment_name(end->day, name);
-        if (fstatat(directory->file, name, &status, 0) == 0)
-            end->offset = (uint64_t)status.st_size;
-        else
-            result = fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", name, strerror(errno));
-    }
+    result = find_end(directory->file, end, reason);
     directory_unlock(directory);
     return result;
 }

@@ -46,8 +46,8 @@ int cursor_write(int directory, const char *name, const struct cursor *cursor, s
 int cursor_create(struct directory *directory, const char *name, const struct deadline *deadline,
                   struct reason *reason);
 
-/* The end of the journal, behind which there is only what a writer may still take back. Returns 1, 0 where
- * there is no segment, or an error. Takes the append lock for a moment. */
+/* The end of the last whole line, behind which there is only what a writer may still take back. Returns 1, 0
+ * where there is no segment, or an error. Takes the append lock for a moment. */
 int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
                struct reason *reason);
 

@@ -4,7 +4,6 @@
  * missing","body":"<base64>"}
  *
  * The body is in base64 (RFC 4648, section 4) because it need not be JSON, or text at all. */
-#define _GNU_SOURCE /* memrchr */
 #include "rejected.h"
 
 #include "append.h"
@@ -79,23 +78,6 @@ static int open_file(int journal, int32_t day, struct stat *status, struct reaso
     return file;
 }
 
-/* Where the last whole line ends: what a killed writer left behind it was never acknowledged. */
-static int find_end(int file, uint64_t size, uint64_t *end, struct reason *reason) {
-    char window[4096];
-    for (*end = size; *end > 0;) {
-        size_t length = *end < sizeof window ? (size_t)*end : sizeof window;
-        if (pread(file, window, length, (off_t)(*end - length)) != (ssize_t)length)
-            return fail(reason, ERROR_TROUBLE, "cannot read the end of rejected/: %s", strerror(errno));
-        const char *line_break = memrchr(window, '\n', length);
-        if (line_break != NULL) {
-            *end -= length - (size_t)(line_break + 1 - window);
-            return 0;
-        }
-        *end -= length;
-    }
-    return 0;
-}
-
 static struct append as_append(const struct rejected *rejected, struct iovec *part) {
     *part = (struct iovec){.iov_base = rejected->text, .iov_len = rejected->length};
     return (struct append){.file = rejected->file, .at = rejected->at, .parts = part, .count = 1};
@@ -112,7 +94,7 @@ int rejected_write(struct rejected *rejected, int directory, int32_t day, struct
     rejected->file = open_file(directory, day, &status, reason);
     if (rejected->file < 0)
         return rejected->file;
-    result = find_end(rejected->file, (uint64_t)status.st_size, &rejected->at, reason);
+    result = append_end(rejected->file, (uint64_t)status.st_size, &rejected->at, reason);
     if (result == 0 && rejected->at < (uint64_t)status.st_size &&
         ftruncate(rejected->file, (off_t)rejected->at) != 0)
         result = fail(reason, ERROR_TROUBLE, "cannot cut off the torn end of rejected/: %s", strerror(errno));

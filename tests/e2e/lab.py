@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import pty
 import pwd
 import random
 import resource
@@ -67,6 +68,14 @@ def wait_for(condition, what):
         check(time.monotonic() < end, "gave up waiting for", what)
         time.sleep(0.01)
     return value
+
+
+def open_terminal():
+    """Both ends of a new terminal, or None where the system has none to give."""
+    try:
+        return pty.openpty()
+    except OSError:
+        return None
 
 
 # ---- deliveries ----

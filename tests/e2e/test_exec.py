@@ -25,16 +25,16 @@ def script(lab, text, name="command"):
     path = lab.path / name
     path.write_text(f"#!/bin/sh\nLAB={lab.path}\n{text}\n")
     path.chmod(0o755)
-    work = lab.path / "work"
-    if not work.exists():
-        work.mkdir(mode=0o777)
-        work.chmod(0o777)
+    out = lab.path / "out"
+    if not out.exists():
+        out.mkdir(mode=0o777)
+        out.chmod(0o777)
     return path
 
 
 def runs(lab):
-    """What commands have written to work/ran, a line a run."""
-    path = lab.path / "work/ran"
+    """What commands have written to out/ran, a line a run."""
+    path = lab.path / "out/ran"
     return path.read_text().split("\n")[:-1] if path.exists() else []
 
 
@@ -50,7 +50,7 @@ def state(lab, name="default"):
     return next(one for one in json.loads(execute(lab, "--status", "--json").ok().stdout) if one["name"] == name)
 
 
-RAN = 'echo "$DOORPOST_SEQ $DOORPOST_ATTEMPT $DOORPOST_DEVICE_ID" >> $LAB/work/ran'
+RAN = 'echo "$DOORPOST_SEQ $DOORPOST_ATTEMPT $DOORPOST_DEVICE_ID" >> $LAB/out/ran'
 
 
 def the_command_gets_the_event_and_its_environment():
@@ -58,11 +58,11 @@ def the_command_gets_the_event_and_its_environment():
         body = press(1)
         motion = body.replace(b"button_press", b"motion_detected").replace(b'"timestamp"', b'"sub_type":"human","timestamp"')
         lab.receive(motion)
-        command = script(lab, "env | grep ^DOORPOST_ | grep -v CONF | sort > $LAB/work/env; cat > $LAB/work/body; echo \"$#: $1\"; echo more >&2")
+        command = script(lab, "env | grep ^DOORPOST_ | grep -v CONF | sort > $LAB/out/env; cat > $LAB/out/body; echo \"$#: $1\"; echo more >&2")
         out = execute(lab, "--once", "--from", "start", "--", command, "a b").ok().stdout
         check(out == "event-1: 1: a b\nevent-1: more\n", out)
-        check((lab.path / "work/body").read_bytes() == motion + b"\n", "the body")
-        env = dict(line.split("=", 1) for line in (lab.path / "work/env").read_text().splitlines())
+        check((lab.path / "out/body").read_bytes() == motion + b"\n", "the body")
+        env = dict(line.split("=", 1) for line in (lab.path / "out/env").read_text().splitlines())
         received = json.loads(lab.lines()[0])["received_at"]
         check(env == {"DOORPOST_EVENT_ID": "event-1", "DOORPOST_REQUEST_ID": "request-1", "DOORPOST_TYPE": "motion_detected",
                       "DOORPOST_SUB_TYPE": "human", "DOORPOST_DEVICE_ID": "device-4", "DOORPOST_ACCOUNT_ID": "account-1",
@@ -126,13 +126,13 @@ def kill(pid):
 def a_restart_in_the_middle_repeats_nothing():
     with Lab() as lab:
         lab.write_days({DAY: [of(number, "slow" if number == 0 else f"device-{number}") for number in range(40)]})
-        command = script(lab, f'{RAN}; [ "$DOORPOST_DEVICE_ID" != slow ] || [ -e $LAB/work/go ] || exit 1')
+        command = script(lab, f'{RAN}; [ "$DOORPOST_DEVICE_ID" != slow ] || [ -e $LAB/out/go ] || exit 1')
         process = runner(lab, "--from", "start", "--", command)
         wait_for(lambda: len({line.split()[0] for line in runs(lab)}) == 40, "the others to run while one is tried again")
         wait_for(lambda: state(lab)["retrying"] == 1 and state(lab)["in_flight"] == 0 or len(runs(lab)) > 41, "rest")
         process.send_signal(signal.SIGTERM)
         check(process.wait() == 0, "exit status")
-        (lab.path / "work/go").touch()
+        (lab.path / "out/go").touch()
         attempts = len([line for line in runs(lab) if line.endswith("slow")])
         execute(lab, "--once", "--", command).ok()
         ran = [line.split() for line in runs(lab)]
@@ -171,27 +171,27 @@ def a_timeout_ends_the_whole_group():
         lab.receive(press(1))
         command = script(lab, """
             trap '' TERM
-            echo $$ >> $LAB/work/pids
-            sh -c 'trap "" TERM; echo $$ >> '$LAB'/work/pids; while :; do sleep 1; done' &
+            echo $$ >> $LAB/out/pids
+            sh -c 'trap "" TERM; echo $$ >> '$LAB'/out/pids; while :; do sleep 1; done' &
             [ $DOORPOST_ATTEMPT -gt 1 ] && exit 78
             while :; do sleep 1; done""")
         result = execute(lab, "--once", "--from", "start", "--timeout", "1s", "--", command).ok()
         check("timeout after 1 s" in result.stderr, result.stderr)
-        first = [int(pid) for pid in (lab.path / "work/pids").read_text().split()[:2]]
+        first = [int(pid) for pid in (lab.path / "out/pids").read_text().split()[:2]]
         wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in first), "the group to be killed")
-        for pid in (lab.path / "work/pids").read_text().split()[2:]:
+        for pid in (lab.path / "out/pids").read_text().split()[2:]:
             kill(int(pid))  # what a command leaves behind when it ends by itself is its own affair
 
 
 def sigterm_gives_grace():
     with Lab() as lab:
         lab.receive(press(1))
-        command = script(lab, f"touch $LAB/work/started; until [ -e $LAB/work/go ]; do sleep 0.05; done; {RAN}")
+        command = script(lab, f"touch $LAB/out/started; until [ -e $LAB/out/go ]; do sleep 0.05; done; {RAN}")
         process = runner(lab, "--from", "start", "--grace", "1h", "--", command)
-        wait_for((lab.path / "work/started").exists, "the command")
+        wait_for((lab.path / "out/started").exists, "the command")
         process.send_signal(signal.SIGTERM)
         lab.receive(press(2))
-        (lab.path / "work/go").touch()
+        (lab.path / "out/go").touch()
         check(process.wait() == 0, "exit status")
         check(len(runs(lab)) == 1 and state(lab)["behind"] == 1, "another one was started, or the cursor is not saved")
 
@@ -199,12 +199,12 @@ def sigterm_gives_grace():
 def and_after_the_grace_the_command_is_ended():
     with Lab() as lab:
         lab.receive(press(1))
-        command = script(lab, f"touch $LAB/work/started; {RAN}; [ -e $LAB/work/go ] || exec sleep 1000")
+        command = script(lab, f"touch $LAB/out/started; {RAN}; [ -e $LAB/out/go ] || exec sleep 1000")
         process = runner(lab, "--from", "start", "--grace", "0", "--", command)
         wait_for(lambda: runs(lab), "the command")
         process.send_signal(signal.SIGTERM)
         check(process.wait() == 0 and state(lab)["behind"] == 1, "exit status", process.returncode)
-        (lab.path / "work/go").touch()
+        (lab.path / "out/go").touch()
         execute(lab, "--once", "--", command).ok()
         check([line.split()[1] for line in runs(lab)] == ["1", "1"], "an interruption counts as an attempt:", runs(lab))
 
@@ -266,7 +266,7 @@ def commands_that_misbehave():
         check(result.ok().stdout.count("x") == 10000, "a long line")
         check("there is no program" in execute(lab, "--", "no-such-program").fails().stderr, "missing")
         check("there is no program" in execute(lab, "--", lab.env_file).fails().stderr, "not executable")
-        left = lab.path / "work/left"
+        left = lab.path / "out/left"
         quiet = script(lab, f"sleep 1000 & echo $! > {left}", "background")
         execute(lab, "--name", "background", "--once", "--from", "start", "--device", "a", "--", quiet).ok()
         os.kill(int(left.read_text()), signal.SIGTERM)  # fails where it was waited for, or ended
@@ -279,6 +279,37 @@ def a_damaged_line_stops_nothing():
         lab.segment().write_bytes(b"".join(lines[:2]) + b"\0" * (len(lines[2]) - 1) + b"\n" + b"".join(lines[3:]))
         result = execute(lab, "--once", "--from", "start", "--", script(lab, RAN)).ok()
         check([line.split()[0] for line in runs(lab)] == ["1", "2", "4", "5"] and "a damaged line" in result.stderr, result)
+
+
+def half_a_line_is_waited_for_and_not_taken():
+    with Lab() as lab:
+        lab.receive(of(1, "a"))
+        with open(lab.segment(), "ab") as segment:  # what a killed writer can leave behind
+            segment.write(b'{"seq":2,"received_at":"2026')
+        command = script(lab, RAN)
+        execute(lab, "--once", "--from", "start", "--", command).ok()
+        execute(lab, "--name", "late", "--once", "--", command).ok()
+        lab.receive(of(2, "b"))
+        for name in ("default", "late"):
+            result = execute(lab, "--name", name, "--once", "--", command).ok()
+            check(result.stderr == "", result)
+        check([line.split()[0] for line in runs(lab)] == ["1", "2", "2"], runs(lab))
+
+
+def the_answer_goes_out_first():
+    with Lab() as lab:
+        lab.configure(ON_EVENT="/bin/true")
+        (lab.bin / "doorpost").symlink_to(TOOL)
+        body, trace = press(1), lab.path / "trace"
+        lab.receive(press(0))
+        wait_for(lambda: not state(lab, "on-event")["process"], "the first runner to end")
+        result = lab.run(["strace", "-qq", "-o", trace, "-e", "trace=write,clone,clone3,fork,vfork,dup2,fdatasync", lab.binary],
+                         input=body.decode(), env={"REQUEST_METHOD": "POST", "GATEWAY_INTERFACE": "CGI/1.1", "CONTENT_LENGTH": str(len(body)),
+                                                   "HTTP_X_SIGNATURE": sign(body), "ASAN_OPTIONS": "detect_leaks=0"}).ok()
+        check('"stored"' in result.stdout, result)
+        calls = re.findall(r'^(fdatasync|write\(1, "Status|dup2\(\d+, 1\)|clone3?|v?fork)', trace.read_text(), re.MULTILINE)
+        names = [call.partition("(")[0] for call in calls]
+        check(names[:3] == ["fdatasync", "write", "dup2"] and "clone" in names[3], "another order:", names)
 
 
 def bad_input_is_told():
@@ -297,8 +328,8 @@ def on_event(start, title):
     def test():
         with Lab() as lab:
             command = script(lab, f"""{RAN}
-                echo + >> $LAB/work/level; sleep 0.02; echo - >> $LAB/work/level
-                ls -l /proc/$$/fd > $LAB/work/fds; env > $LAB/work/env""")
+                echo + >> $LAB/out/level; sleep 0.02; echo - >> $LAB/out/level
+                ls -l /proc/$$/fd > $LAB/out/fds; env > $LAB/out/env""")
             lab.configure(ON_EVENT=f"{command} argument")
             (lab.bin / "doorpost").write_bytes(TOOL.read_bytes())
             (lab.bin / "doorpost").chmod(0o755)
@@ -309,13 +340,13 @@ def on_event(start, title):
             wait_for(lambda: not state(lab, "on-event")["process"], "the runner to end")
             check(len(runs(lab)) == 500, "run twice:", len(runs(lab)))
             level = most = 0
-            for sign_ in (lab.path / "work/level").read_text().split():
+            for sign_ in (lab.path / "out/level").read_text().split():
                 level += 1 if sign_ == "+" else -1
                 most = max(most, level)
             check(most <= 4, most, "commands at a time")
-            fds = (lab.path / "work/fds").read_text()
+            fds = (lab.path / "out/fds").read_text()
             check("socket" not in fds and str(lab.logs) not in fds, "the web server's descriptors:", fds)
-            env = (lab.path / "work/env").read_text()
+            env = (lab.path / "out/env").read_text()
             check("HTTP_X_SIGNATURE" not in env and "REQUEST_METHOD" not in env and "DOORPOST_EVENT_ID" in env, env)
             zombies = [pid for pid in lab.workers() if any(
                 "Z" in pathlib.Path(f"/proc/{child}/stat").read_text().rsplit(")")[1][:3] for child in children(pid))]
@@ -335,6 +366,6 @@ def on_event_needs_the_tool_and_says_so():
 run_tests(the_command_gets_the_event_and_its_environment, five_thousand_presses_run_once_each_and_each_device_in_order,
           killed_at_any_moment_nothing_is_left_out, a_restart_in_the_middle_repeats_nothing, every_exit_and_signal,
           a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune,
-          filters_and_beginnings, commands_that_misbehave, a_damaged_line_stops_nothing, bad_input_is_told,
+          filters_and_beginnings, commands_that_misbehave, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
           on_event(lighttpd_fastcgi, "on_event_under_fastcgi"), on_event(lighttpd_cgi, "on_event_under_cgi"),
           on_event_needs_the_tool_and_says_so)
