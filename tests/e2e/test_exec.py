@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 
-from lab import BINARY, Lab, TOOL, check, lighttpd_cgi, lighttpd_fastcgi, load, press, run_tests, sign, wait_for
+from lab import Lab, TOOL, check, lighttpd_cgi, lighttpd_fastcgi, load, press, run_tests, sign, wait_for
 
 DAY = "2026-01-02"
 

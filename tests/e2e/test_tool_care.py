@@ -4,9 +4,10 @@ import base64
 import datetime
 import json
 import os
+import random
 import threading
 
-from lab import KEY, Lab, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign, verify_journal, wait_for
+from lab import Lab, TOOL, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign, verify_journal, wait_for
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
 
@@ -186,6 +187,27 @@ def prune_empties_tables_while_deliveries_go_on():
         check(b'"duplicate"' in lab.cgi(body, sign(body))[2], "forgotten")
 
 
+def killed_in_the_middle_they_lose_nothing():
+    with Lab() as lab:
+        random.seed(3)
+        lab.write_days({days_ago(100 - number): presses(20 * number, 20) for number in range(60)})
+        lab.receive(press("today"))
+        calls = "openat,unlinkat,renameat,write,pwrite64,fsync,fdatasync"
+        for number in range(24):
+            verb = ["check", "--no-signatures", "--rebuild-index"] if number % 2 else ["prune", "--keep", f"{99 - number}d"]
+            lab.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:signal=KILL:when={random.randrange(3, 40)}", TOOL, *verb],
+                    env={"ASAN_OPTIONS": "detect_leaks=0"})
+            body = press("today")
+            check(b'"duplicate"' in lab.cgi(body, sign(body))[2], "forgotten after", verb)
+            lab.receive(press(f"after-{number}"))
+            result = lab.tool("check")
+            check("damaged" not in result.stdout and "the chain breaks" not in result.stdout, verb, result)
+            check(result.returncode == 0, verb, result)
+        lab.tool("check", "--rebuild-index").ok()
+        lab.tool("prune", "--keep", "1d").ok()
+        check("25 lines" in lab.tool("check").ok().stdout, lab.tool("check"))
+
+
 def rejected_deliveries_are_listed_and_replayed():
     with Lab() as lab:
         bad, worse = press(1).replace(b"request_id", b"request_di"), b"no json \xff"
@@ -255,5 +277,5 @@ def a_held_lock_is_told():
 run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_findings, each_damage_is_named_by_file_line_and_byte,
           the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
           numbers_go_on_after_prune, prune_warns_of_replays, prune_empties_tables_while_deliveries_go_on,
-          rejected_deliveries_are_listed_and_replayed, stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
-          trouble_is_told, a_held_lock_is_told)
+          killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
+          stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files, trouble_is_told, a_held_lock_is_told)

@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 
-from lab import KEY, Lab, ROOT, check, lighttpd_fastcgi, press, run_tests, sign
+from lab import KEY, Lab, ROOT, check, lighttpd_fastcgi, run_tests
 
 
 def mode(path):

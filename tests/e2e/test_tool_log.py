@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from lab import PATIENCE, Lab, TOOL, check, open_terminal, press, run_tests, sign, wait_for
+from lab import PATIENCE, Lab, TOOL, check, open_terminal, press, run_tests
 
 
 def at(body, device, account="account-1"):
