@@ -40,7 +40,7 @@ _doorpost() {
         ;;
       stats) words='--since --until --device --account --type --utc --json --prometheus --conf --journal' ;;
       check) words='--rebuild-index --no-signatures --json --conf --journal --key-file' ;;
-      prune) words='--keep --dry-run --conf --journal' ;;
+      prune) words='--keep --dry-run --force --conf --journal' ;;
       rejected) words='--replay --body --json --since --until --utc --conf --journal --key-file' ;;
     esac
     words+=' --help'

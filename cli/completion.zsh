@@ -49,6 +49,6 @@ case $verb in
     ;;
   stats) _arguments $conf $journal $times $chosen '--json[as JSON]' '--prometheus[for node_exporter]' ;;
   check) _arguments $conf $journal $keys '--rebuild-index[make it anew]' '--no-signatures[leave them alone]' '--json[as JSON]' ;;
-  prune) _arguments $conf $journal '--keep[how much]:time:(30d 90d 365d)' '--dry-run[only say what]' ;;
+  prune) _arguments $conf $journal '--keep[how much]:time:(30d 90d 365d)' '--dry-run[only say what]' '--force[also what was not run]' ;;
   rejected) _arguments $conf $journal $keys $times '--replay[decide them anew]' '--body[print the body]' '--json[as JSON]' '1:name:' ;;
 esac

@@ -8,8 +8,6 @@
 #include "terminal.h"
 #include "verbs.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -96,17 +94,17 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     return STATUS_DONE;
 }
 
-static int show_all(struct lines *lines, struct json_object *report) {
-    int directory = openat(lines->directory.file, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = directory >= 0 ? fdopendir(directory) : NULL;
-    int status = STATUS_DONE;
-    const struct dirent *entry;
-    while (stream != NULL && (entry = readdir(stream)) != NULL)
-        if (cursor_name_is_good(entry->d_name) && show_consumer(lines, entry->d_name, report) != STATUS_DONE)
-            status = STATUS_PROBLEM;
-    if (stream != NULL)
-        closedir(stream);
-    return status;
+struct show {
+    struct lines *lines;
+    struct json_object *report;
+    int status;
+};
+
+static int show_one(void *context, const char *name) {
+    struct show *show = context;
+    if (show_consumer(show->lines, name, show->report) != STATUS_DONE)
+        show->status = STATUS_PROBLEM;
+    return 0;
 }
 
 static int show_status(const struct options *options, const struct config *config) {
@@ -114,12 +112,15 @@ static int show_status(const struct options *options, const struct config *confi
     if (lines == NULL)
         return STATUS_PROBLEM;
     struct json_object *report = options->json ? json_object_new_array() : NULL;
-    int status = show_all(lines, report);
+    struct show show = {.lines = lines, .report = report};
+    struct reason reason = {""};
+    if (cursor_each(lines->directory.file, show_one, &show, &reason) != 0)
+        show.status = problem("%s", reason.text);
     if (report != NULL)
         puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN));
     json_object_put(report);
     lines_close(lines);
-    return status;
+    return show.status;
 }
 
 /* ---- the command ---- */

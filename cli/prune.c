@@ -1,4 +1,6 @@
 /* doorpost prune: retention by whole days. */
+#include "cursor.h"
+#include "segment.h"
 #include "settings.h"
 #include "terminal.h"
 #include "upkeep.h"
@@ -7,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LOCK_PATIENCE (10 * SECOND)
 #define DAY_SECONDS 86400
@@ -22,6 +25,61 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
                 "its day was "
                 "deleted can be stored as new; set it to %" PRId64 "d or less",
                 keep / DAY_SECONDS);
+}
+
+/* Would a consumer lose events that it has not run yet? */
+struct consumers {
+    int directory;
+    int32_t keep;
+    unsigned behind;
+    struct cursor cursor;
+};
+
+static bool has_lines(int directory, int32_t day, uint64_t offset) {
+    struct stat status;
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(day, name);
+    return fstatat(directory, name, &status, 0) == 0 && (uint64_t)status.st_size > offset;
+}
+
+static int look_at(void *context, const char *name) {
+    struct consumers *consumers = context;
+    struct reason reason = {""};
+    int32_t first, last;
+    char day[DAY_SIZE];
+    int found = cursor_read(consumers->directory, name, &consumers->cursor, &reason);
+    if (found < 0)
+        return problem("%s", reason.text);
+    struct place place = consumers->cursor.place;
+    if (found == 0 || place.day >= consumers->keep ||
+        segment_range(consumers->directory, place.day, consumers->keep - 1, &first, &last, NULL) <= 0)
+        return 0;
+    for (int32_t at = first; at <= last; at++)
+        if (has_lines(consumers->directory, at, at == place.day ? place.offset : 0)) {
+            day_format(at, day);
+            problem("the consumer %s has not run its events of %s yet; let it, or delete cursors/%s, or say "
+                    "--force",
+                    name, day, name);
+            consumers->behind++;
+            return 0;
+        }
+    return 0;
+}
+
+static int ask_consumers(const struct config *config, int32_t keep) {
+    static struct consumers consumers;
+    struct reason reason = {""};
+    struct directory directory = {.file = -1, .lock = -1};
+    directory_start(&directory, config->journal);
+    int result = directory_open(&directory, &reason);
+    consumers.directory = directory.file;
+    consumers.keep = keep;
+    if (result == 0)
+        result = cursor_each(directory.file, look_at, &consumers, &reason);
+    directory_close(&directory);
+    if (result < 0)
+        return problem("%s", reason.text);
+    return result != 0 || consumers.behind > 0 ? STATUS_PROBLEM : STATUS_DONE;
 }
 
 static void print_result(const struct pruned *pruned, bool rehearse) {
@@ -46,7 +104,7 @@ int verb_prune(int argc, char *argv[]) {
     struct directory directory = {.file = -1, .lock = -1};
     struct pruned pruned;
     int64_t keep = -1;
-    bool rehearse = false;
+    bool rehearse = false, force = false;
     const struct usage usage = {.verb = "prune",
                                 .synopsis = "--keep 90d [--dry-run]",
                                 .what = "Deletes the days, events and rejected deliveries, that are older "
@@ -56,6 +114,7 @@ int verb_prune(int argc, char *argv[]) {
     const struct option_spec table[] = {
         {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", &keep},
         {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", &rehearse},
+        {'f', "force", OPTION_FLAG, NULL, "also what a consumer of exec has not run yet", &force},
         OPTION_CONF(settings),
         OPTION_JOURNAL(settings),
         {0}};
@@ -69,6 +128,8 @@ int verb_prune(int argc, char *argv[]) {
     directory_start(&directory, config.journal);
     warn_of_replays(&config, keep);
     int32_t day = timestamp_day(timestamp_now() - keep * SECOND);
+    if (!force && ask_consumers(&config, day) != STATUS_DONE)
+        return STATUS_PROBLEM;
     int result = upkeep_prune(&directory, day, rehearse, &deadline, &pruned, &reason);
     directory_close(&directory);
     print_result(&pruned, rehearse);

@@ -9,6 +9,7 @@
 #include "append.h"
 #include "segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -97,6 +98,25 @@ int cursor_read(int directory, const char *name, struct cursor *cursor, struct r
     return good ? 1
                 : fail(reason, ERROR_DAMAGED,
                        "%s is damaged: delete it, and say with --from where to begin again", path);
+}
+
+int cursor_each(int directory, int (*visit)(void *context, const char *name), void *context,
+                struct reason *reason) {
+    int file = openat(directory, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot open cursors/: %s", strerror(errno));
+    DIR *stream = fdopendir(file);
+    if (stream == NULL) {
+        close(file);
+        return fail(reason, ERROR_TROUBLE, "cannot list cursors/: %s", strerror(errno));
+    }
+    int result = 0;
+    const struct dirent *entry;
+    while (result == 0 && (entry = readdir(stream)) != NULL)
+        if (cursor_name_is_good(entry->d_name))
+            result = visit(context, entry->d_name);
+    closedir(stream);
+    return result;
 }
 
 /* ---- writing ---- */

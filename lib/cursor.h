@@ -38,6 +38,11 @@ bool cursor_has_done(const struct cursor *cursor, uint64_t seq);
  * with a reason. */
 int cursor_read(int directory, const char *name, struct cursor *cursor, struct reason *reason);
 
+/* Calls visit with the name of each consumer that has a cursor, until it returns something other than 0,
+ * which is then the result. Returns 0, also where there are none, or ERROR_TROUBLE with a reason. */
+int cursor_each(int directory, int (*visit)(void *context, const char *name), void *context,
+                struct reason *reason);
+
 /* Writes it durably: whoever reads it finds the old place or the new one. */
 int cursor_write(int directory, const char *name, const struct cursor *cursor, struct reason *reason);
 

@@ -226,7 +226,7 @@ def follows_new_presses_across_days_and_prune():
         process = runner(lab, "--from", "start", "--", script(lab, RAN))
         wait_for(lambda: len(runs(lab)) == 2, "the old ones")
         lab.receive(press(3))
-        wait_for(lambda: len(runs(lab)) == 3, "today's")
+        wait_for(lambda: len(runs(lab)) == 3 and state(lab)["behind"] == 0, "today's")
         lab.tool("prune", "--keep", "1d").ok()
         lab.receive(press(4))
         wait_for(lambda: len(runs(lab)) == 4, "the next one")
@@ -235,6 +235,25 @@ def follows_new_presses_across_days_and_prune():
         lab.receive(press(5))
         execute(lab, "--once", "--", lab.path / "command").ok()
         check(sorted(line.split()[0] for line in runs(lab)) == ["1", "2", "3", "4", "5"], runs(lab))
+
+
+def prune_waits_for_consumers():
+    with Lab() as lab:
+        lab.write_days({"2020-01-01": [press(1)], "2020-01-02": [press(2)], "2020-01-03": [press(3)]})
+        command = script(lab, f"{RAN}; [ $DOORPOST_SEQ = 1 ] || exit 1")
+        process = runner(lab, "--from", "start", "--jobs", "1", "--", command)
+        wait_for((lab.journal / "cursors/default").exists, "the cursor")
+        wait_for(lambda: state(lab)["retrying"] >= 1, "a failure")
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        result = lab.tool("prune", "--keep", "1d").fails()
+        check("the consumer default has not run its events of 2020-01-02" in result.stderr, result)
+        check(len(list(lab.journal.glob("*.jsonl"))) == 3, "deleted nevertheless")
+        execute(lab, "--once", "--", script(lab, RAN)).ok()
+        lab.tool("prune", "--keep", "1d").ok()
+        check([path.stem for path in lab.journal.glob("*.jsonl")] == ["2020-01-03"], "left")
+        lab.receive(press(4))
+        lab.tool("prune", "--keep", "1d", "--force").ok()
 
 
 def filters_and_beginnings():
@@ -365,7 +384,7 @@ def on_event_needs_the_tool_and_says_so():
 
 run_tests(the_command_gets_the_event_and_its_environment, five_thousand_presses_run_once_each_and_each_device_in_order,
           killed_at_any_moment_nothing_is_left_out, a_restart_in_the_middle_repeats_nothing, every_exit_and_signal,
-          a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune,
+          a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune, prune_waits_for_consumers,
           filters_and_beginnings, commands_that_misbehave, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
           on_event(lighttpd_fastcgi, "on_event_under_fastcgi"), on_event(lighttpd_cgi, "on_event_under_cgi"),
           on_event_needs_the_tool_and_says_so)

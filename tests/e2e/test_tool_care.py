@@ -1,13 +1,16 @@
 """check, prune and rejected: the care of a journal, also while deliveries go on."""
 
 import base64
+import contextlib
 import datetime
 import json
 import os
 import random
+import re
+import subprocess
 import threading
 
-from lab import Lab, TOOL, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign, verify_journal, wait_for
+from lab import Lab, TOOL, check, hold_lock, lighttpd_fastcgi, open_terminal, press, run_tests, sign, verify_journal, wait_for
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
 
@@ -254,6 +257,27 @@ def nobody_but_the_owner_gets_files():
         lab.receive(press(2))
 
 
+def long_work_shows_a_bar_on_a_terminal_alone():
+    with Lab() as lab:
+        lab.write_days({days_ago(2): presses(0, 20000)})
+        slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pread64:delay_enter=60000", TOOL, "check", "--no-signatures"]
+        env = {"ASAN_OPTIONS": "detect_leaks=0"}
+        check(lab.run(slow, env=env).ok().stderr == "", "a bar in a pipe")
+        terminal = open_terminal()
+        if not terminal:
+            return "no terminal can be had here"
+        master, slave = terminal
+        process = lab.start(slow, stdout=subprocess.DEVNULL, stderr=slave, env={**lab.environment(), **env})
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # a terminal that nobody has open any more
+            while part := os.read(master, 4096):
+                shown += part
+        os.close(master)
+        check(process.wait() == 0 and re.search(rb"checking \[#+ *\] +\d+%  0:\d\d left", shown), shown)
+        check(shown.endswith(b"\r\x1b[K"), "the bar stays:", shown)
+
+
 def trouble_is_told():
     with Lab() as lab:
         lab.receive(press(1))
@@ -278,4 +302,5 @@ run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_fi
           the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
           numbers_go_on_after_prune, prune_warns_of_replays, prune_empties_tables_while_deliveries_go_on,
           killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
-          stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files, trouble_is_told, a_held_lock_is_told)
+          stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
+          long_work_shows_a_bar_on_a_terminal_alone, trouble_is_told, a_held_lock_is_told)
