@@ -1,3 +1,5 @@
+/* A walk through the journal with a filter. The last lines are found from the end, in windows that grow, so
+ * that a long journal is not read for them. */
 #include "lines.h"
 
 #include "segment.h"

@@ -67,13 +67,11 @@ static int print_and_follow(struct lines *lines, const struct options *options) 
 static int show(struct lines *lines, const struct options *options) {
     int status = STATUS_DONE;
     struct place place = {0};
-    if (!lines->empty) {
+    if (!lines->empty)
         place = lines_since(lines, options->filter.since);
-        if (options->count >= 0)
-            status = lines_from_end(lines, &options->filter, options->count, &place);
-        lines_start(lines, place);
-    } else
-        lines_start(lines, place);
+    if (!lines->empty && options->count >= 0)
+        status = lines_from_end(lines, &options->filter, options->count, &place);
+    lines_start(lines, place);
     if (status != STATUS_DONE)
         return status;
     status = options->follow ? print_and_follow(lines, options) : print_all(lines, options);

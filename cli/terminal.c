@@ -1,3 +1,4 @@
+/* Colour, bars and local times are for people: what is piped on gets none of the first two. */
 #define _GNU_SOURCE /* strptime */
 #include "terminal.h"
 

@@ -26,7 +26,7 @@ void progress_start(struct progress *progress, const char *what, uint64_t total)
 void progress_show(struct progress *progress, uint64_t done);
 void progress_end(struct progress *progress);
 
-/* Reads a byte a person typed, or a file: `2026-11-23`, `2026-11-23 12:00[:30]`, an RFC 3339 time in UTC,
+/* Reads a time as a person writes it: `2026-11-23`, `2026-11-23 12:00[:30]`, an RFC 3339 time in UTC,
  * `@seconds`, `now`, `today`, `yesterday`, `2 hours ago`, `90m`, `8d` (ago). In the local zone, or in UTC.
  * Microseconds since 1970. Returns 0 or ERROR_INVALID. */
 int when_parse(const char *text, bool utc, int64_t now, int64_t *at);

@@ -1,9 +1,6 @@
-/* The journal's directory:
- *
- *   2026-11-23.jsonl            a segment: the events received on that UTC day (record.c tells what a line
- * is) rejected/2026-11-23.jsonl   signed but unusable (rejected.c) seen/                       the
- * idempotency index (seen.c), made anew where it is missing lock                        the append lock;
- * empty
+/* The journal's directory has a segment a day (record.c tells what a line is), rejected/ (rejected.c), the
+ * idempotency index in seen/ (seen.c), which is made anew where it is missing, and the append lock;
+ * doorpost-journal(5) lists all of it.
  *
  * journal_append() is the order of writes: lock, find the true end, bring the index up to it, tell the new
  * from the seen, write, index, unlock, sync. A process may be killed between any two of these. What it had
