@@ -108,7 +108,7 @@ $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
 
 $(BUILD)/doorpost: $(CLI) $(LIB)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lcurl -lm
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
 
 $(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
 

@@ -11,6 +11,7 @@
 #include "signature.h"
 #include "terminal.h"
 #include "upkeep.h"
+#include "user.h"
 #include "verbs.h"
 
 #include "event.h"
@@ -19,7 +20,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <pwd.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,7 +144,8 @@ static int try_as(const struct doctor *doctor, const struct passwd *user) {
 }
 
 static void check_web_user(struct doctor *doctor, const struct stat *journal) {
-    const struct passwd *user = doctor->user != NULL ? getpwnam(doctor->user) : getpwuid(journal->st_uid);
+    const struct passwd *user =
+        doctor->user != NULL ? user_named(doctor->user) : user_with_id(journal->st_uid);
     if (user == NULL || (geteuid() != 0 && user->pw_uid != geteuid())) {
         tell(doctor, LEVEL_NOTE, "directory",
              "whether the web server's user can write there was not tried: run doctor as "
@@ -427,7 +429,7 @@ int verb_doctor(int argc, char *argv[]) {
         OPTION_KEY_FILE(settings),
         {0}};
     options_parse(argc, argv, &usage, table);
-    if (doctor.user != NULL && getpwnam(doctor.user) == NULL)
+    if (doctor.user != NULL && user_named(doctor.user) == NULL)
         usage_error("there is no user \"%s\"", doctor.user);
     doctor.report = json_object_new_array();
     if (doctor.report == NULL)

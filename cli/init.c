@@ -9,10 +9,11 @@
 #include "secret.h"
 #include "settings.h"
 #include "terminal.h"
+#include "user.h"
 #include "verbs.h"
 
 #include <errno.h>
-#include <pwd.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static const struct passwd *web_user(const char *named) {
     static const char *const usual[] = {"www-data", "apache", "http", "nginx", "lighttpd", "www"};
     const struct passwd *user = NULL;
     if (named != NULL) {
-        user = getpwnam(named);
+        user = user_named(named);
         if (user == NULL)
             usage_error("there is no user \"%s\"", named);
         if (geteuid() != 0 && user->pw_uid != geteuid())
@@ -50,7 +51,7 @@ static const struct passwd *web_user(const char *named) {
         return user;
     }
     for (size_t i = 0; geteuid() == 0 && user == NULL && i < sizeof usual / sizeof *usual; i++)
-        user = getpwnam(usual[i]);
+        user = user_named(usual[i]);
     return user;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -48,7 +49,16 @@ static int finish(int status) {
     return problem("cannot write the output: %s", strerror(errno));
 }
 
+/* Where it was put into a directory of CGI programs, strangers choose its arguments: a query string becomes
+ * arguments (RFC 3875, section 4.4). */
+static int refuse_the_web(void) {
+    fputs("Status: 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nNot for the web.\n", stdout);
+    return problem("this is no CGI program: take doorpost out of the web server's directories");
+}
+
 int main(int argc, char *argv[]) {
+    if (getenv("GATEWAY_INTERFACE") != NULL)
+        return refuse_the_web();
     umask(077);
     if (sodium_init() < 0)
         return problem("the system gives no randomness");

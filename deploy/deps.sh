@@ -26,7 +26,6 @@ for purpose in "$@"; do
       need libfcgi-dev header_is_there fcgiapp.h
       need libsodium-dev library_is_there libsodium
       need libjson-c-dev library_is_there json-c
-      need libcurl4-openssl-dev library_is_there libcurl
       ;;
     run)
       need lighttpd command_is_there lighttpd

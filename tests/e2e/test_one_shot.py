@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from lab import Lab, check, parse_answer, press, run_tests, sign, verify_journal
+from lab import KEY, TOOL, Lab, check, parse_answer, press, run_tests, sign, verify_journal
 
 PROCESSES = 200
 
@@ -71,6 +71,41 @@ def a_closed_standard_error_harms_nothing():
         check(len(verify_journal(lab)) == 1, "the log got into the journal")
 
 
+def settings_are_found_above_the_program():
+    with Lab() as lab:
+        private = lab.path / "doorpost"
+        private.mkdir(mode=0o700)
+        (private / "journal").mkdir(mode=0o700)
+        lab.env_file = private / "doorpost.env"
+        lab.configure(KEY_FILE="key", JOURNAL="journal")
+        lab.write_keys(KEY)
+        lab.key_file.rename(private / "key")
+        for path in (private, private / "journal", lab.env_file):
+            lab.own(path)
+        body = press(1)
+        status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
+        check(status == 200, log)
+        lab.journal = private / "journal"
+        check(len(verify_journal(lab)) == 1, "not kept in the private directory")
+        check(json.loads(lab.run([TOOL, "stats", "--json", "--conf", lab.env_file]).ok().stdout), "the tool reads no relative path")
+
+        lab.env_file.chmod(0o620)
+        status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
+        check(status == 503 and "chmod 600" in log, log)
+        lab.env_file.chmod(0o600)
+        if lab.user:  # a directory of somebody else's, who has chosen this name
+            os.chown(lab.env_file, lab.user.pw_uid + 1, -1)
+            lab.env_file.chmod(0o644)
+            status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
+            check(status == 503 and "DOORPOST_KEY_FILE is not set" in log, log)
+
+
+def the_tool_refuses_to_be_a_cgi_program():
+    with Lab() as lab:
+        result = lab.tool("log", env={"GATEWAY_INTERFACE": "CGI/1.1"})
+        check(result.returncode == 1 and result.stdout.startswith("Status: 403"), result)
+
+
 run_tests(two_hundred_processes_with_the_same_event_store_one_line, a_body_shorter_than_its_length_is_malformed,
           a_body_longer_than_its_length_is_cut, arguments_are_not_looked_at, a_person_is_told_what_it_is,
-          a_closed_standard_error_harms_nothing)
+          a_closed_standard_error_harms_nothing, settings_are_found_above_the_program, the_tool_refuses_to_be_a_cgi_program)
