@@ -4,7 +4,7 @@
  *
  * The runner gets nothing of the web server's: none of its descriptors, a session of its own, and of the
  * environment, in which a CGI program has what a stranger sent, only what is named here. */
-#define _GNU_SOURCE /* close_range */
+#define _GNU_SOURCE /* closefrom */
 #include "on_event.h"
 
 #include "cursor.h"
@@ -54,16 +54,19 @@ static int ask_lock(struct directory *directory, const void *context, struct rea
     return holder != 0;
 }
 
-/* The tool is beside the handler, or where `make install` puts it. */
-static int find_tool(char out[PATH_MAX], struct reason *reason) {
-    static const char *const places[] = {"doorpost", "../../bin/doorpost"};
-    char self[PATH_MAX / 2];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length <= 0)
+/* The tool is beside the settings, beside the handler, or where `make install` puts it. */
+static int find_tool(const struct config *config, char out[PATH_MAX], struct reason *reason) {
+    char self[CONFIG_PATH_SIZE];
+    const char *slash = strrchr(config->file, '/');
+    if (slash != NULL) {
+        snprintf(out, PATH_MAX, "%.*s/doorpost", (int)(slash - config->file), config->file);
+        if (access(out, X_OK) == 0)
+            return 0;
+    }
+    if (config_program_directory(self) != 0)
         return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
                     strerror(errno));
-    self[length] = '\0';
-    *strrchr(self, '/') = '\0';
+    static const char *const places[] = {"doorpost", "../../bin/doorpost"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         snprintf(out, PATH_MAX, "%s/%s", self, places[i]);
         if (access(out, X_OK) == 0)
@@ -71,8 +74,8 @@ static int find_tool(char out[PATH_MAX], struct reason *reason) {
     }
     return fail(
         reason, ERROR_TROUBLE,
-        "DOORPOST_ON_EVENT is set, and there is no program doorpost in %.200s: put it beside doorpost.cgi",
-        self);
+        "DOORPOST_ON_EVENT is set, and there is no program doorpost beside %.150s or in %.150s: put it there",
+        config->file, self);
 }
 
 static bool is_passed_on(const char *variable) {
@@ -84,9 +87,14 @@ static bool is_passed_on(const char *variable) {
     return false;
 }
 
-static void choose_environment(char *variables[VARIABLES_MAX + 2]) {
-    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
+/* The runner reads the settings that this program has read, wherever it found them. */
+static void choose_environment(const struct config *config, char *variables[VARIABLES_MAX + 3]) {
+    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", conf[CONFIG_PATH_SIZE + 16];
     size_t count = 0;
+    if (config->file[0] != '\0') {
+        snprintf(conf, sizeof conf, "DOORPOST_CONF=%s", config->file);
+        variables[count++] = conf; /* the first one of a name is the one that getenv(3) finds */
+    }
     if (getenv("PATH") == NULL)
         variables[count++] = path;
     for (char **variable = environ; *variable != NULL && count < VARIABLES_MAX; variable++)
@@ -103,7 +111,7 @@ __attribute__((noreturn)) static void become(const char *tool, char *const varia
     for (int file = 0; file < 3; file++)
         if (nothing < 0 || dup2(nothing, file) < 0)
             _exit(1);
-    close_range(3, ~0U, 0);
+    closefrom(3);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -113,10 +121,10 @@ __attribute__((noreturn)) static void become(const char *tool, char *const varia
 }
 
 /* Starts it as nobody's child, so that no one has to wait for it. */
-static int start_detached(const char *tool, struct reason *reason) {
-    char *variables[VARIABLES_MAX + 2];
+static int start_detached(const struct config *config, const char *tool, struct reason *reason) {
+    char *variables[VARIABLES_MAX + 3];
     int status;
-    choose_environment(variables);
+    choose_environment(config, variables);
     pid_t between = fork();
     if (between == 0) {
         setsid();
@@ -139,6 +147,6 @@ int on_event_start(const struct config *config, struct reason *reason) {
     int result = with_directory(config, ask_lock, NULL, reason);
     if (result != 0)
         return result < 0 ? result : 0;
-    result = find_tool(tool, reason);
-    return result == 0 ? start_detached(tool, reason) : result;
+    result = find_tool(config, tool, reason);
+    return result == 0 ? start_detached(config, tool, reason) : result;
 }

@@ -1,7 +1,11 @@
 /* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines
  * and lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand
  * in single or double quotes (in double quotes, a backslash keeps the character after it). Nothing is
- * expanded. */
+ * expanded.
+ *
+ * On a shared host nobody may be able to hand an environment to a CGI program: SetEnv can be forbidden, and
+ * suEXEC throws away whatever it does not know. So an env file is also looked for above the program: for
+ * /home/me/public_html/cgi-bin/doorpost.cgi it is /home/me/doorpost/doorpost.env. */
 #include "config.h"
 
 #include "timestamp.h"
@@ -12,18 +16,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define LINE_SIZE (CONFIG_PATH_SIZE + 64)
+#define PRIVATE_FILE "/doorpost/doorpost.env"
 
 extern char **environ;
 
-static int set_path(char out[CONFIG_PATH_SIZE], const char *name, const char *value, struct reason *reason) {
-    if (value[0] != '/')
+/* The length of what leads to the last name of a path, with its slash. */
+static size_t directory_length(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? 0 : (size_t)(slash + 1 - path);
+}
+
+/* `file` is the env file that says it, or "". */
+static int set_path(char out[CONFIG_PATH_SIZE], const char *file, const char *name, const char *value,
+                    struct reason *reason) {
+    size_t base = value[0] == '/' ? 0 : directory_length(file);
+    if (value[0] != '/' && file[0] != '/')
         return fail(reason, ERROR_TROUBLE, "%s must be an absolute path: write it from / on", name);
-    if (strlen(value) >= CONFIG_PATH_SIZE)
+    if (base + strlen(value) >= CONFIG_PATH_SIZE)
         return fail(reason, ERROR_TROUBLE, "%s is longer than %d bytes: use a shorter path", name,
                     CONFIG_PATH_SIZE - 1);
-    memcpy(out, value, strlen(value) + 1);
+    memcpy(out, file, base);
+    memcpy(out + base, value, strlen(value) + 1);
     return 0;
 }
 
@@ -63,11 +80,12 @@ static int set_log(struct config *config, const char *name, const char *value, s
     return fail(reason, ERROR_TROUBLE, "%s must be problems, all or off", name);
 }
 
-static int set(struct config *config, const char *name, const char *value, struct reason *reason) {
+static int set(struct config *config, const char *file, const char *name, const char *value,
+               struct reason *reason) {
     if (strcmp(name, "DOORPOST_KEY_FILE") == 0)
-        return set_path(config->key_file, name, value, reason);
+        return set_path(config->key_file, file, name, value, reason);
     if (strcmp(name, "DOORPOST_JOURNAL") == 0)
-        return set_path(config->journal, name, value, reason);
+        return set_path(config->journal, file, name, value, reason);
     if (strcmp(name, "DOORPOST_MAX_BODY") == 0)
         return set_max_body(config, name, value, reason);
     if (strcmp(name, "DOORPOST_MAX_AGE") == 0)
@@ -122,16 +140,10 @@ static int set_from_line(struct config *config, char *line, const char *path, in
     char *value = trim(equals + 1);
     if (!unquote(value))
         return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
-    return set(config, trim(name), value, reason);
+    return set(config, path, trim(name), value, reason);
 }
 
-static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        if (errno == ENOENT && !required)
-            return 0;
-        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
-    }
+static int load_lines(struct config *config, FILE *file, const char *path, struct reason *reason) {
     char line[LINE_SIZE];
     int result = 0;
     for (int number = 1; result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
@@ -143,8 +155,51 @@ static int load_file(struct config *config, const char *path, bool required, str
     }
     if (result == 0 && ferror(file))
         result = fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+    return result;
+}
+
+static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        if (errno == ENOENT && !required)
+            return 0;
+        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+    }
+    snprintf(config->file, sizeof config->file, "%s", path);
+    int result = load_lines(config, file, path, reason);
     fclose(file);
     return result;
+}
+
+int config_program_directory(char out[CONFIG_PATH_SIZE]) {
+    ssize_t length = readlink("/proc/self/exe", out, CONFIG_PATH_SIZE);
+    if (length == CONFIG_PATH_SIZE)
+        errno = ENAMETOOLONG;
+    if (length <= 0 || length == CONFIG_PATH_SIZE)
+        return -1;
+    out[length] = '\0';
+    out[directory_length(out) - 1] = '\0';
+    return 0;
+}
+
+/* Anybody may call a directory "doorpost": one counts that belongs to whom this process runs as, or to root.
+ * Returns 1 with the path of the env file in it, 0 where there is none, or ERROR_TROUBLE. */
+static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason) {
+    char above[CONFIG_PATH_SIZE];
+    struct stat status;
+    if (config_program_directory(above) != 0)
+        return 0;
+    for (char *slash = above + strlen(above); slash != NULL; slash = strrchr(above, '/')) {
+        *slash = '\0';
+        if (snprintf(path, CONFIG_PATH_SIZE, "%s" PRIVATE_FILE, above) >= CONFIG_PATH_SIZE ||
+            stat(path, &status) != 0 || !S_ISREG(status.st_mode) ||
+            (status.st_uid != geteuid() && status.st_uid != 0))
+            continue;
+        if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+            return fail(reason, ERROR_TROUBLE, "others than its owner can write to %s: chmod 600 it", path);
+        return 1;
+    }
+    return 0;
 }
 
 static int load_environment(struct config *config, struct reason *reason) {
@@ -154,7 +209,7 @@ static int load_environment(struct config *config, struct reason *reason) {
         if (strncmp(*entry, "DOORPOST_", 9) != 0 || equals == NULL || equals[1] == '\0')
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
-        int result = set(config, name, equals + 1, reason);
+        int result = set(config, "", name, equals + 1, reason);
         if (result != 0)
             return result;
     }
@@ -162,10 +217,16 @@ static int load_environment(struct config *config, struct reason *reason) {
 }
 
 int config_read(struct config *config, struct reason *reason) {
+    char found[CONFIG_PATH_SIZE];
     *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
     const char *path = getenv("DOORPOST_CONF");
-    bool named = path != NULL && path[0] != '\0';
-    int result = load_file(config, named ? path : CONFIG_DEFAULT_FILE, named, reason);
+    int result = path != NULL && path[0] != '\0' ? 1 : find_private_file(found, reason);
+    if (result >= 0) {
+        bool required = result == 1;
+        if (path == NULL || path[0] == '\0')
+            path = required ? found : CONFIG_DEFAULT_FILE;
+        result = load_file(config, path, required, reason);
+    }
     if (result == 0)
         result = load_environment(config, reason);
     return result;

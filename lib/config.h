@@ -16,6 +16,7 @@
 enum log_level { LOG_OFF, LOG_PROBLEMS, LOG_ALL };
 
 struct config {
+    char file[CONFIG_PATH_SIZE];     /* the env file that was read, or "" */
     char key_file[CONFIG_PATH_SIZE]; /* DOORPOST_KEY_FILE, an absolute path */
     char journal[CONFIG_PATH_SIZE];  /* DOORPOST_JOURNAL, an absolute path */
     size_t max_body;                 /* DOORPOST_MAX_BODY, bytes, 1 to BODY_LIMIT */
@@ -25,12 +26,19 @@ struct config {
     struct reason warning;           /* a name that no setting has, or "" */
 };
 
-/* Reads the env file named by DOORPOST_CONF (which must then exist), else CONFIG_DEFAULT_FILE where there is
- * one, and then the environment, which wins. Returns 0, or ERROR_TROUBLE with a reason that names the
- * setting. The fields hold defaults where they could not be read, so that a caller can still log. */
+/* Reads one env file and then the environment, which wins. The env file is the one that DOORPOST_CONF names
+ * (it must exist then); else doorpost/doorpost.env in the nearest of the directories above this program where
+ * the user that it runs as has one; else CONFIG_DEFAULT_FILE, where it exists. Paths in an env file are
+ * absolute, or relative to its directory.
+ *
+ * Returns 0, or ERROR_TROUBLE with a reason that names the setting. The fields hold defaults where they could
+ * not be read, so that a caller can still log. */
 int config_read(struct config *config, struct reason *reason);
 
 /* The same, and the two settings that the handler cannot do without must be there. */
 int config_load(struct config *config, struct reason *reason);
+
+/* The directory that this program's file is in. Returns 0, or -1 where the system does not tell (errno). */
+int config_program_directory(char out[CONFIG_PATH_SIZE]);
 
 #endif

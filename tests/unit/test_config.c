@@ -50,6 +50,16 @@ static void two_settings_are_enough(void **state) {
     assert_string_equal(config.warning.text, "");
 }
 
+static void paths_in_an_env_file_are_relative_to_it(void **state) {
+    use_file(*state, "DOORPOST_KEY_FILE=key\nDOORPOST_JOURNAL=/j\n");
+    struct config config = load();
+    assert_string_equal(config.file, path_in(*state, "doorpost.env"));
+    assert_string_equal(config.key_file, path_in(*state, "key"));
+    assert_string_equal(config.journal, "/j");
+    setenv("DOORPOST_JOURNAL", "journal", 1);
+    check_refused("DOORPOST_JOURNAL must be an absolute path");
+}
+
 static void each_of_the_two_is_missed_by_name(void **state) {
     (void)state;
     check_refused("DOORPOST_KEY_FILE is not set");
@@ -154,6 +164,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(two_settings_are_enough),
         TEST(each_of_the_two_is_missed_by_name),
+        TEST(paths_in_an_env_file_are_relative_to_it),
         TEST(a_file_is_read_and_the_environment_wins),
         TEST(a_named_file_must_be_there),
         TEST(broken_lines_are_told_by_number),
