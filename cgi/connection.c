@@ -1,12 +1,19 @@
 /* libfcgi reads until it has what it wants, and cannot be interrupted in the middle and resumed. In a loop
  * that serves every connection from one thread, a sender that stalls in the middle of a request would hold up
- * all others. So the socket's own buffer is where a request is gathered: we look at it with MSG_PEEK, and
- * hand the connection to libfcgi only once nothing is missing. A stalled connection then costs a descriptor,
- * and neither time nor memory. */
+ * all others. So a socket's buffer is where a request is gathered: we look at it with MSG_PEEK, and hand the
+ * connection to libfcgi only once nothing is missing.
+ *
+ * Most requests are whole when they are looked at first. Where one is not, it is moved, as it comes, into a
+ * socket of our own, and that is what libfcgi gets. Left where it was it might never become whole: a Unix
+ * socket counts as writable while a quarter of its buffer is free of what nobody has read, and
+ * mod_proxy_fcgi, for one, waits for that before it passes on more. A stalled connection so costs three
+ * descriptors, and no time. */
+#define _GNU_SOURCE /* SOCK_CLOEXEC */
 #include "connection.h"
 
 #include "config.h"
 
+#include <errno.h>
 #include <fastcgi.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,6 +21,8 @@
 
 #define PARAMS_LIMIT 65536  /* no web server passes on headers of that size */
 #define RECORDS_LIMIT 16384 /* room for the record headers of a body that comes in small pieces */
+
+#define REQUEST_ROOM (PARAMS_LIMIT + RECORDS_LIMIT + BODY_LIMIT)
 
 struct progress {
     uint16_t id; /* of the request, 0 before it began */
@@ -79,9 +88,27 @@ enum readiness connection_look(int file, size_t max_body) {
     return readiness == READY_PARTIAL && (size_t)got == sizeof bytes ? READY_NEVER : readiness;
 }
 
+int connection_pair(int *inner, int *outer) {
+    int pair[2], size = REQUEST_ROOM;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+        return -1;
+    *inner = pair[0];
+    *outer = pair[1];
+    setsockopt(*outer, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    return 0;
+}
+
+int connection_pour(int from, int to) {
+    char bytes[16384];
+    ssize_t got;
+    while ((got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+        if (send(to, bytes, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL) != got)
+            return -1;
+    return got < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
 void connection_prepare(int listener) {
-    int size = PARAMS_LIMIT + RECORDS_LIMIT + BODY_LIMIT;
-    /* TCP connections inherit it; on a Unix socket the sender's buffer counts, which is large enough as it
-     * is. */
+    int size = REQUEST_ROOM;
+    /* TCP connections inherit it; on a Unix socket the sender's buffer counts. */
     setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }

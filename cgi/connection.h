@@ -19,6 +19,14 @@ enum readiness connection_scan(const unsigned char *bytes, size_t length, size_t
 /* Looks at what has arrived on a connection without taking it or waiting for it. */
 enum readiness connection_look(int file, size_t max_body);
 
+/* Opens a pair of connected sockets with room for a request with the largest body. Returns 0 or -1 with
+ * errno. */
+int connection_pair(int *inner, int *outer);
+
+/* Moves what has arrived on one socket to the other, without waiting. Returns 0, or -1 where no more can
+ * come. */
+int connection_pour(int from, int to);
+
 /* Makes the sockets that are accepted from `listener` large enough for a request with the largest body. */
 void connection_prepare(int listener);
 

@@ -36,20 +36,22 @@ _Static_assert(EVENTS_MAX <= HANDLER_BATCH, "whatever one wait brings fits into 
 enum state {
     STATE_FREE,
     STATE_GATHERING, /* the request is not whole */
+    STATE_SERVED,    /* it is, and in the batch; the answer has to come back through `inner` */
     STATE_DRAINING /* answered early: what still comes is thrown away, or the sender would miss the answer */
 };
 
 struct waiting {
     enum state state;
     int file;
-    int64_t since; /* monotonic_now() */
+    int inner, outer; /* a pair of sockets where the request gathers, or -1 */
+    int64_t since;    /* monotonic_now() */
 };
 
 struct worker {
     struct handler *handler;
     int poll;
     struct waiting waiting[WAITING_MAX];
-    size_t waiting_count;
+    size_t waiting_count, served_count;
     struct request batch[HANDLER_BATCH];
     size_t batch_count;
 };
@@ -76,46 +78,66 @@ static int watch(struct worker *worker, int file, uint32_t events, uint32_t from
     return epoll_ctl(worker->poll, EPOLL_CTL_ADD, file, &event);
 }
 
-/* Closing a descriptor takes it out of the epoll set too. */
-static void drop(struct worker *worker, struct waiting *waiting) {
-    close(waiting->file);
+/* Frees the entry; its connection stays open. */
+static int release(struct worker *worker, struct waiting *waiting) {
+    if (waiting->inner >= 0) {
+        close(waiting->inner);
+        close(waiting->outer);
+    }
+    if (waiting->state == STATE_SERVED)
+        worker->served_count--;
     waiting->state = STATE_FREE;
     worker->waiting_count--;
+    return waiting->file;
+}
+
+/* Closing a descriptor takes it out of the epoll set too. */
+static void drop(struct worker *worker, struct waiting *waiting) {
+    close(release(worker, waiting));
 }
 
 static struct waiting *oldest(struct worker *worker) {
     struct waiting *found = NULL;
     for (size_t i = 0; i < WAITING_MAX; i++) {
         struct waiting *waiting = &worker->waiting[i];
-        if (waiting->state != STATE_FREE && (found == NULL || waiting->since < found->since))
+        if ((waiting->state == STATE_GATHERING || waiting->state == STATE_DRAINING) &&
+            (found == NULL || waiting->since < found->since))
             found = waiting;
     }
     return found;
 }
 
 static struct waiting *free_place(struct worker *worker) {
+    struct waiting *first = worker->waiting_count == WAITING_MAX ? oldest(worker) : NULL;
+    if (first != NULL)
+        drop(worker, first);
     if (worker->waiting_count == WAITING_MAX)
-        drop(worker, oldest(worker));
+        return NULL;
     size_t i = 0;
     while (worker->waiting[i].state != STATE_FREE)
         i++;
     return &worker->waiting[i];
 }
 
-static void put_aside(struct worker *worker, int file, enum state state, int64_t since) {
+/* Returns the entry, or NULL where the connection had to be closed. */
+static struct waiting *put_aside(struct worker *worker, int file, enum state state, int64_t since) {
     struct waiting *waiting = free_place(worker);
     /* Edge-triggered, because bytes that are looked at and left in the socket would wake us for ever. */
-    if (watch(worker, file, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint32_t)(waiting - worker->waiting)) != 0) {
+    if (waiting == NULL ||
+        watch(worker, file, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint32_t)(waiting - worker->waiting)) != 0) {
         close(file);
-        return;
+        return NULL;
     }
-    *waiting = (struct waiting){.state = state, .file = file, .since = since};
+    *waiting = (struct waiting){.state = state, .file = file, .inner = -1, .outer = -1, .since = since};
     worker->waiting_count++;
+    return waiting;
 }
 
-static void add_to_batch(struct worker *worker, int file, int64_t since) {
-    if (request_start_fastcgi(&worker->batch[worker->batch_count], file, since) == 0)
-        worker->batch_count++;
+static bool add_to_batch(struct worker *worker, int file, int64_t since) {
+    if (request_start_fastcgi(&worker->batch[worker->batch_count], file, since) != 0)
+        return false;
+    worker->batch_count++;
+    return true;
 }
 
 /* Throws away what has come. Returns false once the sender is done. */
@@ -127,27 +149,42 @@ static bool drain(int file) {
     return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* Something came on a connection that was put aside. */
-static void look_again(struct worker *worker, struct waiting *waiting) {
-    if (waiting->state == STATE_DRAINING) {
-        if (!drain(waiting->file))
-            drop(worker, waiting);
+/* A connection whose request is not whole: what has come, and what comes, gathers in a socket of our own. */
+static void gather(struct worker *worker, struct waiting *waiting) {
+    if (waiting->inner < 0 && connection_pair(&waiting->inner, &waiting->outer) != 0) {
+        drop(worker, waiting);
         return;
     }
-    switch (connection_look(waiting->file, handler_max_body(worker->handler))) {
+    bool over = connection_pour(waiting->file, waiting->outer) != 0;
+    switch (connection_look(waiting->inner, handler_max_body(worker->handler))) {
     case READY_WHOLE:
     case READY_REFUSE:
         epoll_ctl(worker->poll, EPOLL_CTL_DEL, waiting->file, NULL);
-        waiting->state = STATE_FREE;
-        worker->waiting_count--;
-        add_to_batch(worker, waiting->file, waiting->since);
+        if (add_to_batch(worker, waiting->inner, waiting->since)) {
+            waiting->state = STATE_SERVED;
+            worker->served_count++;
+        } else {
+            waiting->inner = -1;
+            close(waiting->outer);
+            drop(worker, waiting);
+        }
         break;
     case READY_PARTIAL:
+        if (over)
+            drop(worker, waiting);
         break;
     case READY_NEVER:
         drop(worker, waiting);
         break;
     }
+}
+
+/* Something came on a connection that was put aside. */
+static void look_again(struct worker *worker, struct waiting *waiting) {
+    if (waiting->state == STATE_GATHERING)
+        gather(worker, waiting);
+    else if (waiting->state == STATE_DRAINING && !drain(waiting->file))
+        drop(worker, waiting);
 }
 
 static void drop_overdue(struct worker *worker) {
@@ -175,9 +212,12 @@ static void accept_waiting(struct worker *worker) {
         case READY_REFUSE:
             add_to_batch(worker, file, now);
             break;
-        case READY_PARTIAL:
-            put_aside(worker, file, STATE_GATHERING, now);
+        case READY_PARTIAL: {
+            struct waiting *waiting = put_aside(worker, file, STATE_GATHERING, now);
+            if (waiting != NULL)
+                gather(worker, waiting);
             break;
+        }
         case READY_NEVER:
             close(file);
             break;
@@ -185,8 +225,22 @@ static void accept_waiting(struct worker *worker) {
     }
 }
 
+/* The web server's connection of an answered request: where it had gathered in a socket of ours, the answer
+ * is passed on. */
+static int connection_of(struct worker *worker, int file) {
+    for (size_t i = 0; worker->served_count > 0 && i < WAITING_MAX; i++) {
+        struct waiting *waiting = &worker->waiting[i];
+        if (waiting->state == STATE_SERVED && waiting->inner == file) {
+            connection_pour(waiting->outer, waiting->file);
+            return release(worker, waiting);
+        }
+    }
+    return file;
+}
+
 /* An answered connection. */
 static void done(void *context, int file, bool unread) {
+    file = connection_of(context, file);
     if (!unread || shutdown(file, SHUT_WR) != 0 || !drain(file))
         close(file);
     else
