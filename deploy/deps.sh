@@ -35,9 +35,14 @@ for purpose in "$@"; do
     check)
       need libcmocka-dev library_is_there cmocka
       need lighttpd command_is_there lighttpd
+      need lighttpd-mod-openssl file_is_there /usr/lib/lighttpd/mod_openssl.so
+      need nginx-light command_is_there nginx
       need apache2-bin command_is_there apache2
       need libapache2-mod-fcgid file_is_there /usr/lib/apache2/modules/mod_fcgid.so
+      need libapache2-mod-qos file_is_there /usr/lib/apache2/modules/mod_qos.so
       need spawn-fcgi command_is_there spawn-fcgi
+      need systemd command_is_there systemd-socket-activate
+      need apparmor command_is_there apparmor_parser
       need curl command_is_there curl
       need openssl command_is_there openssl
       need python3 command_is_there python3

@@ -25,8 +25,11 @@ DOORPOST_KEY_FILE="$demo/key"
 DOORPOST_JOURNAL="$demo/journal"
 DOORPOST_LOG=all
 END
-sed -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" \
-  -e "s#/run/lighttpd/doorpost.sock#$demo/socket#" -e "s#/var/log/lighttpd/doorpost.log#$demo/doorpost.log#" \
+# As it ships, but for the paths, and without HTTPS.
+sed -e '/^ *ssl\./d' -e 's/"mod_openssl", //' -e 's/\$SERVER\["socket"\] == ":443"/$HTTP["scheme"] == "http"/' \
+  -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" \
+  -e "s#/run/lighttpd/doorpost.sock#$demo/socket#" \
+  -e "s#/var/log/lighttpd/doorpost.log#$demo/doorpost.log#" \
   "$here/../lighttpd/fastcgi.conf" >"$demo/fastcgi.conf"
 cat >"$demo/lighttpd.conf" <<END
 server.bind = "127.0.0.1"

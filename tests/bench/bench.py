@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import lab as lab_module  # noqa: E402
-from lab import Lab, check, fastcgi, free_port, lighttpd_fastcgi, press, sign, wait_for  # noqa: E402
+from lab import Lab, check, fastcgi, press, sign, wait_for  # noqa: E402
+from servers import free_port, lighttpd_fastcgi, program, without_tls  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
@@ -91,10 +92,10 @@ def worker(binary, count):
     def configure(lab):
         # The file that ships, with another binary and number of workers.
         shutil.copy(binary, lab.binary)
-        shipped = lab.shipped("lighttpd/fastcgi.conf", **lab_module.paths(lab, **{
-            "/run/lighttpd/doorpost.sock": lab.path / "socket", "/var/log/lighttpd": lab.logs}))
-        text = re.sub(r'("m..-procs"\s*=> )\d+', rf"\g<1>{count}", shipped.read_text()) if count else shipped.read_text()
-        shipped.write_text(text)
+        shipped = lab.shipped("lighttpd/fastcgi.conf", {**program(lab), "/run/lighttpd/doorpost.sock": lab.path / "socket",
+                                                        "/var/log/lighttpd": lab.logs})
+        text = without_tls(shipped.read_text())
+        shipped.write_text(re.sub(r'("m..-procs"\s*=> )\d+', rf"\g<1>{count}", text) if count else text)
         return [f'include "{shipped}"']
     return configure
 

@@ -1,5 +1,5 @@
-"""What the end-to-end tests share: a laboratory (a directory with key, journal and settings), the web servers
-started in it from the configurations that ship, a client, and an independent reading of the journal.
+"""What the end-to-end tests share: a laboratory (a directory with key, journal and settings), a FastCGI client, and an
+independent reading of the journal. The web servers are in servers.py.
 
 Nothing here uses Doorpost's own code: HMAC and BLAKE2b come from Python."""
 
@@ -136,6 +136,7 @@ class Lab:
         self.env_file = self.path / "doorpost.env"
         self.bin = self.path / "bin"
         self.logs = self.path / "logs"
+        self.certificate = None  # of the web server, where one was started
         self.bin.mkdir()
         self.binary = self.bin / "doorpost.cgi"
         shutil.copy(BINARY, self.binary)
@@ -179,7 +180,8 @@ class Lab:
         self.env_file.write_text("".join(f"DOORPOST_{name}={value}\n" for name, value in values.items()))
 
     def environment(self):
-        return {"PATH": os.environ["PATH"], "DOORPOST_CONF": str(self.env_file), **self.sanitizer_environment()}
+        trust = {"CURL_CA_BUNDLE": str(self.certificate)} if self.certificate else {}
+        return {"PATH": os.environ["PATH"], "DOORPOST_CONF": str(self.env_file), **trust, **self.sanitizer_environment()}
 
     def sanitizer_environment(self):
         return {"ASAN_OPTIONS": f"log_path={self.logs}/asan", "UBSAN_OPTIONS": f"log_path={self.logs}/ubsan"}
@@ -242,7 +244,7 @@ class Lab:
                     found.append(int(entry.name))
         return found
 
-    def shipped(self, name, **replacements):
+    def shipped(self, name, replacements):
         """A configuration from deploy/, with its paths made this laboratory's. Each must occur."""
         text = (ROOT / "deploy" / name).read_text()
         for old, new in replacements.items():
@@ -297,140 +299,6 @@ def parse_answer(text):
     head, _, body = text.partition(b"\r\n\r\n")
     fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
     return int(fields["Status"].split()[0]), fields, body
-
-
-# ---- web servers ----
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    def __init__(self, lab, port, process, url="/doorpost"):
-        self.lab, self.port, self.process, self.url = lab, port, process, url
-
-    def wait_until_up(self):
-        def answers():
-            check(self.process.poll() is None, "the web server ended:", *self.lab.log_texts())
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                return self.request(b"", None, method="GET")[0] == 405
-            return False
-        wait_for(answers, "the web server")
-        return self
-
-    def request(self, body, signature, method="POST"):
-        """One HTTP request. Returns (status, fields, body)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            fields = {"Content-Type": "application/json"}
-            if signature is not None:
-                fields["X-Signature"] = signature
-            connection.request(method, self.url, body, fields)
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-        finally:
-            connection.close()
-
-    def curl(self, *arguments):
-        """The same by curl. Returns (status, fields, body)."""
-        result = subprocess.run(["curl", "-sS", "-i", "--max-time", str(PATIENCE), *arguments,
-                                 f"http://127.0.0.1:{self.port}{self.url}"], capture_output=True, check=True)
-        text = result.stdout
-        while text.startswith(b"HTTP/1.1 100"):
-            text = text.partition(b"\r\n\r\n")[2]
-        head, _, body = text.partition(b"\r\n\r\n")
-        status, *fields = head.decode().split("\r\n")
-        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields), body
-
-
-def lighttpd(lab, shipped, *extra):
-    port = free_port()
-    config = lab.path / "lighttpd.conf"
-    config.write_text("\n".join([
-        f'server.port = {port}', 'server.bind = "127.0.0.1"', f'server.document-root = "{lab.path}/bin"',
-        f'server.errorlog = "{lab.logs}/error.log"',
-        *([f'server.username = "{lab.user.pw_name}"'] if lab.user else []),
-        *extra, f'include "{shipped}"', ""]))
-    process = lab.start(["lighttpd", "-D", "-f", str(config)])
-    return Server(lab, port, process).wait_until_up()
-
-
-PATHS = {"/usr/local/lib/doorpost": "{bin}", "/etc/doorpost/doorpost.env": "{env_file}"}
-
-
-def paths(lab, **more):
-    return {**{old: new.format(bin=lab.bin, env_file=lab.env_file) for old, new in PATHS.items()}, **more}
-
-
-def lighttpd_fastcgi(lab):
-    return lighttpd(lab, lab.shipped("lighttpd/fastcgi.conf", **paths(
-        lab, **{"/run/lighttpd/doorpost.sock": lab.path / "logs/doorpost.sock", "/var/log/lighttpd": lab.logs})))
-
-
-def lighttpd_cgi(lab):
-    sanitizer = ", ".join(f'"{name}" => "{value}"' for name, value in lab.sanitizer_environment().items())
-    shipped = lab.shipped("lighttpd/cgi.conf", **paths(lab, **{"/var/log/lighttpd": lab.logs}))
-    shipped.write_text(shipped.read_text().replace("setenv.set-environment = (", f"setenv.set-environment = ( {sanitizer},"))
-    return lighttpd(lab, shipped)
-
-
-def spawn_fcgi(lab):
-    path = lab.logs / "spawned.sock"
-    user = ["-u", lab.user.pw_name, "-U", lab.user.pw_name] if lab.user else []
-    subprocess.run(["spawn-fcgi", "-s", str(path), "-F", "4", "-P", str(lab.path / "pids"), *user, "--", str(lab.binary)],
-                   env=lab.environment(), check=True, stdout=subprocess.DEVNULL)
-    lab.stack.callback(end_workers, lab)
-    return lighttpd(lab, lab.shipped("lighttpd/spawn-fcgi.conf", **{"/run/doorpost.sock": path}))
-
-
-def end_workers(lab):
-    for pid in lab.workers():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not lab.workers(), "the workers to end")
-
-
-def apache(lab, modules, shipped, *extra):
-    port = free_port()
-    config = lab.path / "apache.conf"
-    directory = pathlib.Path("/usr/lib/apache2/modules")
-    config.write_text("\n".join([
-        f"ServerRoot {lab.path}", f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {lab.path}/apache.pid",
-        f"ErrorLog {lab.logs}/error.log", f"DefaultRuntimeDir {lab.logs}", f"DocumentRoot {lab.path}/bin",
-        *(f"LoadModule {name}_module {directory}/mod_{name}.so"
-          for name in ("mpm_event", "authz_core", "alias", "env", *modules)),
-        *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
-        *extra, f"Include {shipped}", ""]))
-    process = lab.start(["apache2", "-DFOREGROUND", "-f", str(config)])
-    return Server(lab, port, process).wait_until_up()
-
-
-def apache_cgid(lab):
-    sanitizer = [f"SetEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
-    return apache(lab, ["cgid"], lab.shipped("apache/cgid.conf", **paths(lab)), f"ScriptSock {lab.logs}/cgisock", *sanitizer)
-
-
-def apache_fcgid(lab):
-    sanitizer = [f"FcgidInitialEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
-    return apache(lab, ["fcgid"], lab.shipped("apache/fcgid.conf", **paths(lab)), f"FcgidIPCDir {lab.logs}/fcgid",
-                  f"FcgidProcessTableFile {lab.logs}/fcgid_shm", *sanitizer)
-
-
-SERVERS = {"lighttpd mod_fastcgi": lighttpd_fastcgi, "lighttpd mod_cgi": lighttpd_cgi, "Apache mod_cgid": apache_cgid,
-           "Apache mod_fcgid": apache_fcgid, "spawn-fcgi": spawn_fcgi}
-
-
-def for_each_server(test):
-    """The test once for each kind of web server; it gets the function that starts it."""
-    tests = []
-    for name, start in SERVERS.items():
-        def one(start=start):
-            return test(start)
-        one.title = f"{name}: {test.__name__.replace('_', ' ')}"
-        tests.append(one)
-    return tests
 
 
 # ---- a FastCGI client of the tests' own ----

@@ -2,7 +2,8 @@
 
 import json
 
-from lab import KEY, Lab, apache_fcgid, check, for_each_server, press, run_tests, sign, vectors, verify_journal
+from lab import KEY, Lab, check, press, run_tests, sign, vectors, verify_journal
+from servers import apache_fcgid, for_each_server
 
 OLD_KEY = "retired-signing-key-of-last-year"
 
@@ -58,9 +59,13 @@ def every_row_of_the_table(start):
         for method in ("GET", "PUT", "DELETE"):
             fields, _ = expect(server.curl("-X", method), 405, "method_not_allowed")
             check(fields.get("Allow") == "POST", fields)
-        # Without a length: lighttpd says 411 itself, mod_cgid leaves it to Doorpost, mod_fcgid makes it a length of 0.
+        # Without a length: lighttpd says 411 itself, others leave it to Doorpost, mod_fcgid makes it a length of 0.
         status, _, _ = server.curl("-X", "POST")
         check(status == (401 if start is apache_fcgid else 411), status, "for no length")
+
+        for path in ("/", "/doorpost/", "/doorpost/x", "/doorpostx", "/doorpost.cgi", "/.htaccess"):
+            status, _, _ = server.request(one, sign(one), path=path)
+            check(status in (403, 404), path, "is open:", status)
 
         lab.key_file.chmod(0o644)
         fields, _ = expect(send(server, lab, press(8), sign(press(8))), 503, "unavailable")

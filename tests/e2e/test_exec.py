@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 
-from lab import Lab, TOOL, check, lighttpd_cgi, lighttpd_fastcgi, load, press, run_tests, sign, wait_for
+from lab import Lab, TOOL, check, load, press, run_tests, sign, wait_for
+from servers import lighttpd_cgi, lighttpd_fastcgi
 
 DAY = "2026-01-02"
 

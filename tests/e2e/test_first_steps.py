@@ -11,7 +11,8 @@ import tempfile
 import threading
 import urllib.request
 
-from lab import BINARY, PATIENCE, ROOT, check, free_port, run_tests
+from lab import BINARY, PATIENCE, ROOT, check, run_tests
+from servers import free_port
 
 RUN = ROOT / "deploy/demo/run.sh"
 

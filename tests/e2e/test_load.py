@@ -2,7 +2,8 @@
 
 import random
 
-from lab import Lab, check, for_each_server, load, press, run_tests, verify_journal
+from lab import Lab, check, load, press, run_tests, verify_journal
+from servers import for_each_server
 
 PRESSES = 2000
 

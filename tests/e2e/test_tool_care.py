@@ -10,7 +10,8 @@ import re
 import subprocess
 import threading
 
-from lab import Lab, TOOL, check, hold_lock, lighttpd_fastcgi, open_terminal, press, run_tests, sign, verify_journal, wait_for
+from lab import Lab, TOOL, check, hold_lock, open_terminal, press, run_tests, sign, verify_journal, wait_for
+from servers import lighttpd_fastcgi
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
 

@@ -8,7 +8,8 @@ import shutil
 import socket
 import threading
 
-from lab import KEY, Lab, TOOL, check, hold_lock, lighttpd_fastcgi, press, run_tests, sign
+from lab import KEY, Lab, TOOL, check, hold_lock, press, run_tests, sign
+from servers import lighttpd_fastcgi
 
 
 def findings(lab, *arguments, level="problem", **options):
@@ -174,7 +175,7 @@ def trigger_retries_as_ring_does():
 def stale_events_are_refused_where_that_is_set():
     with Lab(MAX_AGE="8d") as lab:
         server = lighttpd_fastcgi(lab)
-        check('"stale"' in lab.tool("trigger", "--stale", "--url", f"http://127.0.0.1:{server.port}/doorpost").ok().stdout, "stored")
+        check('"stale"' in lab.tool("trigger", "--stale", "--url", server.url).ok().stdout, "stored")
 
 
 def stats_add_up():

@@ -6,7 +6,8 @@ import re
 import shutil
 import stat
 
-from lab import KEY, Lab, ROOT, check, lighttpd_fastcgi, run_tests
+from lab import KEY, Lab, ROOT, check, run_tests
+from servers import lighttpd_fastcgi
 
 
 def mode(path):
@@ -26,7 +27,7 @@ def from_init_to_stats():
         out = set_up(lab, "--generate").ok().stdout
         check("doctor --conf" in out and "lighttpd" in out, out)
         server = lighttpd_fastcgi(lab)
-        url = f"http://127.0.0.1:{server.port}/doorpost"
+        url = server.url
         out = lab.tool("doctor", "--url", url).ok().stdout
         for word in ("stored in", "duplicate in", "unauthorized in", "All that was checked is well"):
             check(word in out, word, "is missing:", out)

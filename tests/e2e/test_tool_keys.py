@@ -8,7 +8,8 @@ import os
 import subprocess
 import threading
 
-from lab import KEY, Lab, TOOL, check, lighttpd_fastcgi, open_terminal, press, run_tests, sign, vectors, wait_for
+from lab import KEY, Lab, TOOL, check, open_terminal, press, run_tests, sign, vectors, wait_for
+from servers import lighttpd_fastcgi
 
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 

@@ -1,0 +1,230 @@
+"""The web servers, started on loopback from exactly the files that deploy/ ships: only host name, paths and ports are the
+laboratory's. They speak HTTPS, as the files have it, with a certificate that is made here."""
+
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import subprocess
+
+from lab import PATIENCE, ROOT, check, wait_for
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """One that is running, with `process` as its main process and `path` as the path of the handler."""
+
+    def __init__(self, lab, port, process, path="/doorpost"):
+        self.lab, self.port, self.process, self.path = lab, port, process, path
+        self.tls = None
+        if lab.certificate:
+            self.tls = ssl.create_default_context(cafile=lab.certificate)
+            self.tls.check_hostname = True
+
+    @property
+    def url(self):
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{self.path}"
+
+    def wait_until_up(self):
+        def answers():
+            check(self.process.poll() is None, "the web server ended:", *self.lab.log_texts())
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.request(b"", None, method="GET")[0] == 405
+            return False
+        wait_for(answers, "the web server")
+        return self
+
+    def connect(self):
+        if self.tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def request(self, body, signature, method="POST", path=None):
+        """One HTTP request. Returns (status, fields, body)."""
+        connection = self.connect()
+        try:
+            fields = {"Content-Type": "application/json"}
+            if signature is not None:
+                fields["X-Signature"] = signature
+            connection.request(method, path or self.path, body, fields)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def curl(self, *arguments):
+        """The same by curl. Returns (status, fields, body)."""
+        trust = ["--cacert", self.lab.certificate] if self.tls else []
+        result = subprocess.run(["curl", "-sS", "-i", "--http1.1", "--max-time", str(PATIENCE), *trust, *arguments, self.url],
+                                capture_output=True, check=True)
+        text = result.stdout
+        while text.startswith(b"HTTP/1.1 100"):
+            text = text.partition(b"\r\n\r\n")[2]
+        head, _, body = text.partition(b"\r\n\r\n")
+        status, *fields = head.decode().split("\r\n")
+        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields), body
+
+
+def make_certificate(lab):
+    """What certbot would keep under /etc/letsencrypt/live/your.host."""
+    live = lab.path / "live"
+    live.mkdir()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", live / "privkey.pem",
+                    "-out", live / "fullchain.pem"], check=True, capture_output=True)
+    lab.certificate = live / "fullchain.pem"
+    return live
+
+
+def site(lab, port, **more):
+    """What must be replaced in each file: the certificate and the port. More as {old: new}."""
+    live = lab.path / "live" if lab.certificate else make_certificate(lab)
+    return {"/etc/letsencrypt/live/your.host": live, **{old: new.format(port=port) for old, new in more.items()}}
+
+
+def program(lab):
+    return {"/usr/local/lib/doorpost/doorpost.cgi": lab.binary, "/etc/doorpost/doorpost.env": lab.env_file}
+
+
+# ---- lighttpd ----
+
+def without_tls(text):
+    """A file for lighttpd with plain HTTP in the place of HTTPS, for measurements beside peers that have none."""
+    text = text.replace('"mod_openssl", ', "").replace('$SERVER["socket"] == ":443"', '$HTTP["scheme"] == "http"')
+    return re.sub(r"^ *ssl\..*\n", "", text, flags=re.MULTILINE)
+
+
+def lighttpd(lab, name, replacements, edit=lambda text: text):
+    port = free_port()
+    shipped = lab.shipped(f"lighttpd/{name}.conf", {**site(lab, port), '":443"': f'"127.0.0.1:{port}"', **replacements})
+    shipped.write_text(edit(shipped.read_text()))
+    config = lab.path / "lighttpd.conf"
+    config.write_text("\n".join([
+        f'server.port = {free_port()}', 'server.bind = "127.0.0.1"', f'server.document-root = "{lab.bin}"',
+        f'server.errorlog = "{lab.logs}/error.log"',
+        *([f'server.username = "{lab.user.pw_name}"'] if lab.user else []),
+        f'include "{shipped}"', ""]))
+    return Server(lab, port, lab.start(["lighttpd", "-D", "-f", str(config)])).wait_until_up()
+
+
+def lighttpd_fastcgi(lab):
+    return lighttpd(lab, "fastcgi", {**program(lab), "/run/lighttpd/doorpost.sock": lab.logs / "doorpost.sock",
+                                     "/var/log/lighttpd": lab.logs})
+
+
+def lighttpd_cgi(lab):
+    sanitizer = ", ".join(f'"{name}" => "{value}"' for name, value in lab.sanitizer_environment().items())
+    return lighttpd(lab, "cgi", {**program(lab), "/var/log/lighttpd": lab.logs},
+                    lambda text: text.replace("setenv.set-environment = (", f"setenv.set-environment = ( {sanitizer},"))
+
+
+def lighttpd_socket(lab):
+    return lighttpd(lab, "socket", {"/run/doorpost.sock": spawn_fcgi(lab, "lighttpd/socket.conf")})
+
+
+# ---- workers that no web server starts ----
+
+def spawn_fcgi(lab, file):
+    """Starts the worker by the command that a file shows in its comment. Returns the path of the socket."""
+    comment = "".join(line[1:] for line in (ROOT / "deploy" / file).read_text().splitlines() if line.startswith("#"))
+    command = re.search(r"spawn-fcgi -s .* -- \S+", comment.replace("\\", "")).group(0)
+    path = lab.logs / "spawned.sock"
+    for old, new in {**program(lab), "/run/doorpost.sock": path}.items():
+        command = command.replace(old, str(new))
+    command = command.replace("-u doorpost -g doorpost", "-u www-data -g www-data") if lab.user else \
+        re.sub(r" -[uUgG] \S+", "", command)
+    subprocess.run([*command.split(" -- ")[0].split(), "-P", str(lab.path / "pid"), "--", str(lab.binary)],
+                   env=lab.environment(), check=True, stdout=subprocess.DEVNULL)
+    lab.stack.callback(end_workers, lab)
+    return path
+
+
+def socket_activated(lab):
+    """A worker that systemd's own program gives its listening socket, as doorpost.socket and doorpost.service have it:
+    Accept=no and StandardInput=socket. Returns the path of the socket."""
+    path = lab.logs / "activated.sock"
+    names = [f"--setenv={name}" for name in lab.environment()]
+    lab.start(["systemd-socket-activate", "--inetd", *names, f"--listen={path}", str(lab.binary)], stdout=subprocess.DEVNULL,
+              stderr=open(lab.logs / "worker", "ab"), **lab.as_user())
+    wait_for(path.exists, "the socket")
+    return path
+
+
+def end_workers(lab):
+    for pid in lab.workers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not lab.workers(), "the workers to end")
+
+
+# ---- Apache ----
+
+def apache(lab, modules, replacements, *extra, name):
+    port = free_port()
+    shipped = lab.shipped(f"apache/{name}.conf", {**site(lab, port), "*:443": f"127.0.0.1:{port}", **replacements})
+    config = lab.path / "apache.conf"
+    directory = pathlib.Path("/usr/lib/apache2/modules")
+    config.write_text("\n".join([
+        f"ServerRoot {lab.path}", f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {lab.path}/apache.pid",
+        f"ErrorLog {lab.logs}/error.log", f"DefaultRuntimeDir {lab.logs}", f"DocumentRoot {lab.bin}",
+        *(f"LoadModule {name}_module {directory}/mod_{name}.so"
+          for name in ("mpm_event", "authz_core", "alias", "env", "reqtimeout", "setenvif", "socache_shmcb", "ssl", *modules)),
+        *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
+        *extra, f"Include {shipped}", ""]))
+    return Server(lab, port, lab.start(["apache2", "-DFOREGROUND", "-f", str(config)])).wait_until_up()
+
+
+def apache_cgid(lab, modules=(), *extra):
+    sanitizer = [f"SetEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
+    return apache(lab, ["cgid", *modules], program(lab), f"ScriptSock {lab.logs}/cgisock", *sanitizer, *extra, name="cgid")
+
+
+def apache_fcgid(lab):
+    sanitizer = [f"FcgidInitialEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
+    return apache(lab, ["fcgid"], program(lab), f"FcgidIPCDir {lab.logs}/fcgid",
+                  f"FcgidProcessTableFile {lab.logs}/fcgid_shm", *sanitizer, name="fcgid")
+
+
+def apache_proxy(lab):
+    return apache(lab, ["proxy", "proxy_fcgi"], {"/run/doorpost.sock": spawn_fcgi(lab, "apache/proxy.conf")}, name="proxy")
+
+
+# ---- nginx ----
+
+def nginx(lab, worker=socket_activated):
+    port = free_port()
+    shipped = lab.shipped("nginx/doorpost.conf", {
+        **site(lab, port), "[::]:443": f"127.0.0.1:{free_port()}", " 443 ssl": f" 127.0.0.1:{port} ssl",
+        "/run/doorpost.sock": worker(lab)})
+    config = lab.path / "nginx.conf"
+    config.write_text("\n".join([
+        *([f"user {lab.user.pw_name};"] if lab.user else []), "daemon off;", f"pid {lab.path}/nginx.pid;", "worker_processes 2;",
+        f"error_log {lab.logs}/error.log;", "events { worker_connections 512; }", "http {", "access_log off;",
+        *(f"{kind}_temp_path {lab.logs}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")),
+        f"include {shipped};", "}", ""]))
+    return Server(lab, port, lab.start(["nginx", "-c", str(config), "-e", f"{lab.logs}/error.log"])).wait_until_up()
+
+
+SERVERS = {"lighttpd/fastcgi.conf": lighttpd_fastcgi, "lighttpd/cgi.conf": lighttpd_cgi, "lighttpd/socket.conf": lighttpd_socket,
+           "apache/fcgid.conf": apache_fcgid, "apache/cgid.conf": apache_cgid, "apache/proxy.conf": apache_proxy,
+           "nginx/doorpost.conf": nginx}
+
+
+def for_each_server(test):
+    """The test once for each configuration that ships; it gets the function that starts that server."""
+    tests = []
+    for name, start in SERVERS.items():
+        def one(start=start):
+            return test(start)
+        one.title = f"{name}: {test.__name__.replace('_', ' ')}"
+        tests.append(one)
+    return tests
