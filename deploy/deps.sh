@@ -39,7 +39,6 @@ for purpose in "$@"; do
       need nginx-light command_is_there nginx
       need apache2-bin command_is_there apache2
       need libapache2-mod-fcgid file_is_there /usr/lib/apache2/modules/mod_fcgid.so
-      need libapache2-mod-qos file_is_there /usr/lib/apache2/modules/mod_qos.so
       need spawn-fcgi command_is_there spawn-fcgi
       need systemd command_is_there systemd-socket-activate
       need apparmor command_is_there apparmor_parser

@@ -1,0 +1,103 @@
+"""What ships beside the web servers' files: limits for noise, systemd's units, the AppArmor profile."""
+
+import re
+import shutil
+
+import servers
+from lab import Lab, ROOT, check, press, run_tests, sign, verify_journal, wait_for
+
+SYSTEMD = ROOT / "deploy/systemd"
+
+
+def signed_presses_pass(server, first, count=30):
+    for number in range(first, first + count):
+        body = press(number)
+        check(server.request(body, sign(body))[0] == 200, "a signed press was held up by the limit for noise")
+
+
+def nginx_limits_what_is_not_signed():
+    with Lab() as lab:
+        server = servers.nginx(lab)
+        answers = [server.request(press(0), None)[0] for _ in range(60)]
+        check(answers.count(429) > 20 and 401 in answers and set(answers) == {401, 429}, answers)
+        signed_presses_pass(server, 1)
+        check(len(verify_journal(lab)) == 30, "not all are kept")
+
+
+def uncommented(start, name, *changes):
+    """With the line that a file offers for noise in force, the server answers it, and Doorpost never hears of it."""
+    with Lab() as lab:
+        server = start(lab)
+        server.process.terminate()
+        server.process.wait()
+        shipped = lab.path / name.replace("/", "-")
+        text = shipped.read_text()
+        for old, new in changes:
+            check(old in text, "not offered in", name, ":", old)
+            text = text.replace(old, new)
+        shipped.write_text(text)
+        server.process = lab.start(server.process.args)
+        wait_for(lambda: answers(server, press(0)), "the server")
+        check([server.request(press(1), None)[0] for _ in range(5)] == [403] * 5, "unsigned requests")
+        signed_presses_pass(server, 2)
+        log = "".join(lab.log_texts())
+        check("X-Signature is missing" not in log, log)
+
+
+def lighttpd_can_answer_what_is_not_signed():
+    uncommented(servers.lighttpd_fastcgi, "lighttpd/fastcgi.conf",
+                ('#$REQUEST_HEADER["X-Signature"]', '$REQUEST_HEADER["X-Signature"]'))
+
+
+def apache_can_answer_what_is_not_signed():
+    uncommented(servers.apache_cgid, "apache/cgid.conf", ("Require all granted\n", "\n"), ("#Require expr", "Require expr"))
+
+
+def answers(server, body):
+    try:
+        return server.request(body, sign(body))[0] == 200
+    except OSError:
+        return False
+
+
+def the_units_are_as_hard_as_they_say():
+    with Lab() as lab:
+        for name in ("doorpost.service", "doorpost-exec.service"):
+            text = (SYSTEMD / name).read_text()
+            said = float(re.search(r"security` gives it ([\d.]+) of 10", text).group(1))
+            result = lab.run(["systemd-analyze", "security", "--offline=yes", SYSTEMD / name])
+            found = float(re.search(rf"exposure level for {name}: ([\d.]+)", result.stdout).group(1))
+            check(abs(found - said) < 0.35, name, "says", said, "and it is", found)  # versions count a little differently
+
+
+def the_units_are_understood():
+    with Lab() as lab:
+        for unit in SYSTEMD.iterdir():  # programs where this machine has some, and no manual pages, which are not installed here
+            text = re.sub(r"^Documentation=.*\n", "", unit.read_text(), flags=re.MULTILINE)
+            (lab.path / unit.name).write_text(text.replace("/usr/local/lib/doorpost/doorpost.cgi", str(lab.binary))
+                                              .replace("/usr/local/bin/doorpost", str(lab.binary)))
+        for unit in sorted(lab.path.glob("doorpost*.s*")):
+            result = lab.run(["systemd-analyze", "verify", unit])
+            told = [line for line in result.stderr.splitlines() if "doorpost" in line and "man:" not in line]
+            check(not told, *told)
+
+
+def the_socket_hands_over_one_descriptor():
+    """Accept=no and StandardInput=socket: the listening socket itself, as FastCGI has it."""
+    socket_unit, service = ((SYSTEMD / name).read_text() for name in ("doorpost.socket", "doorpost.service"))
+    check("StandardInput=socket" in service and "Accept=" not in socket_unit, "units")
+    listen = re.search(r"ListenStream=(\S+)", socket_unit).group(1)
+    for file in ("lighttpd/socket.conf", "apache/proxy.conf", "nginx/doorpost.conf"):
+        check(listen in (ROOT / "deploy" / file).read_text(), file, "names another socket than", listen)
+
+
+def the_apparmor_profile_is_parsed():
+    if not shutil.which("apparmor_parser"):
+        return "apparmor_parser is not here"
+    with Lab() as lab:
+        lab.run(["apparmor_parser", "--skip-kernel-load", "--skip-cache", ROOT / "deploy/apparmor/doorpost.cgi"]).ok()
+
+
+run_tests(nginx_limits_what_is_not_signed, apache_can_answer_what_is_not_signed, lighttpd_can_answer_what_is_not_signed,
+          the_units_are_as_hard_as_they_say, the_units_are_understood, the_socket_hands_over_one_descriptor,
+          the_apparmor_profile_is_parsed)
