@@ -6,7 +6,8 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 PORT ?= 8080
 BUILD ?= build
-VERSION = 0.4.0
+VERSION = 0.5.0
+SOURCE_DATE_EPOCH ?= 1795478400 # of this version, for builds that can be repeated
 
 # Servers live in sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -95,6 +96,15 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/doorpost
 	cp -R deploy/apache deploy/lighttpd deploy/on-press deploy/systemd $(DESTDIR)$(PREFIX)/share/doc/doorpost
 
+# Static, for hosts whose libraries nobody knows. The linker would warn that gethostbyname() of libfcgi needs glibc's shared libraries
+# at run time; nothing here calls it.
+STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,--no-warnings,--build-id=none"
+
+bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hosts: static programs, install.sh
+	@deploy/deps.sh build
+	@$(MAKE) --no-print-directory $(STATIC) all
+	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) deploy/shared-hosting/pack.sh build/static $(VERSION)
+
 clean: ## remove build/, the demo included
 	rm -rf build
 
@@ -164,5 +174,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
 
-.PHONY: all run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
+.PHONY: all bundle run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
 .SECONDARY:

@@ -26,6 +26,7 @@ DOORPOST_JOURNAL="$demo/journal"
 DOORPOST_LOG=all
 END
 # As it ships, but for the paths, and without HTTPS.
+# shellcheck disable=SC2016 # it is lighttpd's $HTTP
 sed -e '/^ *ssl\./d' -e 's/"mod_openssl", //' -e 's/\$SERVER\["socket"\] == ":443"/$HTTP["scheme"] == "http"/' \
   -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" \
   -e "s#/run/lighttpd/doorpost.sock#$demo/socket#" \

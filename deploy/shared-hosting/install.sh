@@ -1,0 +1,138 @@
+#!/bin/sh
+# install.sh [--cgi-bin DIR] [--url URL] [--private DIR] [--key-file FILE]: installs Doorpost on a shared host, without root.
+#
+# Asks for what is not said. Puts doorpost.cgi into cgi-bin; makes ~/doorpost, which nobody else can open, with the signing key,
+# the journal and the tool; checks it all, and prints the URL to register with Ring. Run again, it updates the programs and keeps
+# the rest.
+set -eu
+umask 077
+unset DOORPOST_CONF DOORPOST_KEY_FILE DOORPOST_JOURNAL
+
+here=$(cd "$(dirname "$0")" && pwd -P)
+cgi_bin=''
+url=''
+private=''
+key_file=''
+fail() {
+  echo "install.sh: $*" >&2
+  exit 1
+}
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h)
+      sed -n '2,6s/^# \{0,1\}//p' "$0"
+      exit 0
+      ;;
+    --cgi-bin | --url | --private | --key-file) [ $# -ge 2 ] || fail "$1 wants a value" ;;
+    *) fail "what is $1? Run install.sh --help" ;;
+  esac
+  case $1 in
+    --cgi-bin) cgi_bin=$2 ;;
+    --url) url=$2 ;;
+    --private) private=$2 ;;
+    --key-file) key_file=$2 ;;
+  esac
+  shift 2
+done
+
+ask() { # QUESTION DEFAULT: prints the answer
+  printf '%s%s: ' "$1" "${2:+ [$2]}" >&2
+  IFS= read -r answer || fail "no answer: say it on the command line (install.sh --help)"
+  printf '%s\n' "${answer:-$2}"
+}
+
+"$here/doorpost/doorpost" --version >/dev/null 2>&1 ||
+  fail "the programs do not run here: this bundle is for Linux on x86_64, and this is $(uname -sm)$(
+    [ -x "$here/doorpost/doorpost" ] || echo '; or unpack it again, with tar, so that they stay executable')"
+
+if [ -z "$cgi_bin" ]; then
+  found=
+  for place in public_html/cgi-bin www/cgi-bin htdocs/cgi-bin httpdocs/cgi-bin html/cgi-bin cgi-bin; do
+    [ -z "$found" ] && [ -d "$HOME/$place" ] && found=$HOME/$place
+  done
+  cgi_bin=$(ask "The directory for CGI programs" "${found:-$HOME/public_html/cgi-bin}")
+fi
+(umask 022 && mkdir -p "$cgi_bin" && chmod go-w "$cgi_bin") || fail "cannot make $cgi_bin, or it is not yours"
+cgi_bin=$(cd "$cgi_bin" && pwd -P)
+
+# What the web serves: the path down to a directory with one of the usual names.
+home=$(cd "$HOME" && pwd -P)
+root=
+path=/cgi-bin
+for name in public_html htdocs httpdocs html www; do
+  case $cgi_bin in
+    */$name/*)
+      root=${cgi_bin%%/"$name"/*}/$name
+      path=${cgi_bin#"$root"}
+      break
+      ;;
+  esac
+done
+
+# doorpost.cgi looks for a directory doorpost above itself, where it is told nothing else.
+if [ -z "$private" ]; then
+  case $cgi_bin in
+    "$home"/*) private=$home/doorpost ;;
+    *) private=$(dirname "${root:-$cgi_bin}")/doorpost ;;
+  esac
+fi
+case $private/ in
+  "${root:-$cgi_bin}"/*) fail "$private is where the web server serves files: choose --private DIR outside of ${root:-$cgi_bin}" ;;
+esac
+
+if [ -z "$url" ]; then
+  host=$(ask "The site, as in https://your.host" "")
+  [ -n "$host" ] || fail "Ring needs to know where to send presses: what is the address of your site?"
+  case $host in
+    http://* | https://*) ;;
+    *) host=https://$host ;;
+  esac
+  url=${host%/}$path/doorpost.cgi
+fi
+
+put() { # FILE DIRECTORY: replaces it at once, for deliveries come in meanwhile
+  if ! { cp "$here/$1" "$2/.doorpost.new" && chmod 755 "$2/.doorpost.new" && mv "$2/.doorpost.new" "$2/${1##*/}"; }; then
+    fail "cannot write to $2"
+  fi
+}
+
+[ ! -e "$private/key" ] || key_file=
+"$here/doorpost/doorpost" init "$private" ${key_file:+--key-file "$key_file"} >/dev/null
+chmod 700 "$private"
+put doorpost/doorpost "$private"
+cp "$here/doorpost/.htaccess" "$private/.htaccess"
+put cgi-bin/doorpost.cgi "$cgi_bin"
+if [ -e "$cgi_bin/.htaccess" ]; then
+  cmp -s "$here/cgi-bin/.htaccess" "$cgi_bin/.htaccess" ||
+    echo "$cgi_bin/.htaccess was left as it is. If doorpost.cgi is not run, add what is in $here/cgi-bin/.htaccess."
+else
+  cp "$here/cgi-bin/.htaccess" "$cgi_bin/.htaccess"
+  chmod 644 "$cgi_bin/.htaccess"
+fi
+
+found=
+case $cgi_bin/ in
+  "$(dirname "$private")"/*) [ "${private##*/}" = doorpost ] || found=no ;;
+  *) found=no ;;
+esac
+[ -z "$found" ] || echo "doorpost.cgi does not find $private by itself: set DOORPOST_CONF=$private/doorpost.env for it (SetEnv)."
+
+echo
+echo "Checking it, from the key to $url:"
+echo
+if "$private/doorpost" doctor --conf "$private/doorpost.env" --url "$url"; then
+  echo
+  echo "Register this URL with Ring:"
+  echo
+  echo "    $url"
+  echo
+  echo "What comes in:  $private/doorpost log -f"
+else
+  echo
+  echo "Everything is in place, but the check above has found something. When it is mended:"
+  echo
+  echo "    $private/doorpost doctor --url $url"
+  echo
+  echo "Once that is content, register $url with Ring."
+  exit 1
+fi

@@ -1,0 +1,179 @@
+"""The bundle for shared hosts: the same bytes twice; unpacked and installed by an ordinary user into an empty home, with install.sh
+and by hand; served by an Apache that runs with that user's rights alone, as suEXEC would have it, and sets nothing."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from lab import KEY, Lab, PATIENCE, ROOT, Result, check, load, press, run_tests, sign, verify_journal, wait_for
+from servers import Server, free_port
+
+USER = 54321  # of no name, and without any right
+
+
+def make_bundle(root):
+    result = subprocess.run(["make", "bundle"], cwd=root, capture_output=True, text=True,
+                            env={**os.environ, "MAKEFLAGS": "-j2"})
+    check(result.returncode == 0, result.stderr)
+    told = [line for line in result.stderr.splitlines() if line.strip()]
+    check(not told, "warnings:", *told)
+    return root / result.stdout.splitlines()[-1]
+
+
+BUNDLE = []
+
+
+def bundle():
+    if not BUNDLE:
+        BUNDLE.append(make_bundle(ROOT))
+    return BUNDLE[0]
+
+
+def two_builds_give_the_same_bytes():
+    first = bundle()
+    with Lab() as lab:
+        other = lab.path / "elsewhere"
+        shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns("build", ".git"))
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, make_bundle(other))}
+        check(len(digests) == 1, "the bundle depends on where it is built")
+
+
+class Home:
+    """An empty home directory, and what its user does in it."""
+
+    def __init__(self, lab):
+        self.lab, self.path = lab, lab.path / "home"
+        self.path.mkdir(mode=0o755)
+        self.root = self.path / "public_html"
+        self.private = self.path / "doorpost"
+        self.user = {"user": USER, "group": USER, "extra_groups": []} if lab.user else {}
+        if lab.user:
+            os.chown(self.path, USER, USER)
+        self.run("mkdir", self.root)
+        self.run("tar", "xzf", bundle())
+        self.unpacked = next(self.path.glob("doorpost-*"))
+
+    def run(self, *command, check_it=True, input=""):
+        done = subprocess.run([str(part) for part in command], cwd=self.path, env={"HOME": str(self.path), "PATH": os.environ["PATH"]},
+                              input=input, capture_output=True, text=True, timeout=PATIENCE, umask=0o022, **self.user)
+        result = Result(done.returncode, done.stdout, done.stderr)
+        return result.ok() if check_it else result
+
+    def serve(self, port):
+        """Apache for this home alone, with this user's rights, and no word about Doorpost in its configuration."""
+        modules = pathlib.Path("/usr/lib/apache2/modules")
+        logs = self.path / "logs"
+        self.run("mkdir", "-p", logs)
+        config = self.path / "apache.conf"
+        config.write_text("\n".join([
+            f"ServerRoot {self.path}", f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {logs}/pid",
+            f"ErrorLog {logs}/error.log", f"DefaultRuntimeDir {logs}", f"ScriptSock {logs}/cgisock", f"DocumentRoot {self.root}",
+            *(f"LoadModule {name}_module {modules}/mod_{name}.so" for name in ("mpm_event", "authz_core", "cgid")),
+            f"<Directory {self.root}>", "AllowOverride All", "Require all granted", "</Directory>", ""]))
+        process = self.lab.start(["apache2", "-DFOREGROUND", "-f", str(config)],
+                                 env={"PATH": os.environ["PATH"]}, stderr=subprocess.DEVNULL, **self.user)
+        server = Server(self.lab, port, process, "/cgi-bin/doorpost.cgi")
+
+        def up():
+            with contextlib.suppress(OSError):
+                return server.request(b"", None, method="GET", path="/")[0]
+            return None
+        wait_for(up, "Apache")
+        return server
+
+    def is_well_protected(self):
+        for path, mode in ((self.private, 0o700), (self.private / "key", 0o600), (self.private / "doorpost.env", 0o600),
+                           (self.private / "journal", 0o700), (self.root / "cgi-bin/doorpost.cgi", 0o755),
+                           (self.root / "cgi-bin", 0o755)):
+            check(path.stat().st_mode & 0o777 == mode, path, oct(path.stat().st_mode))
+
+    def takes_presses(self, server, first):
+        self.lab.journal = self.private / "journal"
+        bodies = [press(number) for number in range(first, first + 200)]
+        for body, answers in load(server.request, bodies, 8).items():
+            check(answers[0][:2] == (200, "stored"), answers, (self.path / "logs/error.log").read_text())
+        one = bodies[0]
+        check(json.loads(server.request(one, sign(one))[2])["status"] == "duplicate", "a duplicate")
+        check(server.request(one, sign(one, "another key altogether"))[0] == 401, "a wrong signature")
+        return verify_journal(self.lab)
+
+
+def install_sh_does_it_all():
+    with Lab() as lab:
+        home, port = Home(lab), free_port()
+        home.run("mkdir", home.root / "cgi-bin")
+        server = home.serve(port)
+        (home.path / "ring-key").write_text(KEY + "\n")
+        # The place of cgi-bin is proposed, the site has to be said.
+        out = home.run("./" + home.unpacked.name + "/install.sh", "--key-file", "ring-key", input=f"\nhttp://127.0.0.1:{port}/\n").stdout
+        check(f"Register this URL with Ring:\n\n    {server.url}\n" in out and "All that was checked is well" in out, out)
+        home.is_well_protected()
+        check(len(home.takes_presses(server, 0)) == 201, "200 presses and the one of doctor")
+
+        # An update while deliveries come in: the programs alone are replaced.
+        key = (home.private / "key").stat()
+        out = home.run(home.unpacked / "install.sh", "--url", server.url, "--cgi-bin", home.root / "cgi-bin").stdout
+        check("All that was checked is well" in out and (home.private / "key").stat().st_ino == key.st_ino, out)
+        home.takes_presses(server, 1000)
+        check("event-1000" in home.run(home.private / "doorpost", "log", "--json", "-n", "300").stdout, "the tool finds the journal")
+
+        # A press starts something; the runner is beside the settings.
+        seen = home.path / "seen"
+        with open(home.private / "doorpost.env", "a") as settings:
+            settings.write(f"DOORPOST_ON_EVENT=/usr/bin/touch {seen}\n")
+        body = press(5000)
+        check(server.request(body, sign(body))[0] == 200, "a press")
+        wait_for(seen.exists, "the command for a press")
+
+
+def what_goes_wrong_is_told():
+    with Lab() as lab:
+        home = Home(lab)
+        install = [home.unpacked / "install.sh", "--url", f"http://127.0.0.1:{free_port()}/", "--cgi-bin", "public_html/cgi-bin"]
+        result = home.run(*install, "--private", home.root / "doorpost", check_it=False).fails()
+        check("where the web server serves files" in result.stderr, result)
+        check(not (home.root / "cgi-bin/doorpost.cgi").exists(), "half an installation")
+        check("wants a value" in home.run(*install, "--private", check_it=False).fails().stderr, "no value")
+        check("what is --help-me" in home.run(*install, "--help-me", check_it=False).fails().stderr, "an unknown option")
+        (home.path / "short").write_text("short\n")
+        check("16 bytes" in home.run(*install, "--key-file", "short", check_it=False).fails().stderr, "a short key")
+        (home.path / "ring-key").write_text(KEY + "\n")
+        result = home.run(*install, "--key-file", "ring-key", check_it=False).fails()  # nobody serves that URL
+        check("no answer from" in result.stdout and "Once that is content" in result.stdout, result)
+        (home.unpacked / "doorpost/doorpost").chmod(0o600)
+        check("so that they stay executable" in home.run(*install, check_it=False).fails().stderr, "a program that cannot be run")
+
+
+def by_file_manager_alone():
+    """The page of instructions, step by step: nothing is run."""
+    with Lab() as lab:
+        home, port = Home(lab), free_port()
+        home.run("cp", "-R", home.unpacked / "doorpost", home.private)
+        home.run("chmod", "700", home.private)
+        home.run("sh", "-c", f"printf '%s\\n' '{KEY}' >>doorpost/key && chmod 600 doorpost/key")
+        home.run("mkdir", home.root / "cgi-bin")
+        home.run("cp", home.unpacked / "cgi-bin/doorpost.cgi", home.unpacked / "cgi-bin/.htaccess", home.root / "cgi-bin")
+        home.run("chmod", "755", home.root / "cgi-bin/doorpost.cgi")
+        server = home.serve(port)
+        status, _, text = server.request(b"", None, method="GET")
+        shown = re.search(r'^ +(\{"status":"method_not_allowed"\})$', (home.unpacked / "INSTRUCTIONS.md").read_text(), re.MULTILINE)
+        check(status == 405 and text.decode().strip() == shown.group(1), text)
+        check(len(home.takes_presses(server, 0)) == 200, "not all are kept")
+
+
+def the_programs_need_no_libraries():
+    with Lab() as lab:
+        home = Home(lab)
+        for program in ("cgi-bin/doorpost.cgi", "doorpost/doorpost"):
+            check("NEEDED" not in lab.run(["readelf", "-d", home.unpacked / program]).ok().stdout, program)
+        result = home.run(home.unpacked / "doorpost/doorpost", "--version")
+        check(result.stderr == "" and home.unpacked.name == f"{result.stdout.strip().replace(' ', '-')}-linux-{os.uname().machine}", result)
+
+
+run_tests(two_builds_give_the_same_bytes, the_programs_need_no_libraries, install_sh_does_it_all, what_goes_wrong_is_told,
+          by_file_manager_alone)
