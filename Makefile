@@ -46,7 +46,7 @@ run: ## install what is missing, build, and show a signed press on its way throu
 	@deploy/demo/run.sh $(BUILD)/doorpost.cgi
 
 check: ## install what is missing, and run every test under ASan and UBSan
-	@deploy/deps.sh build run check
+	@deploy/deps.sh build run check deb
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
 	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) tests/fuzz/test_fuzz.py
@@ -83,18 +83,47 @@ format: ## let clang-format lay out the sources
 deps: ## install whatever any of these targets needs
 	@deploy/deps.sh build run check lint
 
+# What is installed, below $(DESTDIR)$(PREFIX): MODE SOURCE DIRECTORY [NAME].
+SHARE = share/doc/doorpost
+define INSTALLED
+755 $(BUILD)/doorpost.cgi lib/doorpost doorpost.cgi
+755 $(BUILD)/doorpost bin doorpost
+644 cli/doorpost.1 share/man/man1 doorpost.1
+644 lib/doorpost-journal.5 share/man/man5 doorpost-journal.5
+644 cgi/doorpost.cgi.8 share/man/man8 doorpost.cgi.8
+644 cli/completion.bash share/bash-completion/completions doorpost
+644 cli/completion.zsh share/zsh/site-functions _doorpost
+644 README.md $(SHARE) README.md
+644 LICENSE $(SHARE) LICENSE
+endef
+export INSTALLED
+EXAMPLES = README.md apache apparmor lighttpd nginx on-press systemd
+
 install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/doorpost share/doc/doorpost share/man/man1 share/man/man5 share/man/man8 \
-	  share/bash-completion/completions share/zsh/site-functions)
-	install $(BUILD)/doorpost.cgi $(DESTDIR)$(PREFIX)/lib/doorpost/doorpost.cgi
-	install $(BUILD)/doorpost $(DESTDIR)$(PREFIX)/bin/doorpost
-	install -m 644 cli/doorpost.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 lib/doorpost-journal.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 cgi/doorpost.cgi.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/doorpost
-	install -m 644 cli/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_doorpost
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/doorpost
-	cp -R deploy/apache deploy/lighttpd deploy/on-press deploy/systemd $(DESTDIR)$(PREFIX)/share/doc/doorpost
+	@echo "$$INSTALLED" | while read -r mode source directory name; do \
+	  install -D -m "$$mode" "$$source" "$(DESTDIR)$(PREFIX)/$$directory/$$name" || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/$(SHARE)/examples
+	cp -R $(EXAMPLES:%=deploy/%) $(DESTDIR)$(PREFIX)/$(SHARE)/examples
+	find $(DESTDIR)$(PREFIX)/$(SHARE)/examples -type f -exec sed -i 's#/usr/local/#$(PREFIX)/#g' {} +
+
+uninstall: ## remove what `make install` has put there; settings, keys and journals are left
+	@echo "$$INSTALLED" | while read -r mode source directory name; do rm -f "$(DESTDIR)$(PREFIX)/$$directory/$$name"; done
+	rm -rf $(EXAMPLES:%=$(DESTDIR)$(PREFIX)/$(SHARE)/examples/%)
+	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) lib/doorpost; do \
+	  [ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; done
+
+# Whoever publishes the package puts an address of theirs into deploy/debian; the project itself has none.
+NO_ADDRESS = bogus-mail-host,bogus-mail-host-in-debian-changelog
+
+deb: ## build the Debian package in build/deb, and have lintian look at it
+	@deploy/deps.sh build deb
+	@rm -rf build/deb && mkdir -p build/deb/doorpost-$(VERSION)
+	@cp -R cgi cli deploy lib Makefile README.md LICENSE build/deb/doorpost-$(VERSION)
+	@cp -R deploy/debian build/deb/doorpost-$(VERSION)/debian
+	@cd build/deb/doorpost-$(VERSION) && env -u MAKEFLAGS -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
+	  dpkg-buildpackage --build=binary --no-sign >../log 2>&1 || { tail -n 30 ../log; exit 1; }
+	@lintian --allow-root --suppress-tags $(NO_ADDRESS) --fail-on warning,error build/deb/doorpost_*.changes
+	@ls build/deb/doorpost_*.deb
 
 # Static, for hosts whose libraries nobody knows. The linker would warn that gethostbyname() of libfcgi needs glibc's shared libraries
 # at run time; nothing here calls it.
@@ -120,6 +149,7 @@ $(BUILD)/doorpost: $(CLI) $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
 
+$(BUILD)/cli/main.o: Makefile
 $(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
 
 $(BUILD)/%.o: %.c
@@ -174,5 +204,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
 
-.PHONY: all bundle run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
+.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
 .SECONDARY:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh [build] [run] [check] [lint] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh [build] [run] [check] [lint] [deb] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
 # through sudo, without questions.
@@ -42,6 +42,7 @@ for purpose in "$@"; do
       need spawn-fcgi command_is_there spawn-fcgi
       need systemd command_is_there systemd-socket-activate
       need apparmor command_is_there apparmor_parser
+      need debootstrap command_is_there debootstrap
       need curl command_is_there curl
       need openssl command_is_there openssl
       need python3 command_is_there python3
@@ -54,6 +55,12 @@ for purpose in "$@"; do
       need clang-tidy command_is_there clang-tidy
       need cppcheck command_is_there cppcheck
       need shellcheck command_is_there shellcheck
+      ;;
+    deb)
+      need dpkg-dev command_is_there dpkg-buildpackage
+      need debhelper command_is_there dh
+      need dh-apparmor command_is_there dh_apparmor
+      need lintian command_is_there lintian
       ;;
     fuzz)
       need clang command_is_there clang
@@ -70,7 +77,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: build, run, check, lint, bench or fuzz, not $purpose" >&2
+      echo "deps.sh: build, run, check, lint, deb, bench or fuzz, not $purpose" >&2
       exit 2
       ;;
   esac

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,12 +23,33 @@ void directory_close(struct directory *directory) {
     directory->file = directory->lock = -1;
 }
 
+static int check_format(const struct directory *directory, struct reason *reason) {
+    char text[16] = "";
+    int file = openat(directory->file, "format", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot read %s/format: %s", directory->path,
+                                      strerror(errno));
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    if (length > 0 && atoi(text) == DIRECTORY_FORMAT)
+        return 0;
+    return fail(reason, ERROR_TROUBLE,
+                "the journal %s is of format %.*s, and this program knows format %d: a later Doorpost has "
+                "written it, install that",
+                directory->path, (int)strcspn(text, "\n"), text, DIRECTORY_FORMAT);
+}
+
 int directory_open(struct directory *directory, struct reason *reason) {
     directory_close(directory);
     directory->file = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->file < 0)
         return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", directory->path,
                     strerror(errno));
+    if (check_format(directory, reason) != 0) {
+        directory_close(directory);
+        return ERROR_TROUBLE;
+    }
     return 0;
 }
 

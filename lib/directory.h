@@ -17,7 +17,12 @@ struct directory {
 void directory_start(struct directory *directory, const char *path);
 void directory_close(struct directory *directory);
 
-/* Opens the directory to read in it. Returns 0 or ERROR_TROUBLE with a reason. */
+/* The format of journals that this program reads and writes: doorpost-journal(5). A journal of a later one
+ * has a file `format` with its number. */
+#define DIRECTORY_FORMAT 1
+
+/* Opens the directory to read in it. Returns 0, or ERROR_TROUBLE with a reason; that also where its format is
+ * one of later programs, which must not be taken for damage. */
 int directory_open(struct directory *directory, struct reason *reason);
 
 /* Opens the directory if it is not open, or is no longer the one under that path, and takes the append lock.

@@ -1,0 +1,137 @@
+"""The Debian package in a new Debian: installed, used, upgraded, removed and purged. And `make install`, and `make uninstall`."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign
+
+LIBRARIES = "libfcgi0ldbl,libjson-c5,libsodium23,adduser"
+
+
+def make(*arguments, cwd=ROOT):
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    result = subprocess.run(["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    check(result.returncode == 0, result.stdout[-2000:], result.stderr[-2000:])
+    return result
+
+
+class Chroot:
+    def __init__(self, lab):
+        self.lab, self.path = lab, lab.path / "debian"
+
+    def bootstrap(self):
+        """Returns why there can be none, or None."""
+        if os.geteuid() != 0 or not shutil.which("debootstrap"):
+            return "debootstrap runs as root alone"
+        listed = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
+                                capture_output=True, text=True).stdout.split()
+        if not listed:
+            return "apt-get names no archive of packages"
+        result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={LIBRARIES}", listed[1], self.path, listed[0]],
+                              env={"DEBIAN_FRONTEND": "noninteractive"})
+        return None if result.returncode == 0 else f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
+
+    def run(self, *command, **options):
+        return self.lab.run(["chroot", self.path, *command],
+                            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DOORPOST_CONF": "", "DEBIAN_FRONTEND": "noninteractive"},
+                            **options)
+
+    def files(self):
+        """What a package may not leave behind: everything but dpkg's and adduser's own records."""
+        ignored = ("var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/", "run/", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow",
+                   "etc/sub")
+        found = set()
+        for directory, names, files in os.walk(self.path):
+            for name in names + files:
+                path = os.path.relpath(os.path.join(directory, name), self.path)
+                if not path.startswith(ignored):
+                    found.add(path)
+        return found
+
+
+def use(lab, root):
+    """The worker as doorpost.service runs it: that user, that program, the listening socket as descriptor 0."""
+    listener, path = lab.listener()
+    worker = lab.start(["chroot", "--userspec=doorpost:doorpost", str(root.path), "/usr/lib/doorpost/doorpost.cgi"], stdin=listener,
+                       env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, stderr=open(lab.logs / "worker", "ab"))
+    for number in range(50):
+        body = press(number)
+        answer = fastcgi(path, body, sign(body))
+        check(answer and answer[0] == 200, answer, *lab.log_texts())
+    body = press(0)
+    check(json.loads(fastcgi(path, body, sign(body))[2])["status"] == "duplicate", "a duplicate")
+    worker.terminate()
+    worker.wait()
+    check(worker.returncode == 0, "the worker's end")
+    check("50 lines" in root.run("doorpost", "check").ok().stdout, root.run("doorpost", "check"))
+
+
+def the_package():
+    package = ROOT / make("deb").stdout.splitlines()[-1]
+    with Lab() as lab:
+        root = Chroot(lab)
+        reason = root.bootstrap()
+        if reason:
+            return reason
+        before = root.files()
+        shutil.copy(package, root.path / "doorpost.deb")
+        root.run("dpkg", "--install", "doorpost.deb").ok()
+        owner = root.run("stat", "-c", "%U %a", "/var/lib/doorpost").ok().stdout
+        check(owner == "doorpost 700\n", owner)
+        check(root.run("doorpost", "--version").ok().stdout == f"doorpost {package.name.split('_')[1]}\n", "the version")
+
+        root.run("doorpost", "init", "/etc/doorpost", "--journal", "/var/lib/doorpost", "--user", "doorpost", "--key-file", "-",
+                 input=KEY + "\n").ok()
+        use(lab, root)
+        doctor = root.run("doorpost", "doctor")
+        check(doctor.returncode == 0, doctor)
+
+        # An upgrade keeps what the administrator has written.
+        settings = root.path / "etc/doorpost/doorpost.env"
+        settings.write_text(settings.read_text() + "DOORPOST_MAX_AGE=8d\n")
+        root.run("dpkg", "--force-confold", "--install", "doorpost.deb").ok()
+        check("MAX_AGE=8d" in settings.read_text().splitlines()[-1], "a changed setting was lost")
+
+        root.run("dpkg", "--remove", "doorpost").ok()
+        check(not (root.path / "usr/lib/doorpost").exists() and not (root.path / "usr/bin/doorpost").exists(), "programs are left")
+        check(settings.exists() and (root.path / "etc/doorpost/key").exists(), "removal took the settings")
+        result = root.run("dpkg", "--purge", "doorpost").ok()
+        check("The events in /var/lib/doorpost are left" in result.stderr, result)
+        left = {path for path in root.files() - before if not path.startswith("var/lib/doorpost")}
+        check(left == {"doorpost.deb"}, "purging leaves", left)
+        check(len(next((root.path / "var/lib/doorpost").glob("*.jsonl")).read_bytes().splitlines()) == 50, "events were lost")
+
+
+def uninstalled_nothing_but_data_is_left():
+    with Lab() as lab:
+        where = [f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost", "BUILD=build/check"]
+        make("install", *where)
+        prefix = lab.path / "root/opt/doorpost"
+        installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
+        for wanted in ("bin/doorpost", "lib/doorpost/doorpost.cgi", "share/man/man1/doorpost.1", "share/man/man5/doorpost-journal.5",
+                       "share/man/man8/doorpost.cgi.8", "share/bash-completion/completions/doorpost",
+                       "share/zsh/site-functions/_doorpost", "share/doc/doorpost/examples/nginx/doorpost.conf"):
+            check(wanted in installed, wanted, "was not installed")
+        example = (prefix / "share/doc/doorpost/examples/lighttpd/fastcgi.conf").read_text()
+        check("/opt/doorpost/lib/doorpost/doorpost.cgi" in example and "/usr/local" not in example, "an example names other paths")
+        own = prefix / "lib/doorpost/on-press"
+        own.write_text("the administrator's\n")
+        make("uninstall", *where)
+        left = [str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()]
+        check(left == ["lib/doorpost/on-press"], left)
+        own.unlink()
+        make("uninstall", *where)
+        left = [str(path.relative_to(prefix)) for path in prefix.rglob("*") if "doorpost" in str(path.relative_to(prefix))]
+        check(not left, left)
+
+
+def the_versions_agree():
+    version = next(line.split()[2] for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("VERSION ="))
+    check((ROOT / "deploy/debian/changelog").read_text().startswith(f"doorpost ({version}) "), "deploy/debian/changelog")
+    check(pathlib.Path(ROOT / "tests/golden" / version).is_dir(), "tests/golden has no journal of", version)
+
+
+run_tests(the_versions_agree, uninstalled_nothing_but_data_is_left, the_package)
