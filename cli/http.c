@@ -18,11 +18,9 @@ struct exchange {
     FILE *body, *answer, *told;
 };
 
-static void close_exchange(struct exchange *exchange) {
-    FILE *files[] = {exchange->body, exchange->answer, exchange->told};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (files[i] != NULL)
-            fclose(files[i]);
+static void close_file(FILE *file) {
+    if (file != NULL)
+        fclose(file);
 }
 
 __attribute__((noreturn)) static void become_curl(const struct exchange *exchange, const char *url,
@@ -123,6 +121,8 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
     else if (result == 0 && (read_answer(exchange.answer, answer) != 0 || status != 0))
         result =
             fail(reason, ERROR_TROUBLE, "no answer from %.100s: %.200s", url, message(exchange.told, text));
-    close_exchange(&exchange);
+    close_file(exchange.body);
+    close_file(exchange.answer);
+    close_file(exchange.told);
     return result;
 }

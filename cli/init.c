@@ -138,16 +138,17 @@ static void print_next_steps(const struct plan *plan) {
     static const char *const apache[] = {"/usr/sbin/apache2", "/usr/sbin/httpd",
                                          "/usr/local/apache2/bin/httpd", NULL};
     bool has_lighttpd = installed(lighttpd), has_apache = installed(apache);
-    printf("\nFor the web server (the ready files in deploy/ have the rest):\n");
+    printf("\nFor the web server (the ready sites in deploy/ have the rest):\n");
     if (has_lighttpd || !has_apache)
         printf("  lighttpd, FastCGI:  \"bin-environment\" => ( \"DOORPOST_CONF\" => \"%s\" ),\n", plan->env);
     if (has_apache || !has_lighttpd)
         printf("  Apache, mod_fcgid:  FcgidInitialEnv DOORPOST_CONF %s\n"
                "  Apache, CGI:        SetEnv DOORPOST_CONF %s\n",
                plan->env, plan->env);
-    printf("  spawn-fcgi:         env DOORPOST_CONF=%s spawn-fcgi ...\n\n"
+    printf("  systemd:            Environment=DOORPOST_CONF=%s (doorpost.service)\n"
+           "  spawn-fcgi:         env DOORPOST_CONF=%s spawn-fcgi ...\n\n"
            "Then, once it runs:   doorpost doctor --conf %s --url https://YOUR.HOST/doorpost\n",
-           plan->env, plan->env);
+           plan->env, plan->env, plan->env);
 }
 
 static int carry_out(const struct plan *plan, const struct options *options) {

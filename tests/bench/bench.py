@@ -2,7 +2,7 @@
 """make bench: everything side by side in one run, in rounds that alternate, so that drift hits all alike.
 
 Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
-SECONDS (3, of one measurement), PARTS (fastcgi,cgi,cost,exec,check,growth), EVENTS (30000000, of the growth
+SECONDS (3, of one measurement), PARTS (fastcgi,cgi,servers,cost,exec,check,growth), EVENTS (30000000, of the growth
 part)."""
 
 import contextlib
@@ -21,13 +21,13 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import lab as lab_module  # noqa: E402
 from lab import Lab, check, fastcgi, press, sign, wait_for  # noqa: E402
-from servers import free_port, lighttpd_fastcgi, program, without_tls  # noqa: E402
+from servers import SERVERS, free_port, lighttpd_fastcgi, program, without_tls  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "3"))
-PARTS = os.environ.get("PARTS", "fastcgi,cgi,cost,exec,check,growth").split(",")
+PARTS = os.environ.get("PARTS", "fastcgi,cgi,servers,cost,exec,check,growth").split(",")
 EVENTS = os.environ.get("EVENTS", "30000000")
 PRESSES = 200_000
 results = []  # (part, candidate, setting, round, figure)
@@ -66,14 +66,32 @@ class Candidate:
             lab.start(["lighttpd", "-D", "-f", str(config)], env=environment)
             url = f"http://127.0.0.1:{port}/doorpost"
             wait_until_ready(url)
-            text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "-s",
-                                   str(ROOT / "tests/bench/presses.lua"), url, "--", str(presses), "1"],
-                                  capture_output=True, text=True, check=True).stdout
-            requests, microseconds, bad, broken, p99 = map(int, re.search(r"RESULT (.*)", text).group(1).split())
-            check(bad + broken <= requests / 1000, self.name, "answered", bad, "otherwise than 200, and broke", broken)
-            kept = sum(path.read_bytes().count(b"\n") for path in lab.journal.iterdir() if path.is_file())
-            check("nothing" in self.name or kept >= requests - bad, self.name, "kept", kept, "of", requests)
-            return requests / microseconds * 1e6, p99
+            return load(lab, self.name, url, connections, presses)
+
+
+class Shipped:
+    """Doorpost behind a web server as deploy/ has it, over HTTPS with connections that are kept."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def measure(self, connections, presses):
+        lab_module.BINARY = BUILD / "doorpost.cgi"
+        with Lab(LOG="problems") as lab:
+            server = SERVERS[self.name](lab)
+            return load(lab, self.name, server.url, connections, presses)
+
+
+def load(lab, name, url, connections, presses):
+    """Requests a second, and the 99th percentile in microseconds."""
+    text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "-s",
+                           str(ROOT / "tests/bench/presses.lua"), url, "--", str(presses), "1"],
+                          capture_output=True, text=True, check=True).stdout
+    requests, microseconds, bad, broken, p99 = map(int, re.search(r"RESULT (.*)", text).group(1).split())
+    check(bad + broken <= requests / 1000, name, "answered", bad, "otherwise than 200, and broke", broken)
+    kept = sum(path.read_bytes().count(b"\n") for path in lab.journal.iterdir() if path.is_file())
+    check("nothing" in name or kept >= requests - bad, name, "kept", kept, "of", requests)
+    return requests / microseconds * 1e6, p99
 
 
 def wait_until_ready(url):
@@ -365,6 +383,10 @@ def main():
         if "cgi" in PARTS:
             rounds("cgi", CGI, (8,), few)
             table("cgi", CGI, (8,), "do-nothing CGI, static")
+        if "servers" in PARTS:
+            shipped = [Shipped(name) for name in SERVERS]
+            rounds("servers", shipped, (8, 32), presses)
+            table("servers", shipped, (8, 32), "lighttpd/fastcgi.conf")
         if "cost" in PARTS:
             cost()
         if "exec" in PARTS:
@@ -380,4 +402,5 @@ def main():
     print(f"\nEvery figure: {BUILD.relative_to(ROOT)}/results.tsv")
 
 
-main()
+if __name__ == "__main__":
+    main()
