@@ -10,16 +10,14 @@ import re
 import shutil
 import subprocess
 
-from lab import KEY, Lab, PATIENCE, ROOT, Result, check, load, press, run_tests, sign, verify_journal, wait_for
+from lab import KEY, Lab, PATIENCE, ROOT, Result, check, load, make, press, run_tests, sign, verify_journal, wait_for
 from servers import Server, free_port
 
 USER = 54321  # of no name, and without any right
 
 
 def make_bundle(root):
-    result = subprocess.run(["make", "bundle"], cwd=root, capture_output=True, text=True,
-                            env={**os.environ, "MAKEFLAGS": "-j2"})
-    check(result.returncode == 0, result.stderr)
+    result = make("bundle", cwd=root)
     told = [line for line in result.stderr.splitlines() if line.strip()]
     check(not told, "warnings:", *told)
     return root / result.stdout.splitlines()[-1]
@@ -55,7 +53,7 @@ class Home:
         if lab.user:
             os.chown(self.path, USER, USER)
         self.run("mkdir", self.root)
-        self.run("tar", "xzf", bundle())
+        self.run("tar", "xzf", shutil.copy(bundle(), lab.path))
         self.unpacked = next(self.path.glob("doorpost-*"))
 
     def run(self, *command, check_it=True, input=""):

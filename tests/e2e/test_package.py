@@ -6,16 +6,9 @@ import pathlib
 import shutil
 import subprocess
 
-from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign
+from lab import KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
 
 LIBRARIES = "libfcgi0ldbl,libjson-c5,libsodium23,adduser"
-
-
-def make(*arguments, cwd=ROOT):
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    result = subprocess.run(["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
-    check(result.returncode == 0, result.stdout[-2000:], result.stderr[-2000:])
-    return result
 
 
 class Chroot:
@@ -107,7 +100,7 @@ def the_package():
 
 def uninstalled_nothing_but_data_is_left():
     with Lab() as lab:
-        where = [f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost", "BUILD=build/check"]
+        where = [f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost"]
         make("install", *where)
         prefix = lab.path / "root/opt/doorpost"
         installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}

@@ -3,7 +3,6 @@ with each other."""
 
 import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -11,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 
-from lab import KEY, Lab, ROOT, VECTORS, check, fastcgi, load, press, run_tests, sign, verify_journal
+from lab import KEY, Lab, ROOT, VECTORS, check, fastcgi, load, make, press, run_tests, sign, verify_journal
 
 GOLDEN = sorted(path for path in (ROOT / "tests/golden").iterdir() if path.is_dir() and path.name[0].isdigit())
 KEYS = sorted({line for path in VECTORS.glob("*key*.txt") for line in path.read_text().split()} | {KEY})
@@ -79,9 +78,7 @@ def build(commit, directory):
         file.write(archive.stdout)
         file.seek(0)
         tarfile.open(fileobj=file).extractall(directory)
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    made = subprocess.run(["make", "-j2", "CFLAGS=-O0 -w", "build/doorpost.cgi"], cwd=directory, env=environment, capture_output=True, text=True)
-    check(made.returncode == 0, made.stderr)
+    make("CFLAGS=-O0 -w", "build/doorpost.cgi", cwd=directory)
     return pathlib.Path(directory, "build/doorpost.cgi")
 
 

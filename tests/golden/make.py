@@ -14,7 +14,7 @@ os.environ["DOORPOST_CGI"] = str(build / "doorpost.cgi")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import KEY, Lab, press, sign, vectors  # noqa: E402
+from lab import KEY, Lab, press, vectors  # noqa: E402
 
 with Lab() as lab:
     today = datetime.date.today()
