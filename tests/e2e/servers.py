@@ -43,14 +43,14 @@ class Server:
         wait_for(answers, "the web server")
         return self
 
-    def connect(self):
+    def connect(self, patience):
         if self.tls:
-            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.tls)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=patience, context=self.tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
 
-    def request(self, body, signature, method="POST", path=None):
+    def request(self, body, signature, method="POST", path=None, patience=PATIENCE):
         """One HTTP request. Returns (status, fields, body)."""
-        connection = self.connect()
+        connection = self.connect(patience)
         try:
             fields = {"Content-Type": "application/json"}
             if signature is not None:
