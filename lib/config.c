@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define LINE_SIZE (CONFIG_PATH_SIZE + 64)
-#define PRIVATE_FILE "/doorpost/doorpost.env"
 
 extern char **environ;
 
@@ -182,21 +181,28 @@ int config_program_directory(char out[CONFIG_PATH_SIZE]) {
     return 0;
 }
 
+static bool is_ours(const struct stat *status) {
+    return status->st_uid == geteuid() || status->st_uid == 0;
+}
+
 /* Anybody may call a directory "doorpost": one counts that belongs to whom this process runs as, or to root.
  * Returns 1 with the path of the env file in it, 0 where there is none, or ERROR_TROUBLE. */
 static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason) {
-    char above[CONFIG_PATH_SIZE];
-    struct stat status;
+    char above[CONFIG_PATH_SIZE], directory[CONFIG_PATH_SIZE + 16];
+    struct stat status, file;
     if (config_program_directory(above) != 0)
         return 0;
     for (char *slash = above + strlen(above); slash != NULL; slash = strrchr(above, '/')) {
         *slash = '\0';
-        if (snprintf(path, CONFIG_PATH_SIZE, "%s" PRIVATE_FILE, above) >= CONFIG_PATH_SIZE ||
-            stat(path, &status) != 0 || !S_ISREG(status.st_mode) ||
-            (status.st_uid != geteuid() && status.st_uid != 0))
+        snprintf(directory, sizeof directory, "%s/doorpost", above);
+        if (snprintf(path, CONFIG_PATH_SIZE, "%s/doorpost.env", directory) >= CONFIG_PATH_SIZE ||
+            stat(directory, &status) != 0 || !is_ours(&status) || stat(path, &file) != 0 || !is_ours(&file))
             continue;
-        if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-            return fail(reason, ERROR_TROUBLE, "others than its owner can write to %s: chmod 600 it", path);
+        if (((status.st_mode | file.st_mode) & (S_IWGRP | S_IWOTH)) != 0)
+            return fail(
+                reason, ERROR_TROUBLE,
+                "others than its owner can write to %s: chmod 700 the directory, and 600 doorpost.env in it",
+                directory);
         return 1;
     }
     return 0;

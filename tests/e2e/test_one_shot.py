@@ -91,11 +91,14 @@ def settings_are_found_above_the_program():
 
         lab.env_file.chmod(0o620)
         status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
-        check(status == 503 and "chmod 600" in log, log)
+        check(status == 503 and "chmod 700" in log, log)
         lab.env_file.chmod(0o600)
-        if lab.user:  # a directory of somebody else's, who has chosen this name
-            os.chown(lab.env_file, lab.user.pw_uid + 1, -1)
-            lab.env_file.chmod(0o644)
+        private.chmod(0o770)
+        status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
+        check(status == 503 and "chmod 700" in log, log)
+        if lab.user:  # a directory of somebody else's, who has chosen this name, and made a link to one of ours
+            private.chmod(0o755)
+            os.chown(private, lab.user.pw_uid + 1, -1)
             status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
             check(status == 503 and "DOORPOST_KEY_FILE is not set" in log, log)
 
