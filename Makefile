@@ -121,7 +121,7 @@ deb: ## build the Debian package in build/deb, and have lintian look at it
 	@cp -R cgi cli deploy lib Makefile README.md LICENSE build/deb/doorpost-$(VERSION)
 	@cp -R deploy/debian build/deb/doorpost-$(VERSION)/debian
 	@cd build/deb/doorpost-$(VERSION) && env -u MAKEFLAGS -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
-	  dpkg-buildpackage --build=binary --no-sign >../log 2>&1 || { tail -n 30 ../log; exit 1; }
+	  dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >../log 2>&1 || { tail -n 30 ../log; exit 1; }
 	@lintian --allow-root --suppress-tags $(NO_ADDRESS) --fail-on warning,error build/deb/doorpost_*.changes
 	@ls build/deb/doorpost_*.deb
 

@@ -594,8 +594,10 @@ void journal_append(struct journal *journal, struct entry *entries[], size_t cou
 int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     struct place place;
     bool settled;
-    if (!seen_checkpoint_due(journal->seen))
+    if (!seen_checkpoint_due(journal->seen)) {
+        seen_write_back(journal->seen);
         return 0;
+    }
     int result = take_lock(journal, deadline, reason);
     if (result != 0)
         return result;

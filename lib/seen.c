@@ -11,6 +11,7 @@
  * from where to read on, and after a crash of the machine (the boot id differs) everything since the
  * checkpoint is read again. All of it can be deleted and is then made anew from the journal. Numbers are in
  * the host's byte order; a host of the other kind finds the magic number wrong and makes the index anew. */
+#define _GNU_SOURCE /* sync_file_range */
 #include "seen.h"
 
 #include "event.h"
@@ -32,7 +33,8 @@
  * stalls. */
 #define CHECKPOINT_EVERY 4096
 #endif
-#define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
+#define WRITE_BACK_EVERY 256 /* inserts */
+#define TABLES_MAX 24        /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
 #define FULL (SLOTS * 5 / 8) /* mean slots used in a table that is full */
 #define BOOT_ID_SIZE 40
@@ -84,7 +86,8 @@ struct seen {
     uint32_t generation; /* of the open tables */
     unsigned
         synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
-    struct header header; /* of the newest table */
+    uint64_t written_back; /* header.unsynced at the last seen_write_back() */
+    struct header header;  /* of the newest table */
     char boot[BOOT_ID_SIZE];
     bool pretended_boot;
     /* Buckets of the newest table that were read under this hold of the lock, by number: who looks for an
@@ -550,6 +553,15 @@ int seen_discard(struct seen *seen, struct reason *reason) {
 
 bool seen_checkpoint_due(const struct seen *seen) {
     return seen->header.unsynced >= CHECKPOINT_EVERY;
+}
+
+void seen_write_back(struct seen *seen) {
+    if (seen->header.unsynced / WRITE_BACK_EVERY == seen->written_back / WRITE_BACK_EVERY)
+        return;
+    seen->written_back = seen->header.unsynced;
+    for (unsigned i = seen->header.unsynced_from; i < seen->tables; i++)
+        sync_file_range(seen->table[i].file, 0, 0,
+                        SYNC_FILE_RANGE_WRITE); /* a hint: not every file system takes it */
 }
 
 int seen_sync(struct seen *seen, struct reason *reason) {

@@ -61,6 +61,10 @@ int seen_discard(struct seen *seen, struct reason *reason);
 /* Is so much unsynced that a checkpoint is due? */
 bool seen_checkpoint_due(const struct seen *seen);
 
+/* Has the kernel begin to write what was inserted, every so often, and does not wait for it: random pages all
+ * over a large table, of which a sync that found them all would make a long stall. */
+void seen_write_back(struct seen *seen);
+
 /* A checkpoint has two halves, because a sync may take its time: seen_sync() writes the tables to the disk
  * and wants no lock; seen_checkpoint() then, under the lock, notes that everything up to `place` (the reach
  * before the sync) is there. */
