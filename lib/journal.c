@@ -591,30 +591,27 @@ void journal_append(struct journal *journal, struct entry *entries[], size_t cou
         finish_rejected(batch, rejected, &rejected_reason);
 }
 
-int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
-    struct place place;
-    bool settled;
-    if (!seen_checkpoint_due(journal->seen)) {
-        seen_write_back(journal->seen);
-        return 0;
-    }
+/* Calls one part of a step of the index's checkpoint with the lock held and the index as it is now. */
+static int locked(struct journal *journal, int (*part)(struct seen *seen, struct reason *reason),
+                  const struct deadline *deadline, struct reason *reason) {
     int result = take_lock(journal, deadline, reason);
     if (result != 0)
         return result;
     result = seen_begin(journal->seen, journal->directory.file, reason);
-    bool due =
-        result == 0 && seen_checkpoint_due(journal->seen) && seen_reached(journal->seen, &place, &settled);
-    directory_unlock(&journal->directory);
-    if (!due)
-        return result;
-    result = seen_sync(journal->seen, reason);
     if (result == 0)
-        result = take_lock(journal, deadline, reason);
-    if (result != 0)
-        return result;
-    result = seen_begin(journal->seen, journal->directory.file, reason);
-    if (result == 0)
-        result = seen_checkpoint(journal->seen, place, reason);
+        result = part(journal->seen, reason);
     directory_unlock(&journal->directory);
     return result;
+}
+
+int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
+    if (!seen_step_due(journal->seen))
+        return 0;
+    int result = locked(journal, seen_step_begin, deadline, reason);
+    if (result != 0)
+        return result;
+    result = seen_step_sync(journal->seen, reason);
+    int noted = locked(journal, result == ERROR_DAMAGED ? seen_discard : seen_step_end, deadline,
+                       result == 0 ? reason : NULL);
+    return result != 0 ? result : noted;
 }

@@ -10,8 +10,12 @@
  * Nothing here is synced before an answer, and nothing has to be: after a crash of a process the header tells
  * from where to read on, and after a crash of the machine (the boot id differs) everything since the
  * checkpoint is read again. All of it can be deleted and is then made anew from the journal. Numbers are in
- * the host's byte order; a host of the other kind finds the magic number wrong and makes the index anew. */
-#define _GNU_SOURCE /* sync_file_range */
+ * the host's byte order; a host of the other kind finds the magic number wrong and makes the index anew.
+ *
+ * A large table that is synced as a whole is a long stall: its inserts are all over it. So the checkpoint
+ * goes round in steps: every so many inserts one stretch is synced, a megabyte at most, and when all
+ * stretches have had their turn, everything that was inserted before the round began is on the disk. Where
+ * the round stands is noted beside the newest table's header (struct round). */
 #include "seen.h"
 
 #include "event.h"
@@ -22,19 +26,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x31306e6565735044) /* "DPseen01" */
 #define HEADER_AREA 4096
-#ifndef FIRST_BUCKETS /* a test build makes both of these small */
+#define ROUND_AT 512  /* in the header area */
+#ifndef FIRST_BUCKETS /* a test build makes these small */
 #define FIRST_BUCKETS 4096
-/* Inserts; half as many lines are read again after a reboot at most. So few, because a sync of many pages
- * stalls. */
-#define CHECKPOINT_EVERY 4096
+#define STRETCH (1 << 20) /* bytes; whole pages */
+/* Inserts: a step comes after so many, or earlier where a round would take more than ROUND. Half as many
+ * lines as two rounds have inserts are read again after a reboot at most. */
+#define STEP 8192
+#define ROUND (1 << 17)
 #endif
-#define WRITE_BACK_EVERY 256 /* inserts */
-#define TABLES_MAX 24        /* the 24th alone would hold 10^12 fingerprints */
+#define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
 #define FULL (SLOTS * 5 / 8) /* mean slots used in a table that is full */
 #define BOOT_ID_SIZE 40
@@ -47,7 +54,7 @@ struct header {
     uint32_t number; /* of the table in the chain */
     uint32_t buckets;
     uint64_t used;                                   /* slots, give or take those of a killed writer */
-    uint64_t unsynced;                               /* inserts since the checkpoint */
+    uint64_t unsynced;                               /* inserts since the last step to a checkpoint */
     unsigned char key[2][crypto_shorthash_KEYBYTES]; /* by enum identifier; the same in all tables */
     uint64_t reached, checkpoint;                    /* packed places, or NOWHERE */
     uint32_t unsynced_from; /* the oldest table that was written to since the checkpoint */
@@ -56,6 +63,16 @@ struct header {
     uint32_t generation; /* counts on when older tables were replaced */
     char boot[BOOT_ID_SIZE];
     unsigned char checksum[crypto_shorthash_BYTES]; /* last: over everything before it */
+};
+
+/* The checkpoint in the making. */
+struct round {
+    uint64_t place;          /* packed: how far the index reached when the round began */
+    uint32_t table, stretch; /* whose turn it is */
+    uint32_t last;           /* the newest table when the round began */
+    uint32_t unused;
+    char boot[BOOT_ID_SIZE]; /* a round that a crash of the machine cut short begins anew */
+    unsigned char checksum[crypto_shorthash_BYTES];
 };
 
 struct slot {
@@ -71,7 +88,8 @@ struct bucket {
 };
 
 _Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
-_Static_assert(sizeof(struct header) <= HEADER_AREA, "the header fits before the buckets");
+_Static_assert(sizeof(struct header) <= ROUND_AT && ROUND_AT + sizeof(struct round) <= HEADER_AREA,
+               "both fit before the buckets");
 
 struct table {
     int file;
@@ -86,8 +104,9 @@ struct seen {
     uint32_t generation; /* of the open tables */
     unsigned
         synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
-    uint64_t written_back; /* header.unsynced at the last seen_write_back() */
-    struct header header;  /* of the newest table */
+    bool stepping; /* between seen_step_begin() and seen_step_end(), with the same tables open */
+    struct round round;
+    struct header header; /* of the newest table */
     char boot[BOOT_ID_SIZE];
     bool pretended_boot;
     /* Buckets of the newest table that were read under this hold of the lock, by number: who looks for an
@@ -116,6 +135,7 @@ void seen_close(struct seen *seen) {
     while (seen->tables > 0)
         close(seen->table[--seen->tables].file);
     seen->synced = TABLES_MAX;
+    seen->stepping = false;
 }
 
 void seen_free(struct seen *seen) {
@@ -142,14 +162,14 @@ static void read_boot_id(char out[BOOT_ID_SIZE]) {
         close(file);
 }
 
-static void header_checksum(const struct header *header, unsigned char out[crypto_shorthash_BYTES]) {
+static void make_checksum(const void *bytes, size_t length, unsigned char out[crypto_shorthash_BYTES]) {
     static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost header";
-    crypto_shorthash(out, (const unsigned char *)header, offsetof(struct header, checksum), key);
+    crypto_shorthash(out, bytes, length, key);
 }
 
 static bool header_is_valid(const struct header *header, unsigned number) {
     unsigned char checksum[crypto_shorthash_BYTES];
-    header_checksum(header, checksum);
+    make_checksum(header, offsetof(struct header, checksum), checksum);
     return header->magic == MAGIC && header->number == number && (header->buckets > 0 || header->sealed) &&
            (header->buckets & (header->buckets - 1)) == 0 &&
            memcmp(checksum, header->checksum, sizeof checksum) == 0;
@@ -160,7 +180,7 @@ static int trouble(const char *doing, struct reason *reason) {
 }
 
 static int write_header(int file, struct header *header, struct reason *reason) {
-    header_checksum(header, header->checksum);
+    make_checksum(header, offsetof(struct header, checksum), header->checksum);
     if (pwrite(file, header, sizeof *header, 0) != (ssize_t)sizeof *header)
         return trouble("write", reason);
     return 0;
@@ -330,6 +350,9 @@ bool seen_reached(const struct seen *seen, struct place *place, bool *settled) {
 int seen_reach(struct seen *seen, struct place place, bool settled, struct reason *reason) {
     seen->header.reached = pack(place);
     seen->header.settled = settled;
+    /* A crash of the machine can leave a journal that is shorter than what was indexed of it. */
+    if (seen->header.checkpoint != NOWHERE && seen->header.checkpoint > seen->header.reached)
+        seen->header.checkpoint = seen->header.reached;
     return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
 }
 
@@ -551,17 +574,102 @@ int seen_discard(struct seen *seen, struct reason *reason) {
     return 0;
 }
 
-bool seen_checkpoint_due(const struct seen *seen) {
-    return seen->header.unsynced >= CHECKPOINT_EVERY;
+static uint32_t stretches(const struct table *table) {
+    return (uint32_t)((bucket_offset(table->buckets) + STRETCH - 1) / STRETCH);
 }
 
-void seen_write_back(struct seen *seen) {
-    if (seen->header.unsynced / WRITE_BACK_EVERY == seen->written_back / WRITE_BACK_EVERY)
-        return;
-    seen->written_back = seen->header.unsynced;
-    for (unsigned i = seen->header.unsynced_from; i < seen->tables; i++)
-        sync_file_range(seen->table[i].file, 0, 0,
-                        SYNC_FILE_RANGE_WRITE); /* a hint: not every file system takes it */
+bool seen_step_due(const struct seen *seen) {
+    if (seen->tables == 0)
+        return false;
+    uint32_t by_round = ROUND / stretches(&seen->table[seen->tables - 1]);
+    return seen->header.unsynced >= (by_round < STEP ? by_round : STEP);
+}
+
+static int write_round(struct seen *seen, struct reason *reason) {
+    make_checksum(&seen->round, offsetof(struct round, checksum), seen->round.checksum);
+    if (pwrite(seen->table[seen->tables - 1].file, &seen->round, sizeof seen->round, ROUND_AT) !=
+        (ssize_t)sizeof seen->round)
+        return trouble("write", reason);
+    return 0;
+}
+
+static int start_round(struct seen *seen, struct reason *reason) {
+    memset(&seen->round, 0, sizeof seen->round);
+    seen->round.place = seen->header.reached;
+    seen->round.table = seen->header.unsynced_from;
+    seen->round.last = seen->tables - 1;
+    memcpy(seen->round.boot, seen->boot, sizeof seen->round.boot);
+    return write_round(seen, reason);
+}
+
+/* Reads where the round stands. Returns false where none is under way: there was none, or the machine
+ * crashed, or a newer table has begun since. */
+static bool read_round(const struct seen *seen, struct round *round) {
+    unsigned char checksum[crypto_shorthash_BYTES];
+    if (pread(seen->table[seen->tables - 1].file, round, sizeof *round, ROUND_AT) != (ssize_t)sizeof *round)
+        return false;
+    make_checksum(round, offsetof(struct round, checksum), checksum);
+    return memcmp(checksum, round->checksum, sizeof checksum) == 0 &&
+           memcmp(round->boot, seen->boot, sizeof round->boot) == 0 && round->table <= round->last &&
+           round->last < seen->tables && round->stretch < stretches(&seen->table[round->table]);
+}
+
+int seen_step_begin(struct seen *seen, struct reason *reason) {
+    seen->stepping = false;
+    if (!seen_step_due(seen) || seen->header.reached == NOWHERE)
+        return 0;
+    int result = read_round(seen, &seen->round) ? 0 : start_round(seen, reason);
+    seen->stepping = result == 0;
+    return result;
+}
+
+/* What fdatasync(2) does, for a part of a file: msync(2) syncs what was written to it in whichever way. */
+static int sync_part(int file, off_t offset, size_t length) {
+    void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, file, offset);
+    if (mapping == MAP_FAILED)
+        return fdatasync(file);
+    int result = msync(mapping, length, MS_SYNC);
+    int saved = errno;
+    munmap(mapping, length);
+    errno = saved;
+    return result;
+}
+
+int seen_step_sync(struct seen *seen, struct reason *reason) {
+    if (!seen->stepping)
+        return 0;
+    const struct table *table = &seen->table[seen->round.table];
+    off_t offset = (off_t)seen->round.stretch * STRETCH;
+    off_t left = bucket_offset(table->buckets) - offset;
+    if (sync_part(table->file, offset, left < STRETCH ? (size_t)left : STRETCH) == 0)
+        return 0;
+    seen->stepping = false;
+    return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
+}
+
+static int finish_round(struct seen *seen, struct reason *reason) {
+    seen->header.checkpoint = seen->round.place;
+    seen->header.unsynced_from = seen->round.last;
+    int result = write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
+    return result == 0 ? start_round(seen, reason) : result;
+}
+
+int seen_step_end(struct seen *seen, struct reason *reason) {
+    struct round now;
+    bool stepping = seen->stepping;
+    seen->stepping = false;
+    /* Another process may have done the same step, and more. */
+    if (!stepping || !read_round(seen, &now) || memcmp(&now, &seen->round, sizeof now) != 0)
+        return 0;
+    seen->header.unsynced = 0;
+    if (++seen->round.stretch == stretches(&seen->table[seen->round.table])) {
+        seen->round.stretch = 0;
+        seen->round.table++;
+    }
+    if (seen->round.table > seen->round.last)
+        return finish_round(seen, reason);
+    int result = write_round(seen, reason);
+    return result == 0 ? write_header(seen->table[seen->tables - 1].file, &seen->header, reason) : result;
 }
 
 int seen_sync(struct seen *seen, struct reason *reason) {

@@ -58,16 +58,18 @@ int seen_prune(struct seen *seen, int32_t first, unsigned *emptied, struct reaso
 /* Forgets everything and removes the files. */
 int seen_discard(struct seen *seen, struct reason *reason);
 
-/* Is so much unsynced that a checkpoint is due? */
-bool seen_checkpoint_due(const struct seen *seen);
+/* Is so much unsynced that a step to the next checkpoint is due? Wants no lock. */
+bool seen_step_due(const struct seen *seen);
 
-/* Has the kernel begin to write what was inserted, every so often, and does not wait for it: random pages all
- * over a large table, of which a sync that found them all would make a long stall. */
-void seen_write_back(struct seen *seen);
+/* A step: seen_step_begin() finds out what is to be synced; seen_step_sync() syncs it, and wants no lock,
+ * because that may take its time; seen_step_end() notes, after another seen_begin(), that it is done. Where
+ * the sync failed, the kernel may have dropped what was written: ERROR_DAMAGED. */
+int seen_step_begin(struct seen *seen, struct reason *reason);
+int seen_step_sync(struct seen *seen, struct reason *reason);
+int seen_step_end(struct seen *seen, struct reason *reason);
 
-/* A checkpoint has two halves, because a sync may take its time: seen_sync() writes the tables to the disk
- * and wants no lock; seen_checkpoint() then, under the lock, notes that everything up to `place` (the reach
- * before the sync) is there. */
+/* A whole checkpoint at once: seen_sync() writes the tables to the disk and wants no lock; seen_checkpoint()
+ * then, under the lock, notes that everything up to `place` (the reach before the sync) is there. */
 int seen_sync(struct seen *seen, struct reason *reason);
 int seen_checkpoint(struct seen *seen, struct place place, struct reason *reason);
 
