@@ -1,5 +1,5 @@
 /* One batch at a time, in steps that never go back: settings and keys; what each request says and whether it
- * is signed; one append to the journal for all that is to be kept; then the answers. */
+ * is signed, as it comes; one append to the journal for all that is to be kept; then the answers. */
 #include "handler.h"
 
 #include "intake.h"
@@ -34,6 +34,9 @@ struct handler {
     struct event_parser *parser;
     struct journal *journal;
     const volatile sig_atomic_t *hurry;
+    bool ready; /* for this batch; else the reason is in not_ready */
+    struct reason not_ready;
+    size_t count; /* of the batch */
     struct delivery delivery[HANDLER_BATCH];
     char *bodies[HANDLER_BATCH]; /* for each delivery max_body bytes, from when it needs them first */
 };
@@ -88,18 +91,20 @@ static void trouble(struct delivery *delivery, const struct reason *reason) {
     delivery->decision.cause = *reason;
 }
 
-/* Reads and judges one request. */
-static void judge(struct handler *handler, size_t index, const struct reason *not_ready) {
+void handler_take(struct handler *handler, struct request *request) {
+    if (handler->count == 0)
+        handler->ready = make_ready(handler, &handler->not_ready) == 0;
+    size_t index = handler->count++;
     struct delivery *delivery = &handler->delivery[index];
-    struct request *request = delivery->request;
     const struct head head = {.method = request_parameter(request, "REQUEST_METHOD"),
                               .content_length = request_parameter(request, "CONTENT_LENGTH"),
                               .signature = request_parameter(request, "HTTP_X_SIGNATURE")};
+    delivery->request = request;
     delivery->unread = true;
     delivery->entry = (struct entry){.outcome = OUTCOME_TROUBLE};
     long length = intake_head(&handler->config, &head, &delivery->decision);
-    if (not_ready != NULL) {
-        trouble(delivery, not_ready);
+    if (!handler->ready) {
+        trouble(delivery, &handler->not_ready);
         return;
     }
     if (length < 0)
@@ -139,19 +144,19 @@ static struct entry *entry_of(struct delivery *delivery) {
     return entry;
 }
 
-static struct deadline deadline_of(const struct handler *handler, size_t count) {
+static struct deadline deadline_of(const struct handler *handler) {
     int64_t earliest = request_accepted_at(handler->delivery[0].request);
-    for (size_t i = 1; i < count; i++)
+    for (size_t i = 1; i < handler->count; i++)
         if (request_accepted_at(handler->delivery[i].request) < earliest)
             earliest = request_accepted_at(handler->delivery[i].request);
     int64_t at = earliest + ANSWER_WITHIN, least = monotonic_now() + LEAST_WAIT;
     return (struct deadline){.at = at > least ? at : least, .hurry = handler->hurry};
 }
 
-static void keep(struct handler *handler, size_t count, const struct deadline *deadline) {
+static void keep(struct handler *handler, const struct deadline *deadline) {
     struct entry *entries[HANDLER_BATCH];
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < handler->count; i++) {
         struct entry *entry = entry_of(&handler->delivery[i]);
         if (entry != NULL)
             entries[kept++] = entry;
@@ -166,7 +171,7 @@ static int answer(const struct delivery *delivery) {
     return request_answer(delivery->request, text, length);
 }
 
-static void write_log(const struct handler *handler, const struct delivery *delivery, size_t batch) {
+static void write_log(const struct handler *handler, const struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
     struct verdict_line line = response_verdict(decision, delivery->entry.outcome);
     bool not_kept = delivery->entry.reason.text[0] != '\0';
@@ -178,39 +183,41 @@ static void write_log(const struct handler *handler, const struct delivery *deli
                                     .key = decision->key,
                                     .event = &decision->event,
                                     .seq = line.status == 200 ? delivery->entry.seq : 0,
-                                    .batch = batch,
+                                    .batch = handler->count,
                                     .spent = monotonic_now() - request_accepted_at(delivery->request)});
 }
 
-static bool any_stored(const struct handler *handler, size_t count) {
-    for (size_t i = 0; i < count; i++)
+static bool any_stored(const struct handler *handler) {
+    for (size_t i = 0; i < handler->count; i++)
         if (handler->delivery[i].entry.outcome == OUTCOME_STORED)
             return true;
     return false;
 }
 
-void handler_serve(struct handler *handler, struct request requests[], size_t count,
-                   void (*done)(void *context, int file, bool unread), void *context) {
-    struct reason reason;
-    bool ready = make_ready(handler, &reason) == 0;
-    for (size_t i = 0; i < count; i++) {
-        handler->delivery[i].request = &requests[i];
-        judge(handler, i, ready ? NULL : &reason);
-    }
-    struct deadline deadline = deadline_of(handler, count);
-    if (ready && on_event_prepare(&handler->config, &deadline, &reason) != 0)
-        log_warning(handler->config.log, reason.text);
-    keep(handler, count, &deadline);
-    for (size_t i = 0; i < count; i++) {
-        int file = answer(&handler->delivery[i]);
+static void answer_all(const struct handler *handler, const struct deadline *deadline,
+                       void (*done)(void *context, int file, bool unread), void *context) {
+    for (size_t i = 0; i < handler->count; i++) {
+        const struct delivery *delivery = &handler->delivery[i];
+        int file = answer(delivery);
         if (file >= 0)
-            done(context, file, handler->delivery[i].unread);
-        else if (handler->delivery[i].unread)
-            request_discard(&requests[i], deadline.at);
-        write_log(handler, &handler->delivery[i], count);
+            done(context, file, delivery->unread);
+        else if (delivery->unread)
+            request_discard(delivery->request, deadline->at);
+        write_log(handler, delivery);
     }
-    if (ready && any_stored(handler, count) && on_event_start(&handler->config, &reason) != 0)
+}
+
+void handler_finish(struct handler *handler, void (*done)(void *context, int file, bool unread),
+                    void *context) {
+    struct reason reason;
+    struct deadline deadline = deadline_of(handler);
+    if (handler->ready && on_event_prepare(&handler->config, &deadline, &reason) != 0)
         log_warning(handler->config.log, reason.text);
-    if (ready && journal_upkeep(handler->journal, &deadline, &reason) != 0)
+    keep(handler, &deadline);
+    answer_all(handler, &deadline, done, context);
+    if (handler->ready && any_stored(handler) && on_event_start(&handler->config, &reason) != 0)
         log_warning(handler->config.log, reason.text);
+    if (handler->ready && journal_upkeep(handler->journal, &deadline, &reason) != 0)
+        log_warning(handler->config.log, reason.text);
+    handler->count = 0;
 }

@@ -1,10 +1,10 @@
 /* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as
  * descriptor 0 it is a FastCGI worker, else a CGI program that serves one request.
  *
- * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, serves
- * those whose request is whole with one write and one sync, and answers them all; meanwhile the next batch
- * gathers in the listen queue. A connection whose request is not whole yet waits in a table, and costs nobody
- * time.
+ * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, reads and
+ * judges each whose request is whole, keeps them all with one write and one sync, and answers them; meanwhile
+ * the next batch gathers in the listen queue. A connection whose request is not whole yet waits in a table,
+ * and costs nobody time.
  *
  * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are
  * not looked at. */
@@ -27,11 +27,9 @@
 #include <unistd.h>
 
 #define WAITING_MAX 256 /* connections whose request is not whole; the oldest makes room for a new one */
-#define EVENTS_MAX 64
+#define EVENTS_MAX HANDLER_BATCH /* whatever one wait brings fits into a batch */
 #define LISTENER 0
 #define NAP 10000 /* microseconds to wait where no descriptor is free */
-
-_Static_assert(EVENTS_MAX <= HANDLER_BATCH, "whatever one wait brings fits into a batch");
 
 enum state {
     STATE_FREE,
@@ -134,8 +132,10 @@ static struct waiting *put_aside(struct worker *worker, int file, enum state sta
 }
 
 static bool add_to_batch(struct worker *worker, int file, int64_t since) {
-    if (request_start_fastcgi(&worker->batch[worker->batch_count], file, since) != 0)
+    struct request *request = &worker->batch[worker->batch_count];
+    if (request_start_fastcgi(request, file, since) != 0)
         return false;
+    handler_take(worker->handler, request);
     worker->batch_count++;
     return true;
 }
@@ -194,7 +194,8 @@ static void drop_overdue(struct worker *worker) {
         drop(worker, waiting);
 }
 
-/* Accepts what is waiting, until the batch is full. */
+/* Accepts what is waiting, until the batch is full: what comes while others are read and judged is still
+ * taken. */
 static void accept_waiting(struct worker *worker) {
     while (worker->batch_count < HANDLER_BATCH && !ending) {
         int file = accept4(LISTENER, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -271,7 +272,7 @@ static void turn(struct worker *worker) {
     if (knocking)
         accept_waiting(worker);
     if (worker->batch_count > 0)
-        handler_serve(worker->handler, worker->batch, worker->batch_count, done, worker);
+        handler_finish(worker->handler, done, worker);
 }
 
 static bool watch_sources(struct worker *worker) {
@@ -311,7 +312,8 @@ static int serve_cgi(struct handler *handler) {
         return 2;
     }
     request_start_cgi(&request, monotonic_now());
-    handler_serve(handler, &request, 1, NULL, NULL);
+    handler_take(handler, &request);
+    handler_finish(handler, NULL, NULL);
     return EXIT_SUCCESS;
 }
 

@@ -36,10 +36,10 @@
 #ifndef FIRST_BUCKETS /* a test build makes these small */
 #define FIRST_BUCKETS 4096
 #define STRETCH (1 << 20) /* bytes; whole pages */
-/* Inserts: a step comes after so many, or earlier where a round would take more than ROUND. Half as many
- * lines as two rounds have inserts are read again after a reboot at most. */
-#define STEP 8192
-#define ROUND (1 << 17)
+/* Inserts: a step comes after so many, or earlier where a round would take more than ROUND_WITHIN. Half as
+ * many lines as two rounds have inserts are read again after a reboot at most. */
+#define STEP_EVERY 8192
+#define ROUND_WITHIN (1 << 17)
 #endif
 #define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
 #define SLOTS 31
@@ -581,8 +581,8 @@ static uint32_t stretches(const struct table *table) {
 bool seen_step_due(const struct seen *seen) {
     if (seen->tables == 0)
         return false;
-    uint32_t by_round = ROUND / stretches(&seen->table[seen->tables - 1]);
-    return seen->header.unsynced >= (by_round < STEP ? by_round : STEP);
+    uint32_t by_round = ROUND_WITHIN / stretches(&seen->table[seen->tables - 1]);
+    return seen->header.unsynced >= (by_round < STEP_EVERY ? by_round : STEP_EVERY);
 }
 
 static int write_round(struct seen *seen, struct reason *reason) {

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -253,6 +254,39 @@ int fdatasync(int file) {
 
 int fsync(int file) {
     return sync_file("fsync", SYS_fsync, file);
+}
+
+/* The last part of a file that was mapped to be shared: the handler does so to sync it. */
+static struct {
+    void *address;
+    int file;
+    off_t at;
+} mapped;
+
+void *mmap(void *address, size_t length, int protection, int flags, int file, off_t at) {
+    if (strikes("mmap")) {
+        fault();
+        return MAP_FAILED;
+    }
+    void *mapping = (void *)syscall(SYS_mmap, address, length, protection, flags, file, at);
+    if ((flags & MAP_SHARED) != 0 && mapping != MAP_FAILED) {
+        mapped.address = mapping;
+        mapped.file = file;
+        mapped.at = at;
+    }
+    return mapping;
+}
+
+int msync(void *address, size_t length, int flags) {
+    if (strikes("msync"))
+        return fault();
+    int result = (int)syscall(SYS_msync, address, length, flags);
+    if (result == 0 && address == mapped.address) {
+        char end[32];
+        int digits = snprintf(end, sizeof end, "%lld", (long long)mapped.at + (long long)length);
+        note_file("sync part", mapped.file, mapped.at, end, (size_t)digits);
+    }
+    return result;
 }
 
 int fcntl(int file, int command, ...) {

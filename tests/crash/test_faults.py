@@ -172,6 +172,28 @@ def every_failing_allocation_is_survived(directory, name):
     return run_scenario(handler, handler, name, {"malloc": (errno.ENOMEM,)}, 7 if QUICK else 1)
 
 
+def a_failing_sync_of_the_index_costs_the_index():
+    """Whatever the kernel then has of it: it is made anew, and nothing is forgotten."""
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
+        handler = Handler(directory)
+        handler.journal.mkdir()
+        fault = {"SHIM_FAIL": "msync", "SHIM_NTH": "1", "SHIM_ERRNO": str(errno.EIO), "SHIM_FIRED": str(handler.fired)}
+        fired = 0
+        for number in range(40):
+            handler.fired.unlink(missing_ok=True)
+            code, status, text, log = handler.send(press(number), **fault)
+            check((code, status, json.loads(text)["seq"]) == (0, 200, number + 1), code, status, text, log)
+            if handler.fired.exists():
+                fired += 1
+                check("cannot sync the index" in log, "not said:", log)
+                check(not any(handler.journal.glob("seen/*")), "the index is still there")
+            for again in {number, number // 2}:
+                answer = json.loads(handler.send(press(again))[2])
+                check((answer["status"], answer["seq"]) == ("duplicate", again + 1), answer)
+        check(fired > 10, "only", fired, "failures")
+
+
 if __name__ == "__main__":
-    run_tests(*over_all_scenarios(every_failing_system_call_is_survived),
+    run_tests(a_failing_sync_of_the_index_costs_the_index,
+              *over_all_scenarios(every_failing_system_call_is_survived),
               *over_all_scenarios(every_failing_allocation_is_survived))

@@ -461,6 +461,11 @@ static void a_colliding_fingerprint_drops_no_event(void **state) {
     check_goes_on(*state, 6);
 }
 
+static int any_place(void *context, struct place place) {
+    (void)context, (void)place;
+    return 1;
+}
+
 static void a_checkpoint_is_taken_when_due(void **state) {
     struct journal *journal = journal_new(*state);
     struct reason reason = {""};
@@ -468,7 +473,7 @@ static void a_checkpoint_is_taken_when_due(void **state) {
     static struct event events[JOURNAL_BATCH];
     static char bodies[JOURNAL_BATCH][256];
     struct deadline deadline = soon();
-    for (unsigned batch = 0; batch < 20; batch++) { /* 2560 events, 5120 identifiers */
+    for (unsigned batch = 0; batch < 100; batch++) { /* 12,800 events, 25,600 identifiers: three steps */
         for (unsigned i = 0; i < JOURNAL_BATCH; i++) {
             unsigned number = batch * JOURNAL_BATCH + i;
             snprintf(events[i].request_id, 32, "r%u", number);
@@ -500,6 +505,8 @@ static void a_checkpoint_is_taken_when_due(void **state) {
     assert_true(seen_reached(seen, &place, &settled));
     assert_false(settled);
     assert_true(place.offset > 0);
+    assert_int_equal(
+        seen_find(seen, seen_fingerprint(seen, IDENTIFIER_EVENT, "e4000", 5), any_place, NULL, &reason), 1);
     seen_free(seen);
     close(directory);
 }

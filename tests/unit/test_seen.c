@@ -1,10 +1,12 @@
 #include "seen.h"
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,11 +19,15 @@ struct index {
     struct seen *seen;
 };
 
-static struct index open_index(const char *path) {
-    struct index index = {.directory = open(path, O_RDONLY | O_DIRECTORY), .seen = seen_new(FEW)};
+static struct index open_index_of(const char *path, unsigned first_buckets) {
+    struct index index = {.directory = open(path, O_RDONLY | O_DIRECTORY), .seen = seen_new(first_buckets)};
     assert_true(index.directory >= 0);
     assert_non_null(index.seen);
     return index;
+}
+
+static struct index open_index(const char *path) {
+    return open_index_of(path, FEW);
 }
 
 static void close_index(struct index *index) {
@@ -30,7 +36,7 @@ static void close_index(struct index *index) {
 }
 
 static struct place place_of(unsigned number) {
-    return (struct place){.day = 20000 + (int32_t)(number % 7), .offset = (uint64_t)number * 1000};
+    return (struct place){.day = 20000 + (int32_t)(number / 300), .offset = (uint64_t)number * 1000};
 }
 
 static uint64_t fingerprint_of(const struct seen *seen, unsigned number) {
@@ -164,6 +170,135 @@ static void after_a_reboot_the_checkpoint_counts(void **state) {
     close_index(&index);
 }
 
+/* Before the C library's. */
+static int failing_syncs;
+int msync(void *address, size_t length, int flags) {
+    (void)address;
+    assert_true(length > 0 && flags == MS_SYNC);
+    errno = EIO;
+    return failing_syncs > 0 && failing_syncs-- > 0 ? -1 : 0;
+}
+
+/* Opens the index as after a crash of the machine. Returns up to where it can be trusted. */
+static struct place trusted(const char *path) {
+    struct index index = open_index(path);
+    struct place place = {0};
+    bool settled;
+    seen_set_boot(index.seen, "after a crash");
+    assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
+    if (!seen_reached(index.seen, &place, &settled))
+        place.day = -1;
+    close_index(&index);
+    return place;
+}
+
+static int step(struct index *index) {
+    assert_int_equal(seen_begin(index->seen, index->directory, &reason), 0);
+    assert_int_equal(seen_step_begin(index->seen, &reason), 0);
+    int result = seen_step_sync(index->seen, &reason);
+    assert_int_equal(seen_begin(index->seen, index->directory, &reason), 0);
+    return result != 0 ? result : seen_step_end(index->seen, &reason);
+}
+
+#define DUE 8192 /* inserts make a step due */
+#define STEPS 3  /* make a checkpoint of the usual first table, of a little over two megabytes */
+
+static void a_checkpoint_is_made_in_steps(void **state) {
+    struct index index = open_index_of(*state, 0);
+    insert(&index, 0, DUE - 1);
+    assert_false(seen_step_due(index.seen));
+    assert_int_equal(step(&index), 0);
+    insert(&index, DUE - 1, DUE);
+    for (unsigned i = 1; i <= 2 * STEPS; i++) {
+        assert_true(seen_step_due(index.seen));
+        assert_int_equal(trusted(*state).day, i <= STEPS ? -1 : place_of(DUE).day);
+        assert_int_equal(step(&index), 0);
+        assert_false(seen_step_due(index.seen));
+        insert(&index, i * DUE, (i + 1) * DUE);
+    }
+    assert_int_equal(trusted(*state).offset, place_of(STEPS * DUE).offset);
+    close_index(&index);
+}
+
+/* While a round is made, tables are sealed and begun. */
+static void a_growing_index_is_synced_too(void **state) {
+    struct index index = open_index(*state);
+    unsigned number = DUE, steps = 0;
+    insert(&index, 0, DUE);
+    unsigned tables = tables_of(*state);
+    for (; trusted(*state).day < 0; number += DUE, steps++) {
+        assert_int_equal(step(&index), 0);
+        insert(&index, number, number + DUE);
+    }
+    assert_true(tables > 3 && steps >= tables && steps < 100);
+    assert_true(trusted(*state).offset < place_of(number).offset);
+    close_index(&index);
+}
+
+/* Both sync the same stretch; it counts once. */
+static void two_processes_make_one_checkpoint(void **state) {
+    struct index index = open_index_of(*state, 0), other = open_index_of(*state, 0);
+    insert(&index, 0, DUE);
+    for (unsigned i = 1; i <= STEPS; i++) {
+        struct index *both[] = {&index, &other};
+        assert_int_equal(trusted(*state).day, -1);
+        for (unsigned one = 0; one < 2; one++) {
+            assert_int_equal(seen_begin(both[one]->seen, both[one]->directory, &reason), 0);
+            assert_int_equal(seen_step_begin(both[one]->seen, &reason), 0);
+        }
+        for (unsigned one = 0; one < 2; one++) {
+            assert_int_equal(seen_step_sync(both[one]->seen, &reason), 0);
+            assert_int_equal(seen_begin(both[one]->seen, both[one]->directory, &reason), 0);
+            assert_int_equal(seen_step_end(both[one]->seen, &reason), 0);
+        }
+        insert(i % 2 == 0 ? &index : &other, i * DUE, (i + 1) * DUE);
+    }
+    assert_int_equal(trusted(*state).offset, place_of(DUE).offset);
+    close_index(&index);
+    close_index(&other);
+}
+
+/* What was inserted after a step, the machine has lost: no step of before the crash counts. */
+static void a_reboot_begins_the_round_anew(void **state) {
+    struct index index = open_index_of(*state, 0);
+    insert(&index, 0, DUE);
+    for (unsigned i = 1; i < STEPS; i++) {
+        assert_int_equal(step(&index), 0);
+        insert(&index, i * DUE, (i + 1) * DUE);
+    }
+    close_index(&index);
+    index = open_index_of(*state, 0);
+    seen_set_boot(index.seen, "another");
+    for (unsigned i = 1; i <= STEPS; i++) {
+        assert_int_equal(trusted(*state).day, -1);
+        insert(&index, i * DUE, (i + 1) * DUE);
+        assert_int_equal(step(&index), 0);
+    }
+    close_index(&index);
+    assert_int_equal(trusted(*state).offset, place_of(2 * DUE).offset);
+}
+
+static void a_sync_that_fails_is_damage(void **state) {
+    struct index index = open_index(*state);
+    insert(&index, 0, DUE);
+    failing_syncs = 1;
+    assert_int_equal(step(&index), ERROR_DAMAGED);
+    assert_true(seen_step_due(index.seen));
+    close_index(&index);
+}
+
+/* The journal's end was lost in a crash, and what is written there now has to be indexed. */
+static void the_checkpoint_does_not_outlast_the_journal(void **state) {
+    struct index index = open_index(*state);
+    insert(&index, 0, 40);
+    assert_int_equal(seen_sync(index.seen, &reason), 0);
+    assert_int_equal(seen_checkpoint(index.seen, place_of(40), &reason), 0);
+    assert_int_equal(seen_reach(index.seen, place_of(30), true, &reason), 0);
+    insert(&index, 30, 60);
+    close_index(&index);
+    assert_int_equal(trusted(*state).offset, place_of(30).offset);
+}
+
 /* Deleted while in use: the next one begins anew, and so does the process that had it open. */
 static void a_deleted_index_begins_anew(void **state) {
     struct index index = open_index(*state);
@@ -244,10 +379,13 @@ static void a_half_made_table_is_replaced(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(what_was_stored_is_found),      TEST(the_two_kinds_of_identifier_are_apart),
-        TEST(it_grows_over_several_tables),  TEST(collisions_are_all_visited),
-        TEST(its_reach_is_remembered),       TEST(after_a_reboot_the_checkpoint_counts),
-        TEST(a_deleted_index_begins_anew),   TEST(damage_is_noticed),
+        TEST(what_was_stored_is_found),          TEST(the_two_kinds_of_identifier_are_apart),
+        TEST(it_grows_over_several_tables),      TEST(collisions_are_all_visited),
+        TEST(its_reach_is_remembered),           TEST(after_a_reboot_the_checkpoint_counts),
+        TEST(a_checkpoint_is_made_in_steps),     TEST(a_growing_index_is_synced_too),
+        TEST(two_processes_make_one_checkpoint), TEST(a_reboot_begins_the_round_anew),
+        TEST(a_sync_that_fails_is_damage),       TEST(the_checkpoint_does_not_outlast_the_journal),
+        TEST(a_deleted_index_begins_anew),       TEST(damage_is_noticed),
         TEST(a_half_made_table_is_replaced),
     };
     return cmocka_run_group_tests_name("seen", tests, NULL, NULL);
