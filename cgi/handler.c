@@ -41,7 +41,7 @@ struct handler {
     char *bodies[HANDLER_BATCH]; /* for each delivery max_body bytes, from when it needs them first */
 };
 
-struct handler *handler_new(const volatile sig_atomic_t *hurry) {
+struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting) {
     struct handler *handler = calloc(1, sizeof *handler);
     if (handler == NULL)
         return NULL;
@@ -52,6 +52,8 @@ struct handler *handler_new(const volatile sig_atomic_t *hurry) {
         handler_free(handler);
         return NULL;
     }
+    if (lasting)
+        keys_lock(handler->keys);
     return handler;
 }
 

@@ -15,9 +15,11 @@
 
 struct handler;
 
-/* `hurry` becomes true when the process has been told to end: waits are then cut short. Settings and keys are
- * read when the first request comes. NULL when there is no memory. */
-struct handler *handler_new(const volatile sig_atomic_t *hurry);
+/* `hurry` becomes true when the process has been told to end: waits are then cut short. `lasting`: the
+ * process will serve many requests. Settings and keys are read when the first one comes. NULL when there is
+ * no memory.
+ */
+struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting);
 void handler_free(struct handler *handler);
 
 /* DOORPOST_MAX_BODY; the default while the settings cannot be read. */

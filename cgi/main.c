@@ -326,17 +326,24 @@ static void install_signals(void) {
     signal(SIGXFSZ, SIG_IGN);          /* and so does a limit on the size of files, like a full disk */
 }
 
-/* Asks libfcgi which of the two this is. It takes the signals to itself then, and would only remember that
- * one came; so they are held back until ours are in place. */
+/* FastCGI 1.0, section 2.2: a worker is told from a CGI program by descriptor 0, a socket that has no peer.
+ */
 static bool is_cgi(void) {
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    return getpeername(LISTENER, (struct sockaddr *)&peer, &length) == 0 || errno != ENOTCONN;
+}
+
+/* libfcgi takes the signals to itself when it starts, and would only remember that one came; so they are held
+ * back until ours are in place. */
+static void start_libfcgi(void) {
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    bool answer = FCGX_IsCGI() != 0;
-    wake = answer ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    FCGX_Init();
+    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     install_signals();
     sigprocmask(SIG_SETMASK, &before, NULL);
-    return answer;
 }
 
 /* Without a handler there is no worker; but one CGI request still gets the answer that makes Ring come again.
@@ -352,14 +359,21 @@ static int give_up(bool cgi, const char *cause) {
 }
 
 int main(void) {
+    static struct handler *handler; /* static: a CGI process ends with it in use */
     bool cgi = is_cgi();
+    if (cgi)
+        install_signals();
+    else
+        start_libfcgi();
     umask(077);
     if (sodium_init() < 0)
         return give_up(cgi, "no source of randomness");
-    struct handler *handler = handler_new(&ending);
+    handler = handler_new(&ending, !cgi);
     if (handler == NULL)
         return give_up(cgi, "no memory");
-    int status = cgi ? serve_cgi(handler) : serve_fastcgi(handler);
+    if (cgi)
+        return serve_cgi(handler); /* the end of the process frees everything faster than we could */
+    int status = serve_fastcgi(handler);
     handler_free(handler);
     return status;
 }

@@ -62,7 +62,7 @@ struct journal {
     struct directory directory;
     struct newest newest;
     struct seen *seen;
-    struct indexer *indexer;
+    struct indexer *indexer; /* NULL until it is needed: most processes never do */
     struct event_parser *parser;
     int64_t (*now)(void);
     struct event event;      /* of a line that is looked at */
@@ -78,9 +78,8 @@ struct journal *journal_new(const char *path) {
     journal->newest.file = -1;
     journal->now = timestamp_now;
     journal->seen = seen_new(0);
-    journal->indexer = indexer_new();
     journal->parser = event_parser_new();
-    if (journal->seen == NULL || journal->indexer == NULL || journal->parser == NULL) {
+    if (journal->seen == NULL || journal->parser == NULL) {
         journal_free(journal);
         return NULL;
     }
@@ -218,6 +217,10 @@ static int open_newest(struct journal *journal, int32_t day, struct reason *reas
 
 static int index_until(struct journal *journal, struct place place, int32_t newest,
                        const struct deadline *deadline, struct reason *reason) {
+    if (journal->indexer == NULL)
+        journal->indexer = indexer_new();
+    if (journal->indexer == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to index the journal");
     int result = indexer_run(journal->indexer, journal->seen, journal->directory.file, &place, newest,
                              deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)

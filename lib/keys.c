@@ -10,17 +10,27 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct keys *keys_alloc(void) {
-    struct keys *keys = sodium_malloc(sizeof *keys);
-    if (keys != NULL)
-        memset(keys, 0, sizeof *keys);
-    return keys;
+    void *memory =
+        mmap(NULL, sizeof(struct keys), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, sizeof(struct keys), MADV_DONTDUMP);
+    return memory;
+}
+
+void keys_lock(struct keys *keys) {
+    mlock(keys, sizeof *keys);
 }
 
 void keys_free(struct keys *keys) {
-    sodium_free(keys);
+    if (keys == NULL)
+        return;
+    sodium_memzero(keys, sizeof *keys);
+    munmap(keys, sizeof *keys);
 }
 
 size_t keys_count(const struct keys *keys) {

@@ -35,10 +35,13 @@ struct keys {
     unsigned char bytes[KEY_TEXT_SIZE];
 };
 
-/* An empty set in memory that is kept out of core dumps and, where the system allows it, out of swap; zeroed
- * by keys_free(). NULL when there is no memory. */
+/* An empty set in memory that is kept out of core dumps and zeroed by keys_free(). NULL when there is no
+ * memory. */
 struct keys *keys_alloc(void);
 void keys_free(struct keys *keys);
+
+/* Keeps the set out of swap too, where the system allows it: for a process that lives long. */
+void keys_lock(struct keys *keys);
 
 /* Reads the key file, unless it is unchanged since the last call: one key a line, white space around it and
  * blank lines dropped, # for comments. Each line counts as its text and, where it is base64 (RFC 4648,

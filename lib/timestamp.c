@@ -1,5 +1,6 @@
-/* Times are kept as integers and turned into text only where a line is written; the calendar itself is the C
- * library's (gmtime_r, timegm). */
+/* Times are kept as integers and turned into text only where a line is written. The calendar is the few lines
+ * of calendar_day(), because the C library's opens and reads the host's time zone first, even for UTC: a
+ * program that serves one request would spend more on that than on the signature. */
 #include "timestamp.h"
 
 #include "error.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define DAY_SECONDS 86400
+#define DAY_SECONDS INT64_C(86400)
 
 static int64_t clock_now(clockid_t clock) {
     struct timespec now;
@@ -28,14 +29,32 @@ static int64_t divide_down(int64_t number, int64_t divisor) {
     return number / divisor - (number % divisor < 0);
 }
 
+/* The days from 1970-01-01 to a date of the Gregorian calendar, carried on into the past; years from 0 on. */
+static int32_t calendar_day(int year, int month, int day) {
+    /* A year that begins in March has its leap day last, and 153 days in each five months from there. */
+    int years = month > 2 ? year : year - 1, months = month > 2 ? month - 3 : month + 9;
+    int leap_days = (years + 400) / 4 - (years + 400) / 100 + (years + 400) / 400 - 97; /* years may be -1 */
+    return 365 * years + leap_days + (153 * months + 2) / 5 + day - 719469;
+}
+
+static void calendar_date(int32_t number, int *year, int *month, int *day) {
+    *year = 1970 + (int)divide_down(number, number < 0 ? 365 : 366); /* that year, or one a little before */
+    while (calendar_day(*year + 1, 1, 1) <= number)
+        ++*year;
+    for (*month = 1; *month < 12 && calendar_day(*year, *month + 1, 1) <= number;)
+        ++*month;
+    *day = number - calendar_day(*year, *month, 1) + 1;
+}
+
 void timestamp_format(int64_t microseconds, char out[TIMESTAMP_SIZE]) {
-    time_t seconds = (time_t)divide_down(microseconds, SECOND);
-    int fraction = (int)(microseconds - seconds * SECOND);
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
-    char text[80]; /* wide enough for any int in any field, so that the compiler sees no cut */
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900, utc.tm_mon + 1,
-             utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, fraction);
+    int32_t number = timestamp_day(microseconds);
+    int64_t rest = microseconds - number * DAY_SECONDS * SECOND;
+    int second = (int)(rest / SECOND);
+    int year, month, day;
+    calendar_date(number, &year, &month, &day);
+    char text[96]; /* wide enough for any int in any field, so that the compiler sees no cut */
+    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", year, month, day, second / 3600,
+             second / 60 % 60, second % 60, (int)(rest % SECOND));
     snprintf(out, TIMESTAMP_SIZE, "%.*s", (int)TIMESTAMP_SIZE - 1, text);
 }
 
@@ -69,25 +88,20 @@ static int literal(const char **text, const char *end, char wanted) {
     return 1;
 }
 
-static int parse_date(const char **text, const char *end, struct tm *utc) {
+static int parse_date(const char **text, const char *end, int32_t *number) {
     int year = digits(text, end, 4);
     int month = literal(text, end, '-') ? digits(text, end, 2) : -1;
     int day = literal(text, end, '-') ? digits(text, end, 2) : -1;
     if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31)
         return ERROR_INVALID;
-    *utc = (struct tm){.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day};
-    struct tm normal = *utc;
-    timegm(&normal); /* turns 30 February into 1 or 2 March: not a day that the calendar has */
-    return normal.tm_mon == month - 1 ? 0 : ERROR_INVALID;
+    *number = calendar_day(year, month, day);
+    /* Where the calendar has no such day, 30 February say, it has come out as one of the next month. */
+    return month == 12 || *number < calendar_day(year, month + 1, 1) ? 0 : ERROR_INVALID;
 }
 
 int day_parse(const char *text, size_t length, int32_t *day) {
-    struct tm utc;
     const char *end = text + length;
-    if (parse_date(&text, end, &utc) != 0 || text != end)
-        return ERROR_INVALID;
-    *day = (int32_t)(timegm(&utc) / DAY_SECONDS);
-    return 0;
+    return parse_date(&text, end, day) != 0 || text != end ? ERROR_INVALID : 0;
 }
 
 /* "." and 1 to 9 digits, or nothing. Returns microseconds, or -1. */
@@ -105,15 +119,14 @@ static int64_t parse_fraction(const char **text, const char *end) {
 }
 
 int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
-    struct tm utc;
+    int32_t day;
     const char *end = text + length;
-    if (parse_date(&text, end, &utc) != 0 || !literal(&text, end, 'T'))
+    if (parse_date(&text, end, &day) != 0 || !literal(&text, end, 'T'))
         return ERROR_INVALID;
-    utc.tm_hour = digits(&text, end, 2);
-    utc.tm_min = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
-    utc.tm_sec = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
-    if (utc.tm_hour < 0 || utc.tm_hour > 23 || utc.tm_min < 0 || utc.tm_min > 59 || utc.tm_sec < 0 ||
-        utc.tm_sec > 60)
+    int hour = digits(&text, end, 2);
+    int minute = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
+    int second = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
         return ERROR_INVALID;
     int64_t fraction = parse_fraction(&text, end);
     if (fraction < 0)
@@ -124,7 +137,7 @@ int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
                 return ERROR_INVALID;
     if (text != end)
         return ERROR_INVALID;
-    *microseconds = timegm(&utc) * SECOND + fraction;
+    *microseconds = (day * DAY_SECONDS + hour * 3600 + minute * 60 + second) * SECOND + fraction;
     return 0;
 }
 

@@ -16,9 +16,10 @@ profile doorpost.cgi /usr/local/lib/doorpost/doorpost.cgi {
   /var/lib/doorpost/** rwk,
   /usr/local/bin/doorpost PUx,
   owner @{PROC}/@{pid}/fd/ r,
+  @{PROC}/sys/kernel/random/boot_id r,
 
-  # the web server's end of the socket, and its end of a graceful restart
-  unix (accept, listen, receive, send, getattr, getopt, setopt, shutdown) type=stream,
+  # the web server's end of the socket, a pair where requests gather, and the signal of a graceful restart
+  unix (create, accept, listen, receive, send, getattr, getopt, setopt, shutdown) type=stream,
   signal receive,
 
   deny network inet,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,9 +31,13 @@ static struct entry *pointers[BATCH];
 static unsigned long next;
 static bool syncing = true;
 
-/* Comes before the C library's. */
+/* These come before the C library's. */
 int fdatasync(int file) {
     return syncing ? (int)syscall(SYS_fdatasync, file) : 0;
+}
+
+int msync(void *address, size_t length, int flags) {
+    return syncing ? (int)syscall(SYS_msync, address, length, flags) : 0;
 }
 
 static int64_t append(struct journal *journal, struct keys *keys, size_t count) {
