@@ -125,9 +125,9 @@ deb: ## build the Debian package in build/deb, and have lintian look at it
 	@lintian --allow-root --suppress-tags $(NO_ADDRESS) --fail-on warning,error build/deb/doorpost_*.changes
 	@ls build/deb/doorpost_*.deb
 
-# Static, for hosts whose libraries nobody knows. The linker would warn that gethostbyname() of libfcgi needs glibc's shared libraries
+# Static, for hosts whose libraries nobody knows, and in few segments, because a CGI process is mapped for each request. The linker would warn that gethostbyname() of libfcgi needs glibc's shared libraries
 # at run time; nothing here calls it.
-STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,--no-warnings,--build-id=none"
+STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,-z,noseparate-code,--no-warnings,--build-id=none"
 
 bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hosts: static programs, install.sh
 	@deploy/deps.sh build
@@ -188,13 +188,13 @@ $(BUILD)/doorpost-nosync.cgi: $(CGI) $(LIB) $(BUILD)/tests/bench/nosync.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/doorpost-static.cgi: $(CGI) $(LIB)
-	@$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^ $(LIBRARIES)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,-z,noseparate-code -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/nothing: $(BUILD)/tests/bench/nothing.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lfcgi
 
 $(BUILD)/nothing-static: $(BUILD)/tests/bench/nothing.o
-	@$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^ -lfcgi
+	@$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,-z,noseparate-code -o $@ $^ -lfcgi
 
 $(BUILD)/stamp: $(BUILD)/tests/bench/stamp.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^

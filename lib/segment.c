@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_BACK 8192 /* a first look at the end of a segment: two lines and more */
+#define LOOK_BACK 4096 /* a first look at the end of a segment: two lines and more, as a rule */
 
 void segment_name(int32_t day, char out[SEGMENT_NAME_SIZE]) {
     day_format(day, out);
