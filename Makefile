@@ -17,7 +17,7 @@ STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi -Icli
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when something is compiled: `make help` and `make deps` work without the libraries.
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
-LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi # libfcgi comes without a .pc file in Debian 12
+LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi comes without a .pc file in Debian 12
 
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))

@@ -1,7 +1,9 @@
-/* One batch at a time, in steps that never go back: settings and keys; what each request says and whether it
- * is signed, as it comes; one append to the journal for all that is to be kept; then the answers. */
+/* A batch goes through steps that never go back: settings and keys; what each request says and whether it is
+ * signed, as it comes; one append to the journal for all that is to be kept; then the answers. While the disk
+ * syncs one batch, on a thread of its own, the next one is taken; it is written when that one is answered. */
 #include "handler.h"
 
+#include "background.h"
 #include "intake.h"
 #include "journal.h"
 #include "keys.h"
@@ -20,11 +22,20 @@ _Static_assert(HANDLER_BATCH <= JOURNAL_BATCH, "a batch goes to the journal with
 
 /* A request on its way. */
 struct delivery {
-    struct request *request;
+    struct request request;
     struct decision decision;
     struct entry entry;
     bool unread; /* answered without reading the body */
-    char *body;  /* of request_read() */
+    char *body;  /* max_body bytes, from when they are needed first */
+};
+
+struct batch {
+    bool ready; /* settings and keys are; else the reason is in not_ready */
+    struct reason not_ready;
+    size_t count, kept_count;
+    struct delivery delivery[HANDLER_BATCH];
+    struct entry *kept[HANDLER_BATCH];
+    struct deadline deadline;
 };
 
 struct handler {
@@ -34,11 +45,10 @@ struct handler {
     struct event_parser *parser;
     struct journal *journal;
     const volatile sig_atomic_t *hurry;
-    bool ready; /* for this batch; else the reason is in not_ready */
-    struct reason not_ready;
-    size_t count; /* of the batch */
-    struct delivery delivery[HANDLER_BATCH];
-    char *bodies[HANDLER_BATCH]; /* for each delivery max_body bytes, from when it needs them first */
+    struct background *background; /* NULL under CGI */
+    struct batch batch[2];
+    struct batch *taking;  /* the batch that requests are taken into */
+    struct batch *syncing; /* the one in the background, or NULL */
 };
 
 struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting) {
@@ -46,22 +56,28 @@ struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting) {
     if (handler == NULL)
         return NULL;
     handler->hurry = hurry;
+    handler->taking = &handler->batch[0];
     handler->keys = keys_alloc();
     handler->parser = event_parser_new();
     if (handler->keys == NULL || handler->parser == NULL) {
         handler_free(handler);
         return NULL;
     }
-    if (lasting)
+    if (lasting) {
         keys_lock(handler->keys);
+        handler->background = background_start();
+    }
     return handler;
 }
 
 void handler_free(struct handler *handler) {
     if (handler == NULL)
         return;
-    for (size_t i = 0; i < HANDLER_BATCH; i++)
-        free(handler->bodies[i]);
+    background_stop(handler->background);
+    for (size_t i = 0; i < HANDLER_BATCH; i++) {
+        free(handler->batch[0].delivery[i].body);
+        free(handler->batch[1].delivery[i].body);
+    }
     journal_free(handler->journal);
     event_parser_free(handler->parser);
     keys_free(handler->keys);
@@ -93,27 +109,35 @@ static void trouble(struct delivery *delivery, const struct reason *reason) {
     delivery->decision.cause = *reason;
 }
 
-void handler_take(struct handler *handler, struct request *request) {
-    if (handler->count == 0)
-        handler->ready = make_ready(handler, &handler->not_ready) == 0;
-    size_t index = handler->count++;
-    struct delivery *delivery = &handler->delivery[index];
+struct request *handler_place(struct handler *handler) {
+    struct batch *batch = handler->taking;
+    return batch->count < HANDLER_BATCH ? &batch->delivery[batch->count].request : NULL;
+}
+
+size_t handler_taken(const struct handler *handler) {
+    return handler->taking->count;
+}
+
+void handler_take(struct handler *handler) {
+    struct batch *batch = handler->taking;
+    if (batch->count == 0)
+        batch->ready = make_ready(handler, &batch->not_ready) == 0;
+    struct delivery *delivery = &batch->delivery[batch->count++];
+    struct request *request = &delivery->request;
     const struct head head = {.method = request_parameter(request, "REQUEST_METHOD"),
                               .content_length = request_parameter(request, "CONTENT_LENGTH"),
                               .signature = request_parameter(request, "HTTP_X_SIGNATURE")};
-    delivery->request = request;
     delivery->unread = true;
     delivery->entry = (struct entry){.outcome = OUTCOME_TROUBLE};
     long length = intake_head(&handler->config, &head, &delivery->decision);
-    if (!handler->ready) {
-        trouble(delivery, &handler->not_ready);
+    if (!batch->ready) {
+        trouble(delivery, &batch->not_ready);
         return;
     }
     if (length < 0)
         return;
-    if (handler->bodies[index] == NULL)
-        handler->bodies[index] = malloc(handler->config.max_body);
-    delivery->body = handler->bodies[index];
+    if (delivery->body == NULL)
+        delivery->body = malloc(handler->config.max_body);
     if (delivery->body == NULL) {
         trouble(delivery, &(struct reason){"no memory for a body"});
         return;
@@ -146,34 +170,34 @@ static struct entry *entry_of(struct delivery *delivery) {
     return entry;
 }
 
-static struct deadline deadline_of(const struct handler *handler) {
-    int64_t earliest = request_accepted_at(handler->delivery[0].request);
-    for (size_t i = 1; i < handler->count; i++)
-        if (request_accepted_at(handler->delivery[i].request) < earliest)
-            earliest = request_accepted_at(handler->delivery[i].request);
+static struct deadline deadline_of(const struct handler *handler, const struct batch *batch) {
+    int64_t earliest = request_accepted_at(&batch->delivery[0].request);
+    for (size_t i = 1; i < batch->count; i++)
+        if (request_accepted_at(&batch->delivery[i].request) < earliest)
+            earliest = request_accepted_at(&batch->delivery[i].request);
     int64_t at = earliest + ANSWER_WITHIN, least = monotonic_now() + LEAST_WAIT;
     return (struct deadline){.at = at > least ? at : least, .hurry = handler->hurry};
 }
 
-static void keep(struct handler *handler, const struct deadline *deadline) {
-    struct entry *entries[HANDLER_BATCH];
-    size_t kept = 0;
-    for (size_t i = 0; i < handler->count; i++) {
-        struct entry *entry = entry_of(&handler->delivery[i]);
+static void keep(struct handler *handler, struct batch *batch) {
+    batch->kept_count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = entry_of(&batch->delivery[i]);
         if (entry != NULL)
-            entries[kept++] = entry;
+            batch->kept[batch->kept_count++] = entry;
     }
-    if (kept > 0)
-        journal_append(handler->journal, entries, kept, deadline);
+    if (batch->kept_count > 0)
+        journal_write(handler->journal, batch->kept, batch->kept_count, &batch->deadline);
 }
 
-static int answer(const struct delivery *delivery) {
+static int answer(struct delivery *delivery) {
     char text[RESPONSE_SIZE];
     size_t length = response_write(&delivery->decision, delivery->entry.outcome, delivery->entry.seq, text);
-    return request_answer(delivery->request, text, length);
+    return request_answer(&delivery->request, text, length);
 }
 
-static void write_log(const struct handler *handler, const struct delivery *delivery) {
+static void write_log(const struct handler *handler, const struct batch *batch,
+                      const struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
     struct verdict_line line = response_verdict(decision, delivery->entry.outcome);
     bool not_kept = delivery->entry.reason.text[0] != '\0';
@@ -185,41 +209,67 @@ static void write_log(const struct handler *handler, const struct delivery *deli
                                     .key = decision->key,
                                     .event = &decision->event,
                                     .seq = line.status == 200 ? delivery->entry.seq : 0,
-                                    .batch = handler->count,
-                                    .spent = monotonic_now() - request_accepted_at(delivery->request)});
+                                    .batch = batch->count,
+                                    .spent = monotonic_now() - request_accepted_at(&delivery->request)});
 }
 
-static bool any_stored(const struct handler *handler) {
-    for (size_t i = 0; i < handler->count; i++)
-        if (handler->delivery[i].entry.outcome == OUTCOME_STORED)
+static bool any_stored(const struct batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->delivery[i].entry.outcome == OUTCOME_STORED)
             return true;
     return false;
 }
 
-static void answer_all(const struct handler *handler, const struct deadline *deadline,
-                       void (*done)(void *context, int file, bool unread), void *context) {
-    for (size_t i = 0; i < handler->count; i++) {
-        const struct delivery *delivery = &handler->delivery[i];
+/* The answers, and what can wait until they are out. */
+static void answer_batch(struct handler *handler, struct batch *batch, const struct handler_done *done) {
+    struct reason reason;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct delivery *delivery = &batch->delivery[i];
         int file = answer(delivery);
         if (file >= 0)
-            done(context, file, delivery->unread);
+            done->call(done->context, file, delivery->unread);
         else if (delivery->unread)
-            request_discard(delivery->request, deadline->at);
-        write_log(handler, delivery);
+            request_discard(&delivery->request, batch->deadline.at);
+        write_log(handler, batch, delivery);
     }
+    if (batch->ready && any_stored(batch) && on_event_start(&handler->config, &reason) != 0)
+        log_warning(handler->config.log, reason.text);
+    if (batch->ready && journal_upkeep(handler->journal, &batch->deadline, &reason) != 0)
+        log_warning(handler->config.log, reason.text);
+    batch->count = 0;
 }
 
-void handler_finish(struct handler *handler, void (*done)(void *context, int file, bool unread),
-                    void *context) {
+static void sync_journal(void *journal) {
+    journal_sync(journal);
+}
+
+void handler_finish(struct handler *handler, bool background, const struct handler_done *done) {
+    struct batch *batch = handler->taking;
     struct reason reason;
-    struct deadline deadline = deadline_of(handler);
-    if (handler->ready && on_event_prepare(&handler->config, &deadline, &reason) != 0)
+    handler_answer(handler, true, done);
+    batch->deadline = deadline_of(handler, batch);
+    if (batch->ready && on_event_prepare(&handler->config, &batch->deadline, &reason) != 0)
         log_warning(handler->config.log, reason.text);
-    keep(handler, &deadline);
-    answer_all(handler, &deadline, done, context);
-    if (handler->ready && any_stored(handler) && on_event_start(&handler->config, &reason) != 0)
-        log_warning(handler->config.log, reason.text);
-    if (handler->ready && journal_upkeep(handler->journal, &deadline, &reason) != 0)
-        log_warning(handler->config.log, reason.text);
-    handler->count = 0;
+    keep(handler, batch);
+    if (batch->kept_count > 0 && background && handler->background != NULL) {
+        background_begin(handler->background, sync_journal, handler->journal);
+        handler->syncing = batch;
+        handler->taking = batch == &handler->batch[0] ? &handler->batch[1] : &handler->batch[0];
+        return;
+    }
+    if (batch->kept_count > 0)
+        journal_sync(handler->journal);
+    answer_batch(handler, batch, done);
+}
+
+void handler_answer(struct handler *handler, bool wait, const struct handler_done *done) {
+    struct batch *batch = handler->syncing;
+    if (batch == NULL || !background_ended(handler->background, wait))
+        return;
+    handler->syncing = NULL;
+    answer_batch(handler, batch, done);
+}
+
+int handler_file(const struct handler *handler) {
+    return handler->background != NULL ? background_file(handler->background) : -1;
 }

@@ -1,10 +1,10 @@
 /* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as
  * descriptor 0 it is a FastCGI worker, else a CGI program that serves one request.
  *
- * The worker is one loop on one thread. It takes every connection that is waiting, up to a batch, reads and
- * judges each whose request is whole, keeps them all with one write and one sync, and answers them; meanwhile
- * the next batch gathers in the listen queue. A connection whose request is not whole yet waits in a table,
- * and costs nobody time.
+ * The worker is one loop on one thread (the sync alone may be waited for on another). It takes every
+ * connection that is waiting, up to a batch, reads and judges each whose request is whole, keeps them all
+ * with one write and one sync, and answers them; while the disk is at work, the next batch is taken. A
+ * connection whose request is not whole yet waits in a table, and costs nobody time.
  *
  * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are
  * not looked at. */
@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -47,11 +48,10 @@ struct waiting {
 
 struct worker {
     struct handler *handler;
+    struct handler_done done;
     int poll;
     struct waiting waiting[WAITING_MAX];
     size_t waiting_count, served_count;
-    struct request batch[HANDLER_BATCH];
-    size_t batch_count;
 };
 
 static volatile sig_atomic_t ending;
@@ -70,6 +70,7 @@ static void end(int signal) {
 /* What epoll tells about a descriptor: its entry in the table, or one of these. */
 #define FROM_LISTENER WAITING_MAX
 #define FROM_SIGNAL (WAITING_MAX + 1)
+#define FROM_SYNC (WAITING_MAX + 2)
 
 static int watch(struct worker *worker, int file, uint32_t events, uint32_t from) {
     struct epoll_event event = {.events = events, .data.u32 = from};
@@ -132,11 +133,9 @@ static struct waiting *put_aside(struct worker *worker, int file, enum state sta
 }
 
 static bool add_to_batch(struct worker *worker, int file, int64_t since) {
-    struct request *request = &worker->batch[worker->batch_count];
-    if (request_start_fastcgi(request, file, since) != 0)
+    if (request_start_fastcgi(handler_place(worker->handler), file, since) != 0)
         return false;
-    handler_take(worker->handler, request);
-    worker->batch_count++;
+    handler_take(worker->handler);
     return true;
 }
 
@@ -197,7 +196,8 @@ static void drop_overdue(struct worker *worker) {
 /* Accepts what is waiting, until the batch is full: what comes while others are read and judged is still
  * taken. */
 static void accept_waiting(struct worker *worker) {
-    while (worker->batch_count < HANDLER_BATCH && !ending) {
+    while (handler_place(worker->handler) != NULL && !ending) {
+        handler_answer(worker->handler, false, &worker->done);
         int file = accept4(LISTENER, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (file < 0) {
             bool no_room = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
@@ -257,11 +257,17 @@ static int patience(struct worker *worker) {
     return left > 0 ? (int)(left / 1000) + 1 : 0;
 }
 
+/* Is there anything to do but to wait for the disk? */
+static bool is_busy(void) {
+    struct pollfd listener = {.fd = LISTENER, .events = POLLIN};
+    return poll(&listener, 1, 0) > 0;
+}
+
 static void turn(struct worker *worker) {
     struct epoll_event events[EVENTS_MAX];
     bool knocking = false;
     int count = epoll_wait(worker->poll, events, EVENTS_MAX, patience(worker));
-    worker->batch_count = 0;
+    handler_answer(worker->handler, false, &worker->done);
     for (int i = 0; i < count; i++) {
         uint32_t from = events[i].data.u32;
         knocking |= from == FROM_LISTENER;
@@ -271,8 +277,8 @@ static void turn(struct worker *worker) {
     drop_overdue(worker);
     if (knocking)
         accept_waiting(worker);
-    if (worker->batch_count > 0)
-        handler_finish(worker->handler, done, worker);
+    if (handler_taken(worker->handler) > 0)
+        handler_finish(worker->handler, is_busy(), &worker->done);
 }
 
 static bool watch_sources(struct worker *worker) {
@@ -283,12 +289,15 @@ static bool watch_sources(struct worker *worker) {
     /* EPOLLEXCLUSIVE: a connection wakes one of the workers, not all of them. */
     if (watch(worker, LISTENER, EPOLLIN | EPOLLEXCLUSIVE, FROM_LISTENER) != 0)
         return false;
-    return watch(worker, wake, EPOLLIN, FROM_SIGNAL) == 0;
+    int sync = handler_file(worker->handler);
+    return watch(worker, wake, EPOLLIN, FROM_SIGNAL) == 0 &&
+           (sync < 0 || watch(worker, sync, EPOLLIN, FROM_SYNC) == 0);
 }
 
 static int serve_fastcgi(struct handler *handler) {
     static struct worker worker;
     worker.handler = handler;
+    worker.done = (struct handler_done){.call = done, .context = &worker};
     if (wake < 0 || !watch_sources(&worker)) {
         perror("doorpost: cannot serve FastCGI on descriptor 0");
         return EXIT_FAILURE;
@@ -296,6 +305,7 @@ static int serve_fastcgi(struct handler *handler) {
     connection_prepare(LISTENER);
     while (!ending)
         turn(&worker);
+    handler_answer(handler, true, &worker.done);
     while (worker.waiting_count > 0)
         drop(&worker, oldest(&worker));
     close(worker.poll);
@@ -304,16 +314,15 @@ static int serve_fastcgi(struct handler *handler) {
 }
 
 static int serve_cgi(struct handler *handler) {
-    static struct request request;
     if (getenv("REQUEST_METHOD") == NULL) {
         fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it "
               "up\n",
               stderr);
         return 2;
     }
-    request_start_cgi(&request, monotonic_now());
-    handler_take(handler, &request);
-    handler_finish(handler, NULL, NULL);
+    request_start_cgi(handler_place(handler), monotonic_now());
+    handler_take(handler);
+    handler_finish(handler, false, NULL);
     return EXIT_SUCCESS;
 }
 

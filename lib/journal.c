@@ -2,10 +2,10 @@
  * idempotency index in seen/ (seen.c), which is made anew where it is missing, and the append lock;
  * doorpost-journal(5) lists all of it.
  *
- * journal_append() is the order of writes: lock, find the true end, bring the index up to it, tell the new
- * from the seen, write, index, unlock, sync. A process may be killed between any two of these. What it had
- * written then is found by the next one at the end of the newest segment, beyond where the index reaches, and
- * nobody had heard 200 for it. */
+ * journal_write() and journal_sync() are the order of writes: lock, find the true end, bring the index up to
+ * it, tell the new from the seen, write, index, unlock; sync. A process may be killed between any two of
+ * these. What it had written then is found by the next one at the end of the newest segment, beyond where the
+ * index reaches, and nobody had heard 200 for it. */
 #include "journal.h"
 
 #include "append.h"
@@ -44,6 +44,8 @@ struct batch {
     size_t count;
     const struct deadline *deadline;
     bool has_events, has_rejected;
+    int events_result, rejected_result; /* of the writing */
+    struct reason events_reason, rejected_reason;
     enum fate fate[JOURNAL_BATCH];
     size_t original[JOURNAL_BATCH]; /* of FATE_REPEATED_IN_BATCH: the fresh entry */
     int owned_file[JOURNAL_BATCH]; /* of FATE_REPEATED on an older day: that segment, to be synced; else -1 */
@@ -528,29 +530,30 @@ static enum outcome outcome_of(struct batch *batch, size_t index, enum sync newe
     return OUTCOME_TROUBLE;
 }
 
-static void finish_events(struct journal *journal, struct batch *batch, int result, struct reason *reason) {
+static void finish_events(struct journal *journal, struct batch *batch) {
     enum sync newest = SYNC_FAILED;
-    if (result == 0 && wants_newest_synced(batch))
-        newest = sync_newest(journal, batch, reason);
+    if (batch->events_result == 0 && wants_newest_synced(batch))
+        newest = sync_newest(journal, batch, &batch->events_reason);
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = batch->entries[i];
         if (entry->event == NULL)
             continue;
-        entry->outcome = result == 0 ? outcome_of(batch, i, newest, reason) : OUTCOME_TROUBLE;
+        entry->outcome =
+            batch->events_result == 0 ? outcome_of(batch, i, newest, &batch->events_reason) : OUTCOME_TROUBLE;
         if (entry->outcome == OUTCOME_TROUBLE)
-            entry->reason = *reason;
+            entry->reason = batch->events_reason;
         close_file(&batch->owned_file[i]);
     }
 }
 
-static void finish_rejected(struct batch *batch, int result, struct reason *reason) {
-    result = rejected_finish(&batch->rejected, result, reason);
+static void finish_rejected(struct batch *batch) {
+    int result = rejected_finish(&batch->rejected, batch->rejected_result, &batch->rejected_reason);
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = batch->entries[i];
         if (entry->event != NULL)
             continue;
         entry->outcome = result == 0 ? OUTCOME_REJECTED : OUTCOME_TROUBLE;
-        entry->reason = *reason;
+        entry->reason = batch->rejected_reason;
     }
 }
 
@@ -560,6 +563,7 @@ static void start_batch(struct batch *batch, struct entry *entries[], size_t cou
     batch->count = count;
     batch->deadline = deadline;
     batch->has_events = batch->has_rejected = false;
+    batch->events_reason.text[0] = batch->rejected_reason.text[0] = '\0';
     for (size_t i = 0; i < count; i++) {
         batch->has_events |= entries[i]->event != NULL;
         batch->has_rejected |= entries[i]->event == NULL;
@@ -570,28 +574,40 @@ static void start_batch(struct batch *batch, struct entry *entries[], size_t cou
     }
 }
 
-void journal_append(struct journal *journal, struct entry *entries[], size_t count,
-                    const struct deadline *deadline) {
+static void give_up(struct batch *batch, const struct reason *reason) {
+    for (size_t i = 0; i < batch->count; i++)
+        batch->entries[i]->reason = *reason;
+    batch->has_events = batch->has_rejected = false;
+}
+
+void journal_write(struct journal *journal, struct entry *entries[], size_t count,
+                   const struct deadline *deadline) {
     struct batch *batch = &journal->batch;
-    struct reason events_reason = {""}, rejected_reason = {""};
-    int events = 0, rejected = 0;
+    struct reason reason;
     start_batch(batch, entries, count, deadline);
-    int locked = take_lock(journal, deadline, &events_reason);
-    if (locked != 0) {
-        for (size_t i = 0; i < count; i++)
-            entries[i]->reason = events_reason;
+    if (take_lock(journal, deadline, &reason) != 0) {
+        give_up(batch, &reason);
         return;
     }
     if (batch->has_events)
-        events = write_events(journal, batch, &events_reason);
+        batch->events_result = write_events(journal, batch, &batch->events_reason);
     if (batch->has_rejected)
-        rejected = rejected_write(&batch->rejected, journal->directory.file, today(journal), entries, count,
-                                  &rejected_reason);
+        batch->rejected_result = rejected_write(&batch->rejected, journal->directory.file, today(journal),
+                                                entries, count, &batch->rejected_reason);
     directory_unlock(&journal->directory);
-    if (batch->has_events)
-        finish_events(journal, batch, events, &events_reason);
-    if (batch->has_rejected)
-        finish_rejected(batch, rejected, &rejected_reason);
+}
+
+void journal_sync(struct journal *journal) {
+    if (journal->batch.has_events)
+        finish_events(journal, &journal->batch);
+    if (journal->batch.has_rejected)
+        finish_rejected(&journal->batch);
+}
+
+void journal_append(struct journal *journal, struct entry *entries[], size_t count,
+                    const struct deadline *deadline) {
+    journal_write(journal, entries, count, deadline);
+    journal_sync(journal);
 }
 
 /* Calls one part of a step of the index's checkpoint with the lock held and the index as it is now. */

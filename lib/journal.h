@@ -47,6 +47,13 @@ void journal_free(struct journal *journal);
 void journal_append(struct journal *journal, struct entry *entries[], size_t count,
                     const struct deadline *deadline);
 
+/* The two halves of journal_append(). journal_write() may wait for the lock, and for nothing else; the
+ * outcomes are set, and `entries` may be gone, after journal_sync(), which waits for the disk. That may be
+ * done by another thread, while nobody uses the journal otherwise. */
+void journal_write(struct journal *journal, struct entry *entries[], size_t count,
+                   const struct deadline *deadline);
+void journal_sync(struct journal *journal);
+
 /* What can wait until the answers are out: the index's checkpoint. Trouble with it is told in `reason` and
  * harms nothing; returns 0 or ERROR_TROUBLE. */
 int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason);

@@ -1,8 +1,10 @@
 """The life of a FastCGI worker: it ends when told, is quiet when idle, and shares a sync among those who wait."""
 
+import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -131,42 +133,53 @@ def it_uses_none_while_others_take_every_connection():
         check(ticks(worker.pid) - before <= 2, ticks(worker.pid) - before, "ticks in a second")
 
 
+def all_at_once(worker, path, bodies):
+    """Sends them while the worker is stopped, so that all are waiting when it goes on. Returns the connections."""
+    os.kill(worker.pid, signal.SIGSTOP)
+    connections = []
+    for body in bodies:
+        connections.append(fastcgi_connect(path))
+        connections[-1].sendall(fastcgi_request(body, sign(body)))
+    os.kill(worker.pid, signal.SIGCONT)
+    return connections
+
+
 def waiting_requests_share_a_sync():
     """Requests that gathered while the worker was stopped are answered as one batch."""
     with Lab() as lab:
         worker, path = serving(lab)
-        os.kill(worker.pid, signal.SIGSTOP)
-        connections = []
-        for number in range(1, 31):
-            body = press(number)
-            connections.append(fastcgi_connect(path))
-            connections[-1].sendall(fastcgi_request(body, sign(body)))
-        os.kill(worker.pid, signal.SIGCONT)
+        connections = all_at_once(worker, path, [press(number) for number in range(1, 31)])
         seqs = [json.loads(fastcgi_answer(connection)[2])["seq"] for connection in connections]
         check(sorted(seqs) == list(range(2, 32)), seqs)
         wait_for(lambda: "".join(lab.log_texts()).count("batch=30") == 30, "30 log lines of one batch")
 
 
+@contextlib.contextmanager
+def traced(lab, worker, calls, *options):
+    """strace looks on. Yields the file it writes, or None where it cannot."""
+    trace = lab.path / "trace"
+    strace = subprocess.Popen(["strace", "-f", "-y", "-o", trace, "-e", f"trace={calls}", *options, "-p", str(worker.pid)],
+                              stderr=subprocess.PIPE, text=True)
+    attached = "attached" in strace.stderr.readline()
+    try:
+        yield trace if attached else None
+    finally:
+        if attached:
+            strace.terminate()
+        strace.wait()
+
+
 def every_answer_follows_its_sync():
     """strace shows the order: the line is written, synced, and only then is anything sent."""
     with Lab(LOG="off") as lab:
-        listener, path = lab.listener()
-        worker = lab.worker(listener)
-        warm = press(0)
-        check(fastcgi(path, warm, sign(warm))[0] == 200, "not served")
-        trace = lab.path / "trace"
-        strace = subprocess.Popen(["strace", "-f", "-o", trace, "-e", "trace=pwritev,pwrite64,fdatasync,write,sendto",
-                                   "-p", str(worker.pid)], stderr=subprocess.PIPE, text=True)
-        first = strace.stderr.readline()
-        if "attached" not in first:
-            strace.wait()
-            return "strace cannot attach here"
-        for body in (press(1), press(1)):
-            check(fastcgi(path, body, sign(body))[0] == 200, "not served")
-        strace.terminate()
-        strace.wait()
+        worker, path = serving(lab)
+        with traced(lab, worker, "pwritev,pwrite64,fdatasync,write") as trace:
+            if trace is None:
+                return "strace cannot attach here"
+            for body in (press(1), press(1)):
+                check(fastcgi(path, body, sign(body))[0] == 200, "not served")
         calls = [line.split(None, 1)[1].split("(")[0] for line in trace.read_text().splitlines() if "(" in line]
-        answers = [i for i, call in enumerate(calls) if call in ("write", "sendto")]
+        answers = [i for i, call in enumerate(calls) if call == "write"]
         check(len(answers) == 2, calls)
         check("pwritev" in calls[:answers[0]], calls)
         for start, end in ((0, answers[0]), (answers[0] + 1, answers[1])):
@@ -175,7 +188,49 @@ def every_answer_follows_its_sync():
             check("fdatasync" in part[last_write:], "no sync between writing and answering:", part)
 
 
+def the_next_batch_is_taken_while_one_syncs():
+    """Each answer still follows the sync of its own line, whichever thread waited for it."""
+    with Lab(LOG="off") as lab:
+        worker, path = serving(lab)
+        with traced(lab, worker, "pwritev,fdatasync,accept4,write") as trace:
+            if trace is None:
+                return "strace cannot attach here"
+            for connection in all_at_once(worker, path, [press(number) for number in range(150)]):
+                check(fastcgi_answer(connection)[0] == 200, "not served")
+        written = synced = answered = taken_meanwhile = 0
+        covers = {}  # what was written when the sync that a thread is waiting for began
+        for line in trace.read_text().splitlines():
+            thread, call = line.split(None, 1)
+            if call.startswith("pwritev("):
+                written += int(re.search(r"\], (\d+),", call).group(1)) // 3
+            elif call.startswith("fdatasync("):
+                covers[thread] = written
+            elif call.startswith("accept4(") and covers and "= -1" not in call:
+                taken_meanwhile += 1
+            elif call.startswith("write(") and "Status: " in call:
+                answered += 1
+                check(answered <= synced, "answer", answered, "though only", synced, "are synced")
+            if "fdatasync" in call and call.endswith("= 0"):
+                synced = max(synced, covers.pop(thread))
+        check((written, synced, answered) == (150, 150, 150), written, synced, answered)
+        check(taken_meanwhile > 0, "nothing was taken while a batch was synced")
+
+
+def a_sync_that_fails_in_the_background_is_mended():
+    """The first sync of each thread fails: what it was for is written again, and synced."""
+    with Lab(LOG="off") as lab:
+        worker, path = serving(lab)
+        with traced(lab, worker, "fdatasync", "-e", "inject=fdatasync:error=EIO:when=1") as trace:
+            if trace is None:
+                return "strace cannot attach here"
+            for connection in all_at_once(worker, path, [press(number) for number in range(150)]):
+                check(fastcgi_answer(connection)[0] == 200, "not served")
+        check(trace.read_text().count("EIO") == 2, trace.read_text())
+        check(len(verify_journal(lab)) == 151, "kept", len(lab.lines()))
+
+
 run_tests(it_ends_within_a_second_when_told, it_ends_when_told_at_any_moment_of_its_start,
           it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
           it_ends_in_time_though_the_lock_is_held, an_idle_worker_uses_no_cpu,
-          it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync)
+          it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync,
+          the_next_batch_is_taken_while_one_syncs, a_sync_that_fails_in_the_background_is_mended)

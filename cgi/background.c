@@ -1,0 +1,89 @@
+#include "background.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct background {
+    pthread_t thread;
+    sem_t begun;
+    void (*work)(void *context); /* NULL: the thread shall end */
+    void *context;
+    atomic_bool ended; /* so that asking costs no system call */
+    int file;          /* an eventfd, written to after that */
+};
+
+static void *run(void *context) {
+    struct background *background = context;
+    const uint64_t one = 1;
+    for (;;) {
+        while (sem_wait(&background->begun) != 0)
+            continue;
+        if (background->work == NULL)
+            return NULL;
+        background->work(background->context);
+        atomic_store(&background->ended, true);
+        while (write(background->file, &one, sizeof one) < 0 && errno == EINTR)
+            continue;
+    }
+}
+
+/* Signals are the first thread's: they interrupt its waits. */
+static int create_thread(struct background *background) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&background->thread, NULL, run, background);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+struct background *background_start(void) {
+    struct background *background = calloc(1, sizeof *background);
+    if (background == NULL)
+        return NULL;
+    background->file = eventfd(0, EFD_CLOEXEC);
+    sem_init(&background->begun, 0, 0);
+    if (background->file >= 0 && create_thread(background) == 0)
+        return background;
+    if (background->file >= 0)
+        close(background->file);
+    free(background);
+    return NULL;
+}
+
+void background_begin(struct background *background, void (*work)(void *context), void *context) {
+    background->work = work;
+    background->context = context;
+    sem_post(&background->begun);
+}
+
+bool background_ended(struct background *background, bool wait) {
+    uint64_t count;
+    if (!wait && !atomic_load(&background->ended))
+        return false;
+    while (read(background->file, &count, sizeof count) < 0 && errno == EINTR)
+        continue;
+    atomic_store(&background->ended, false);
+    return true;
+}
+
+int background_file(const struct background *background) {
+    return background->file;
+}
+
+void background_stop(struct background *background) {
+    if (background == NULL)
+        return;
+    background_begin(background, NULL, NULL);
+    pthread_join(background->thread, NULL);
+    sem_destroy(&background->begun);
+    close(background->file);
+    free(background);
+}
