@@ -47,9 +47,9 @@ void journal_free(struct journal *journal);
 void journal_append(struct journal *journal, struct entry *entries[], size_t count,
                     const struct deadline *deadline);
 
-/* The two halves of journal_append(). journal_write() may wait for the lock, and for nothing else; the
- * outcomes are set, and `entries` may be gone, after journal_sync(), which waits for the disk. That may be
- * done by another thread, while nobody uses the journal otherwise. */
+/* The two halves of journal_append(): journal_write() for what is done under the lock, journal_sync() for the
+ * wait for the disk, which sets the outcomes; `entries` has to stay until then. The second half may be
+ * another thread's, as long as nobody else uses the journal meanwhile. */
 void journal_write(struct journal *journal, struct entry *entries[], size_t count,
                    const struct deadline *deadline);
 void journal_sync(struct journal *journal);
