@@ -186,7 +186,9 @@ static bool is_fresh(const struct keys *keys, const char *path) {
 int keys_load(struct keys *keys, const char *path, struct reason *reason) {
     if (is_fresh(keys, path))
         return 0;
-    sodium_memzero(keys, sizeof *keys);
+    if (keys->count >
+        0) /* else all of it is zero, and pages that nobody touches cost a CGI process nothing */
+        sodium_memzero(keys, sizeof *keys);
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place must not hang us */
     if (file < 0)
         return fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
