@@ -1,8 +1,7 @@
 /* grow KEY_FILE DIRECTORY EVENTS SYNCED: appends presses straight through the library, a batch at a time, and
  * tells what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
  * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
- * percentile, the longest single append in milliseconds since the line before (0: not synced), and the
- * resident set in KiB.
+ * percentile, and the longest single append in milliseconds since the line before (0: not synced).
  *
  * The first SYNCED events are synced batch by batch, as a worker would. Beyond that the journal is only made
  * to grow, as fast as it can; what one new event costs is synced at every stop. */
@@ -16,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,10 +102,8 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < PROBES; i++)
             probes[i] = append(journal, keys, 1);
         qsort(probes, PROBES, sizeof *probes, by_size);
-        struct rusage usage;
-        getrusage(RUSAGE_SELF, &usage);
-        printf("%lu\t%lld\t%lld\t%.1f\t%ld\n", stops[stop], (long long)probes[PROBES / 2],
-               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, usage.ru_maxrss);
+        printf("%lu\t%lld\t%lld\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
+               (long long)probes[PROBES * 99 / 100], (double)longest / 1000);
         fflush(stdout);
         longest = 0;
     }

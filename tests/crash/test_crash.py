@@ -15,11 +15,10 @@ import os
 import random
 import re
 import shutil
-import signal
 import tempfile
 
 from preload import BUILD, SCRATCH, Handler
-from lab import Lab, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, press, run_tests, sign
+from lab import Lab, all_at_once, check, fastcgi, fastcgi_answer, press, run_tests, sign
 import lab as lab_module
 
 STATES = int(os.environ.get("STATES", "500"))
@@ -48,13 +47,7 @@ def record():
 
         def batch(bodies):
             sent.extend(bodies)
-            os.kill(worker.pid, signal.SIGSTOP)
-            connections = []
-            for body in bodies:
-                connections.append(fastcgi_connect(path))
-                connections[-1].sendall(fastcgi_request(body, sign(body)))
-            os.kill(worker.pid, signal.SIGCONT)
-            for connection in connections:
+            for connection in all_at_once(worker, path, bodies):
                 check(fastcgi_answer(connection) is not None, "no answer")
 
         def long_press(number, size):

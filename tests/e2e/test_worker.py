@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import re
 import signal
@@ -10,8 +9,8 @@ import subprocess
 import threading
 import time
 
-from lab import (Lab, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, hold_lock, press, run_tests, sign,
-                 verify_journal, wait_for)
+from lab import (Lab, all_at_once, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, hold_lock, press, run_tests,
+                 sign, verify_journal, wait_for)
 
 
 def ticks(pid):
@@ -131,17 +130,6 @@ def it_uses_none_while_others_take_every_connection():
         before = ticks(worker.pid)
         time.sleep(1)
         check(ticks(worker.pid) - before <= 2, ticks(worker.pid) - before, "ticks in a second")
-
-
-def all_at_once(worker, path, bodies):
-    """Sends them while the worker is stopped, so that all are waiting when it goes on. Returns the connections."""
-    os.kill(worker.pid, signal.SIGSTOP)
-    connections = []
-    for body in bodies:
-        connections.append(fastcgi_connect(path))
-        connections[-1].sendall(fastcgi_request(body, sign(body)))
-    os.kill(worker.pid, signal.SIGCONT)
-    return connections
 
 
 def waiting_requests_share_a_sync():
