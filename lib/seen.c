@@ -4,8 +4,8 @@
  *
  * A table is a header (struct header, in the first 4096 bytes) and buckets of 512 bytes, each with a checksum
  * and up to 31 slots: a fingerprint and a place. A bucket that is full spills into the next one. A bucket of
- * zeros was never written: the files are sparse. The newest table's header says how far into the journal the
- * index reaches (every line before that place is in it), and up to where it has been synced (the checkpoint).
+ * zeros was never written. The newest table's header says how far into the journal the index reaches (every
+ * line before that place is in it), and up to where it has been synced (the checkpoint).
  *
  * Nothing here is synced before an answer, and nothing has to be: after a crash of a process the header tells
  * from where to read on, and after a crash of the machine (the boot id differs) everything since the
@@ -16,6 +16,7 @@
  * goes round in steps: every so many inserts one stretch is synced, a megabyte at most, and when all
  * stretches have had their turn, everything that was inserted before the round began is on the disk. Where
  * the round stands is noted beside the newest table's header (struct round). */
+#define _GNU_SOURCE /* fallocate */
 #include "seen.h"
 
 #include "event.h"
@@ -231,6 +232,17 @@ static int open_next(struct seen *seen, struct reason *reason) {
     return 1;
 }
 
+/* Gives a file its size, and blocks on the disk at once: to find one for each page that is written first, all
+ * over a large file, made single inserts wait for a tenth of a second. Where the file system cannot do that,
+ * or has not so much room, the file is sparse, and nothing is kept from the journal. */
+static int allocate(int file, off_t size) {
+    if (ftruncate(file, size) != 0)
+        return -1;
+    if (fallocate(file, 0, 0, size) == 0)
+        return 0;
+    return ftruncate(file, 0) == 0 ? ftruncate(file, size) : -1;
+}
+
 /* Makes table file `header->number`, over whatever a killed writer left in its place. Returns its descriptor.
  */
 static int create_table(int journal, struct header *header, struct reason *reason) {
@@ -241,8 +253,8 @@ static int create_table(int journal, struct header *header, struct reason *reaso
     int file = openat(journal, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (file < 0)
         return trouble("make", reason);
-    int result = ftruncate(file, bucket_offset(header->buckets)) == 0 ? write_header(file, header, reason)
-                                                                      : trouble("make", reason);
+    int result = allocate(file, bucket_offset(header->buckets)) == 0 ? write_header(file, header, reason)
+                                                                     : trouble("make", reason);
     if (result != 0) {
         close(file);
         return result;
