@@ -125,8 +125,8 @@ deb: ## build the Debian package in build/deb, and have lintian look at it
 	@lintian --allow-root --suppress-tags $(NO_ADDRESS) --fail-on warning,error build/deb/doorpost_*.changes
 	@ls build/deb/doorpost_*.deb
 
-# Static, for hosts whose libraries nobody knows, and in few segments, because a CGI process is mapped for each request. The linker would warn that gethostbyname() of libfcgi needs glibc's shared libraries
-# at run time; nothing here calls it.
+# Static, for hosts whose libraries nobody knows, and in few segments, because a CGI process is mapped for each request. The linker
+# would warn that gethostbyname() of libfcgi needs glibc's shared libraries at run time; nothing here calls it.
 STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,-z,noseparate-code,--no-warnings,--build-id=none"
 
 bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hosts: static programs, install.sh
