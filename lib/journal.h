@@ -29,7 +29,7 @@ struct entry {
     int64_t received_at;       /* microseconds since 1970 */
     const struct event *event; /* what the body says, or NULL: then it goes to rejected/ for `rejection` */
     const char *rejection;
-    enum outcome outcome; /* this and the rest are set by journal_append() */
+    enum outcome outcome; /* this and the rest are set when it is kept, or not */
     uint64_t seq;
     struct reason reason;
 };
@@ -54,8 +54,8 @@ void journal_write(struct journal *journal, struct entry *entries[], size_t coun
                    const struct deadline *deadline);
 void journal_sync(struct journal *journal);
 
-/* What can wait until the answers are out: the index's checkpoint. Trouble with it is told in `reason` and
- * harms nothing; returns 0 or ERROR_TROUBLE. */
+/* What can wait until the answers are out: a step of the index's checkpoint. Trouble with it is told in
+ * `reason` and harms no answer; returns 0, or an error after which nothing is left to do. */
 int journal_upkeep(struct journal *journal, const struct deadline *deadline, struct reason *reason);
 
 /* The current day on the journal's clock, microseconds since 1970; tests set it. NULL: timestamp_now. */
