@@ -32,13 +32,12 @@ struct link link_start(void) {
 }
 
 bool record_flatten(char *body, size_t length) {
-    bool verbatim = true;
+    if (memchr(body, '\n', length) == NULL && memchr(body, '\r', length) == NULL)
+        return true;
     for (size_t i = 0; i < length; i++)
-        if (body[i] == '\n' || body[i] == '\r') {
+        if (body[i] == '\n' || body[i] == '\r')
             body[i] = ' ';
-            verbatim = false;
-        }
-    return verbatim;
+    return false;
 }
 
 /* The chain over the previous chain and the parts of a line that stand around its "chain" member. */
