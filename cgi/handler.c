@@ -33,9 +33,9 @@ struct batch {
     bool ready; /* settings and keys are; else the reason is in not_ready */
     struct reason not_ready;
     size_t count, kept_count;
-    struct delivery delivery[HANDLER_BATCH];
-    struct entry *kept[HANDLER_BATCH];
     struct deadline deadline;
+    struct entry *kept[HANDLER_BATCH];
+    struct delivery delivery[HANDLER_BATCH];
 };
 
 struct handler {
@@ -46,9 +46,9 @@ struct handler {
     struct journal *journal;
     const volatile sig_atomic_t *hurry;
     struct background *background; /* NULL under CGI */
+    struct batch *taking;          /* the batch that requests are taken into */
+    struct batch *syncing;         /* the one in the background, or NULL */
     struct batch batch[2];
-    struct batch *taking;  /* the batch that requests are taken into */
-    struct batch *syncing; /* the one in the background, or NULL */
 };
 
 struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting) {

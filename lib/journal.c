@@ -46,6 +46,8 @@ struct batch {
     bool has_events, has_rejected;
     int events_result, rejected_result; /* of the writing */
     struct reason events_reason, rejected_reason;
+    struct append append;
+    struct rejected rejected;
     enum fate fate[JOURNAL_BATCH];
     size_t original[JOURNAL_BATCH]; /* of FATE_REPEATED_IN_BATCH: the fresh entry */
     int owned_file[JOURNAL_BATCH]; /* of FATE_REPEATED on an older day: that segment, to be synced; else -1 */
@@ -56,8 +58,6 @@ struct batch {
     uint64_t end;
     char head[JOURNAL_BATCH][RECORD_HEAD_SIZE];
     struct iovec parts[3 * JOURNAL_BATCH];
-    struct append append;
-    struct rejected rejected;
 };
 
 struct journal {

@@ -25,14 +25,14 @@ struct key {
 
 /* Holds secrets: place it with keys_alloc(). The fields belong to keys.c; use the functions. */
 struct keys {
-    struct key key[2 * KEYS_LINES];
     size_t count;
     int repeated;
     struct stat loaded;                /* the file that they were read from */
     crypto_auth_hmacsha256_state work; /* here rather than on a stack that a core dump would hold */
-    char file[KEY_FILE_SIZE];
-    unsigned char text[KEY_TEXT_SIZE]; /* one line of it */
+    unsigned char text[KEY_TEXT_SIZE]; /* one line of the file */
     unsigned char bytes[KEY_TEXT_SIZE];
+    struct key key[2 * KEYS_LINES];
+    char file[KEY_FILE_SIZE];
 };
 
 /* An empty set in memory that is kept out of core dumps and zeroed by keys_free(). NULL when there is no
