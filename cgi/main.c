@@ -97,7 +97,7 @@ static void drop(struct worker *worker, struct waiting *waiting) {
 
 static struct waiting *oldest(struct worker *worker) {
     struct waiting *found = NULL;
-    for (size_t i = 0; i < WAITING_MAX; i++) {
+    for (size_t i = 0; worker->waiting_count > 0 && i < WAITING_MAX; i++) {
         struct waiting *waiting = &worker->waiting[i];
         if ((waiting->state == STATE_GATHERING || waiting->state == STATE_DRAINING) &&
             (found == NULL || waiting->since < found->since))
@@ -250,7 +250,7 @@ static void done(void *context, int file, bool unread) {
 
 /* Milliseconds until the next connection is overdue; -1: none is waiting. */
 static int patience(struct worker *worker) {
-    const struct waiting *first = worker->waiting_count > 0 ? oldest(worker) : NULL;
+    const struct waiting *first = oldest(worker);
     if (first == NULL)
         return -1;
     int64_t left = first->since + ANSWER_WITHIN - monotonic_now();
