@@ -1,6 +1,6 @@
 /* On disk, seen/ is a chain of hash tables in files 00, 01, 02, ... A table has a fixed size; when it is five
- * eighths full, it is sealed and a new one begins, twice as large. So nothing is ever rehashed, no insert
- * stalls, and a lookup costs one small read a table.
+ * eighths full, it is sealed and a new one begins, four times as large. So nothing is ever rehashed, no
+ * insert stalls, and a lookup costs one small read a table; there are six at thirty million events.
  *
  * A table is a header (struct header, in the first 4096 bytes) and buckets of 512 bytes, each with a checksum
  * and up to 31 slots: a fingerprint and a place. A bucket that is full spills into the next one. A bucket of
@@ -42,7 +42,8 @@
 #define STEP_EVERY 8192
 #define ROUND_WITHIN (1 << 17)
 #endif
-#define TABLES_MAX 24 /* the 24th alone would hold 10^12 fingerprints */
+#define GROWTH 4      /* times; the more, the fewer tables, and the more room is taken in advance */
+#define TABLES_MAX 24 /* a chain that was begun with less growth may be longer */
 #define SLOTS 31
 #define FULL (SLOTS * 5 / 8) /* mean slots used in a table that is full */
 #define BOOT_ID_SIZE 40
@@ -287,15 +288,14 @@ static int create_first(struct seen *seen, struct reason *reason) {
     return push_table(seen, &header, reason);
 }
 
-/* Seals the newest table and begins one twice as large. The new one is complete before the old one points to
- * it. */
+/* Seals the newest table and begins a larger one. The new one is complete before the old one points to it. */
 static int grow(struct seen *seen, struct reason *reason) {
     struct header sealed = seen->header;
     struct header header = seen->header;
-    if (seen->tables == TABLES_MAX)
+    if (seen->tables == TABLES_MAX || header.buckets > UINT32_MAX / GROWTH)
         return fail(reason, ERROR_TROUBLE, "the index in seen/ is full: delete seen/ to make it anew");
     header.number++;
-    header.buckets *= 2;
+    header.buckets *= GROWTH;
     header.used = 0;
     int result = push_table(seen, &header, reason);
     if (result != 0)

@@ -416,7 +416,7 @@ static void an_index_that_is_ahead_is_harmless(void **state) {
 static void a_scrambled_index_is_made_anew(void **state) {
     static const char *const tables[] = {"seen/00", "seen/01", "seen/02"};
     struct journal *journal = open_journal(*state);
-    for (unsigned i = 1; i <= 150; i++)
+    for (unsigned i = 1; i <= 200; i++)
         check(append_number(journal, i), OUTCOME_STORED, i);
     for (size_t t = 0; t < 3; t++)
         for (int how = 0; how < 3; how++) {
@@ -430,7 +430,7 @@ static void a_scrambled_index_is_made_anew(void **state) {
                 journal_free(journal);
                 journal = open_journal(*state);
             }
-            for (unsigned i = 1; i <= 150; i++)
+            for (unsigned i = 1; i <= 200; i++)
                 check(append_number(journal, i), OUTCOME_DUPLICATE, i);
         }
     journal_free(journal);
