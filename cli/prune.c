@@ -92,9 +92,7 @@ static void print_result(const struct pruned *pruned, bool rehearse) {
     day_format(pruned->last, last);
     printf("%s %u %s, %s to %s, %.1f MB", rehearse ? "Would delete" : "Deleted", pruned->days,
            pruned->days == 1 ? "day" : "days", first, last, (double)pruned->bytes / 1e6);
-    if (pruned->tables > 0)
-        printf("; emptied %u %s of the index", pruned->tables, pruned->tables == 1 ? "table" : "tables");
-    printf(".\n");
+    printf("%s.\n", pruned->reindexed ? "; made the index anew of what is left" : "");
 }
 
 int verb_prune(int argc, char *argv[]) {

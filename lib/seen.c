@@ -38,7 +38,8 @@
 #define FIRST_BUCKETS 4096
 #define STRETCH (1 << 20) /* bytes; whole pages */
 /* Inserts: a step comes after so many, or earlier where a round would take more than ROUND_WITHIN. Half as
- * many lines as two rounds have inserts are read again after a reboot at most. */
+ * many lines as two rounds have inserts are read again after a reboot at most; more in an index that is so
+ * large that each batch has more inserts than a step waits for. */
 #define STEP_EVERY 8192
 #define ROUND_WITHIN (1 << 17)
 #endif
@@ -62,7 +63,7 @@ struct header {
     uint32_t unsynced_from; /* the oldest table that was written to since the checkpoint */
     uint32_t settled;
     uint32_t sealed;
-    uint32_t generation; /* counts on when older tables were replaced */
+    uint32_t unused;
     char boot[BOOT_ID_SIZE];
     unsigned char checksum[crypto_shorthash_BYTES]; /* last: over everything before it */
 };
@@ -103,7 +104,6 @@ struct seen {
     unsigned first_buckets;
     struct table table[TABLES_MAX];
     unsigned tables;
-    uint32_t generation; /* of the open tables */
     unsigned
         synced; /* the newest table at the last seen_sync(); TABLES_MAX: none since the tables were opened */
     bool stepping; /* between seen_step_begin() and seen_step_end(), with the same tables open */
@@ -172,6 +172,7 @@ static void make_checksum(const void *bytes, size_t length, unsigned char out[cr
 static bool header_is_valid(const struct header *header, unsigned number) {
     unsigned char checksum[crypto_shorthash_BYTES];
     make_checksum(header, offsetof(struct header, checksum), checksum);
+    /* A sealed table without buckets is what earlier versions made of one that was out of date. */
     return header->magic == MAGIC && header->number == number && (header->buckets > 0 || header->sealed) &&
            (header->buckets & (header->buckets - 1)) == 0 &&
            memcmp(checksum, header->checksum, sizeof checksum) == 0;
@@ -325,7 +326,6 @@ static int open_tables(struct seen *seen, struct reason *reason) {
 
 int seen_begin(struct seen *seen, int journal, struct reason *reason) {
     int result = 1;
-    bool opened = seen->tables > 0;
     seen->journal = journal;
     forget_buckets(seen);
     if (seen->tables > 0)
@@ -338,13 +338,8 @@ int seen_begin(struct seen *seen, int journal, struct reason *reason) {
     }
     if (result >= 0)
         result = open_tables(seen, reason);
-    if (result >= 0 && opened && seen->header.generation != seen->generation) {
-        seen_close(seen);
-        result = open_tables(seen, reason);
-    }
     if (result < 0)
         return result;
-    seen->generation = seen->header.generation;
     if (memcmp(seen->header.boot, seen->boot, BOOT_ID_SIZE) != 0) {
         memcpy(seen->header.boot, seen->boot, BOOT_ID_SIZE);
         seen->header.reached = seen->header.checkpoint;
@@ -496,64 +491,11 @@ int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, str
     return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
 }
 
-/* Does a table hold nothing of the day `first` and later ones? Returns 1, 0 or an error. */
-static int is_older(const struct table *table, int32_t first, struct reason *reason) {
-    struct bucket bucket;
-    for (uint32_t number = 0; number < table->buckets; number++) {
-        int result = read_bucket(table, number, &bucket, reason);
-        if (result != 0)
-            return result;
-        for (uint32_t s = 0; s < bucket.used; s++)
-            if (unpack(bucket.slot[s].place).day >= first)
-                return 0;
-    }
-    return 1;
-}
-
-/* Puts a table without buckets in the place of one, so that the chain stays whole. The old file lives on for
- * those who have it open, until they see the new generation. */
-static int empty_table(struct seen *seen, unsigned number, struct reason *reason) {
-    char name[NAME_SIZE];
-    struct header header;
-    int result = read_header(seen->table[number].file, number, &header, reason);
-    if (result != 0)
-        return result;
-    table_name(number, name);
-    header.buckets = 0;
-    header.used = 0;
-    int file = openat(seen->journal, "seen/new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0)
-        return trouble("make", reason);
-    result = ftruncate(file, bucket_offset(0)) == 0 ? write_header(file, &header, reason)
-                                                    : trouble("make", reason);
-    if (result == 0 &&
-        (fdatasync(file) != 0 || renameat(seen->journal, "seen/new", seen->journal, name) != 0))
-        result = trouble("replace a table of", reason);
-    if (result != 0) {
-        close(file);
-        return result;
-    }
-    close(seen->table[number].file);
-    seen->table[number] = (struct table){.file = file};
-    return 0;
-}
-
-int seen_prune(struct seen *seen, int32_t first, unsigned *emptied, struct reason *reason) {
-    *emptied = 0;
-    for (unsigned i = 0; i + 1 < seen->tables; i++) {
-        int result = seen->table[i].buckets > 0 ? is_older(&seen->table[i], first, reason) : 0;
-        if (result > 0)
-            result = empty_table(seen, i, reason);
-        else if (result == 0)
-            continue;
-        if (result < 0)
-            return result;
-        (*emptied)++;
-    }
-    if (*emptied == 0)
-        return 0;
-    seen->generation = ++seen->header.generation;
-    return write_header(seen->table[seen->tables - 1].file, &seen->header, reason);
+uint64_t seen_count(const struct seen *seen) {
+    uint64_t count = seen->header.used;
+    for (unsigned i = 0; i + 1 < seen->tables; i++)
+        count += (uint64_t)seen->table[i].buckets * FULL;
+    return count;
 }
 
 int seen_each(struct seen *seen, int (*visit)(void *context, uint64_t fingerprint, struct place place),

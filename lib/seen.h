@@ -51,9 +51,9 @@ int seen_holds(struct seen *seen, uint64_t fingerprint, struct place place, stru
 /* Stores a place under a fingerprint. */
 int seen_insert(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason);
 
-/* Empties the tables that are full and hold nothing of the day `first` and later ones, and says in *emptied
- * how many. */
-int seen_prune(struct seen *seen, int32_t first, unsigned *emptied, struct reason *reason);
+/* How many fingerprints it holds, give or take those of killed writers; those of lines that were deleted
+ * since count too. After seen_begin(). */
+uint64_t seen_count(const struct seen *seen);
 
 /* Forgets everything and removes the files. */
 int seen_discard(struct seen *seen, struct reason *reason);

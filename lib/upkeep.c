@@ -20,6 +20,7 @@
 #define ANCHOR_SIZE 128
 #define WORKSHOP "seen.new" /* a directory in which the new index is made, as seen.new/seen/ */
 #define RETIRED "seen.old"
+#define SMALL_INDEX 50000 /* fingerprints */
 
 /* ---- the chain before the oldest line ---- */
 
@@ -137,18 +138,17 @@ static int delete_rejected(int directory, int32_t keep, bool rehearse, struct pr
     return result;
 }
 
-static int prune_index(struct directory *directory, int32_t keep, struct pruned *pruned,
-                       struct reason *reason) {
+/* Is more than half of the index about lines before `left`, the first that is not deleted? Where that cannot
+ * be told, it is not. A small index is not worth the question. */
+static bool is_out_of_date(struct directory *directory, uint64_t left) {
+    struct link last;
     struct seen *seen = seen_new(0);
-    if (seen == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for the index");
-    int result =
-        faccessat(directory->file, "seen/00", F_OK, 0) == 0 ? seen_begin(seen, directory->file, reason) : 1;
-    if (result == 0)
-        result = seen_prune(seen, keep, &pruned->tables, reason);
+    bool result = seen != NULL && faccessat(directory->file, "seen/00", F_OK, 0) == 0 &&
+                  seen_begin(seen, directory->file, NULL) == 0 &&
+                  link_before(directory->file, DAY_MAX + 1, &last, NULL) == 0 && last.known &&
+                  seen_count(seen) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
     seen_free(seen);
-    /* A damaged index is found, and made anew, by the next delivery. */
-    return result == ERROR_TROUBLE ? result : 0;
+    return result;
 }
 
 static int prune_locked(struct directory *directory, int32_t keep, bool rehearse, struct pruned *pruned,
@@ -163,8 +163,8 @@ static int prune_locked(struct directory *directory, int32_t keep, bool rehearse
         result = delete_days(directory->file, keep, rehearse, pruned, reason);
     if (result == 0)
         result = delete_rejected(directory->file, keep, rehearse, pruned, reason);
-    if (result == 0 && !rehearse && pruned->days > 0)
-        result = prune_index(directory, keep, pruned, reason);
+    if (result == 0 && link.known && pruned->days > 0)
+        pruned->reindexed = is_out_of_date(directory, link.seq + 1);
     return result;
 }
 
@@ -176,7 +176,7 @@ int upkeep_prune(struct directory *directory, int32_t keep, bool rehearse, const
         return result;
     result = prune_locked(directory, keep, rehearse, pruned, reason);
     directory_unlock(directory);
-    return result;
+    return result == 0 && pruned->reindexed ? upkeep_rebuild(directory, NULL, NULL, reason) : result;
 }
 
 /* ---- making the index anew ---- */

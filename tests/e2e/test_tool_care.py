@@ -176,19 +176,28 @@ def prune_warns_of_replays():
         check(lab.tool("prune", "--keep", "90d").ok().stderr == "", "fitting")
 
 
-def prune_empties_tables_while_deliveries_go_on():
+def prune_keeps_the_index_small_while_deliveries_go_on():
     with Lab() as lab:
-        # More than the first table holds (79,360 fingerprints), of a day that goes.
-        lab.write_days({days_ago(9): presses(0, 41000)})
+        # More than the first table holds (79,360 fingerprints), and more than half of it of a day that goes.
+        lab.write_days({days_ago(9): presses(0, 41000), days_ago(5): presses(41000, 20)})
         lab.tool("check", "--rebuild-index").ok()
         check((lab.journal / "seen/01").exists(), "one table is enough?")
-        emptied = []
-        under_deliveries(lab, lambda: emptied.append("emptied 1 table" in lab.tool("prune", "--keep", "1d").ok().stdout))
-        check(emptied == [True, False, False], emptied)
-        check((lab.journal / "seen/00").stat().st_size == 4096, "size")
+        check("anew" not in lab.tool("prune", "--keep", "8d", "--dry-run").ok().stdout, "a rehearsal")
+        anew = []
+        under_deliveries(lab, lambda: anew.append("made the index anew" in lab.tool("prune", "--keep", "6d").ok().stdout))
+        check(anew == [True, False, False], anew)
+        check(not (lab.journal / "seen/01").exists(), "size")
         lab.tool("check").ok()
-        body = press("0-1")
-        check(b'"duplicate"' in lab.cgi(body, sign(body))[2], "forgotten")
+        for body, answer in ((press("0-1"), b'"duplicate"'), (press(41001), b'"duplicate"'), (press(7), b'"stored"')):
+            check(answer in lab.cgi(body, sign(body))[2], "not", answer)
+
+
+def prune_leaves_an_index_that_is_mostly_in_use():
+    with Lab() as lab:
+        lab.write_days({days_ago(9): presses(0, 20000), days_ago(5): presses(20000, 21000)})
+        lab.tool("check", "--rebuild-index").ok()
+        check("anew" not in lab.tool("prune", "--keep", "6d").ok().stdout, "made anew")
+        lab.tool("check").ok()
 
 
 def killed_in_the_middle_they_lose_nothing():
@@ -301,7 +310,8 @@ def a_held_lock_is_told():
 
 run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_findings, each_damage_is_named_by_file_line_and_byte,
           the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
-          numbers_go_on_after_prune, prune_warns_of_replays, prune_empties_tables_while_deliveries_go_on,
+          numbers_go_on_after_prune, prune_warns_of_replays, prune_keeps_the_index_small_while_deliveries_go_on,
+          prune_leaves_an_index_that_is_mostly_in_use,
           killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
           stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
           long_work_shows_a_bar_on_a_terminal_alone, trouble_is_told, a_held_lock_is_told)
