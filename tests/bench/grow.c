@@ -1,7 +1,8 @@
 /* grow KEY_FILE DIRECTORY EVENTS SYNCED: appends presses straight through the library, a batch at a time, and
  * tells what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
  * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
- * percentile, and the longest single append in milliseconds since the line before (0: not synced).
+ * percentile, the longest single append in milliseconds since the line before (0: not synced), and how much
+ * of that it waited for the disk.
  *
  * The first SYNCED events are synced batch by batch, as a worker would. Beyond that the journal is only made
  * to grow, as fast as it can; what one new event costs is synced at every stop. */
@@ -28,14 +29,21 @@ static struct entry entries[BATCH];
 static struct entry *pointers[BATCH];
 static unsigned long next;
 static bool syncing = true;
+static int64_t waited; /* microseconds, in syncs */
 
 /* These come before the C library's. */
 int fdatasync(int file) {
-    return syncing ? (int)syscall(SYS_fdatasync, file) : 0;
+    int64_t before = monotonic_now();
+    int result = syncing ? (int)syscall(SYS_fdatasync, file) : 0;
+    waited += monotonic_now() - before;
+    return result;
 }
 
 int msync(void *address, size_t length, int flags) {
-    return syncing ? (int)syscall(SYS_msync, address, length, flags) : 0;
+    int64_t before = monotonic_now();
+    int result = syncing ? (int)syscall(SYS_msync, address, length, flags) : 0;
+    waited += monotonic_now() - before;
+    return result;
 }
 
 static int64_t append(struct journal *journal, struct keys *keys, size_t count) {
@@ -62,6 +70,7 @@ static int64_t append(struct journal *journal, struct keys *keys, size_t count) 
         pointers[i] = &entries[i];
     }
     int64_t before = monotonic_now();
+    waited = 0;
     struct deadline deadline = {.at = before + 60 * SECOND};
     struct reason reason = {""};
     journal_append(journal, pointers, count, &deadline);
@@ -89,12 +98,15 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);
-    int64_t longest = 0, probes[PROBES];
+    int64_t longest = 0, longest_waited = 0, probes[PROBES];
     for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= wanted; stop++) {
         while (next < stops[stop]) {
             syncing = next < synced;
             int64_t spent = append(journal, keys, BATCH);
-            longest = syncing && spent > longest ? spent : longest;
+            if (syncing && spent > longest) {
+                longest = spent;
+                longest_waited = waited;
+            }
         }
         if (!syncing)
             sync();
@@ -102,10 +114,10 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < PROBES; i++)
             probes[i] = append(journal, keys, 1);
         qsort(probes, PROBES, sizeof *probes, by_size);
-        printf("%lu\t%lld\t%lld\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
-               (long long)probes[PROBES * 99 / 100], (double)longest / 1000);
+        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
+               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, (double)longest_waited / 1000);
         fflush(stdout);
-        longest = 0;
+        longest = longest_waited = 0;
     }
     syncing = false;
     while (next < wanted)
