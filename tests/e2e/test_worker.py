@@ -61,15 +61,20 @@ def it_ends_while_connections_are_waiting():
         check(ends_quickly(worker) < 1, "it took its time")
 
 
+def press_in_hand(worker, path):
+    """Sends a press while somebody holds the lock. Returns its connection once the worker waits for that."""
+    connection = fastcgi_connect(path)
+    connection.sendall(fastcgi_request(press(1), sign(press(1))))
+    wait_for(lambda: any("-> POSIX" in line and f" {worker.pid} " in line for line in open("/proc/locks")), "the worker to wait for the lock")
+    return connection
+
+
 def it_finishes_the_batch_in_hand():
     """The lock is held, so that the batch is in hand when the signal comes; then it is released, and the answer comes."""
     with Lab() as lab:
         worker, path = serving(lab)
-        body = press(1)
         with hold_lock(lab.journal / "lock"):
-            connection = fastcgi_connect(path)
-            connection.sendall(fastcgi_request(body, sign(body)))
-            wait_for(lambda: blocked_on_lock(worker.pid), "the worker to wait for the lock")
+            connection = press_in_hand(worker, path)
             worker.terminate()
             time.sleep(0.05)
         check(fastcgi_answer(connection)[0] == 200, "no answer")
@@ -80,17 +85,10 @@ def it_finishes_the_batch_in_hand():
 def it_ends_in_time_though_the_lock_is_held():
     with Lab() as lab:
         worker, path = serving(lab)
-        body = press(1)
         with hold_lock(lab.journal / "lock"):
-            connection = fastcgi_connect(path)
-            connection.sendall(fastcgi_request(body, sign(body)))
-            wait_for(lambda: blocked_on_lock(worker.pid), "the worker to wait for the lock")
+            connection = press_in_hand(worker, path)
             check(ends_quickly(worker) < 1, "it took its time")
             check(fastcgi_answer(connection)[0] == 503, "no answer")
-
-
-def blocked_on_lock(pid):
-    return any("-> POSIX" in line and f" {pid} " in line for line in open("/proc/locks"))
 
 
 def an_idle_worker_uses_no_cpu():
