@@ -164,7 +164,7 @@ static int prune_locked(struct directory *directory, int32_t keep, bool rehearse
     if (result == 0)
         result = delete_rejected(directory->file, keep, rehearse, pruned, reason);
     if (result == 0 && link.known && pruned->days > 0)
-        pruned->reindexed = is_out_of_date(directory, link.seq + 1);
+        pruned->index_stale = is_out_of_date(directory, link.seq + 1);
     return result;
 }
 
@@ -176,7 +176,7 @@ int upkeep_prune(struct directory *directory, int32_t keep, bool rehearse, const
         return result;
     result = prune_locked(directory, keep, rehearse, pruned, reason);
     directory_unlock(directory);
-    return result == 0 && pruned->reindexed ? upkeep_rebuild(directory, NULL, NULL, reason) : result;
+    return result;
 }
 
 /* ---- making the index anew ---- */

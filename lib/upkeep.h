@@ -20,12 +20,11 @@ struct pruned {
     int32_t first, last; /* the days that were deleted; meaningless where there are none */
     unsigned days;       /* with a segment or a file in rejected/ */
     uint64_t bytes;
-    bool reindexed; /* the index was made anew: more than half of it was about deleted lines */
+    bool index_stale; /* more than half of the index is about deleted lines: upkeep_rebuild() */
 };
 
 /* Deletes the segments, and the files in rejected/, of days before `keep`, but never the newest segment that
- * has lines; and keeps the index from growing with all that ever came. Where `rehearse`, only says what it
- * would do. Takes the append lock. Returns 0 or an error with
+ * has lines. Where `rehearse`, only says what it would do. Takes the append lock. Returns 0 or an error with
  * a reason; what was done until then is whole days, the oldest first. */
 int upkeep_prune(struct directory *directory, int32_t keep, bool rehearse, const struct deadline *deadline,
                  struct pruned *pruned, struct reason *reason);
