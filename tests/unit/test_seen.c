@@ -95,17 +95,17 @@ static void it_grows_over_several_tables(void **state) {
     struct index index = open_index(*state), other = open_index(*state);
     insert(&index, 0, 10);
     insert(&other, 10, 20);
-    for (unsigned from = 20; from < 3000; from += 149) { /* two processes, in turns */
+    for (unsigned from = 20; from < 6576; from += 149) { /* two processes, in turns */
         insert(&index, from, from + 70);
         insert(&other, from + 70, from + 149);
     }
-    assert_true(tables_of(*state) >= 4);
+    assert_true(tables_of(*state) >= 5);
     assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
-    for (unsigned i = 0; i < 3000; i++)
+    for (unsigned i = 0; i < 6576; i++)
         assert_int_equal(look_for(&index, i), 1);
     struct index fresh = open_index(*state);
     assert_int_equal(seen_begin(fresh.seen, fresh.directory, &reason), 0);
-    for (unsigned i = 0; i < 3000; i++)
+    for (unsigned i = 0; i < 6576; i++)
         assert_int_equal(look_for(&fresh, i), 1);
     close_index(&index);
     close_index(&other);
