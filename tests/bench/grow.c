@@ -31,19 +31,20 @@ static unsigned long next;
 static bool syncing = true;
 static int64_t waited; /* microseconds, in syncs */
 
-/* These come before the C library's. */
-int fdatasync(int file) {
+static int wait_for_disk(long number, long a, long b, long c) {
     int64_t before = monotonic_now();
-    int result = syncing ? (int)syscall(SYS_fdatasync, file) : 0;
+    int result = syncing ? (int)syscall(number, a, b, c) : 0;
     waited += monotonic_now() - before;
     return result;
 }
 
+/* These come before the C library's. */
+int fdatasync(int file) {
+    return wait_for_disk(SYS_fdatasync, file, 0, 0);
+}
+
 int msync(void *address, size_t length, int flags) {
-    int64_t before = monotonic_now();
-    int result = syncing ? (int)syscall(SYS_msync, address, length, flags) : 0;
-    waited += monotonic_now() - before;
-    return result;
+    return wait_for_disk(SYS_msync, (long)address, (long)length, flags);
 }
 
 static int64_t append(struct journal *journal, struct keys *keys, size_t count) {
