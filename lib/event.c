@@ -27,8 +27,7 @@ struct event_parser *event_parser_new(void) {
         free(parser);
         return NULL;
     }
-    json_tokener_set_flags(parser->tokener,
-                           JSON_TOKENER_STRICT); /* UTF-8 is what skip_string() has checked */
+    json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT); /* skip_string() has checked UTF-8 */
     return parser;
 }
 
