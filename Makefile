@@ -36,7 +36,7 @@ SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fn
             LDFLAGS="$(SANITIZERS)"
 
 # The crash tests want an index that grows and is synced after a few events.
-CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=4 -DROUND_WITHIN=32"
+CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=4 -DSTRETCH=8192 -DSTEP_EVERY=4 -DMERGE_HOMES=1"
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 

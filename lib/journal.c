@@ -619,6 +619,8 @@ static int locked(struct journal *journal, int (*part)(struct seen *seen, struct
     result = seen_begin(journal->seen, journal->directory.file, reason);
     if (result == 0)
         result = part(journal->seen, reason);
+    if (result == ERROR_DAMAGED)
+        seen_discard(journal->seen, NULL);
     directory_unlock(&journal->directory);
     return result;
 }

@@ -58,6 +58,12 @@ uint64_t seen_count(const struct seen *seen);
 /* Forgets everything and removes the files. */
 int seen_discard(struct seen *seen, struct reason *reason);
 
+/* Is there an index in directory `journal`? */
+bool seen_exists(int journal);
+
+/* Removes the files of an index that nobody has open: those at `path` in a directory, such as "seen". */
+int seen_remove(int directory, const char *path, struct reason *reason);
+
 /* Is so much unsynced that a step to the next checkpoint is due? Wants no lock. */
 bool seen_step_due(const struct seen *seen);
 
@@ -74,8 +80,10 @@ int seen_sync(struct seen *seen, struct reason *reason);
 int seen_checkpoint(struct seen *seen, struct place place, struct reason *reason);
 
 /* Calls visit for every fingerprint in the index, in no order, until it returns something other than 0, which
- * is then the result. Wants no lock: what is stored meanwhile may be visited or not. */
+ * is then the result. Wants no lock: what is stored meanwhile may be visited or not. Whatever the result, it
+ * counts only where seen_unchanged() says that all tables are what they were at seen_begin(). */
 int seen_each(struct seen *seen, int (*visit)(void *context, uint64_t fingerprint, struct place place),
               void *context, struct reason *reason);
+bool seen_unchanged(const struct seen *seen);
 
 #endif

@@ -143,7 +143,7 @@ static int delete_rejected(int directory, int32_t keep, bool rehearse, struct pr
 static bool is_out_of_date(struct directory *directory, uint64_t left) {
     struct link last;
     struct seen *seen = seen_new(0);
-    bool result = seen != NULL && faccessat(directory->file, "seen/00", F_OK, 0) == 0 &&
+    bool result = seen != NULL && seen_exists(directory->file) &&
                   seen_begin(seen, directory->file, NULL) == 0 &&
                   link_before(directory->file, DAY_MAX + 1, &last, NULL) == 0 && last.known &&
                   seen_count(seen) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
@@ -211,13 +211,7 @@ static int index_all(struct workshop *shop, struct directory *directory, void (*
 
 /* Removes an index: that of a directory in which seen/ is. */
 static void remove_index(int directory, const char *name) {
-    char path[64];
-    for (int i = 0; i < 24; i++) {
-        snprintf(path, sizeof path, "%s/%02d", name, i);
-        unlinkat(directory, path, 0);
-    }
-    snprintf(path, sizeof path, "%s/new", name);
-    unlinkat(directory, path, 0);
+    seen_remove(directory, name, NULL);
     unlinkat(directory, name, AT_REMOVEDIR);
 }
 
@@ -314,23 +308,34 @@ static int add_indexed(void *context, uint64_t fingerprint, struct place place) 
     return 0;
 }
 
-int audit_start(struct audit *audit, struct directory *directory, int32_t first,
-                const struct deadline *deadline, struct reason *reason) {
+/* Opens the index as it is now. */
+static int open_index(struct audit *audit, const struct deadline *deadline, struct reason *reason) {
     bool settled;
-    *audit = (struct audit){.first = first, .seen = seen_new(0)};
-    if (audit->seen == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for the index");
-    int result = directory_lock(directory, deadline, reason);
+    int result = directory_lock(audit->directory, deadline, reason);
     if (result < 0)
         return result;
-    audit->absent = faccessat(directory->file, "seen/00", F_OK, 0) != 0;
-    result = audit->absent ? 0 : seen_begin(audit->seen, directory->file, reason);
+    audit->absent = !seen_exists(audit->directory->file);
+    result = audit->absent ? 0 : seen_begin(audit->seen, audit->directory->file, reason);
     if (result == 0 && !audit->absent)
         audit->absent = !seen_reached(audit->seen, &audit->reached, &settled);
-    directory_unlock(directory);
-    if (result != 0 || audit->absent)
-        return result;
-    return seen_each(audit->seen, add_indexed, audit, reason);
+    directory_unlock(audit->directory);
+    return result;
+}
+
+int audit_start(struct audit *audit, struct directory *directory, int32_t first,
+                const struct deadline *deadline, struct reason *reason) {
+    *audit = (struct audit){.directory = directory, .first = first, .seen = seen_new(0)};
+    if (audit->seen == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory for the index");
+    int result;
+    do {
+        audit->indexed = 0;
+        result = open_index(audit, deadline, reason);
+        if (result != 0 || audit->absent)
+            return result;
+        result = seen_each(audit->seen, add_indexed, audit, reason);
+    } while (!seen_unchanged(audit->seen));
+    return result;
 }
 
 void audit_line(struct audit *audit, struct place place, const char *request_id, size_t request_length,
@@ -345,14 +350,27 @@ bool audit_agrees(const struct audit *audit) {
     return audit->indexed == audit->found;
 }
 
+static int find_both(struct audit *audit, struct place place, uint64_t request, uint64_t event,
+                     struct reason *reason) {
+    int found = seen_holds(audit->seen, request, place, reason);
+    return found > 0 ? seen_holds(audit->seen, event, place, reason) : found;
+}
+
 int audit_find(struct audit *audit, struct place place, const char *request_id, size_t request_length,
                const char *id, size_t id_length, struct reason *reason) {
     if (!is_before(place, audit->reached))
         return 1;
-    uint64_t request = seen_fingerprint(audit->seen, IDENTIFIER_REQUEST, request_id, request_length);
-    uint64_t event = seen_fingerprint(audit->seen, IDENTIFIER_EVENT, id, id_length);
-    int found = seen_holds(audit->seen, request, place, reason);
-    return found > 0 ? seen_holds(audit->seen, event, place, reason) : found;
+    for (;;) {
+        uint64_t request = seen_fingerprint(audit->seen, IDENTIFIER_REQUEST, request_id, request_length);
+        uint64_t event = seen_fingerprint(audit->seen, IDENTIFIER_EVENT, id, id_length);
+        int found = find_both(audit, place, request, event, reason);
+        if (seen_unchanged(audit->seen))
+            return found;
+        struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
+        int result = open_index(audit, &deadline, reason);
+        if (result != 0 || audit->absent)
+            return result;
+    }
 }
 
 void audit_end(struct audit *audit) {

@@ -40,6 +40,7 @@ int upkeep_rebuild(struct directory *directory, void (*step)(void *context, stru
 /* Compares the index with the journal. The two must hold the same fingerprints and places; sums over what
  * each holds tell that without holding either in memory. */
 struct audit {
+    struct directory *directory;
     struct seen *seen;
     bool absent;          /* there is no index: it is made at the next delivery */
     struct place reached; /* lines before it must be in it */

@@ -45,7 +45,7 @@ def without_index(handler):
 
 
 def with_a_scrambled_index(handler):
-    table = handler.journal / "seen/00"
+    table = handler.journal / "seen/young.0"
     table.write_bytes(b"scrambled" * (table.stat().st_size // 9))
 
 

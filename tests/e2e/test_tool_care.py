@@ -80,7 +80,7 @@ def the_index_is_compared():
     with Lab() as lab:
         lab.receive(*presses(0, 300))
         lab.tool("check").ok()
-        table = lab.journal / "seen/00"
+        table = lab.journal / "seen/young.0"
         sound = table.read_bytes()
         buckets = [offset for offset in range(4096, len(sound), 512) if any(sound[offset:offset + 512])]
         table.write_bytes(sound[:buckets[0]] + bytes(512) + sound[buckets[0] + 512:])
@@ -181,12 +181,12 @@ def prune_keeps_the_index_small_while_deliveries_go_on():
         # More than the first table holds (79,360 fingerprints), and more than half of it of a day that goes.
         lab.write_days({days_ago(9): presses(0, 41000), days_ago(5): presses(41000, 20)})
         lab.tool("check", "--rebuild-index").ok()
-        check((lab.journal / "seen/01").exists(), "one table is enough?")
+        check((lab.journal / "seen/young.1").exists(), "one table is enough?")
         check("anew" not in lab.tool("prune", "--keep", "8d", "--dry-run").ok().stdout, "a rehearsal")
         anew = []
         under_deliveries(lab, lambda: anew.append("Made the index anew" in lab.tool("prune", "--keep", "6d").ok().stdout))
         check(anew == [True, False, False], anew)
-        check(not (lab.journal / "seen/01").exists(), "size")
+        check(not (lab.journal / "seen/young.1").exists(), "size")
         lab.tool("check").ok()
         for body, answer in ((press("0-1"), b'"duplicate"'), (press(41001), b'"duplicate"'), (press(7), b'"stored"')):
             check(answer in lab.cgi(body, sign(body))[2], "not", answer)

@@ -87,7 +87,7 @@ def journal_and_index():
         lab.segment().write_bytes(b"x" + sound[1:])
         only(findings(lab), "1 damaged lines in the newest day")
         lab.segment().write_bytes(sound)
-        table = lab.journal / "seen/00"
+        table = lab.journal / "seen/young.0"
         index = table.read_bytes()
         table.write_bytes(b"x" + index[1:])
         only(findings(lab), "index", "--rebuild-index")

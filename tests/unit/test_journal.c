@@ -414,7 +414,7 @@ static void an_index_that_is_ahead_is_harmless(void **state) {
 }
 
 static void a_scrambled_index_is_made_anew(void **state) {
-    static const char *const tables[] = {"seen/00", "seen/01", "seen/02"};
+    static const char *const tables[] = {"seen/young.0", "seen/young.1", "seen/old.1"};
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 200; i++)
         check(append_number(journal, i), OUTCOME_STORED, i);

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* fallocate */
 #include "seen.h"
 #include "support.h"
 
@@ -8,9 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define FEW 4 /* buckets in the first table: full after 76 identifiers */
+#define FEW \
+    4 /* buckets in a young table: full after 76 identifiers, and so is each one until 1,200 are stored */
 
 static struct reason reason;
 
@@ -63,14 +67,19 @@ static int look_for(struct index *index, unsigned number) {
     return seen_find(index->seen, fingerprint_of(index->seen, number), is_place, &wanted, &reason);
 }
 
+/* How many young tables there have been: the number in their headers. */
 static unsigned tables_of(const char *path) {
+    static const char *const names[] = {"seen/young.0", "seen/young.1"};
     unsigned count = 0;
-    char name[64];
-    for (;; count++) {
-        snprintf(name, sizeof name, "seen/%02u", count);
-        if (access(path_in(path, name), F_OK) != 0)
-            return count;
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t head[4] = {0};
+        int file = open(path_in(path, names[i]), O_RDONLY);
+        if (file >= 0 && read(file, head, sizeof head) == (ssize_t)sizeof head && head[2] + 1 > count)
+            count = head[2] + 1;
+        if (file >= 0)
+            close(file);
     }
+    return count;
 }
 
 static void what_was_stored_is_found(void **state) {
@@ -99,7 +108,7 @@ static void it_grows_over_several_tables(void **state) {
         insert(&index, from, from + 70);
         insert(&other, from + 70, from + 149);
     }
-    assert_true(tables_of(*state) >= 5);
+    assert_true(tables_of(*state) >= 20);
     assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
     for (unsigned i = 0; i < 6576; i++)
         assert_int_equal(look_for(&index, i), 1);
@@ -220,19 +229,162 @@ static void a_checkpoint_is_made_in_steps(void **state) {
     close_index(&index);
 }
 
-/* While a round is made, tables are sealed and begun. */
+/* While rounds are made, tables are sealed, merged and begun: two rounds of two tables are the most that has
+ * to be read again. */
 static void a_growing_index_is_synced_too(void **state) {
-    struct index index = open_index(*state);
-    unsigned number = DUE, steps = 0;
-    insert(&index, 0, DUE);
-    unsigned tables = tables_of(*state);
-    for (; trusted(*state).day < 0; number += DUE, steps++) {
+    struct index index = open_index_of(*state, 0);
+    for (unsigned turn = 1; turn <= 36; turn++) {
+        insert(&index, (turn - 1) * DUE, turn * DUE);
         assert_int_equal(step(&index), 0);
-        insert(&index, number, number + DUE);
+        if (turn > 4 * STEPS)
+            assert_true(trusted(*state).offset >= place_of((turn - 4 * STEPS) * DUE).offset);
     }
-    assert_true(tables > 3 && steps >= tables && steps < 100);
-    assert_true(trusted(*state).offset < place_of(number).offset);
+    assert_true(tables_of(*state) >= 4);
     close_index(&index);
+}
+
+static int add_up(void *context, uint64_t fingerprint, struct place place) {
+    uint64_t *sums = context;
+    sums[0]++;
+    sums[1] += fingerprint ^ place.offset;
+    return 0;
+}
+
+/* Is each of the first `count` identifiers in the index, and once? */
+static void check_whole(const char *path, unsigned count) {
+    struct index index = open_index(path);
+    uint64_t sums[2] = {0}, wanted = 0;
+    assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(look_for(&index, i), 1);
+        wanted += fingerprint_of(index.seen, i) ^ place_of(i).offset;
+    }
+    assert_int_equal(seen_each(index.seen, add_up, sums, &reason), 0);
+    assert_true(seen_unchanged(index.seen));
+    assert_int_equal(sums[0], count);
+    assert_int_equal(sums[1], wanted);
+    close_index(&index);
+}
+
+/* Two processes insert, merge and sync in turns; after each turn everything is there. */
+static void tables_are_merged_piece_by_piece(void **state) {
+    struct index both[] = {open_index_of(*state, 1), open_index_of(*state, 1)};
+    unsigned number = 0, merged = 0;
+    for (unsigned turn = 0; number < 6000; turn++) { /* old tables of more than one piece in the end */
+        struct index *index = &both[turn * 7 % 3 % 2];
+        insert(index, number, number + 5);
+        number += 5;
+        if (seen_step_due(index->seen)) {
+            assert_int_equal(step(index), 0);
+            merged++;
+        }
+        if (turn % 50 == 0)
+            check_whole(*state, number);
+    }
+    check_whole(*state, number);
+    assert_true(merged > 30 && tables_of(*state) > merged);
+    struct stat status;
+    assert_int_equal(stat(path_in(*state, "seen/old.0"), &status), 0);
+    assert_true(status.st_size > 4096 + 512 * (224 + 32));
+    close_index(&both[0]);
+    close_index(&both[1]);
+}
+
+/* Whoever has tables open of which the files have been taken for others since. */
+static void a_process_that_slept_goes_on(void **state) {
+    struct index index = open_index_of(*state, 1), sleeper = open_index_of(*state, 1);
+    insert(&index, 0, 100);
+    insert(&sleeper, 100, 105);
+    unsigned tables = tables_of(*state), number = 105;
+    for (; tables_of(*state) < tables + 4; number += 5)
+        insert(&index, number, number + 5);
+    assert_false(seen_unchanged(sleeper.seen));
+    insert(&sleeper, number, number + 5);
+    check_whole(*state, number + 5);
+    close_index(&index);
+    close_index(&sleeper);
+}
+
+/* ---- killed at each call ---- */
+
+static long calls_left = -1; /* -1: no end */
+
+static void count_call(void) {
+    if (calls_left > 0 && --calls_left == 0)
+        _exit(9);
+}
+
+/* These come before the C library's. A process that is killed at a call has not made it, or has and knows
+ * nothing of it; the second is the first of the next call. */
+ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
+    count_call();
+    return syscall(SYS_pwrite64, file, bytes, length, at);
+}
+
+int ftruncate(int file, off_t length) {
+    count_call();
+    return (int)syscall(SYS_ftruncate, file, length);
+}
+
+int fallocate(int file, int mode, off_t from, off_t length) {
+    count_call();
+    return (int)syscall(SYS_fallocate, file, mode, from, length);
+}
+
+int fdatasync(int file) {
+    (void)file;
+    count_call();
+    return 0;
+}
+
+#define KILLED_UNTIL 150
+
+static unsigned reached(struct index *index) {
+    struct place place;
+    bool settled;
+    assert_int_equal(seen_begin(index->seen, index->directory, &reason), 0);
+    return seen_reached(index->seen, &place, &settled) ? (unsigned)(place.offset / 1000) : 0;
+}
+
+/* Inserts, merges and makes steps, from where the index reaches until there are KILLED_UNTIL. */
+static void work_on(const char *path) {
+    struct index index = open_index_of(path, 1);
+    for (unsigned number; (number = reached(&index)) < KILLED_UNTIL;) {
+        for (unsigned end = number + 5; number < end; number++) { /* a line may be in it already */
+            uint64_t fingerprint = fingerprint_of(index.seen, number);
+            int held = seen_holds(index.seen, fingerprint, place_of(number), &reason);
+            assert_true(held >= 0);
+            if (held == 0)
+                assert_int_equal(seen_insert(index.seen, fingerprint, place_of(number), &reason), 0);
+        }
+        assert_int_equal(seen_reach(index.seen, place_of(number), true, &reason), 0);
+        if (seen_step_due(index.seen))
+            assert_int_equal(step(&index), 0);
+    }
+    close_index(&index);
+}
+
+static void a_kill_at_any_call_costs_nothing(void **state) {
+    unsigned killed = 0;
+    for (int status = 1; status != 0; killed++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            calls_left = killed + 1;
+            work_on(*state);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 9));
+        work_on(*state);
+        check_whole(*state, KILLED_UNTIL);
+        assert_true(tables_of(*state) > 5);
+        struct index index = open_index(*state);
+        assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
+        assert_int_equal(seen_discard(index.seen, &reason), 0);
+        close_index(&index);
+    }
+    assert_true(killed > 250);
 }
 
 /* Both sync the same stretch; it counts once. */
@@ -332,60 +484,103 @@ static int look_for_all(const char *path, unsigned count) {
     return result;
 }
 
+#define USED_OF_HEADER 160
+
+/* All files of an index in the middle of a merge: a young table, the sealed one, and the old one. */
 static void damage_is_noticed(void **state) {
+    static const char *const names[] = {"seen/young.0", "seen/young.1", "seen/old.1"};
     struct index index = open_index(*state);
-    insert(&index, 0, 200); /* two tables: 76 and the rest */
+    insert(&index, 0, 210);
     close_index(&index);
-    assert_int_equal(look_for_all(*state, 200), 0);
+    assert_int_equal(look_for_all(*state, 210), 0);
+    assert_int_equal(tables_of(*state), 3);
+    for (unsigned name = 0; name < 3; name++) {
+        size_t length;
+        char *good = read_file(path_in(*state, names[name]), &length), *bad = malloc(length);
+        for (size_t at = 0; at < 4096 + 512 * FEW; at += at < 200 ? 1 : 37) {
+            bool matters = at < USED_OF_HEADER || at >= 4096; /* the rest of the header's area is unused */
+            memcpy(bad, good, length);
+            bad[at] = (char)(bad[at] ^ 0x40);
+            write_file(path_in(*state, names[name]), bad, length, 0600);
+            if (matters && look_for_all(*state, 210) != ERROR_DAMAGED)
+                fail_msg("byte %zu of %s changed and nobody noticed", at, names[name]);
+        }
+        for (size_t cut = 500; cut < 4096 + 512 * FEW; cut += 500) {
+            write_file(path_in(*state, names[name]), good, cut, 0600);
+            assert_int_equal(look_for_all(*state, 210), ERROR_DAMAGED);
+        }
+        if (name == 2) { /* every bucket of an old table was written */
+            memcpy(bad, good, length);
+            memset(bad + 4096 + 512, 0, 512);
+            write_file(path_in(*state, names[name]), bad, length, 0600);
+            assert_int_equal(look_for_all(*state, 210), ERROR_DAMAGED);
+        }
+        if (name > 0) {
+            assert_int_equal(unlink(path_in(*state, names[name])), 0);
+            assert_int_equal(look_for_all(*state, 210), ERROR_DAMAGED);
+        }
+        write_file(path_in(*state, names[name]), good, length, 0600);
+        assert_int_equal(look_for_all(*state, 210), 0);
+        free(good);
+        free(bad);
+    }
+}
+
+/* A crash of the machine can leave a sealed table without the one after it: it reaches as far as it did. */
+static void a_lost_young_table_is_begun_again(void **state) {
+    struct index index = open_index(*state);
+    struct place place;
+    bool settled;
+    insert(&index, 0, 70);
+    insert(&index, 70, 170);
+    close_index(&index);
     assert_int_equal(tables_of(*state), 2);
-
-    size_t length;
-    char *good = read_file(path_in(*state, "seen/00"), &length), *bad = malloc(length);
-    for (size_t at = 0; at < length; at += at < 200 ? 1 : 37) {
-        bool matters = at < 144 || at >= 4096; /* the rest of the header's area is unused */
-        memcpy(bad, good, length);
-        bad[at] = (char)(bad[at] ^ 0x40);
-        write_file(path_in(*state, "seen/00"), bad, length, 0600);
-        int result = look_for_all(*state, 200);
-        if (matters && result != ERROR_DAMAGED && at < 4096 + 512 * 4)
-            fail_msg("byte %zu changed and nobody noticed", at);
-    }
-    for (size_t cut = 0; cut < length; cut += 500) {
-        write_file(path_in(*state, "seen/00"), good, cut, 0600);
-        assert_int_equal(look_for_all(*state, 200), ERROR_DAMAGED);
-    }
-    write_file(path_in(*state, "seen/00"), good, length, 0600);
-    assert_int_equal(look_for_all(*state, 200), 0);
-
-    assert_int_equal(unlink(path_in(*state, "seen/01")), 0);
-    assert_int_equal(look_for_all(*state, 200), ERROR_DAMAGED); /* table 00 is sealed: there was one more */
-    free(good);
-    free(bad);
+    assert_int_equal(unlink(path_in(*state, "seen/young.1")), 0);
+    index = open_index(*state);
+    assert_int_equal(seen_begin(index.seen, index.directory, &reason), 0);
+    assert_true(seen_reached(index.seen, &place, &settled));
+    assert_int_equal(place.offset, place_of(70).offset);
+    for (unsigned i = 0; i < 70; i++)
+        assert_int_equal(look_for(&index, i), 1);
+    close_index(&index);
 }
 
 /* A table that a killed writer did not finish is made again. */
 static void a_half_made_table_is_replaced(void **state) {
+    static const char zeros[5000];
     struct index index = open_index(*state);
     insert(&index, 0, 70);
-    write_file(path_in(*state, "seen/01"), "half", 4, 0600);
-    insert(&index, 70, 200);
-    for (unsigned i = 0; i < 200; i++)
-        assert_int_equal(look_for(&index, i), 1);
+    write_file(path_in(*state, "seen/young.1"), zeros, sizeof zeros, 0600);
+    insert(&index, 70, 160);
+    check_whole(*state, 160);
+    write_file(path_in(*state, "seen/old.1"), zeros, sizeof zeros, 0600);
+    insert(&index, 160, 300);
+    check_whole(*state, 300);
     close_index(&index);
-    assert_int_equal(look_for_all(*state, 200), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(what_was_stored_is_found),          TEST(the_two_kinds_of_identifier_are_apart),
-        TEST(it_grows_over_several_tables),      TEST(collisions_are_all_visited),
-        TEST(its_reach_is_remembered),           TEST(after_a_reboot_the_checkpoint_counts),
-        TEST(a_checkpoint_is_made_in_steps),     TEST(a_growing_index_is_synced_too),
-        TEST(two_processes_make_one_checkpoint), TEST(a_reboot_begins_the_round_anew),
-        TEST(a_sync_that_fails_is_damage),       TEST(the_checkpoint_does_not_outlast_the_journal),
-        TEST(a_deleted_index_begins_anew),       TEST(damage_is_noticed),
+        TEST(what_was_stored_is_found),
+        TEST(the_two_kinds_of_identifier_are_apart),
+        TEST(it_grows_over_several_tables),
+        TEST(collisions_are_all_visited),
+        TEST(its_reach_is_remembered),
+        TEST(after_a_reboot_the_checkpoint_counts),
+        TEST(a_checkpoint_is_made_in_steps),
+        TEST(a_growing_index_is_synced_too),
+        TEST(tables_are_merged_piece_by_piece),
+        TEST(a_process_that_slept_goes_on),
+        TEST(a_kill_at_any_call_costs_nothing),
+        TEST(two_processes_make_one_checkpoint),
+        TEST(a_reboot_begins_the_round_anew),
+        TEST(a_sync_that_fails_is_damage),
+        TEST(the_checkpoint_does_not_outlast_the_journal),
+        TEST(a_deleted_index_begins_anew),
+        TEST(damage_is_noticed),
+        TEST(a_lost_young_table_is_begun_again),
         TEST(a_half_made_table_is_replaced),
     };
     return cmocka_run_group_tests_name("seen", tests, NULL, NULL);
