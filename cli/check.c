@@ -106,9 +106,9 @@ static void check_signature(struct check *check, const struct record *record) {
 }
 
 /* The identifiers of a line, or false where its event cannot be read. */
-static bool identify(struct check *check, const struct record *record, struct span *request,
+static bool identify(struct check *check, enum scan scan, const struct record *record, struct span *request,
                      struct span *id) {
-    if (event_identifiers(record->event, record->event_length, request, id))
+    if (scan == SCAN_RECORD && event_identifiers(record->event, record->event_length, request, id))
         return true;
     if (event_parse(check->parser, record->event, record->event_length, &check->event, NULL) != 0)
         return false;
@@ -133,7 +133,7 @@ static void check_line(struct check *check, enum scan scan, const struct record 
         check_signature(check, record);
     if (!check->auditing || check->audit.absent)
         return;
-    if (identify(check, record, &request, &id))
+    if (identify(check, scan, record, &request, &id))
         audit_line(&check->audit, check->stands, request.text, request.length, id.text, id.length);
     else if (scan == SCAN_RECORD)
         found(check, "line %" PRIu64 " follows from the one before, and its event cannot be read",
@@ -230,7 +230,7 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
 static void look_up(struct check *check, enum scan scan, const struct record *record) {
     struct span request, id;
     struct reason reason = {""};
-    if (scan == SCAN_DAMAGED || !identify(check, record, &request, &id))
+    if (scan == SCAN_DAMAGED || !identify(check, scan, record, &request, &id))
         return;
     int held =
         audit_find(&check->audit, check->stands, request.text, request.length, id.text, id.length, &reason);

@@ -96,6 +96,10 @@ def the_index_is_compared():
         body = press(7)
         check(b'"duplicate"' in lab.cgi(body, sign(body))[2] and len(lab.lines()) == 300, "the new index does not serve")
         check("index compared: all is well" in lab.tool("check").ok().stdout, "after all")
+        text = lab.segment().read_bytes()
+        lab.segment().write_bytes(text.replace(b'"relationships"', bytes(15), 1))  # no event any more, and so not in the index
+        said = lab.tool("check", "--rebuild-index").fails().stdout
+        check("the chain breaks" in said and "not in the index" not in said, said)
 
 
 def under_deliveries(lab, work):
