@@ -39,6 +39,7 @@ struct check {
     uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
     struct place stands; /* the line that is looked at */
     uint64_t line;       /* its number in its file, from 1 */
+    bool proven;         /* the chain says that it is as it was written */
     int key;             /* the one that fitted last */
     struct json_object *report;
     struct progress progress;
@@ -106,9 +107,9 @@ static void check_signature(struct check *check, const struct record *record) {
 }
 
 /* The identifiers of a line, or false where its event cannot be read. */
-static bool identify(struct check *check, enum scan scan, const struct record *record, struct span *request,
+static bool identify(struct check *check, const struct record *record, struct span *request,
                      struct span *id) {
-    if (scan == SCAN_RECORD && event_identifiers(record->event, record->event_length, request, id))
+    if (check->proven && event_identifiers(record->event, record->event_length, request, id))
         return true;
     if (event_parse(check->parser, record->event, record->event_length, &check->event, NULL) != 0)
         return false;
@@ -133,11 +134,10 @@ static void check_line(struct check *check, enum scan scan, const struct record 
         check_signature(check, record);
     if (!check->auditing || check->audit.absent)
         return;
-    if (identify(check, scan, record, &request, &id))
+    if (identify(check, record, &request, &id))
         audit_line(&check->audit, check->stands, request.text, request.length, id.text, id.length);
     else if (scan == SCAN_RECORD)
-        found(check, "line %" PRIu64 " follows from the one before, and its event cannot be read",
-              record->seq);
+        found(check, "damaged: the event of line %" PRIu64 " cannot be read", record->seq);
 }
 
 /* ---- the whole journal ---- */
@@ -197,6 +197,7 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     struct progress *progress = &check->progress;
     enum scan scan;
     struct record record;
+    struct link before = link;
     struct place next = {.day = check->first};
     uint64_t done = 0;
     int result;
@@ -206,6 +207,8 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     check->line = 0;
     while ((result = walk_next(&check->walk, &scan, &record, &check->stands, reason)) > 0) {
         struct place stands = check->stands;
+        check->proven = scan == SCAN_RECORD && before.known && before.damaged == 0;
+        before = walk_link(&check->walk);
         if (stands.day != next.day) {
             check_rest(check, next.day, next.offset);
             check->stands = stands;
@@ -230,7 +233,7 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
 static void look_up(struct check *check, enum scan scan, const struct record *record) {
     struct span request, id;
     struct reason reason = {""};
-    if (scan == SCAN_DAMAGED || !identify(check, scan, record, &request, &id))
+    if (scan == SCAN_DAMAGED || !identify(check, record, &request, &id))
         return;
     int held =
         audit_find(&check->audit, check->stands, request.text, request.length, id.text, id.length, &reason);

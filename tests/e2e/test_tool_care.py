@@ -96,10 +96,14 @@ def the_index_is_compared():
         body = press(7)
         check(b'"duplicate"' in lab.cgi(body, sign(body))[2] and len(lab.lines()) == 300, "the new index does not serve")
         check("index compared: all is well" in lab.tool("check").ok().stdout, "after all")
-        text = lab.segment().read_bytes()
-        lab.segment().write_bytes(text.replace(b'"relationships"', bytes(15), 1))  # no event any more, and so not in the index
+        lines = lab.segment().read_bytes().splitlines(keepends=True)
+        lines[9] = lines[9].replace(b'"relationships"', bytes(15))  # no event any more, and so not in the index
+        lines[19] = bytes(100) + b"\n"
+        lines[20] = lines[20].replace(b'"relationships"', bytes(15))  # the same, and no chain to tell
+        lab.segment().write_bytes(b"".join(lines))
         said = lab.tool("check", "--rebuild-index").fails().stdout
-        check("the chain breaks" in said and "not in the index" not in said, said)
+        for what in (":10: byte", ":20: byte", ":21: byte", "the chain breaks: line 10", "the event of line 21 cannot be read"):
+            check(what in said and "not in the index" not in said, what, said)
 
 
 def under_deliveries(lab, work):
