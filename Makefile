@@ -36,7 +36,7 @@ SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fn
             LDFLAGS="$(SANITIZERS)"
 
 # The crash tests want an index that grows and is synced after a few events.
-CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=4 -DSTRETCH=8192 -DSTEP_EVERY=4 -DMERGE_HOMES=1"
+CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=16384 -DSTEP_EVERY=2 -DMERGE_HOMES=1"
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 
@@ -174,7 +174,7 @@ $(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/shim.so $(BUILD)/shim-plain.so
+crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/shim.so $(BUILD)/shim-plain.so
 
 $(BUILD)/shim.so: CPPFLAGS += -DSHIM_MALLOC
 $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c

@@ -7,11 +7,11 @@ struct piece {
     struct merge *merge;
     const struct table *into;
     uint32_t first, last;
-    uint64_t used;
+    uint64_t used[SLICES];
 };
 
 static int put(struct piece *piece, const struct slot *slot, struct reason *reason) {
-    uint32_t at = table_home(piece->into->buckets, slot->fingerprint) - piece->first;
+    uint32_t at = table_home(piece->into, slot->fingerprint) - piece->first;
     for (; at < piece->last - piece->first + TABLE_TAIL; at++) {
         struct bucket *bucket = &piece->merge->window[at];
         for (uint32_t i = 0; i < bucket->used; i++)
@@ -19,20 +19,25 @@ static int put(struct piece *piece, const struct slot *slot, struct reason *reas
                 return 0;
         if (bucket->used < TABLE_SLOTS) {
             bucket->slot[bucket->used++] = *slot;
-            piece->used++;
+            piece->used[table_slice(slot->fingerprint)]++;
             return 0;
         }
     }
     return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
 }
 
+/* Has the slot its home in the piece? */
+static bool belongs(const struct piece *piece, const struct slot *slot) {
+    bool in_slice = table_slice(slot->fingerprint) == piece->into->number % SLICES;
+    uint32_t home = table_home(piece->into, slot->fingerprint);
+    return in_slice == piece->into->sliced && home >= piece->first && home < piece->last;
+}
+
 static int put_bucket(struct piece *piece, const struct bucket *bucket, struct reason *reason) {
     int result = 0;
-    for (uint32_t i = 0; i < bucket->used && result == 0; i++) {
-        uint32_t home = table_home(piece->into->buckets, bucket->slot[i].fingerprint);
-        if (home >= piece->first && home < piece->last)
+    for (uint32_t i = 0; i < bucket->used && result == 0; i++)
+        if (belongs(piece, &bucket->slot[i]))
             result = put(piece, &bucket->slot[i], reason);
-    }
     return result;
 }
 
@@ -40,8 +45,8 @@ static int put_bucket(struct piece *piece, const struct bucket *bucket, struct r
  * through the buckets into which those spill, up to the first that is not full. */
 static int put_table(struct piece *piece, const struct table *from, struct reason *reason) {
     uint32_t end = from->buckets + TABLE_TAIL;
-    uint32_t at = table_home(from->buckets, table_first(piece->into->buckets, piece->first));
-    uint32_t last = table_home(from->buckets, table_first(piece->into->buckets, piece->last) - 1);
+    uint32_t at = table_home(from, table_first(piece->into, piece->first));
+    uint32_t last = table_home(from, table_first(piece->into, piece->last) - 1);
     for (uint32_t count; at < end; at += count) {
         struct bucket *input = piece->merge->input;
         count = at <= last ? last - at + 1 : 1;
@@ -65,16 +70,16 @@ static int start_window(const struct piece *piece, struct reason *reason) {
     return piece->first == 0 ? 0 : table_read(piece->into, piece->first, TABLE_TAIL, window, reason);
 }
 
-int merge_piece(struct merge *merge, const struct table *into, const struct table from[2], uint32_t first,
-                uint32_t last, uint64_t *used, struct reason *reason) {
+int merge_piece(struct merge *merge, const struct table *into, const struct table *const from[MERGE_FROM],
+                uint32_t first, uint32_t last, uint64_t used[SLICES], struct reason *reason) {
     struct piece piece = {.merge = merge, .into = into, .first = first, .last = last};
     int result = start_window(&piece, reason);
-    for (int i = 0; i < 2 && result == 0; i++)
-        if (from[i].file >= 0)
-            result = put_table(&piece, &from[i], reason);
+    for (int i = 0; i < MERGE_FROM && result == 0; i++)
+        if (from[i]->file >= 0)
+            result = put_table(&piece, from[i], reason);
     if (result == 0)
         result = table_write(into, first, last - first + TABLE_TAIL, merge->window, reason);
-    if (result == 0)
-        *used += piece.used;
+    for (int i = 0; i < SLICES && result == 0; i++)
+        used[i] += piece.used[i];
     return result;
 }

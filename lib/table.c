@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC UINT64_C(0x32306e6565735044) /* "DPseen02" */
+#define MAGIC UINT64_C(0x33306e6565735044) /* "DPseen03" */
 
 _Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
 _Static_assert(sizeof(struct header) <= 512, "a header is in one sector");
@@ -95,12 +95,18 @@ off_t table_size(uint32_t buckets) {
     return offset_of(buckets + TABLE_TAIL);
 }
 
-uint32_t table_home(uint32_t buckets, uint64_t fingerprint) {
-    return (uint32_t)((fingerprint >> 32) * buckets >> 32);
+static unsigned slice_bits(const struct table *table) {
+    return table->sliced ? SLICE_BITS : 0;
 }
 
-uint64_t table_first(uint32_t buckets, uint32_t number) {
-    return (((uint64_t)number << 32) + buckets - 1) / buckets << 32;
+uint32_t table_home(const struct table *table, uint64_t fingerprint) {
+    return (uint32_t)((fingerprint << slice_bits(table) >> 32) * table->buckets >> 32);
+}
+
+uint64_t table_first(const struct table *table, uint32_t number) {
+    uint64_t base = table->sliced ? (uint64_t)(table->number % SLICES) << (64 - SLICE_BITS) : 0;
+    uint64_t first = (((uint64_t)number << 32) + table->buckets - 1) / table->buckets;
+    return base + (first << (32 - slice_bits(table)));
 }
 
 static uint64_t bucket_checksum(const struct bucket *bucket) {

@@ -54,7 +54,15 @@ def with_a_torn_tail(handler):
     segment.write_bytes(segment.read_bytes() + segment.read_bytes()[:100])
 
 
-SCENARIOS = {  # how many lines there are, what is done to them, and the delivery
+def index_says(name, at):
+    """A check that a number in the header of a table of the index (struct header) is not 0."""
+    def check_it(handler):
+        table = handler.journal / "seen" / name
+        return table.exists() and any(table.read_bytes()[at:at + 4])
+    return check_it
+
+
+SCENARIOS = {  # how many lines there are, what is done to them, the delivery, and what it brings about
     "the first event": (0, None, press("new")),
     "a new event": (5, None, press("new")),
     "a duplicate": (5, None, press("old-2")),
@@ -63,6 +71,8 @@ SCENARIOS = {  # how many lines there are, what is done to them, and the deliver
     "a missing index": (5, without_index, press("new")),
     "a scrambled index": (5, with_a_scrambled_index, press("new")),
     "a torn tail": (5, with_a_torn_tail, press("new")),
+    "a table of the index is full": (9, None, press("new"), index_says("young.0", 192)),
+    "a merge of the index is done": (16, None, press("new"), index_says("middle.1", 212)),
 }
 
 
@@ -115,7 +125,7 @@ def try_fault(handler, sound, snapshot, body, old, fault):
 
 def run_scenario(handler, sound, name, faults, step=1):
     """Returns how many faults happened."""
-    count, damage, body = SCENARIOS[name]
+    count, damage, body, *brings_about = SCENARIOS[name]
     tried = 0
     with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
         snapshot = pathlib.Path(directory, "snapshot")
@@ -126,6 +136,10 @@ def run_scenario(handler, sound, name, faults, step=1):
             damage(sound)
         shutil.copytree(handler.journal, snapshot)
         old = [f"event-old-{number}" for number in range(count)]
+        for says in brings_about:
+            check(not says(handler), "it was so before")
+            handler.send(body)
+            check(says(handler), "the delivery did not do it")
         for function, errors in faults.items():
             nth, happened = 1, True
             while happened:  # until the call is not made so often

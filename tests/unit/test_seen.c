@@ -268,17 +268,17 @@ static void check_whole(const char *path, unsigned count) {
 
 /* Two processes insert, merge and sync in turns; after each turn everything is there. */
 static void tables_are_merged_piece_by_piece(void **state) {
-    struct index both[] = {open_index_of(*state, 1), open_index_of(*state, 1)};
+    struct index both[] = {open_index_of(*state, 16), open_index_of(*state, 16)};
     unsigned number = 0, merged = 0;
-    for (unsigned turn = 0; number < 6000; turn++) { /* old tables of more than one piece in the end */
+    for (unsigned turn = 0; number < 50000; turn++) { /* old tables of more than one piece in the end */
         struct index *index = &both[turn * 7 % 3 % 2];
-        insert(index, number, number + 5);
-        number += 5;
+        insert(index, number, number + 20);
+        number += 20;
         if (seen_step_due(index->seen)) {
             assert_int_equal(step(index), 0);
             merged++;
         }
-        if (turn % 50 == 0)
+        if (turn % 250 == 0)
             check_whole(*state, number);
     }
     check_whole(*state, number);
@@ -484,20 +484,22 @@ static int look_for_all(const char *path, unsigned count) {
     return result;
 }
 
-#define USED_OF_HEADER 160
+#define USED_OF_HEADER 224
 
-/* All files of an index in the middle of a merge: a young table, the sealed one, and the old one. */
+/* All files of an index while it is being merged for the second time: a young table, the sealed one, the
+ * middle one, and the first old one. */
 static void damage_is_noticed(void **state) {
-    static const char *const names[] = {"seen/young.0", "seen/young.1", "seen/old.1"};
+    static const char *const names[] = {"seen/young.0", "seen/young.1", "seen/middle.1", "seen/old.1"};
+    static const size_t buckets[] = {FEW, FEW, FEW, 1};
     struct index index = open_index(*state);
     insert(&index, 0, 210);
     close_index(&index);
     assert_int_equal(look_for_all(*state, 210), 0);
     assert_int_equal(tables_of(*state), 3);
-    for (unsigned name = 0; name < 3; name++) {
-        size_t length;
+    for (unsigned name = 0; name < 4; name++) {
+        size_t length, end = 4096 + 512 * buckets[name];
         char *good = read_file(path_in(*state, names[name]), &length), *bad = malloc(length);
-        for (size_t at = 0; at < 4096 + 512 * FEW; at += at < 200 ? 1 : 37) {
+        for (size_t at = 0; at < end; at += at < USED_OF_HEADER ? 1 : 37) {
             bool matters = at < USED_OF_HEADER || at >= 4096; /* the rest of the header's area is unused */
             memcpy(bad, good, length);
             bad[at] = (char)(bad[at] ^ 0x40);
@@ -505,13 +507,13 @@ static void damage_is_noticed(void **state) {
             if (matters && look_for_all(*state, 210) != ERROR_DAMAGED)
                 fail_msg("byte %zu of %s changed and nobody noticed", at, names[name]);
         }
-        for (size_t cut = 500; cut < 4096 + 512 * FEW; cut += 500) {
+        for (size_t cut = 500; cut < end; cut += 500) {
             write_file(path_in(*state, names[name]), good, cut, 0600);
             assert_int_equal(look_for_all(*state, 210), ERROR_DAMAGED);
         }
-        if (name == 2) { /* every bucket of an old table was written */
+        if (name >= 2) { /* every bucket of a merged table was written */
             memcpy(bad, good, length);
-            memset(bad + 4096 + 512, 0, 512);
+            memset(bad + end - 512, 0, 512);
             write_file(path_in(*state, names[name]), bad, length, 0600);
             assert_int_equal(look_for_all(*state, 210), ERROR_DAMAGED);
         }
@@ -553,7 +555,7 @@ static void a_half_made_table_is_replaced(void **state) {
     write_file(path_in(*state, "seen/young.1"), zeros, sizeof zeros, 0600);
     insert(&index, 70, 160);
     check_whole(*state, 160);
-    write_file(path_in(*state, "seen/old.1"), zeros, sizeof zeros, 0600);
+    write_file(path_in(*state, "seen/middle.1"), zeros, sizeof zeros, 0600);
     insert(&index, 160, 300);
     check_whole(*state, 300);
     close_index(&index);
