@@ -379,15 +379,23 @@ static bool repeats_fresh(struct batch *batch, size_t index) {
     return false;
 }
 
+static void take_fingerprints(const struct journal *journal, struct batch *batch) {
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct event *event = batch->entries[i]->event;
+        if (event == NULL)
+            continue;
+        batch->fingerprint[i][IDENTIFIER_REQUEST] =
+            seen_fingerprint(journal->seen, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id));
+        batch->fingerprint[i][IDENTIFIER_EVENT] =
+            seen_fingerprint(journal->seen, IDENTIFIER_EVENT, event->id, strlen(event->id));
+    }
+}
+
 /* Decides one entry. Returns 0, or an error that concerns the whole batch. */
 static int classify(struct journal *journal, struct batch *batch, size_t index, struct reason *reason) {
     struct entry *entry = batch->entries[index];
     struct search search = {.journal = journal, .event = entry->event};
-    uint64_t *fingerprint = batch->fingerprint[index];
-    fingerprint[IDENTIFIER_REQUEST] = seen_fingerprint(
-        journal->seen, IDENTIFIER_REQUEST, entry->event->request_id, strlen(entry->event->request_id));
-    fingerprint[IDENTIFIER_EVENT] =
-        seen_fingerprint(journal->seen, IDENTIFIER_EVENT, entry->event->id, strlen(entry->event->id));
+    const uint64_t *fingerprint = batch->fingerprint[index];
     int found = seen_find(journal->seen, fingerprint[IDENTIFIER_REQUEST], is_original, &search, reason);
     if (found == 0)
         found = seen_find(journal->seen, fingerprint[IDENTIFIER_EVENT], is_original, &search, reason);
@@ -407,15 +415,32 @@ static int classify(struct journal *journal, struct batch *batch, size_t index, 
     return 0;
 }
 
+/* Where the index is not in memory, each lookup waits for the disk, one after the other: then those to come
+ * are read at once. */
+static void prefetch(const struct journal *journal, const struct batch *batch, size_t from) {
+    for (size_t i = from; i < batch->count; i++)
+        for (int kind = 0; batch->entries[i]->event != NULL && kind < 2; kind++)
+            seen_prefetch(journal->seen, batch->fingerprint[i][kind]);
+}
+
 static int classify_all(struct journal *journal, struct batch *batch, struct reason *reason) {
+    batch->fresh_count = 0;
     int result = catch_up(journal, batch->deadline, reason);
     if (result == 0)
         result = roll(journal, batch->deadline, reason);
-    batch->fresh_count = 0;
+    if (result != 0)
+        return result;
+    take_fingerprints(journal, batch);
+    int64_t started = monotonic_now();
+    bool prefetched = false;
     for (size_t i = 0; i < batch->count && result == 0; i++) {
         close_file(&batch->owned_file[i]);
         if (batch->entries[i]->event != NULL)
             result = classify(journal, batch, i, reason);
+        if (i % 4 == 3 && !prefetched && monotonic_now() - started > SECOND / 1000) {
+            prefetch(journal, batch, i + 1);
+            prefetched = true;
+        }
     }
     return result;
 }

@@ -181,6 +181,16 @@ uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const c
     return fingerprint;
 }
 
+void seen_prefetch(struct seen *seen, uint64_t fingerprint) {
+    struct levels *levels = &seen->levels;
+    uint32_t slice = table_slice(fingerprint);
+    if (levels_open_old(levels, slice, NULL) != 0 || levels->old[slice].file < 0)
+        return;
+    table_prefetch(&levels->old[slice], fingerprint);
+    table_prefetch(&levels->middle, fingerprint);
+    table_prefetch(&levels->young, fingerprint);
+}
+
 /* A bucket; of the young table from the cache, where it is there. *bucket is good until the next call. */
 static int get_bucket(struct seen *seen, const struct table *table, uint32_t number, struct bucket **bucket,
                       struct reason *reason) {

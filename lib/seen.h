@@ -39,6 +39,10 @@ int seen_reach(struct seen *seen, struct place place, bool settled, struct reaso
 /* A 64-bit fingerprint (keyed SipHash-2-4) of an identifier of EVENT_FIELD_SIZE - 1 bytes at most. */
 uint64_t seen_fingerprint(const struct seen *seen, enum identifier kind, const char *text, size_t length);
 
+/* Has the kernel begin to read what seen_find() will want of the disk, so that who looks for many waits for
+ * all at once. */
+void seen_prefetch(struct seen *seen, uint64_t fingerprint);
+
 /* Calls visit for each place that was stored under the fingerprint, until it returns something other than 0,
  * which is then the result; 0 when there is no more. Different identifiers can share a fingerprint: the line
  * itself decides. */

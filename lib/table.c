@@ -144,6 +144,11 @@ int table_read(const struct table *table, uint32_t number, uint32_t count, struc
     return 0;
 }
 
+void table_prefetch(const struct table *table, uint64_t fingerprint) {
+    posix_fadvise(table->file, offset_of(table_home(table, fingerprint)), sizeof(struct bucket),
+                  POSIX_FADV_WILLNEED);
+}
+
 int table_write(const struct table *table, uint32_t number, uint32_t count, struct bucket *buckets,
                 struct reason *reason) {
     size_t length = count * sizeof *buckets;

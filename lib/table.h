@@ -108,6 +108,9 @@ uint64_t table_first(const struct table *table, uint32_t number);
 int table_read(const struct table *table, uint32_t number, uint32_t count, struct bucket *buckets,
                struct reason *reason);
 
+/* Has the kernel begin to read the bucket in which the search for a fingerprint begins. */
+void table_prefetch(const struct table *table, uint64_t fingerprint);
+
 /* Writes `count` buckets from `number` on, with their numbers and checksums. Returns 0 or an error. */
 int table_write(const struct table *table, uint32_t number, uint32_t count, struct bucket *buckets,
                 struct reason *reason);

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SIGNATURE "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df"
@@ -41,6 +43,23 @@ int fdatasync(int file) {
         return -1;
     }
     return fsync(file);
+}
+
+/* ---- and one that is slow ---- */
+
+static bool slow_reads;
+static unsigned prefetched;
+
+ssize_t pread(int file, void *bytes, size_t length, off_t at) {
+    if (slow_reads)
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    return syscall(SYS_pread64, file, bytes, length, at);
+}
+
+int posix_fadvise(int file, off_t at, off_t length, int advice) {
+    (void)file, (void)at, (void)length;
+    prefetched += advice == POSIX_FADV_WILLNEED;
+    return 0;
 }
 
 /* ---- appending ---- */
@@ -179,6 +198,25 @@ static void a_batch_is_judged_entry_by_entry(void **state) {
     check(entries[5], OUTCOME_DUPLICATE, 3);
     journal_free(journal);
     assert_int_equal(verify(*state), 3);
+}
+
+static void a_slow_disk_is_told_at_once_what_the_batch_wants(void **state) {
+    static const char *const pairs[8][2] = {{"a", "1"}, {"b", "2"}, {"request-5", "3"}, {"d", "4"},
+                                            {"e", "5"}, {"f", "6"}, {"g", "event-9"},   {"h", "8"}};
+    struct journal *journal = open_journal(*state);
+    struct entry entries[8];
+    for (unsigned i = 1; i <= 400; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    assert_int_equal(prefetched, 0); /* not for one event */
+    slow_reads = true;
+    append_pairs(journal, pairs, 8, entries);
+    slow_reads = false;
+    check(entries[2], OUTCOME_DUPLICATE, 5);
+    check(entries[6], OUTCOME_DUPLICATE, 9);
+    check(entries[7], OUTCOME_STORED, 406);
+    assert_true(prefetched > 2 * 4); /* two identifiers of each of the last four, in more than one table */
+    journal_free(journal);
+    assert_int_equal(verify(*state), 406);
 }
 
 static void duplicates_are_known_across_days_and_restarts(void **state) {
@@ -687,6 +725,7 @@ int main(void) {
         TEST(events_are_numbered_and_chained),
         TEST(either_identifier_makes_a_duplicate),
         TEST(a_batch_is_judged_entry_by_entry),
+        TEST(a_slow_disk_is_told_at_once_what_the_batch_wants),
         TEST(duplicates_are_known_across_days_and_restarts),
         TEST(two_handles_see_each_other),
         TEST(many_processes_write_at_once),
