@@ -425,8 +425,6 @@ int levels_look_at_next(struct levels *levels, struct reason *reason) {
         return result;
     if (result != 0 || !is_next(levels))
         result = start_next(levels, reason);
-    else if (levels->next.whole) /* whoever made it was killed before it was in use */
-        return levels_finish(levels, reason);
     levels->next_known = result == 0;
     return result;
 }
@@ -449,7 +447,7 @@ static uint32_t piece_end(const struct levels *levels) {
 static int merge_old(struct levels *levels, uint32_t end, struct reason *reason) {
     uint32_t slice = slice_of(levels->young.number);
     const struct table *const from[] = {&levels->old[slice], &levels->middle, &levels->sealed};
-    struct table *into = &levels->next_old;
+    const struct table *into = &levels->next_old;
     struct header old;
     int result = levels_open_old(levels, slice, reason);
     if (result == 0)
@@ -457,7 +455,7 @@ static int merge_old(struct levels *levels, uint32_t end, struct reason *reason)
     if (result != 0 || end < into->buckets)
         return result;
     start_header(levels, into->buckets, &old);
-    old.used[slice] = into->used[slice] = levels->next.used[slice];
+    old.used[slice] = levels->next.used[slice];
     return table_write_header(into->file, &old, reason);
 }
 
@@ -485,22 +483,29 @@ int levels_sync_next(const struct levels *levels) {
     return fdatasync(levels->next_old.file) == 0 ? fdatasync(levels->next_middle.file) : -1;
 }
 
-int levels_finish(struct levels *levels, struct reason *reason) {
-    uint32_t slice = slice_of(levels->young.number);
-    levels->next.whole = 1;
-    levels->next.used[slice] = 0; /* that is in the old table */
-    int result = table_write_header(levels->next_middle.file, &levels->next, reason);
-    if (result != 0)
-        return result;
+static int mark_whole(struct levels *levels, struct reason *reason) {
+    struct header header = levels->next;
+    header.whole = 1;
+    header.used[slice_of(header.number)] = 0; /* that is in the old table */
+    int result = table_write_header(levels->next_middle.file, &header, reason);
+    if (result == 0)
+        levels->next = header;
+    return result;
+}
+
+static int use_next(struct levels *levels, struct reason *reason) {
     close_table(&levels->sealed);
     close_table(&levels->middle);
-    close_table(&levels->old[slice]);
-    levels->middle = levels->next_middle;
-    memcpy(levels->middle.used, levels->next.used, sizeof levels->middle.used);
-    levels->old[slice] = levels->next_old;
-    levels->next_middle = levels->next_old = no_table;
-    levels->next_known = false;
-    return use_middle(levels, reason);
+    close_table(&levels->old[slice_of(levels->next.number)]); /* the new one is opened when it is wanted */
+    levels->middle = table_of(levels->next_middle.file, &levels->next, &middle_kind);
+    levels->next_middle = no_table;
+    close_next(levels);
+    levels->header.middle = levels->middle.number;
+    return levels_write_header(levels, reason);
+}
+
+int levels_finish(struct levels *levels, struct reason *reason) {
+    return levels->next.whole ? use_next(levels, reason) : mark_whole(levels, reason);
 }
 
 /* Is a piece due? So that the merge is done when the young table is three quarters full; but never so fast
@@ -516,18 +521,18 @@ static bool piece_is_due(const struct levels *levels) {
 
 static int merge_as_due(struct levels *levels, struct reason *reason) {
     int result = levels_look_at_next(levels, reason);
-    if (result == 0 && levels->sealed.file >= 0 && piece_is_due(levels))
+    if (result == 0 && piece_is_due(levels))
         result = merge_on(levels, reason);
     return result;
 }
 
 static int merge_the_rest(struct levels *levels, struct reason *reason) {
     int result = levels_look_at_next(levels, reason);
-    while (result == 0 && levels->sealed.file >= 0 && !levels_merged(levels))
+    while (result == 0 && !levels_merged(levels))
         result = merge_on(levels, reason);
-    if (result != 0 || levels->sealed.file < 0)
-        return result;
-    return levels_sync_next(levels) == 0 ? levels_finish(levels, reason) : sync_trouble(reason);
+    while (result == 0 && levels->sealed.file >= 0)
+        result = levels_sync_next(levels) == 0 ? levels_finish(levels, reason) : sync_trouble(reason);
+    return result;
 }
 
 int levels_make_room(struct levels *levels, struct reason *reason) {

@@ -67,16 +67,17 @@ uint64_t levels_used(const struct levels *levels);
  * fails only when there is no more room. */
 int levels_make_room(struct levels *levels, struct reason *reason);
 
-/* Takes up how far others have come with the merge. Afterwards there may be no sealed table. */
+/* Takes up how far others have come with the merge. */
 int levels_look_at_next(struct levels *levels, struct reason *reason);
 
-/* Is the merge done but for its sync? */
+/* Is the merge done but for its syncs? */
 bool levels_merged(const struct levels *levels);
 
 /* Syncs what has been merged. Wants no lock. Returns -1 with errno where the disk failed. */
 int levels_sync_next(const struct levels *levels);
 
-/* After the sync of a merge that is done: what was merged is in use, and what went into it is spent. */
+/* After each of the two syncs of a merge that is done: what was merged is marked as whole; and when that is
+ * on the disk too, it is in use, and what went into it is spent. */
 int levels_finish(struct levels *levels, struct reason *reason);
 
 /* Removes the files at `path` in a directory, such as "seen". */

@@ -29,7 +29,7 @@
 #ifndef STRETCH           /* a test build makes these small */
 #define STRETCH (1 << 20) /* bytes; whole pages */
 /* Inserts from one step to the next. Half as many lines as two rounds have inserts are read again after a
- * reboot at most: 8192 for each megabyte of the young table. */
+ * reboot at most: 8192 for each megabyte of the young and the sealed table. */
 #define STEP_EVERY 8192
 #endif
 #define CACHED 256 /* buckets; a power of two */
@@ -49,7 +49,7 @@ struct round {
 struct seen {
     struct levels levels;
     bool pretended_boot;
-    bool finishing;  /* between seen_step_begin() and seen_step_end(): the merge is done but for its sync */
+    bool finishing;  /* between seen_step_begin() and seen_step_end(): the merge was done but for its syncs */
     bool stepping;   /* between these two, with the same tables open */
     uint32_t synced; /* the young table at the last seen_sync(); NONE: none since the tables were opened */
     struct round round;
