@@ -303,13 +303,15 @@ def cost():
 def growth():
     with Lab() as lab:
         process = subprocess.Popen([BUILD / "grow", lab.key_file, lab.journal, EVENTS, SYNCED], stdout=subprocess.PIPE, text=True)
-        print("\n| events in the journal | one new event, µs | 99th percentile, µs | longest stall on the way, ms | of it in syncs, ms |")
-        print("| --- | --- | --- | --- | --- |", flush=True)
+        print("\n| events in the journal | one new event, µs | 99th percentile, µs | longest stall on the way, ms | of it in syncs, ms | "
+              "longest write beside it, ms |")
+        print("| --- | --- | --- | --- | --- | --- |", flush=True)
         for line in process.stdout:
-            events, one, p99, stall, waited = line.split()
-            for name, value in (("µs, one event", one), ("µs, p99", p99), ("ms, longest stall", stall), ("ms, of it in syncs", waited)):
+            events, one, p99, stall, waited, beside = line.split()
+            for name, value in (("µs, one event", one), ("µs, p99", p99), ("ms, longest stall", stall), ("ms, of it in syncs", waited),
+                                ("ms, longest write beside", beside)):
                 note("growth", name, int(events), 0, float(value))
-            print(f"| {int(events):,} | {one} | {p99} | {stall} | {waited} |", flush=True)
+            print(f"| {int(events):,} | {one} | {p99} | {stall} | {waited} | {beside} |", flush=True)
         check(process.wait() == 0, "the generator failed")
 
 

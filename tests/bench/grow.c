@@ -1,8 +1,9 @@
 /* grow KEY_FILE DIRECTORY EVENTS SYNCED: appends presses straight through the library, a batch at a time, and
  * tells what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
  * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
- * percentile, the longest single append in milliseconds since the line before (0: not synced), and how much
- * of that it waited for the disk.
+ * percentile, the longest single append in milliseconds since the line before (0: not synced), how much of
+ * that it waited for the disk, and how long it ever took between these appends to write as much to a file
+ * beside the directory and to sync it: the longest of one such write for every four appends.
  *
  * The first SYNCED events are synced batch by batch, as a worker would. Beyond that the journal is only made
  * to grow, as fast as it can; what one new event costs is synced at every stop. */
@@ -11,6 +12,7 @@
 #include "signature.h"
 #include "timestamp.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +84,19 @@ static int64_t append(struct journal *journal, struct keys *keys, size_t count) 
     return monotonic_now() - before;
 }
 
+/* What the disk does to somebody else. */
+static int64_t write_beside(int file) {
+    static char bytes[BATCH * 640];
+    static off_t end;
+    int64_t before = monotonic_now();
+    if (pwrite(file, bytes, sizeof bytes, end) != (ssize_t)sizeof bytes || fdatasync(file) != 0) {
+        perror("grow");
+        exit(1);
+    }
+    end += sizeof bytes;
+    return monotonic_now() - before;
+}
+
 static int by_size(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -99,7 +114,10 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);
-    int64_t longest = 0, longest_waited = 0, probes[PROBES];
+    int64_t longest = 0, longest_waited = 0, longest_beside = 0, probes[PROBES];
+    char name[512];
+    snprintf(name, sizeof name, "%s.beside", argv[2]);
+    int beside = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= wanted; stop++) {
         while (next < stops[stop]) {
             syncing = next < synced;
@@ -108,6 +126,10 @@ int main(int argc, char **argv) {
                 longest = spent;
                 longest_waited = waited;
             }
+            if (syncing && next / BATCH % 4 == 0) {
+                spent = write_beside(beside);
+                longest_beside = spent > longest_beside ? spent : longest_beside;
+            }
         }
         if (!syncing)
             sync();
@@ -115,10 +137,11 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < PROBES; i++)
             probes[i] = append(journal, keys, 1);
         qsort(probes, PROBES, sizeof *probes, by_size);
-        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
-               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, (double)longest_waited / 1000);
+        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
+               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, (double)longest_waited / 1000,
+               (double)longest_beside / 1000);
         fflush(stdout);
-        longest = longest_waited = 0;
+        longest = longest_waited = longest_beside = 0;
     }
     syncing = false;
     while (next < wanted)
