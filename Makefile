@@ -47,8 +47,8 @@ run: ## install what is missing, build, and show a signed press on its way throu
 
 check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check deb
-	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
-	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
+	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) tests/fuzz/test_fuzz.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, every call failing
@@ -73,8 +73,8 @@ fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
-	clang-tidy --quiet $(wildcard lib/*.c cgi/*.c cli/*.c) -- $(STANDARD) $(LIBRARY_CFLAGS) 2>/dev/null # what it counts there are the warnings of system headers
+	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
+	echo $(wildcard lib/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # what it counts there are the warnings of system headers
 	shellcheck $(SCRIPTS)
 
 format: ## let clang-format lay out the sources

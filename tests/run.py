@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Runs test programs one after another, reads their TAP, and ends with the line `N passed, N failed`.
+"""Runs test programs, two at a time: much of what they do is to wait. Reads their TAP, and ends with the line
+`N passed, N failed`.
 
 A program that is killed, or ends with a failure that no test line tells, counts as one failed test."""
 
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -11,8 +13,9 @@ import time
 
 LIMIT = 420  # seconds for one program
 
-passed = failed = skipped = 0
-for program in sys.argv[1:]:
+
+def run(program):
+    """Returns (output, exit status or what there is in place of one, seconds)."""
     command = [sys.executable, program] if program.endswith(".py") else [program]
     began = time.monotonic()
     try:
@@ -21,6 +24,13 @@ for program in sys.argv[1:]:
         output, code = result.stdout.decode(errors="replace"), result.returncode
     except subprocess.TimeoutExpired as error:
         output, code = (error.stdout or b"").decode(errors="replace"), f"none after {LIMIT} seconds"
+    return output, code, time.monotonic() - began
+
+
+passed = failed = skipped = 0
+runners = concurrent.futures.ThreadPoolExecutor(2)
+for program, result in [(program, runners.submit(run, program)) for program in sys.argv[1:]]:
+    output, code, seconds = result.result()
     good = re.findall(r"^ok\b.*$", output, re.MULTILINE)
     bad = re.findall(r"^not ok\b.*$", output, re.MULTILINE)
     skips = [line for line in good if "# SKIP" in line]
@@ -29,8 +39,7 @@ for program in sys.argv[1:]:
     skipped += len(skips)
     failed += len(bad) + unexplained
     name = os.path.basename(program).removesuffix(".py")
-    print(f"{name}: {len(good) - len(skips)} passed, {len(bad) + unexplained} failed ({time.monotonic() - began:.1f} s)",
-          flush=True)
+    print(f"{name}: {len(good) - len(skips)} passed, {len(bad) + unexplained} failed ({seconds:.1f} s)", flush=True)
     for line in skips:
         print("  " + line)
     if bad or unexplained:

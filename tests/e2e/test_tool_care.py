@@ -78,7 +78,7 @@ def each_damage_is_named_by_file_line_and_byte():
 
 def the_index_is_compared():
     with Lab() as lab:
-        lab.receive(*presses(0, 300))
+        lab.receive(*presses(0, 60))
         lab.tool("check").ok()
         table = lab.journal / "seen/young.0"
         sound = table.read_bytes()
@@ -94,7 +94,7 @@ def the_index_is_compared():
         check("no index yet" in lab.tool("check").ok().stdout, "absent")
         lab.tool("check", "--rebuild-index").ok()
         body = press(7)
-        check(b'"duplicate"' in lab.cgi(body, sign(body))[2] and len(lab.lines()) == 300, "the new index does not serve")
+        check(b'"duplicate"' in lab.cgi(body, sign(body))[2] and len(lab.lines()) == 60, "the new index does not serve")
         check("index compared: all is well" in lab.tool("check").ok().stdout, "after all")
         lines = lab.segment().read_bytes().splitlines(keepends=True)
         lines[9] = lines[9].replace(b'"relationships"', bytes(15))  # no event any more, and so not in the index
