@@ -15,7 +15,6 @@
 #define MERGED_FULL 24 /* in a merged table, which nothing is inserted into */
 #define YOUNG 128      /* a young table is so small a part of all */
 #define NAME_SIZE 24
-#define NOWHERE UINT64_MAX
 
 static const struct table no_table = {.file = -1};
 
@@ -29,16 +28,8 @@ static const struct kind young_kind = {"young", 2, false, false};
 static const struct kind middle_kind = {"middle", 2, true, false};
 static const struct kind old_kind = {"old", 2 * SLICES, true, true};
 
-static int trouble(const char *doing, struct reason *reason) {
-    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
-}
-
 static int do_not_fit(struct reason *reason) {
     return fail(reason, ERROR_DAMAGED, "the tables in seen/ do not belong together");
-}
-
-static int sync_trouble(struct reason *reason) {
-    return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
 }
 
 static uint64_t sum(const uint64_t used[SLICES]) {
@@ -217,7 +208,7 @@ static int create_first(struct levels *levels, struct reason *reason) {
     if (result != 0)
         return result;
     if (mkdirat(levels->journal, "seen", 0700) != 0 && errno != EEXIST)
-        return trouble("make", reason);
+        return table_trouble("make", reason);
     memset(&header, 0, sizeof header); /* padding too: the checksum covers it */
     header.reached = header.checkpoint = NOWHERE;
     randombytes_buf(header.key, sizeof header.key);
@@ -254,7 +245,7 @@ static int seal(struct levels *levels, struct reason *reason) {
 /* Notes which middle table is in use, once that is sure to be on the disk. */
 static int use_middle(struct levels *levels, struct reason *reason) {
     if (levels->middle.file >= 0 && fdatasync(levels->middle.file) != 0)
-        return sync_trouble(reason);
+        return table_not_synced(reason);
     levels->header.middle = levels->middle.number;
     return levels_write_header(levels, reason);
 }
@@ -308,7 +299,7 @@ static int remove_file(int directory, const char *path, const char *name, unsign
                        struct reason *reason) {
     char whole[64];
     snprintf(whole, sizeof whole, "%s/%s.%u", path, name, number);
-    return unlinkat(directory, whole, 0) == 0 || errno == ENOENT ? 0 : trouble("remove", reason);
+    return unlinkat(directory, whole, 0) == 0 || errno == ENOENT ? 0 : table_trouble("remove", reason);
 }
 
 static void remove_earlier_versions(int directory, const char *path) {
@@ -333,7 +324,7 @@ int levels_remove(int directory, const char *path, struct reason *reason) {
 
 static int sync_directory(const struct levels *levels, struct reason *reason) {
     int file = openat(levels->journal, "seen", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = file < 0 || fsync(file) != 0 ? trouble("sync", reason) : 0;
+    int result = file < 0 || fsync(file) != 0 ? table_trouble("sync", reason) : 0;
     if (file >= 0)
         close(file);
     return result;
@@ -355,12 +346,12 @@ static int take_file(const struct levels *levels, const struct kind *kind, const
     table_name(kind, header->number, name);
     int file = openat(levels->journal, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0)
-        return trouble("make", reason);
+        return table_trouble("make", reason);
     close_table(table);
     *table = table_of(file, header, kind);
     off_t size = table_size(header->buckets);
     if (fstat(file, &status) != 0 || (status.st_size < size && ftruncate(file, size) != 0))
-        return trouble("make", reason);
+        return table_trouble("make", reason);
     return 0;
 }
 
@@ -531,7 +522,7 @@ static int merge_the_rest(struct levels *levels, struct reason *reason) {
     while (result == 0 && !levels_merged(levels))
         result = merge_on(levels, reason);
     while (result == 0 && levels->sealed.file >= 0)
-        result = levels_sync_next(levels) == 0 ? levels_finish(levels, reason) : sync_trouble(reason);
+        result = levels_sync_next(levels) == 0 ? levels_finish(levels, reason) : table_not_synced(reason);
     return result;
 }
 

@@ -33,7 +33,6 @@
 #define STEP_EVERY 8192
 #endif
 #define CACHED 256 /* buckets; a power of two */
-#define NOWHERE UINT64_MAX
 #define NONE UINT32_MAX
 
 _Static_assert(sizeof(struct header) <= ROUND_AT, "a round is noted behind the header");
@@ -107,10 +106,6 @@ static void read_boot_id(char out[BOOT_ID_SIZE]) {
 
 static bool is_this_boot(const struct seen *seen, const char boot[BOOT_ID_SIZE]) {
     return memcmp(boot, seen->levels.boot, BOOT_ID_SIZE) == 0;
-}
-
-static int trouble(const char *doing, struct reason *reason) {
-    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
 }
 
 static void forget_buckets(struct seen *seen) {
@@ -328,7 +323,7 @@ static int write_round(struct seen *seen, struct reason *reason) {
     table_checksum(&seen->round, offsetof(struct round, checksum), seen->round.checksum);
     if (pwrite(seen->levels.young.file, &seen->round, sizeof seen->round, ROUND_AT) !=
         (ssize_t)sizeof seen->round)
-        return trouble("write", reason);
+        return table_trouble("write", reason);
     return 0;
 }
 
@@ -398,7 +393,7 @@ int seen_step_sync(struct seen *seen, struct reason *reason) {
         levels_sync_next(&seen->levels) == 0)
         return 0;
     seen->stepping = false;
-    return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
+    return table_not_synced(reason);
 }
 
 /* Notes that a stretch is synced. */
@@ -434,7 +429,7 @@ int seen_step_end(struct seen *seen, struct reason *reason) {
 int seen_sync(struct seen *seen, struct reason *reason) {
     if ((seen->levels.sealed.file >= 0 && fdatasync(seen->levels.sealed.file) != 0) ||
         fdatasync(seen->levels.young.file) != 0)
-        return trouble("sync", reason);
+        return table_trouble("sync", reason);
     seen->synced = seen->levels.young.number;
     return 0;
 }

@@ -13,10 +13,6 @@
 _Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
 _Static_assert(sizeof(struct header) <= 512, "a header is in one sector");
 
-static int trouble(const char *doing, struct reason *reason) {
-    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
-}
-
 static int damaged(struct reason *reason) {
     return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
 }
@@ -35,7 +31,7 @@ int table_read_header(int file, struct header *header, struct reason *reason) {
     unsigned char checksum[crypto_shorthash_BYTES];
     ssize_t got = pread(file, header, sizeof *header, 0);
     if (got < 0)
-        return trouble("read", reason);
+        return table_trouble("read", reason);
     if (got == 0 || (got == (ssize_t)sizeof *header && is_zeros(header, sizeof *header)))
         return ERROR_INVALID;
     table_checksum(header, offsetof(struct header, checksum), checksum);
@@ -49,14 +45,14 @@ int table_write_header(int file, struct header *header, struct reason *reason) {
     header->magic = MAGIC;
     table_checksum(header, offsetof(struct header, checksum), header->checksum);
     if (pwrite(file, header, sizeof *header, 0) != (ssize_t)sizeof *header)
-        return trouble("write", reason);
+        return table_trouble("write", reason);
     return 0;
 }
 
 int table_open(int directory, const char *name, struct header *header, struct reason *reason) {
     int file = openat(directory, name, O_RDWR | O_CLOEXEC);
     if (file < 0)
-        return errno == ENOENT ? ERROR_INVALID : trouble("open", reason);
+        return errno == ENOENT ? ERROR_INVALID : table_trouble("open", reason);
     int result = table_read_header(file, header, reason);
     if (result == 0)
         return file;
@@ -78,9 +74,9 @@ static int allocate(int file, off_t size) {
 int table_create(int directory, const char *name, struct header *header, struct reason *reason) {
     int file = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (file < 0)
-        return trouble("make", reason);
+        return table_trouble("make", reason);
     int result = allocate(file, table_size(header->buckets)) == 0 ? table_write_header(file, header, reason)
-                                                                  : trouble("make", reason);
+                                                                  : table_trouble("make", reason);
     if (result == 0)
         return file;
     close(file);
@@ -132,7 +128,7 @@ int table_read(const struct table *table, uint32_t number, uint32_t count, struc
     size_t length = count * sizeof *buckets;
     ssize_t got = pread(table->file, buckets, length, offset_of(number));
     if (got < 0)
-        return trouble("read", reason);
+        return table_trouble("read", reason);
     if (got != (ssize_t)length)
         return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is cut off");
     for (uint32_t i = 0; i < count; i++) {
@@ -159,5 +155,5 @@ int table_write(const struct table *table, uint32_t number, uint32_t count, stru
     ssize_t written = pwrite(table->file, buckets, length, offset_of(number));
     if (written >= 0 && written != (ssize_t)length)
         errno = ENOSPC;
-    return written == (ssize_t)length ? 0 : trouble("write", reason);
+    return written == (ssize_t)length ? 0 : table_trouble("write", reason);
 }

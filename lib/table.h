@@ -11,9 +11,11 @@
 
 #include "error.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #define TABLE_HEADER_AREA 4096
@@ -22,6 +24,7 @@
 #define SLICE_BITS 3
 #define SLICES (1 << SLICE_BITS)
 #define BOOT_ID_SIZE 40
+#define NOWHERE UINT64_MAX /* in place of a packed place */
 
 struct header {
     uint64_t magic;
@@ -68,6 +71,16 @@ struct table {
     uint32_t number, buckets;
     uint64_t used[SLICES]; /* when it was opened */
 };
+
+/* The disk or the file system refused; errno says why. */
+static inline int table_trouble(const char *doing, struct reason *reason) {
+    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
+}
+
+/* The same of a sync, after which nobody knows what the disk holds. */
+static inline int table_not_synced(struct reason *reason) {
+    return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
+}
 
 /* Where a result is said to be an error, it is ERROR_TROUBLE (the disk or the file system refused) or
  * ERROR_DAMAGED, with a reason. */
