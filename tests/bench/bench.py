@@ -304,14 +304,14 @@ def growth():
     with Lab() as lab:
         process = subprocess.Popen([BUILD / "grow", lab.key_file, lab.journal, EVENTS, SYNCED], stdout=subprocess.PIPE, text=True)
         print("\n| events in the journal | one new event, µs | 99th percentile, µs | longest stall on the way, ms | of it in syncs, ms | "
-              "longest write beside it, ms |")
-        print("| --- | --- | --- | --- | --- | --- |", flush=True)
+              "of that a sector beside waits too, ms | over 50 ms | over 50 ms without that |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for line in process.stdout:
-            events, one, p99, stall, waited, beside = line.split()
+            events, one, p99, stall, waited, beside, stalls, ours = line.split()
             for name, value in (("µs, one event", one), ("µs, p99", p99), ("ms, longest stall", stall), ("ms, of it in syncs", waited),
-                                ("ms, longest write beside", beside)):
+                                ("ms, beside it too", beside), ("stalls over 50 ms", stalls), ("of our own", ours)):
                 note("growth", name, int(events), 0, float(value))
-            print(f"| {int(events):,} | {one} | {p99} | {stall} | {waited} | {beside} |", flush=True)
+            print(f"| {int(events):,} | {one} | {p99} | {stall} | {waited} | {beside} | {stalls} | {ours} |", flush=True)
         check(process.wait() == 0, "the generator failed")
 
 

@@ -2,8 +2,8 @@
  * tells what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
  * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
  * percentile, the longest single append in milliseconds since the line before (0: not synced), how much of
- * that it waited for the disk, and how long it ever took between these appends to write as much to a file
- * beside the directory and to sync it: the longest of one such write for every four appends.
+ * that it waited for the disk, how much of that a thread beside it waited too that only overwrites a sector
+ * again and again, how many appends took over 50 ms, and how many did without what that thread waited too.
  *
  * The first SYNCED events are synced batch by batch, as a worker would. Beyond that the journal is only made
  * to grow, as fast as it can; what one new event costs is synced at every stop. */
@@ -13,6 +13,7 @@
 #include "timestamp.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,17 @@
 
 #define BATCH 64
 #define PROBES 101
+#define STALL (SECOND / 20)
+#define STANDSTILL (SECOND / 200)
+#define INTERVALS_MAX 65536 /* the last so many are remembered */
+
+struct interval {
+    int64_t from, to; /* monotonic_now() */
+};
+
+static int64_t lasted(struct interval interval) {
+    return interval.to - interval.from;
+}
 
 static struct event events[BATCH];
 static char bodies[BATCH][1024];
@@ -49,7 +61,7 @@ int msync(void *address, size_t length, int flags) {
     return wait_for_disk(SYS_msync, (long)address, (long)length, flags);
 }
 
-static int64_t append(struct journal *journal, struct keys *keys, size_t count) {
+static struct interval append(struct journal *journal, struct keys *keys, size_t count) {
     for (size_t i = 0; i < count; i++, next++) {
         uint8_t digest[SIGNATURE_BYTES];
         snprintf(events[i].request_id, EVENT_FIELD_SIZE, "c83081fc-2f1b-4cb7-8b18-%012lx", next);
@@ -72,30 +84,74 @@ static int64_t append(struct journal *journal, struct keys *keys, size_t count) 
                                     .event = &events[i]};
         pointers[i] = &entries[i];
     }
-    int64_t before = monotonic_now();
+    struct interval interval = {.from = monotonic_now()};
     waited = 0;
-    struct deadline deadline = {.at = before + 60 * SECOND};
+    struct deadline deadline = {.at = interval.from + 60 * SECOND};
     struct reason reason = {""};
     journal_append(journal, pointers, count, &deadline);
     if (journal_upkeep(journal, &deadline, &reason) != 0 || entries[count - 1].outcome != OUTCOME_STORED) {
         fprintf(stderr, "grow: %s %s\n", entries[count - 1].reason.text, reason.text);
         exit(1);
     }
-    return monotonic_now() - before;
+    interval.to = monotonic_now();
+    return interval;
 }
 
-/* What the disk does to somebody else. */
-static int64_t write_beside(int file) {
-    static char bytes[BATCH * 640];
-    static off_t end;
-    int64_t before = monotonic_now();
-    if (pwrite(file, bytes, sizeof bytes, end) != (ssize_t)sizeof bytes || fdatasync(file) != 0) {
+/* ---- what the disk does to somebody else ---- */
+
+static struct interval standstills[INTERVALS_MAX]; /* of the thread beside */
+static size_t standstill_count;
+static pthread_mutex_t standstill_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Overwrites a sector and syncs it: it has blocks and a size, so that this waits for the disk alone, and not
+ * for what the file system does about the journal beside. */
+static void *overwrite(void *context) {
+    static const char sector[512] = "";
+    int file = *(const int *)context;
+    for (;;) {
+        struct interval interval = {.from = monotonic_now()};
+        if (pwrite(file, sector, sizeof sector, 0) != (ssize_t)sizeof sector ||
+            syscall(SYS_fdatasync, file) != 0) {
+            perror("grow");
+            exit(1);
+        }
+        interval.to = monotonic_now();
+        if (lasted(interval) > STANDSTILL) {
+            pthread_mutex_lock(&standstill_lock);
+            standstills[standstill_count++ % INTERVALS_MAX] = interval;
+            pthread_mutex_unlock(&standstill_lock);
+        }
+        usleep(STANDSTILL);
+    }
+    return NULL;
+}
+
+static void start_overwriting(const char *directory) {
+    static int file;
+    char name[512];
+    pthread_t thread;
+    snprintf(name, sizeof name, "%s.beside", directory);
+    file = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0 || pthread_create(&thread, NULL, overwrite, &file) != 0) {
         perror("grow");
         exit(1);
     }
-    end += sizeof bytes;
-    return monotonic_now() - before;
 }
+
+/* How much of it the thread beside stood still. */
+static int64_t stood_still(struct interval interval) {
+    int64_t sum = 0;
+    pthread_mutex_lock(&standstill_lock);
+    for (size_t i = 0; i < standstill_count && i < INTERVALS_MAX; i++) {
+        int64_t from = interval.from > standstills[i].from ? interval.from : standstills[i].from;
+        int64_t to = interval.to < standstills[i].to ? interval.to : standstills[i].to;
+        sum += to > from ? to - from : 0;
+    }
+    pthread_mutex_unlock(&standstill_lock);
+    return sum;
+}
+
+/* ---- growing ---- */
 
 static int by_size(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -114,34 +170,37 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);
-    int64_t longest = 0, longest_waited = 0, longest_beside = 0, probes[PROBES];
-    char name[512];
-    snprintf(name, sizeof name, "%s.beside", argv[2]);
-    int beside = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    static struct interval over[INTERVALS_MAX]; /* longer than STALL */
+    int64_t probes[PROBES];
+    start_overwriting(argv[2]);
     for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= wanted; stop++) {
+        struct interval longest = {0};
+        int64_t longest_waited = 0;
+        size_t stalls = 0, ours = 0;
         while (next < stops[stop]) {
             syncing = next < synced;
-            int64_t spent = append(journal, keys, BATCH);
-            if (syncing && spent > longest) {
-                longest = spent;
+            struct interval interval = append(journal, keys, BATCH);
+            if (syncing && lasted(interval) > STALL)
+                over[stalls++ % INTERVALS_MAX] = interval;
+            if (syncing && lasted(interval) > lasted(longest)) {
+                longest = interval;
                 longest_waited = waited;
-            }
-            if (syncing && next / BATCH % 4 == 0) {
-                spent = write_beside(beside);
-                longest_beside = spent > longest_beside ? spent : longest_beside;
             }
         }
         if (!syncing)
             sync();
         syncing = true;
-        for (size_t i = 0; i < PROBES; i++)
-            probes[i] = append(journal, keys, 1);
+        for (size_t i = 0; i < PROBES; i++) {
+            struct interval interval = append(journal, keys, 1);
+            probes[i] = lasted(interval);
+        }
+        for (size_t i = 0; i < stalls && i < INTERVALS_MAX; i++)
+            ours += lasted(over[i]) - stood_still(over[i]) > STALL;
         qsort(probes, PROBES, sizeof *probes, by_size);
-        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\n", stops[stop], (long long)probes[PROBES / 2],
-               (long long)probes[PROBES * 99 / 100], (double)longest / 1000, (double)longest_waited / 1000,
-               (double)longest_beside / 1000);
+        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\t%zu\t%zu\n", stops[stop], (long long)probes[PROBES / 2],
+               (long long)probes[PROBES * 99 / 100], (double)lasted(longest) / 1000,
+               (double)longest_waited / 1000, (double)stood_still(longest) / 1000, stalls, ours);
         fflush(stdout);
-        longest = longest_waited = longest_beside = 0;
     }
     syncing = false;
     while (next < wanted)
