@@ -55,7 +55,7 @@ crash-check: ## the crash and fault tests at full length: 20,000 states of the d
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
-	@STATES=20000 python3 tests/run.py $(CRASH)
+	@STATES=20000 LIMIT=1800 python3 tests/run.py $(CRASH)
 
 bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
 	@deploy/deps.sh build check bench

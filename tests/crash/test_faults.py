@@ -4,6 +4,7 @@ The answer must be 503, or a 200 that is true; the next delivery, without the fa
 System calls fail under ASan and LeakSanitizer, allocations in an ordinary build. QUICK=1 tries one error a call, in turn,
 and every seventh allocation."""
 
+import atexit
 import errno
 import json
 import os
@@ -162,13 +163,17 @@ def sanitizer():
     return str(pathlib.Path(result.stdout.strip()).resolve()) + ":"
 
 
+faults_tried = []  # by scenario
+atexit.register(lambda: print(f"# {sum(faults_tried)} faults", flush=True))
+
+
 def over_all_scenarios(test):
     tests = []
     for name in SCENARIOS:
         def one(name=name):
             directory = tempfile.mkdtemp(prefix="doorpost-faults-", dir=SCRATCH)
             try:
-                print(f"# {test(directory, name)} faults", flush=True)
+                faults_tried.append(test(directory, name))
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
         one.title = f"{name}: {test.__name__.replace('_', ' ')}"
