@@ -158,6 +158,42 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* What happened on the way to one stop. */
+struct way {
+    struct interval longest;             /* append */
+    int64_t longest_waited;              /* of it, in syncs */
+    struct interval over[INTERVALS_MAX]; /* those longer than STALL */
+    size_t over_count;
+};
+
+static void grow(struct journal *journal, struct keys *keys, unsigned long stop, unsigned long synced,
+                 struct way *way) {
+    while (next < stop) {
+        syncing = next < synced;
+        struct interval interval = append(journal, keys, BATCH);
+        if (syncing && lasted(interval) > STALL)
+            way->over[way->over_count++ % INTERVALS_MAX] = interval;
+        if (syncing && lasted(interval) > lasted(way->longest)) {
+            way->longest = interval;
+            way->longest_waited = waited;
+        }
+    }
+    if (!syncing)
+        sync();
+    syncing = true;
+}
+
+static void report(unsigned long stop, const int64_t probes[PROBES], const struct way *way) {
+    unsigned without = 0; /* over STALL even without what the thread beside waited too */
+    for (size_t i = 0; i < way->over_count && i < INTERVALS_MAX; i++)
+        without += lasted(way->over[i]) - stood_still(way->over[i]) > STALL;
+    printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\t%zu\t%u\n", stop, (long long)probes[PROBES / 2],
+           (long long)probes[PROBES * 99 / 100], (double)lasted(way->longest) / 1000,
+           (double)way->longest_waited / 1000, (double)stood_still(way->longest) / 1000, way->over_count,
+           without);
+    fflush(stdout);
+}
+
 int main(int argc, char **argv) {
     static const unsigned long stops[] = {1000, 100000, 1000000, 10000000, 30000000};
     struct reason reason = {""};
@@ -170,37 +206,18 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);
-    static struct interval over[INTERVALS_MAX]; /* longer than STALL */
+    static struct way way;
     int64_t probes[PROBES];
     start_overwriting(argv[2]);
     for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= wanted; stop++) {
-        struct interval longest = {0};
-        int64_t longest_waited = 0;
-        size_t stalls = 0, ours = 0;
-        while (next < stops[stop]) {
-            syncing = next < synced;
-            struct interval interval = append(journal, keys, BATCH);
-            if (syncing && lasted(interval) > STALL)
-                over[stalls++ % INTERVALS_MAX] = interval;
-            if (syncing && lasted(interval) > lasted(longest)) {
-                longest = interval;
-                longest_waited = waited;
-            }
-        }
-        if (!syncing)
-            sync();
-        syncing = true;
-        for (size_t i = 0; i < PROBES; i++) {
-            struct interval interval = append(journal, keys, 1);
-            probes[i] = lasted(interval);
-        }
-        for (size_t i = 0; i < stalls && i < INTERVALS_MAX; i++)
-            ours += lasted(over[i]) - stood_still(over[i]) > STALL;
+        way.longest = (struct interval){0};
+        way.longest_waited = 0;
+        way.over_count = 0;
+        grow(journal, keys, stops[stop], synced, &way);
+        for (size_t i = 0; i < PROBES; i++)
+            probes[i] = lasted(append(journal, keys, 1));
         qsort(probes, PROBES, sizeof *probes, by_size);
-        printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\t%zu\t%zu\n", stops[stop], (long long)probes[PROBES / 2],
-               (long long)probes[PROBES * 99 / 100], (double)lasted(longest) / 1000,
-               (double)longest_waited / 1000, (double)stood_still(longest) / 1000, stalls, ours);
-        fflush(stdout);
+        report(stops[stop], probes, &way);
     }
     syncing = false;
     while (next < wanted)
