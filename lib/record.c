@@ -22,6 +22,7 @@
 #define SEQ_DIGITS 18 /* more would not fit into 64 bits with room to count on */
 #define START "{\"seq\":"
 #define EVENT "\"event\":"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define NOT_VERBATIM "\"verbatim\":false,"
 
 struct link link_start(void) {
@@ -122,8 +123,12 @@ static bool parse_seq(const char **text, const char *end, uint64_t *seq) {
 }
 
 int record_parse(const char *line, size_t length, struct record *record) {
-    const char *text = line;
-    const char *end = line + length;
+    const char *text = line, *end = line + length;
+    literal(&text, end, BYTE_ORDER_MARK);
+    if (end > text && end[-1] == '\r')
+        end--;
+    line = text;
+    length = (size_t)(end - line);
     *record = (struct record){.line = line, .length = length, .verbatim = true};
     if (!literal(&text, end, START) || !parse_seq(&text, end, &record->seq) ||
         !literal(&text, end, ",\"received_at\":\"") ||
@@ -213,7 +218,8 @@ enum scan record_scan(const char *text, size_t length, struct link *link, struct
         step(link, record, computed);
         return SCAN_RECORD;
     }
-    const char *next = *used > 1 ? find_start(text + 1, line_break) : NULL;
+    const char *after = readable ? record->line + 1 : text + 1;
+    const char *next = after < line_break ? find_start(after, line_break) : NULL;
     if (next != NULL) {
         *used = (size_t)(next - text);
         readable = record_parse(text, *used - 1, record) == 0;
@@ -221,7 +227,8 @@ enum scan record_scan(const char *text, size_t length, struct link *link, struct
             follows(record, link, computed);
     }
     if (!readable) {
-        link->damaged++;
+        bool is_blank = *used == 1 || (*used == 2 && text[0] == '\r');
+        link->damaged += !is_blank; /* a blank line takes no line's place */
         return SCAN_DAMAGED;
     }
     step(link, record, computed);

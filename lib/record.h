@@ -52,8 +52,9 @@ bool record_flatten(char *body, size_t length);
 size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature,
                    bool verbatim, const char *body, size_t length, char out[RECORD_HEAD_SIZE]);
 
-/* Takes a line (without its line break) apart. Returns 0, or ERROR_DAMAGED where it is not one that we write.
- */
+/* Takes a line (without its line break) apart. What editors add around it, a byte order mark before it and a
+ * carriage return after it, is not part of the line. Returns 0, or ERROR_DAMAGED if it is not one that we
+ * write. */
 int record_parse(const char *line, size_t length, struct record *record);
 
 enum scan {

@@ -1,0 +1,59 @@
+/* A chain value is a hash over everything before it, so a line with the same number and chain is the same
+ * line of the same history. */
+#define _GNU_SOURCE /* memrchr */
+#include "mark.h"
+
+#include "segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_LOOK 4096 /* bytes; as a rule a line is shorter */
+
+/* Reads the line that ends at `end`, its line break included, into `text` (RECORD_LIMIT + 1 bytes). Returns
+ * its length with *start set, 0 if no line ends there, or ERROR_TROUBLE. */
+static int read_line_before(int file, uint64_t end, char *text, size_t *start, struct reason *reason) {
+    size_t most = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
+    for (size_t length = most < FIRST_LOOK ? most : FIRST_LOOK;; length = most) {
+        ssize_t got = pread(file, text, length, (off_t)(end - length));
+        if (got < 0)
+            return fail(reason, ERROR_TROUBLE, "cannot read the journal: %s", strerror(errno));
+        if ((size_t)got < length || text[length - 1] != '\n')
+            return 0;
+        const char *before = memrchr(text, '\n', length - 1);
+        if (before != NULL || length == end) {
+            *start = before != NULL ? (size_t)(before + 1 - text) : 0;
+            return (int)(length - *start);
+        }
+        if (length == most)
+            return 0;
+    }
+}
+
+static int compare(int file, const struct mark *mark, struct reason *reason) {
+    char *text = malloc(RECORD_LIMIT + 1);
+    if (text == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+    size_t start = 0;
+    struct record record;
+    int result = read_line_before(file, mark->place.offset, text, &start, reason);
+    if (result > 0)
+        result = record_parse(text + start, (size_t)result - 1, &record) == 0 &&
+                 (mark->seq == 0 || record.seq == mark->seq) &&
+                 (mark->chain[0] == '\0' || memcmp(record.chain, mark->chain, CHAIN_SIZE - 1) == 0);
+    free(text);
+    return result;
+}
+
+int mark_check(int directory, const struct mark *mark, struct reason *reason) {
+    if (mark->place.offset == 0)
+        return 1; /* before the first line of a day, which claims nothing */
+    int file = segment_open(directory, mark->place.day, false, reason);
+    if (file < 0)
+        return file == ERROR_INVALID ? 0 : file;
+    int result = compare(file, mark, reason);
+    close(file);
+    return result;
+}

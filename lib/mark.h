@@ -1,0 +1,19 @@
+/* A mark: a place in the journal that proves itself. */
+#ifndef DOORPOST_MARK_H
+#define DOORPOST_MARK_H
+
+#include "walk.h"
+
+/* The end of a line, and which line ends there. A file may be edited, cut, replaced or restored after a mark
+ * was noted; a mark is believed only after mark_check(). */
+struct mark {
+    struct place place;     /* where the next line begins */
+    uint64_t seq;           /* of the line that ends there; 0: not known, any line will do */
+    char chain[CHAIN_SIZE]; /* which that line says; "": not known, the number alone is compared */
+};
+
+/* Does the line still end there? `directory` is the journal's descriptor. Returns 1; 0 if the file is gone,
+ * is shorter, or holds something else there; or ERROR_TROUBLE with a reason if that could not be read. */
+int mark_check(int directory, const struct mark *mark, struct reason *reason);
+
+#endif
