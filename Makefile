@@ -19,7 +19,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissi
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
 LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi comes without a .pc file in Debian 12
 
-LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
+LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
@@ -28,7 +28,7 @@ CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record connection
 FUZZ_SECONDS ?= 60
 
-SOURCES = $(wildcard lib/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
+SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
 
 SANITIZERS = -fsanitize=address,undefined
@@ -36,7 +36,7 @@ SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fn
             LDFLAGS="$(SANITIZERS)"
 
 # The crash tests want an index that grows and is synced after a few events.
-CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=16384 -DSTEP_EVERY=2 -DMERGE_HOMES=1"
+CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=16384 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 
@@ -74,7 +74,7 @@ lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
 	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
-	echo $(wildcard lib/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # what it counts there are the warnings of system headers
+	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # what it counts there are the warnings of system headers
 	shellcheck $(SCRIPTS)
 
 format: ## let clang-format lay out the sources
@@ -202,7 +202,7 @@ $(BUILD)/stamp: $(BUILD)/tests/bench/stamp.o
 $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
 .SECONDARY:

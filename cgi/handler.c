@@ -96,7 +96,7 @@ static int make_ready(struct handler *handler, struct reason *reason) {
             return result;
         if (handler->config.warning.text[0] != '\0')
             log_warning(handler->config.log, handler->config.warning.text);
-        handler->journal = journal_new(handler->config.journal);
+        handler->journal = journal_new(handler->config.journal, 0);
         if (handler->journal == NULL)
             return fail(reason, ERROR_TROUBLE, "no memory");
         handler->configured = true;
@@ -151,12 +151,12 @@ void handler_take(struct handler *handler) {
     else if (got < length)
         intake_truncated(&delivery->decision);
     else
-        intake_body(&handler->config, handler->keys, handler->parser, &head, delivery->body, (size_t)length,
-                    timestamp_now(), &delivery->decision);
+        intake_body(handler->keys, handler->parser, &head, delivery->body, (size_t)length,
+                    &delivery->decision);
 }
 
-/* The delivery's entry for the journal, or NULL where nothing is to be kept. */
-static struct entry *entry_of(struct delivery *delivery) {
+/* The delivery's entry for the journal, or NULL if nothing is to be kept. */
+static struct entry *entry_of(const struct handler *handler, struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
     struct entry *entry = &delivery->entry;
     if (decision->verdict != VERDICT_USABLE && decision->verdict != VERDICT_REJECTED)
@@ -166,7 +166,9 @@ static struct entry *entry_of(struct delivery *delivery) {
     entry->signature = decision->signature;
     entry->received_at = timestamp_now();
     entry->event = decision->verdict == VERDICT_USABLE ? &decision->event : NULL;
-    entry->rejection = decision->cause.text;
+    entry->rejection = decision->verdict == VERDICT_REJECTED ? decision->cause.text : NULL;
+    if (handler->config.max_age > 0)
+        entry_set_age(entry, handler->config.max_age, keys_changed_at(handler->keys));
     return entry;
 }
 
@@ -182,16 +184,21 @@ static struct deadline deadline_of(const struct handler *handler, const struct b
 static void keep(struct handler *handler, struct batch *batch) {
     batch->kept_count = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        struct entry *entry = entry_of(&batch->delivery[i]);
+        struct entry *entry = entry_of(handler, &batch->delivery[i]);
         if (entry != NULL)
             batch->kept[batch->kept_count++] = entry;
     }
     if (batch->kept_count > 0)
         journal_write(handler->journal, batch->kept, batch->kept_count, &batch->deadline);
+    if (batch->kept_count > 0 && journal_warning(handler->journal)[0] != '\0')
+        log_warning(handler->config.log, journal_warning(handler->journal));
 }
 
 static int answer(struct delivery *delivery) {
     char text[RESPONSE_SIZE];
+    if (delivery->entry.outcome == OUTCOME_REJECTED && delivery->decision.verdict == VERDICT_USABLE)
+        explain(&delivery->decision.cause, "%s",
+                delivery->entry.rejection); /* the journal has decided that */
     size_t length = response_write(&delivery->decision, delivery->entry.outcome, delivery->entry.seq, text);
     return request_answer(&delivery->request, text, length);
 }

@@ -1,12 +1,14 @@
 /* doorpost check: reads the whole journal once, and verifies all that can be verified of it: each line's
  * form, the chain and the numbers, Ring's signature with the keys at hand, and that the index holds exactly
  * what the journal holds. */
+#include "audit.h"
 #include "event.h"
+#include "prune.h"
+#include "rebuild.h"
 #include "segment.h"
 #include "settings.h"
 #include "signature.h"
 #include "terminal.h"
-#include "upkeep.h"
 #include "verbs.h"
 #include "walk.h"
 
@@ -183,7 +185,7 @@ static int find_link(struct check *check, struct link *link, struct reason *reas
     *link = link_start();
     if (result <= 0)
         return result;
-    result = upkeep_link(check->directory.file, record.seq, link, reason);
+    result = prune_link(check->directory.file, record.seq, link, reason);
     if (result == 0 && !check->options->json)
         printf("The journal begins with line %" PRIu64
                ", whose chain cannot be verified: the days before it were deleted by\n"
@@ -314,7 +316,7 @@ static void show_step(void *context, struct place place) {
 
 static int rebuild(struct check *check, struct reason *reason) {
     progress_start(&check->progress, "indexing", total_size(check));
-    int result = upkeep_rebuild(&check->directory, show_step, check, reason);
+    int result = rebuild_index(&check->directory, show_step, check, reason);
     progress_end(&check->progress);
     return result;
 }

@@ -1,16 +1,15 @@
 /* doorpost doctor: looks at everything that a delivery will need, in the order in which it needs it, and says
  * what to do about each finding. A check that cannot be made because of an earlier finding is left out. */
+#include "audit.h"
 #include "directory.h"
 #include "http.h"
 #include "keys.h"
 #include "rejected.h"
 #include "sample.h"
-#include "seen.h"
 #include "segment.h"
 #include "settings.h"
 #include "signature.h"
 #include "terminal.h"
-#include "upkeep.h"
 #include "user.h"
 #include "verbs.h"
 

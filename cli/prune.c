@@ -1,9 +1,10 @@
 /* doorpost prune: retention by whole days. */
+#include "prune.h"
 #include "cursor.h"
+#include "rebuild.h"
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
-#include "upkeep.h"
 #include "verbs.h"
 
 #include <inttypes.h>
@@ -97,7 +98,7 @@ static void print_result(const struct pruned *pruned, bool rehearse) {
 /* Each table of the index is larger than the last: without this it would grow with all that ever came. */
 static int make_index_anew(struct directory *directory) {
     struct reason reason;
-    if (upkeep_rebuild(directory, NULL, NULL, &reason) != 0)
+    if (rebuild_index(directory, NULL, NULL, &reason) != 0)
         return problem("the index is larger than it has to be, but: %s; when that is mended, say doorpost "
                        "check --rebuild-index",
                        reason.text);
@@ -138,7 +139,7 @@ int verb_prune(int argc, char *argv[]) {
     int32_t day = timestamp_day(timestamp_now() - keep * SECOND);
     if (!force && ask_consumers(&config, day) != STATUS_DONE)
         return STATUS_PROBLEM;
-    int result = upkeep_prune(&directory, day, rehearse, &deadline, &pruned, &reason);
+    int result = prune_days(&directory, day, rehearse, &deadline, &pruned, &reason);
     print_result(&pruned, rehearse);
     int status = result == 0 ? STATUS_DONE : problem("%s", reason.text);
     if (result == 0 && pruned.index_stale)

@@ -96,8 +96,7 @@ static void decide(struct replay *replay, const struct rejection *rejection) {
     const struct head head = {.method = "POST", .content_length = length, .signature = rejection->signature};
     memcpy(replay->body, rejection->body, rejection->length);
     memset(&replay->decision, 0, sizeof replay->decision);
-    intake_body(replay->config, replay->keys, replay->parser, &head, replay->body, rejection->length,
-                rejection->received_at, &replay->decision);
+    intake_body(replay->keys, replay->parser, &head, replay->body, rejection->length, &replay->decision);
 }
 
 static void keep(struct replay *replay, const struct rejection *rejection, const char *name) {
@@ -109,6 +108,8 @@ static void keep(struct replay *replay, const struct rejection *rejection, const
                           .received_at = rejection->received_at,
                           .event = &decision->event};
     struct entry *entries[] = {&entry};
+    if (replay->config->max_age > 0)
+        entry_set_age(&entry, replay->config->max_age, rejection->received_at);
     struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
     journal_append(replay->journal, entries, 1, &deadline);
     if (entry.outcome == OUTCOME_STORED || entry.outcome == OUTCOME_DUPLICATE) {
@@ -118,7 +119,11 @@ static void keep(struct replay *replay, const struct rejection *rejection, const
         return;
     }
     replay->failed++;
-    problem("%s could not be kept: %s", name, entry.reason.text);
+    if (entry.outcome == OUTCOME_REJECTED)
+        printf("%s  still not usable: %s (DOORPOST_MAX_AGE=off takes it at any age)\n", name,
+               entry.rejection);
+    else
+        problem("%s could not be kept: %s", name, entry.reason.text);
 }
 
 static int replay_one(void *context, const struct rejection *rejection) {
@@ -147,7 +152,7 @@ static int replay_all(struct replay *replay, struct directory *directory, struct
     int result = ERROR_TROUBLE;
     replay->keys = settings_keys(replay->config);
     replay->parser = event_parser_new();
-    replay->journal = journal_new(replay->config->journal);
+    replay->journal = journal_new(replay->config->journal, 0);
     if (replay->keys == NULL)
         explain(reason, "nothing was replayed");
     else if (replay->parser == NULL || replay->journal == NULL)

@@ -63,3 +63,19 @@ enum sync append_sync(const struct append *append, struct reason *reason) {
         return SYNC_FAILED;
     return SYNC_REWRITTEN;
 }
+
+static bool holds(int file, uint64_t at, const struct iovec *part) {
+    char bytes[512];
+    size_t length = part->iov_len < sizeof bytes ? part->iov_len : sizeof bytes;
+    return pread(file, bytes, length, (off_t)at) == (ssize_t)length &&
+           memcmp(bytes, part->iov_base, length) == 0;
+}
+
+bool append_is_there(const struct append *append, int file) {
+    uint64_t last = append->at;
+    for (int i = 0; i + 3 < append->count; i++)
+        last += append->parts[i].iov_len;
+    return append->count < 3 ||
+           (holds(file, append->at, &append->parts[0]) &&
+            (append->count == 3 || holds(file, last, &append->parts[append->count - 3])));
+}

@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -30,5 +31,9 @@ enum sync { SYNC_FAILED, SYNC_CLEAN, SYNC_REWRITTEN };
  * the next one a success, so the same bytes are written again in place before the one further try;
  * SYNC_REWRITTEN then vouches for these bytes alone. */
 enum sync append_sync(const struct append *append, struct reason *reason);
+
+/* Returns true if `file` still holds the beginning of the first and of the last line that append_write()
+ * wrote. The parts come in threes, of which the first begins a line with its number and chain. */
+bool append_is_there(const struct append *append, int file);
 
 #endif

@@ -1,14 +1,20 @@
 /* A process may live for months, and the directory be moved or replaced under it meanwhile; so each time the
- * lock is taken, its file is looked for again under its name. */
+ * lock is taken, the directory and the lock file are looked for again under their names. A copy made of hard
+ * links has the same lock file, so the one does not answer for the other. */
 #include "directory.h"
+
+#include "timestamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define NFS_MAGIC 0x6969
+#define SMB2_MAGIC 0xfe534d42
 
 void directory_start(struct directory *directory, const char *path) {
     snprintf(directory->path, sizeof directory->path, "%s", path);
@@ -53,12 +59,19 @@ int directory_open(struct directory *directory, struct reason *reason) {
     return 0;
 }
 
+static bool is_remote(int file) {
+    struct statfs system;
+    return fstatfs(file, &system) == 0 && (system.f_type == NFS_MAGIC || system.f_type == SMB2_MAGIC);
+}
+
 static int open_lock(struct directory *directory, struct reason *reason) {
     int result = directory_open(directory, reason);
     if (result != 0)
         return result;
+    directory->remote = is_remote(directory->file);
     directory->lock = openat(directory->file, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (directory->lock < 0 || fstat(directory->lock, &directory->lock_status) != 0) {
+    if (directory->lock < 0 || fstat(directory->lock, &directory->lock_status) != 0 ||
+        fstat(directory->file, &directory->status) != 0) {
         explain(reason, "cannot write to the journal directory %s: %s", directory->path, strerror(errno));
         directory_close(directory);
         return ERROR_TROUBLE;
@@ -66,18 +79,34 @@ static int open_lock(struct directory *directory, struct reason *reason) {
     return 0;
 }
 
+static bool is_same(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static int64_t modified(const struct stat *status) {
+    return status->st_mtim.tv_sec * 1000 * SECOND + status->st_mtim.tv_nsec;
+}
+
 /* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was
  * replaced. */
-static bool lock_is_current(const struct directory *directory) {
-    char name[CONFIG_PATH_SIZE + sizeof "/lock"];
+static bool is_current(struct directory *directory) {
+    struct stat named, lock;
+    if (stat(directory->path, &named) != 0 || !is_same(&named, &directory->status) ||
+        fstatat(directory->file, "lock", &lock, 0) != 0 || !is_same(&lock, &directory->lock_status))
+        return false;
+    directory->modified = modified(&named);
+    return true;
+}
+
+void directory_look(struct directory *directory) {
     struct stat status;
-    snprintf(name, sizeof name, "%s/lock", directory->path);
-    return stat(name, &status) == 0 && status.st_ino == directory->lock_status.st_ino &&
-           status.st_dev == directory->lock_status.st_dev;
+    directory->modified = fstat(directory->file, &status) == 0 ? modified(&status) : 0;
 }
 
 int directory_lock(struct directory *directory, const struct deadline *deadline, struct reason *reason) {
     bool opened = false;
+    if (directory->remote)
+        directory_close(directory);
     for (int tries = 0; tries < 3; tries++) {
         int result = 0;
         if (directory->lock < 0) {
@@ -88,7 +117,7 @@ int directory_lock(struct directory *directory, const struct deadline *deadline,
             result = lock_take(directory->lock, deadline, reason);
         if (result != 0)
             return result;
-        if (lock_is_current(directory))
+        if (is_current(directory))
             return opened;
         directory_close(directory);
     }
@@ -97,4 +126,14 @@ int directory_lock(struct directory *directory, const struct deadline *deadline,
 
 void directory_unlock(struct directory *directory) {
     lock_release(directory->lock);
+}
+
+int directory_within(int directory, const char *name, bool make, struct reason *reason) {
+    if (make && mkdirat(directory, name, 0700) == 0 && fsync(directory) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot make %s/ durable: %s", name, strerror(errno));
+    int file = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file >= 0)
+        return file;
+    return fail(reason, errno == ENOENT && !make ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s/: %s", name,
+                strerror(errno));
 }

@@ -5,12 +5,15 @@
 #include "config.h"
 #include "lock.h"
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 struct directory {
     char path[CONFIG_PATH_SIZE];
     int file, lock; /* descriptors; -1: not open */
-    struct stat lock_status;
+    struct stat status, lock_status;
+    bool remote;      /* on a network file system, where other hosts may write too */
+    int64_t modified; /* when an entry was made or removed last, nanoseconds since 1970; set with the lock */
 };
 
 /* Opens nothing yet. `path` is copied. */
@@ -26,9 +29,19 @@ void directory_close(struct directory *directory);
 int directory_open(struct directory *directory, struct reason *reason);
 
 /* Opens the directory if it is not open, or is no longer the one under that path, and takes the append lock.
- * Returns 0; 1 where it was opened anew, and whatever else was opened in it before is of another directory;
- * ERROR_TIMEOUT or ERROR_TROUBLE with a reason. */
+ * One on a network file system is always opened again: only then do its clients ask the server what it holds
+ * (close-to-open consistency, RFC 8881, section 10.3.1). Returns 0; 1 if it was opened again, and whatever
+ * else was opened in it before is of another directory or time; ERROR_TIMEOUT or ERROR_TROUBLE with a reason.
+ */
 int directory_lock(struct directory *directory, const struct deadline *deadline, struct reason *reason);
 void directory_unlock(struct directory *directory);
+
+/* Sets directory->modified again, after this process has made an entry. The caller holds the lock. */
+void directory_look(struct directory *directory);
+
+/* Opens the subdirectory `name` of `directory` (a descriptor). If it is not there, makes it, and its name
+ * durable, or returns ERROR_INVALID if `make` is false. Returns a descriptor, or ERROR_TROUBLE with a reason.
+ */
+int directory_within(int directory, const char *name, bool make, struct reason *reason);
 
 #endif

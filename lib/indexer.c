@@ -1,4 +1,4 @@
-/* A line that the index holds already (a killed writer came that far) is not put in twice. */
+/* What cannot be read as an event any more is damage, and has no identifiers. */
 #include "indexer.h"
 
 #include "timestamp.h"
@@ -33,50 +33,87 @@ void indexer_free(struct indexer *indexer) {
     free(indexer);
 }
 
-static int insert_once(struct seen *seen, uint64_t fingerprint, struct place place, struct reason *reason) {
-    int found = seen_holds(seen, fingerprint, place, reason);
-    return found != 0 ? (found < 0 ? found : 0) : seen_insert(seen, fingerprint, place, reason);
-}
-
-/* Indexes a line that was read. What cannot be read as an event any more is damage, and has no identifiers.
- */
-static int index_record(struct indexer *indexer, struct seen *seen, const struct record *record,
+static int index_record(struct indexer *indexer, struct index *index, const struct record *record,
                         struct place place, struct reason *reason) {
     struct event *event = &indexer->event;
     int result = event_parse(indexer->parser, record->event, record->event_length, event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
-    result = insert_once(
-        seen, seen_fingerprint(seen, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)), place,
-        reason);
+    uint64_t request =
+        index_fingerprint(index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id));
+    result = index_insert(index, request, place, reason);
     return result != 0
                ? result
-               : insert_once(seen, seen_fingerprint(seen, IDENTIFIER_EVENT, event->id, strlen(event->id)),
-                             place, reason);
+               : index_insert(index, index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id)),
+                              place, reason);
 }
 
-int indexer_run(struct indexer *indexer, struct seen *seen, int directory, struct place *place, int32_t last,
+static void step(struct mark *mark, const struct walk *walk, const struct record *record) {
+    *mark = (struct mark){.place = walk_place(walk), .seq = record->seq};
+    memcpy(mark->chain, record->chain, CHAIN_SIZE - 1);
+}
+
+static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {
+    if (lines % STEP != 0 || monotonic_now() <= deadline->at - SPARE)
+        return 0;
+    return fail(reason, ERROR_TIMEOUT, "the index is being brought up to the journal: please wait");
+}
+
+int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
                 const struct deadline *deadline, struct reason *reason) {
     struct walk *walk = &indexer->walk;
     struct record record;
-    struct place line;
+    struct place place;
     enum scan scan;
     int result;
-    walk_start(walk, directory, *place, (struct link){.known = false});
+    walk_start(walk, directory, mark->place, (struct link){.known = false});
     walk_until(walk, last);
-    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &line, reason)) > 0; lines++) {
-        result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, seen, &record, line, reason);
+    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &place, reason)) > 0; lines++) {
+        result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, place, reason);
         if (result != 0)
             break;
-        *place = walk_place(walk);
-        if (lines % STEP == 0 && monotonic_now() > deadline->at - SPARE) {
-            result =
-                fail(reason, ERROR_TIMEOUT, "the index is being made anew from the journal: please wait");
+        if (scan != SCAN_DAMAGED)
+            step(mark, walk, &record);
+        result = look_at_clock(lines, deadline, reason);
+        if (result != 0)
             break;
-        }
     }
-    if (result == 0)
-        *place = walk_place(walk);
+    walk_end(walk);
+    return result;
+}
+
+static bool equals(struct span span, const char *text) {
+    return span.length == strlen(text) && memcmp(span.text, text, span.length) == 0;
+}
+
+/* Returns 1 if the record is of that event, else 0, or ERROR_TROUBLE. */
+static int is_of(struct indexer *indexer, const struct record *record, const struct event *event,
+                 struct reason *reason) {
+    struct span request, id;
+    if (event_identifiers(record->event, record->event_length, &request, &id))
+        return equals(request, event->request_id) || equals(id, event->id);
+    int result = event_parse(indexer->parser, record->event, record->event_length, &indexer->event, reason);
+    if (result != 0)
+        return result == ERROR_INVALID ? 0 : result;
+    return strcmp(indexer->event.request_id, event->request_id) == 0 ||
+           strcmp(indexer->event.id, event->id) == 0;
+}
+
+int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
+                   const struct deadline *deadline, struct reason *reason) {
+    struct walk *walk = &indexer->walk;
+    struct record record;
+    enum scan scan;
+    int result;
+    walk_start(walk, directory, (struct place){.day = place->day}, (struct link){.known = false});
+    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, place, reason)) > 0; lines++) {
+        result = scan == SCAN_DAMAGED ? 0 : is_of(indexer, &record, event, reason);
+        if (result != 0)
+            break;
+        result = look_at_clock(lines, deadline, reason);
+        if (result != 0)
+            break;
+    }
     walk_end(walk);
     return result;
 }

@@ -4,7 +4,8 @@
 
 #include "event.h"
 #include "lock.h"
-#include "seen.h"
+
+#include "index/index.h"
 
 struct indexer;
 
@@ -12,10 +13,15 @@ struct indexer;
 struct indexer *indexer_new(void);
 void indexer_free(struct indexer *indexer);
 
-/* Reads on at *place, up to the end of the day `last`, in the journal `directory` (a descriptor), puts every
- * event into `seen`, and steps *place to where it got. Returns 0; ERROR_TIMEOUT half a second before the
- * deadline, with what was done until then being good; or another error. */
-int indexer_run(struct indexer *indexer, struct seen *seen, int directory, struct place *place, int32_t last,
+/* Reads on at *mark, up to the end of the day `last`, in the journal `directory` (a descriptor), puts every
+ * event into the index, and steps *mark to the end of the last line it has read. Returns 0; ERROR_TIMEOUT
+ * half a second before the deadline, with what was done until then being good; or another error. */
+int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
                 const struct deadline *deadline, struct reason *reason);
+
+/* Reads the day of *place for an event that has one of the two identifiers. Returns 1 with *place set to
+ * where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above, or another error. */
+int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
+                   const struct deadline *deadline, struct reason *reason);
 
 #endif

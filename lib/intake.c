@@ -2,8 +2,6 @@
  * what Ring has signed is read at all. */
 #include "intake.h"
 
-#include "timestamp.h"
-
 #include <string.h>
 
 static long decide(struct decision *decision, enum verdict verdict, const char *cause) {
@@ -60,22 +58,13 @@ static int verify(struct keys *keys, const struct head *head, const char *body, 
     return 0;
 }
 
-static bool is_stale(const struct config *config, const struct event *event, int64_t now) {
-    return config->max_age > 0 && now - event->time > config->max_age * SECOND;
-}
-
-void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser,
-                 const struct head *head, const char *body, size_t length, int64_t now,
-                 struct decision *decision) {
+void intake_body(struct keys *keys, struct event_parser *parser, const struct head *head, const char *body,
+                 size_t length, struct decision *decision) {
     if (verify(keys, head, body, length, decision) != 0)
         return;
     int result = event_parse(parser, body, length, &decision->event, &decision->cause);
     if (result != 0)
         decision->verdict = result == ERROR_INVALID ? VERDICT_REJECTED : VERDICT_TROUBLE;
-    else if (config->max_age > 0 && !decision->event.has_time)
-        decide(decision, VERDICT_REJECTED, "meta.time is missing");
-    else if (is_stale(config, &decision->event, now))
-        decide(decision, VERDICT_REJECTED, "stale");
     else
         decision->verdict = VERDICT_USABLE;
 }

@@ -41,11 +41,11 @@ struct decision {
  * ERROR_INVALID, and the decision is final. */
 long intake_head(const struct config *config, const struct head *head, struct decision *decision);
 
-/* The rest, once `length` bytes of body are there. `now` (microseconds since 1970) judges the age. Nothing
- * looks into the body before its signature has been verified. */
-void intake_body(const struct config *config, struct keys *keys, struct event_parser *parser,
-                 const struct head *head, const char *body, size_t length, int64_t now,
-                 struct decision *decision);
+/* The rest, once `length` bytes of body are there. Nothing looks into the body before its signature has been
+ * verified. Whether an event is too old is not decided here: one that the journal holds is a duplicate at any
+ * age. */
+void intake_body(struct keys *keys, struct event_parser *parser, const struct head *head, const char *body,
+                 size_t length, struct decision *decision);
 
 /* A body that ended before its length. */
 void intake_truncated(struct decision *decision);

@@ -53,6 +53,10 @@ int keys_repeated(const struct keys *keys) {
     return keys->repeated;
 }
 
+int64_t keys_changed_at(const struct keys *keys) {
+    return keys->loaded.st_mtim.tv_sec * SECOND;
+}
+
 crypto_auth_hmacsha256_state *keys_start(struct keys *keys, size_t index) {
     keys->work = keys->key[index].start;
     return &keys->work;

@@ -63,6 +63,9 @@ int keys_line(const struct keys *keys, size_t index);
 /* A line that repeats an earlier one, or 0. */
 int keys_repeated(const struct keys *keys);
 
+/* When the key file was changed last, microseconds since 1970. */
+int64_t keys_changed_at(const struct keys *keys);
+
 /* The first eight hexadecimal digits of the key bytes' SHA-256: names a key without telling it. `index` <
  * count. */
 const char *keys_fingerprint(const struct keys *keys, size_t index);

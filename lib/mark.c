@@ -32,28 +32,30 @@ static int read_line_before(int file, uint64_t end, char *text, size_t *start, s
     }
 }
 
-static int compare(int file, const struct mark *mark, struct reason *reason) {
+int mark_line(int directory, struct place end, char *text, size_t *start, struct reason *reason) {
+    if (end.offset == 0)
+        return 0;
+    int file = segment_open(directory, end.day, false, reason);
+    if (file < 0)
+        return file == ERROR_INVALID ? 0 : file;
+    int result = read_line_before(file, end.offset, text, start, reason);
+    close(file);
+    return result;
+}
+
+int mark_check(int directory, const struct mark *mark, struct reason *reason) {
+    struct record record;
+    size_t start = 0;
+    if (mark->place.offset == 0)
+        return 1; /* before the first line of a day, which claims nothing */
     char *text = malloc(RECORD_LIMIT + 1);
     if (text == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
-    size_t start = 0;
-    struct record record;
-    int result = read_line_before(file, mark->place.offset, text, &start, reason);
+    int result = mark_line(directory, mark->place, text, &start, reason);
     if (result > 0)
         result = record_parse(text + start, (size_t)result - 1, &record) == 0 &&
                  (mark->seq == 0 || record.seq == mark->seq) &&
                  (mark->chain[0] == '\0' || memcmp(record.chain, mark->chain, CHAIN_SIZE - 1) == 0);
     free(text);
-    return result;
-}
-
-int mark_check(int directory, const struct mark *mark, struct reason *reason) {
-    if (mark->place.offset == 0)
-        return 1; /* before the first line of a day, which claims nothing */
-    int file = segment_open(directory, mark->place.day, false, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : file;
-    int result = compare(file, mark, reason);
-    close(file);
     return result;
 }

@@ -16,4 +16,9 @@ struct mark {
  * is shorter, or holds something else there; or ERROR_TROUBLE with a reason if that could not be read. */
 int mark_check(int directory, const struct mark *mark, struct reason *reason);
 
+/* Reads the line that ends at `end`, its line break included, into `text` (RECORD_LIMIT + 1 bytes). Returns
+ * its length, with *start set to where in `text` it begins; 0 if no line ends there; or ERROR_TROUBLE with a
+ * reason. */
+int mark_line(int directory, struct place end, char *text, size_t *start, struct reason *reason);
+
 #endif

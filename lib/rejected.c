@@ -4,9 +4,11 @@
  * missing","body":"<base64>"}
  *
  * The body is in base64 (RFC 4648, section 4) because it need not be JSON, or text at all. */
+#define _GNU_SOURCE /* memmem */
 #include "rejected.h"
 
 #include "append.h"
+#include "directory.h"
 #include "quote.h"
 #include "segment.h"
 
@@ -41,41 +43,43 @@ static size_t write_line(const struct entry *entry, char *out, size_t size) {
     return used + (size_t)snprintf(out + used, size - used, "\"}\n");
 }
 
-static int compose(struct rejected *rejected, struct entry *const entries[], size_t count,
-                   struct reason *reason) {
-    size_t size = 1; /* the NUL after the last line */
+/* Lays out the lines, after a line break if the file does not end with one: what a killed writer has left
+ * there stays, as a line that cannot be read. */
+static int compose(struct rejected *rejected, bool torn, struct entry *const entries[], size_t count,
+                   uint64_t offset[], struct reason *reason) {
+    size_t size = 2; /* that line break, and the NUL after the last line */
     for (size_t i = 0; i < count; i++)
-        if (entries[i]->event == NULL)
-            size += line_size(entries[i]);
+        size += line_size(entries[i]);
     rejected->text = malloc(size);
     if (rejected->text == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to keep a rejected delivery");
-    for (size_t i = 0; i < count; i++)
-        if (entries[i]->event == NULL)
-            rejected->length +=
-                write_line(entries[i], rejected->text + rejected->length, size - rejected->length);
+    if (torn)
+        rejected->text[rejected->length++] = '\n';
+    for (size_t i = 0; i < count; i++) {
+        offset[i] = rejected->at + rejected->length;
+        rejected->length +=
+            write_line(entries[i], rejected->text + rejected->length, size - rejected->length);
+    }
     return 0;
 }
 
-/* Opens the day's file; before its first line, its name and that of its directory are made durable. */
-static int open_file(int journal, int32_t day, struct stat *status, struct reason *reason) {
-    char name[SEGMENT_NAME_SIZE];
+/* Opens the day's file; before its first line, its name is made durable. */
+static int open_file(struct rejected *rejected, int journal, int32_t day, bool *torn, struct reason *reason) {
+    char name[SEGMENT_NAME_SIZE], last = '\n';
+    struct stat status;
     segment_name(day, name);
-    if (mkdirat(journal, "rejected", 0700) != 0 && errno != EEXIST)
-        return fail(reason, ERROR_TROUBLE, "cannot make rejected/: %s", strerror(errno));
-    int directory = openat(journal, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int file = directory < 0 ? -1 : openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    bool durable = file >= 0 && fstat(file, status) == 0 &&
-                   (status->st_size > 0 || (fsync(directory) == 0 && fsync(journal) == 0));
-    if (!durable) {
-        explain(reason, "cannot open rejected/%s: %s", name, strerror(errno));
-        if (file >= 0)
-            close(file);
-        file = ERROR_TROUBLE;
-    }
-    if (directory >= 0)
-        close(directory);
-    return file;
+    int directory = directory_within(journal, "rejected", true, reason);
+    if (directory < 0)
+        return directory;
+    int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool good = file >= 0 && fstat(file, &status) == 0 && (status.st_size > 0 || fsync(directory) == 0) &&
+                (status.st_size == 0 || pread(file, &last, 1, status.st_size - 1) == 1);
+    int result = good ? 0 : fail(reason, ERROR_TROUBLE, "cannot open rejected/%s: %s", name, strerror(errno));
+    close(directory);
+    rejected->file = file;
+    rejected->at = good ? (uint64_t)status.st_size : 0;
+    *torn = last != '\n';
+    return result;
 }
 
 static struct append as_append(const struct rejected *rejected, struct iovec *part) {
@@ -84,20 +88,12 @@ static struct append as_append(const struct rejected *rejected, struct iovec *pa
 }
 
 int rejected_write(struct rejected *rejected, int directory, int32_t day, struct entry *const entries[],
-                   size_t count, struct reason *reason) {
-    struct stat status;
+                   size_t count, uint64_t offset[], struct reason *reason) {
     struct iovec part;
-    *rejected = (struct rejected){.file = -1};
-    int result = compose(rejected, entries, count, reason);
-    if (result != 0)
-        return result;
-    rejected->file = open_file(directory, day, &status, reason);
-    if (rejected->file < 0)
-        return rejected->file;
-    result = append_end(rejected->file, (uint64_t)status.st_size, &rejected->at, reason);
-    if (result == 0 && rejected->at < (uint64_t)status.st_size &&
-        ftruncate(rejected->file, (off_t)rejected->at) != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot cut off the torn end of rejected/: %s", strerror(errno));
+    bool torn;
+    int result = open_file(rejected, directory, day, &torn, reason);
+    if (result == 0)
+        result = compose(rejected, torn, entries, count, offset, reason);
     struct append append = as_append(rejected, &part);
     return result == 0 ? append_write(&append, reason) : result;
 }
@@ -105,11 +101,128 @@ int rejected_write(struct rejected *rejected, int directory, int32_t day, struct
 int rejected_finish(struct rejected *rejected, int result, struct reason *reason) {
     struct iovec part;
     struct append append = as_append(rejected, &part);
-    if (result == 0 && append_sync(&append, reason) == SYNC_FAILED)
+    if (result == 0 && rejected->file >= 0 && append_sync(&append, reason) == SYNC_FAILED)
         result = ERROR_TROUBLE;
     if (rejected->file >= 0)
         close(rejected->file);
     free(rejected->text);
+    return result;
+}
+
+/* ---- looking up ---- */
+
+#define LINE_START "{\"received_at\":\""
+#define SIGNATURE "\"signature\":\""
+
+/* The signature of a line, or NULL if it does not begin as one; it stands near the beginning. */
+static const char *signature_of(const char *line, size_t length) {
+    size_t near = length < FRAME ? length : FRAME;
+    if (length < sizeof LINE_START || memcmp(line, LINE_START, sizeof LINE_START - 1) != 0)
+        return NULL;
+    const char *at = memmem(line, near, SIGNATURE, sizeof SIGNATURE - 1);
+    at = at != NULL ? at + sizeof SIGNATURE - 1 : NULL;
+    return at != NULL && (size_t)(line + near - at) >= SIGNATURE_TEXT_SIZE ? at : NULL;
+}
+
+/* Opens the file of a day in rejected/. */
+static int open_day(int journal, int32_t day, int flags, struct reason *reason) {
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(day, name);
+    int directory = directory_within(journal, "rejected", false, reason);
+    if (directory < 0)
+        return directory;
+    int file = openat(directory, name, flags | O_CLOEXEC);
+    if (file < 0)
+        file = fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open rejected/%s: %s",
+                    name, strerror(errno));
+    close(directory);
+    return file;
+}
+
+int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason) {
+    char text[FRAME];
+    int file = open_day(directory, place.day, O_RDONLY, reason);
+    if (file < 0)
+        return file == ERROR_INVALID ? 0 : file;
+    ssize_t got = pread(file, text, sizeof text, (off_t)place.offset);
+    int result = got >= 0 ? 0 : fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
+    close(file);
+    const char *found = got > 0 ? signature_of(text, (size_t)got) : NULL;
+    return found != NULL && memcmp(found, signature, SIGNATURE_TEXT_SIZE - 1) == 0 ? 1 : result;
+}
+
+int rejected_open(int directory, struct place place, struct reason *reason) {
+    char bytes[4096];
+    const char *line_break = NULL;
+    int file = open_day(directory, place.day, O_RDWR, reason);
+    for (off_t at = (off_t)place.offset; file >= 0 && line_break == NULL;) {
+        ssize_t got = pread(file, bytes, sizeof bytes, at);
+        line_break =
+            got > 0 ? memchr(bytes, '\n', (size_t)got) : bytes; /* at the end of the file that is all */
+        size_t length =
+            got > 0 && line_break != NULL ? (size_t)(line_break + 1 - bytes) : (size_t)(got > 0 ? got : 0);
+        if (got < 0 || pwrite(file, bytes, length, at) != (ssize_t)length) {
+            explain(reason, "cannot write to rejected/: %s", strerror(errno));
+            close(file);
+            return ERROR_TROUBLE;
+        }
+        at += got;
+    }
+    return file < 0 ? ERROR_TROUBLE : file;
+}
+
+/* Visits the lines of one open file from `offset` on. */
+static int scan_file(FILE *file, struct place *from,
+                     int (*visit)(void *context, const char *signature, struct place place,
+                                  struct reason *reason),
+                     void *context, struct reason *reason) {
+    char *line = NULL, text[SIGNATURE_TEXT_SIZE];
+    size_t size = 0;
+    ssize_t length = 0;
+    int result = fseeko(file, (off_t)from->offset, SEEK_SET);
+    while (result == 0 && (length = getline(&line, &size, file)) > 0 && line[length - 1] == '\n') {
+        const char *signature = signature_of(line, (size_t)length);
+        if (signature != NULL) {
+            snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, signature);
+            result = visit(context, text, *from, reason);
+        }
+        from->offset += result == 0 ? (uint64_t)length : 0;
+    }
+    if (result == 0 && ferror(file))
+        result = fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
+    free(line);
+    return result;
+}
+
+int rejected_scan(int directory, struct place *from,
+                  int (*visit)(void *context, const char *signature, struct place place,
+                               struct reason *reason),
+                  void *context, struct reason *reason) {
+    int32_t first = 0, last = -1;
+    struct stat status;
+    int rejected = directory_within(directory, "rejected", false, reason);
+    if (rejected < 0)
+        return rejected == ERROR_INVALID ? 0 : rejected;
+    int result = segment_range(rejected, from->day, DAY_MAX, &first, &last, reason);
+    int32_t day = result > 0 && from->day < first ? first : from->day;
+    for (result = result < 0 ? result : 0; result == 0 && day <= last; day++) {
+        int file = segment_open(rejected, day, false, reason);
+        if (file < 0 && file != ERROR_INVALID)
+            result = file;
+        if (file < 0)
+            continue;
+        if (day != from->day)
+            *from = (struct place){.day = day};
+        FILE *stream = NULL;
+        if (fstat(file, &status) == 0 && (uint64_t)status.st_size > from->offset &&
+            (stream = fdopen(file, "r")) != NULL)
+            result = scan_file(stream, from, visit, context, reason);
+        if (stream != NULL)
+            fclose(stream);
+        else
+            close(file);
+    }
+    close(rejected);
     return result;
 }
 

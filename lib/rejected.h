@@ -2,7 +2,8 @@
 #ifndef DOORPOST_REJECTED_H
 #define DOORPOST_REJECTED_H
 
-#include "journal.h"
+#include "entry.h"
+#include "walk.h"
 
 /* The lines of a batch on their way to the disk. */
 struct rejected {
@@ -12,15 +13,30 @@ struct rejected {
     size_t length;
 };
 
-/* Appends the lines of those entries that have no event to rejected/DAY.jsonl in `directory` with one write.
- * The caller holds the append lock. Returns 0 or ERROR_TROUBLE with a reason; rejected_finish() follows in
- * either case. */
+/* Appends the entries to rejected/DAY.jsonl in `directory` with one write, and says in offset[] where each
+ * line begins. The caller holds the append lock. Returns 0 or ERROR_TROUBLE with a reason; rejected_finish()
+ * follows in either case. */
 int rejected_write(struct rejected *rejected, int directory, int32_t day, struct entry *const entries[],
-                   size_t count, struct reason *reason);
+                   size_t count, uint64_t offset[], struct reason *reason);
 
-/* Makes them durable (outside the lock) where `result` of rejected_write() was 0, and frees what it took.
+/* Makes them durable (outside the lock) if `result` of what came before is 0, and frees what was taken.
  * Returns 0 or ERROR_TROUBLE with a reason. */
 int rejected_finish(struct rejected *rejected, int result, struct reason *reason);
+
+/* Returns 1 if the line that begins at `place` holds that signature, 0 if not, or ERROR_TROUBLE with a
+ * reason. */
+int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason);
+
+/* Writes the line at `place` again, over itself, so that the sync to come covers it even if an earlier one
+ * failed. Returns the descriptor of its file, to be synced and closed, or ERROR_TROUBLE with a reason. */
+int rejected_open(int directory, struct place place, struct reason *reason);
+
+/* Calls visit with the signature of each line from *from on, until it returns something other than 0, which
+ * is then the result, and steps *from to the end. Returns 0 or an error with a reason. */
+int rejected_scan(int directory, struct place *from,
+                  int (*visit)(void *context, const char *signature, struct place place,
+                               struct reason *reason),
+                  void *context, struct reason *reason);
 
 /* A line of rejected/, read back. The text fields end with NUL; `body` is its bytes again. */
 struct rejection {

@@ -14,19 +14,13 @@ void segment_name(int32_t day, char out[SEGMENT_NAME_SIZE]);
  * Returns a descriptor; ERROR_INVALID where there is no such segment; or ERROR_TROUBLE with a reason. */
 int segment_open(int directory, int32_t day, bool append, struct reason *reason);
 
-/* Makes the segment if it is not there, and makes its directory entry durable before it returns its
- * descriptor. Returns ERROR_TROUBLE with a reason where it could not. */
+/* Makes the segment if it is not there. Its directory entry is not durable yet: whoever writes the first line
+ * syncs the directory before. Returns its descriptor, or ERROR_TROUBLE with a reason. */
 int segment_create(int directory, int32_t day, struct reason *reason);
 
 /* Which segments are there? Sets the first and the last day of those from `from` to `to` (inclusive). Returns
  * 1, 0 where there are none, or ERROR_TROUBLE. */
 int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last,
                   struct reason *reason);
-
-/* Finds the end of a segment of `size` bytes whose writer may have been killed: sets *link to where the chain
- * stands after its last line (not `known` where it has no line that can be read) and *end to where the next
- * line goes. An incomplete last line was never acknowledged and is cut off, but where only its line break is
- * missing or wrong, it is completed. The caller holds the append lock. Returns 0 or ERROR_TROUBLE. */
-int segment_mend(int file, uint64_t size, struct link *link, uint64_t *end, struct reason *reason);
 
 #endif

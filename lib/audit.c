@@ -1,0 +1,109 @@
+/* The sum over all entries of the index and the sum over all lines of the journal are equal if the two hold
+ * the same. */
+#include "audit.h"
+
+#include <errno.h>
+
+static bool is_before(struct place a, struct place b) {
+    return a.day < b.day || (a.day == b.day && a.offset < b.offset);
+}
+
+static uint64_t mix(uint64_t word) {
+    word = (word ^ word >> 32) * UINT64_C(0xff51afd7ed558ccd);
+    word = (word ^ word >> 29) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return word ^ word >> 32;
+}
+
+/* Adds an entry to a sum that does not depend on the order. Damage is what it must show, not malice. */
+static void add(uint64_t *sum, uint64_t fingerprint, struct place place) {
+    *sum += mix(mix(fingerprint) + ((uint64_t)place.day << 48 | place.offset));
+}
+
+static int add_indexed(void *context, uint64_t fingerprint, struct place place) {
+    struct audit *audit = context;
+    if ((place.offset & PLACE_IN_REJECTED) == 0 && place.day >= audit->first &&
+        is_before(place, audit->reached))
+        add(&audit->indexed, fingerprint, place);
+    return 0;
+}
+
+/* Opens the index as it is now. On a medium that cannot be written to there is no lock, and the index is left
+ * out. */
+static int open_index(struct audit *audit, const struct deadline *deadline, struct reason *reason) {
+    struct directory *directory = audit->directory;
+    struct reach reach;
+    int result = directory_lock(directory, deadline, reason);
+    if (result == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+        audit->absent = audit->left_out = true;
+        return directory_open(directory, reason);
+    }
+    if (result < 0)
+        return result;
+    if (result > 0)
+        index_close(audit->index);
+    audit->absent = !index_exists(directory->file);
+    result = audit->absent ? 0 : index_begin(audit->index, directory->file, reason);
+    if (result == 0 && !audit->absent) {
+        index_reach(audit->index, &reach);
+        audit->reached = reach.mark.place;
+        audit->absent = reach.mark.seq == 0;
+    }
+    directory_unlock(directory);
+    return result;
+}
+
+int audit_start(struct audit *audit, struct directory *directory, int32_t first,
+                const struct deadline *deadline, struct reason *reason) {
+    *audit = (struct audit){.directory = directory, .first = first, .index = index_new(0)};
+    if (audit->index == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory for the index");
+    int result;
+    do {
+        audit->indexed = 0;
+        result = open_index(audit, deadline, reason);
+        if (result != 0 || audit->absent)
+            return result;
+        result = index_each(audit->index, add_indexed, audit, reason);
+    } while (!index_is_current(audit->index));
+    return result;
+}
+
+void audit_line(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+                const char *id, size_t id_length) {
+    if (audit->absent || !is_before(place, audit->reached))
+        return;
+    add(&audit->found, index_fingerprint(audit->index, IDENTIFIER_REQUEST, request_id, request_length),
+        place);
+    add(&audit->found, index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length), place);
+}
+
+bool audit_agrees(const struct audit *audit) {
+    return audit->indexed == audit->found;
+}
+
+static int find_both(struct audit *audit, struct place place, uint64_t request, uint64_t event,
+                     struct reason *reason) {
+    int found = index_holds(audit->index, request, place, reason);
+    return found > 0 ? index_holds(audit->index, event, place, reason) : found;
+}
+
+int audit_find(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+               const char *id, size_t id_length, struct reason *reason) {
+    if (!is_before(place, audit->reached))
+        return 1;
+    for (;;) {
+        uint64_t request = index_fingerprint(audit->index, IDENTIFIER_REQUEST, request_id, request_length);
+        uint64_t event = index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length);
+        int found = find_both(audit, place, request, event, reason);
+        if (index_is_current(audit->index))
+            return found;
+        struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
+        int result = open_index(audit, &deadline, reason);
+        if (result != 0 || audit->absent)
+            return result;
+    }
+}
+
+void audit_end(struct audit *audit) {
+    index_free(audit->index);
+}

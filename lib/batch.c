@@ -1,0 +1,275 @@
+#include "batch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void batch_start(struct batch *batch, struct entry *entries[], size_t count) {
+    batch->entries = entries;
+    batch->count = count;
+    batch->result = ERROR_TROUBLE;
+    batch->reason.text[0] = batch->warning.text[0] = '\0';
+    batch->new_count = 0;
+    batch->rejected = (struct rejected){.file = -1};
+    for (size_t i = 0; i < count; i++) {
+        batch->disposition[i] = DISPOSITION_NONE;
+        batch->owned_file[i] = -1;
+        entries[i]->outcome = OUTCOME_TROUBLE;
+        entries[i]->reason.text[0] = '\0';
+    }
+}
+
+static void close_owned(struct batch *batch, size_t index) {
+    if (batch->owned_file[index] >= 0)
+        close(batch->owned_file[index]);
+    batch->owned_file[index] = -1;
+}
+
+/* ---- telling what each is ---- */
+
+/* The line that was found is written again in place: if an earlier sync failed, the kernel may hold it as
+ * clean pages that are on no disk, and the sync to come would skip them. If it is not in the newest segment,
+ * its own stays open to be synced. */
+static int renew(struct batch *batch, size_t index, const struct original *original, const struct tail *tail,
+                 int directory, struct reason *reason) {
+    int file = tail->file;
+    bool read_only = original->place.day == tail->day && tail->read_only;
+    if (original->place.day != tail->day) {
+        file = segment_open(directory, original->place.day, true, reason);
+        if (file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+            file = segment_open(directory, original->place.day, false, reason);
+            read_only = true; /* nobody may write to it: it was synced long ago */
+        }
+        if (file < 0)
+            return ERROR_TROUBLE;
+        batch->owned_file[index] = file;
+    }
+    if (!read_only && pwrite(file, original->line, original->length, (off_t)original->place.offset) !=
+                          (ssize_t)original->length)
+        return fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
+    return 0;
+}
+
+static bool repeats_new(struct batch *batch, size_t index) {
+    const struct event *event = batch->entries[index]->event;
+    for (size_t i = 0; i < batch->new_count; i++) {
+        const struct event *other = batch->entries[batch->added[i]]->event;
+        if (strcmp(event->request_id, other->request_id) == 0 || strcmp(event->id, other->id) == 0) {
+            batch->original[index] = batch->added[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When the newest line was received; 0 if there is none that can be read. */
+static int newest_time(const struct tail *tail, int directory, int64_t *at, struct reason *reason) {
+    static char text[RECORD_LIMIT + 1];
+    struct record record;
+    size_t start = 0;
+    *at = 0;
+    int length = tail->file < 0 || tail->end == 0 || tail->end == UINT64_MAX
+                     ? 0
+                     : mark_line(directory, (struct place){tail->day, tail->end}, text, &start, reason);
+    if (length > 0 && record_parse(text + start, (size_t)length - 1, &record) == 0)
+        (void)timestamp_parse(record.received_at, TIMESTAMP_SIZE - 1, at);
+    return length < 0 ? length : 0;
+}
+
+/* An event that the journal does not hold and that is too old by the clock. */
+static int judge_stale(struct batch *batch, size_t index, const struct tail *tail, int directory,
+                       struct reason *reason) {
+    struct entry *entry = batch->entries[index];
+    int64_t known;
+    if (!entry->event->has_time) {
+        entry->rejection = "meta.time is missing";
+        return 0;
+    }
+    int result = newest_time(tail, directory, &known, reason);
+    if (result != 0)
+        return result;
+    if (known == 0)
+        known = entry->known_time;
+    if (entry->event->time + entry->max_age < known) {
+        entry->rejection = "stale";
+        return 0;
+    }
+    explain(&entry->reason,
+            "meta.time is older than DOORPOST_MAX_AGE by this machine's clock, but not by the newest "
+            "event of the journal: is the clock right? Until it is, old events are answered 503");
+    return 0;
+}
+
+/* An entry for rejected/. */
+static int classify_rejected(struct batch *batch, size_t index, struct dedup *dedup, int directory,
+                             struct reason *reason) {
+    const struct entry *entry = batch->entries[index];
+    struct place place;
+    int found = dedup_find_rejected(dedup, entry->signature, &place, reason);
+    if (found < 0)
+        return found;
+    batch->disposition[index] = found > 0 ? DISPOSITION_REJECTED_BEFORE : DISPOSITION_REJECTED;
+    for (size_t i = 0; i < index && found == 0; i++)
+        if (batch->disposition[i] == DISPOSITION_REJECTED &&
+            strcmp(batch->entries[i]->signature, entry->signature) == 0)
+            batch->disposition[index] = DISPOSITION_REJECTED_BEFORE;
+    if (found > 0)
+        batch->owned_file[index] = rejected_open(directory, place, reason);
+    return found > 0 && batch->owned_file[index] < 0 ? ERROR_TROUBLE : 0;
+}
+
+static int classify_event(struct batch *batch, size_t index, struct dedup *dedup, const struct tail *tail,
+                          int directory, const struct deadline *deadline, struct reason *reason) {
+    struct entry *entry = batch->entries[index];
+    struct original original;
+    int found = dedup_find(dedup, batch->identity[index], entry->event, &original, deadline, reason);
+    if (found < 0)
+        return found;
+    if (found > 0) {
+        batch->disposition[index] = DISPOSITION_REPEATED;
+        entry->seq = original.seq;
+        return renew(batch, index, &original, tail, directory, reason);
+    }
+    if (repeats_new(batch, index))
+        batch->disposition[index] = DISPOSITION_REPEATED_IN_BATCH;
+    else if (entry->stale_before != 0 &&
+             (!entry->event->has_time || entry->event->time < entry->stale_before))
+        return judge_stale(batch, index, tail, directory, reason);
+    else {
+        batch->disposition[index] = DISPOSITION_NEW;
+        batch->added[batch->new_count++] = index;
+    }
+    return 0;
+}
+
+/* If the index is not in memory, each lookup waits for the disk, one after the other: then those to come are
+ * read at once. */
+static void prefetch(const struct batch *batch, struct dedup *dedup, size_t from) {
+    for (size_t i = from; i < batch->count; i++)
+        if (batch->entries[i]->event != NULL)
+            dedup_prefetch(dedup, batch->identity[i]);
+}
+
+int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *tail, int directory,
+                   const struct deadline *deadline, struct reason *reason) {
+    int64_t started = monotonic_now();
+    bool prefetched = false;
+    int result = 0;
+    batch->new_count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->entries[i]->event != NULL)
+            batch->identity[i] = dedup_identify(dedup, batch->entries[i]->event);
+    for (size_t i = 0; i < batch->count && result == 0; i++) {
+        close_owned(batch, i);
+        batch->disposition[i] = DISPOSITION_NONE;
+        if (batch->entries[i]->rejection == NULL)
+            result = classify_event(batch, i, dedup, tail, directory, deadline, reason);
+        if (result == 0 && batch->entries[i]->rejection != NULL)
+            result = classify_rejected(batch, i, dedup, directory, reason);
+        if (i % 4 == 3 && !prefetched && monotonic_now() - started > SECOND / 1000) {
+            prefetch(batch, dedup, i + 1);
+            prefetched = true;
+        }
+    }
+    return result;
+}
+
+/* ---- writing ---- */
+
+void batch_compose(struct batch *batch, const struct tail *tail, struct link *link) {
+    static char last[] = RECORD_TAIL;
+    uint64_t at = tail->end;
+    for (size_t i = 0; i < batch->new_count; i++) {
+        struct entry *entry = batch->entries[batch->added[i]];
+        bool verbatim = record_flatten(entry->body, entry->length);
+        size_t head = record_head(link, entry->received_at, entry->key, entry->signature, verbatim,
+                                  entry->body, entry->length, batch->head[i]);
+        struct iovec *parts = &batch->parts[3 * i];
+        parts[0] = (struct iovec){.iov_base = batch->head[i], .iov_len = head};
+        parts[1] = (struct iovec){.iov_base = entry->body, .iov_len = entry->length};
+        parts[2] = (struct iovec){.iov_base = last, .iov_len = sizeof last - 1};
+        entry->seq = link->seq;
+        batch->offset[i] = at;
+        at += head + entry->length + sizeof last - 1;
+    }
+    batch->end = at;
+    batch->append = (struct append){
+        .file = tail->file, .at = tail->end, .parts = batch->parts, .count = (int)(3 * batch->new_count)};
+}
+
+void batch_index(const struct batch *batch, struct dedup *dedup, const struct tail *tail) {
+    int result = 0;
+    for (size_t i = 0; i < batch->new_count && result == 0; i++)
+        result = dedup_add(dedup, batch->identity[batch->added[i]],
+                           (struct place){.day = tail->day, .offset = batch->offset[i]}, NULL);
+    if (result == 0)
+        dedup_reach(dedup, tail);
+    else if (result == ERROR_DAMAGED)
+        (void)dedup_discard(dedup, NULL);
+}
+
+int batch_write_rejected(struct batch *batch, struct dedup *dedup, int directory, int32_t day,
+                         struct reason *reason) {
+    struct entry *entries[JOURNAL_BATCH];
+    uint64_t offset[JOURNAL_BATCH];
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->disposition[i] == DISPOSITION_REJECTED)
+            entries[count++] = batch->entries[i];
+    if (count == 0)
+        return 0;
+    int result = rejected_write(&batch->rejected, directory, day, entries, count, offset, reason);
+    for (size_t i = 0; i < count && result == 0; i++)
+        dedup_add_rejected(dedup, entries[i]->signature, (struct place){day, offset[i]},
+                           (struct place){day, batch->rejected.at + batch->rejected.length});
+    return result;
+}
+
+/* ---- syncing ---- */
+
+bool batch_needs_tail(const struct batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->disposition[i] == DISPOSITION_NEW ||
+            (batch->disposition[i] == DISPOSITION_REPEATED && batch->owned_file[i] < 0))
+            return true;
+    return false;
+}
+
+static enum outcome when(bool durable, enum outcome outcome) {
+    return durable ? outcome : OUTCOME_TROUBLE;
+}
+
+static enum outcome outcome_of(struct batch *batch, size_t index, enum sync sync, bool rejected_synced) {
+    bool owned_synced = batch->owned_file[index] >= 0 && fdatasync(batch->owned_file[index]) == 0;
+    if (batch->owned_file[index] >= 0 && !owned_synced)
+        explain(&batch->reason, "cannot sync the journal: %s", strerror(errno));
+    switch (batch->disposition[index]) {
+    case DISPOSITION_NEW:
+        return when(sync != SYNC_FAILED, OUTCOME_STORED);
+    case DISPOSITION_REPEATED_IN_BATCH:
+        batch->entries[index]->seq = batch->entries[batch->original[index]]->seq;
+        return when(sync != SYNC_FAILED, OUTCOME_DUPLICATE);
+    case DISPOSITION_REPEATED:
+        /* After SYNC_REWRITTEN the lines of this batch are on the disk for certain, and no others. */
+        return when(batch->owned_file[index] >= 0 ? owned_synced : sync == SYNC_CLEAN, OUTCOME_DUPLICATE);
+    case DISPOSITION_REJECTED:
+        return when(rejected_synced, OUTCOME_REJECTED);
+    case DISPOSITION_REJECTED_BEFORE:
+        return when(batch->owned_file[index] >= 0 ? owned_synced : rejected_synced, OUTCOME_REJECTED);
+    case DISPOSITION_NONE:
+        break;
+    }
+    return OUTCOME_TROUBLE;
+}
+
+void batch_finish(struct batch *batch, enum sync sync) {
+    bool rejected_synced = rejected_finish(&batch->rejected, batch->result, &batch->reason) == 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = batch->entries[i];
+        if (batch->result == 0)
+            entry->outcome = outcome_of(batch, i, sync, rejected_synced);
+        if (entry->outcome == OUTCOME_TROUBLE && entry->reason.text[0] == '\0')
+            entry->reason = batch->reason;
+        close_owned(batch, i);
+    }
+}

@@ -1,0 +1,517 @@
+/* The index is a memory aid: what it says is believed only after the line itself has been read. So a day's
+ * file may be edited, replaced, renamed or restored at any time:
+ *
+ * - How far the index reaches is a mark (mark.h). If it does not hold, the newest earlier day whose last line
+ * is in the index under its place is where to go on from: lines are indexed in order, so all before that one
+ * are in it too.
+ * - If days came or went (the directory's modification time changed), each day's last line is looked up
+ * likewise, and a day that is not in the index is read again.
+ * - A place that turns out not to be a line is wrong, not an absence: the day is searched for the event. */
+#include "dedup.h"
+
+#include "cursor.h"
+#include "indexer.h"
+#include "rejected.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRONG_MAX 8 /* places of one search that turned out to be wrong; more are left for the next one */
+#define MUCH \
+    512 /* lines: after so many were read again, the index is synced, so that the next process need not */
+#define RACY \
+    (2 * SECOND) /* a directory changed within this time may change again under the same time stamp */
+
+struct dedup {
+    struct index *index;
+    struct indexer *indexer; /* NULL until it is needed: most processes never do */
+    struct event_parser *parser;
+    int journal;
+    const struct tail *tail;
+    struct reach reach; /* as of the last dedup_begin() */
+    struct event event; /* of a line that is looked at */
+    char line[RECORD_LIMIT + 1];
+};
+
+struct dedup *dedup_new(unsigned first_buckets) {
+    struct dedup *dedup = calloc(1, sizeof *dedup);
+    if (dedup == NULL)
+        return NULL;
+    dedup->index = index_new(first_buckets);
+    dedup->parser = event_parser_new();
+    if (dedup->index == NULL || dedup->parser == NULL) {
+        dedup_free(dedup);
+        return NULL;
+    }
+    return dedup;
+}
+
+void dedup_free(struct dedup *dedup) {
+    if (dedup == NULL)
+        return;
+    index_free(dedup->index);
+    indexer_free(dedup->indexer);
+    event_parser_free(dedup->parser);
+    free(dedup);
+}
+
+void dedup_close(struct dedup *dedup) {
+    index_close(dedup->index);
+}
+
+int dedup_discard(struct dedup *dedup, struct reason *reason) {
+    return index_discard(dedup->index, reason);
+}
+
+static int need_indexer(struct dedup *dedup, struct reason *reason) {
+    if (dedup->indexer == NULL)
+        dedup->indexer = indexer_new();
+    return dedup->indexer != NULL ? 0 : fail(reason, ERROR_TROUBLE, "no memory to index the journal");
+}
+
+struct identity dedup_identify(const struct dedup *dedup, const struct event *event) {
+    return (struct identity){
+        .request =
+            index_fingerprint(dedup->index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)),
+        .event = index_fingerprint(dedup->index, IDENTIFIER_EVENT, event->id, strlen(event->id))};
+}
+
+void dedup_prefetch(struct dedup *dedup, struct identity identity) {
+    index_prefetch(dedup->index, identity.request);
+    index_prefetch(dedup->index, identity.event);
+}
+
+/* ---- bringing the index up to the end of the journal ---- */
+
+/* Returns 1 if the index holds the line that ends at `mark` under its place, 0 if not, or an error. */
+static int holds_line(struct dedup *dedup, const struct mark *mark, struct reason *reason) {
+    size_t start = 0;
+    struct record record;
+    int length = mark_line(dedup->journal, mark->place, dedup->line, &start, reason);
+    if (length <= 0)
+        return length;
+    if (record_parse(dedup->line + start, (size_t)length - 1, &record) != 0 ||
+        event_parse(dedup->parser, record.event, record.event_length, &dedup->event, NULL) != 0)
+        return 0;
+    struct place place = {mark->place.day, mark->place.offset - (uint64_t)length};
+    return index_holds(dedup->index, dedup_identify(dedup, &dedup->event).request, place, reason);
+}
+
+/* Sets *mark to the last line of the newest day before `day` that the index holds. Returns 1, 0 if there is
+ * none, or an error. */
+static int find_held(struct dedup *dedup, int32_t first, int32_t day, struct mark *mark,
+                     struct reason *reason) {
+    int result = 0;
+    while (result == 0 && day-- > first) {
+        result = tail_mark(dedup->journal, day, mark, reason);
+        if (result > 0)
+            result = mark->seq != 0 ? holds_line(dedup, mark, reason) : 0;
+    }
+    return result;
+}
+
+/* Makes sure that the index reaches as far as it says, or finds out how far it does. */
+static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason) {
+    struct mark *mark = &dedup->reach.mark;
+    struct place checkpoint = index_checkpoint(dedup->index);
+    if (mark->seq == 0) { /* nothing is indexed */
+        *mark = (struct mark){.place = {.day = first}};
+        return 0;
+    }
+    int32_t day = mark->place.day;
+    int result = mark_check(dedup->journal, mark, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    if (dedup->reach.last_seq == 0 && checkpoint.day < day) /* after a reboot only what was synced counts */
+        day = checkpoint.day;
+    result = find_held(dedup, first, day, mark, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    result = index_discard(dedup->index, reason); /* it is of another history, or about no day that is left */
+    if (result == 0)
+        result = index_begin(dedup->index, dedup->journal, reason);
+    *mark = (struct mark){.place = {.day = first}};
+    return result;
+}
+
+/* Reads days that were put there again since: renamed, or restored. What was done until a deadline counts. */
+static int check_days(struct dedup *dedup, int32_t first, const struct deadline *deadline,
+                      struct reason *reason) {
+    struct place *checked = &dedup->reach.checked;
+    int result = need_indexer(dedup, reason);
+    if (checked->day < first)
+        *checked = (struct place){.day = first};
+    for (; result == 0 && checked->day < dedup->reach.mark.place.day;
+         *checked = (struct place){.day = checked->day + 1}) {
+        struct mark mark;
+        result = tail_mark(dedup->journal, checked->day, &mark, reason);
+        if (result > 0)
+            result = mark.seq != 0 ? holds_line(dedup, &mark, reason) : 1;
+        else if (result == 0)
+            result = 1; /* no such day */
+        if (result != 0) {
+            result = result > 0 ? 0 : result;
+            if (result < 0)
+                break;
+            continue;
+        }
+        mark = (struct mark){.place = *checked};
+        result =
+            indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, deadline, reason);
+        if (result != 0) {
+            *checked = mark.place;
+            break;
+        }
+    }
+    return result;
+}
+
+/* Indexes from the mark up to the end. */
+static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *deadline,
+                    struct reason *reason) {
+    struct mark *mark = &dedup->reach.mark;
+    uint64_t before = mark->seq;
+    int result = need_indexer(dedup, reason);
+    if (result == 0)
+        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, deadline, reason);
+    if (result != 0 && result != ERROR_TIMEOUT)
+        return result;
+    if (mark->seq > before + MUCH)
+        index_hasten(dedup->index);
+    return result;
+}
+
+/* The highest number that a consumer has run. What it has run was on the disk, so a number up to this is not
+ * given again, even if the line is gone. */
+static int highest_run(void *context, const char *name) {
+    struct dedup *dedup = context;
+    static struct cursor cursor;
+    if (cursor_read(dedup->journal, name, &cursor, NULL) > 0 && cursor.seq > dedup->reach.last_seq)
+        dedup->reach.last_seq = cursor.seq;
+    return 0;
+}
+
+/* Finds the newest segment. Returns 1, 0 if there is none, or an error; *changed if days may have come or
+ * gone. */
+static int find_newest(struct dedup *dedup, const struct directory *directory, int32_t *first,
+                       int32_t *newest, bool *changed, struct reason *reason) {
+    int64_t age = timestamp_now() - directory->modified / 1000;
+    *changed = dedup->reach.listed != directory->modified;
+    *newest = dedup->reach.newest;
+    *first = *newest;
+    if (!*changed && *newest > 0 && (age < 0 || age > RACY))
+        return 1;
+    return segment_range(directory->file, 0, DAY_MAX, first, newest, reason);
+}
+
+static bool is_up_to_date(const struct dedup *dedup, const struct tail *tail) {
+    const struct mark *mark = &dedup->reach.mark;
+    return mark->place.day == tail->day && mark->place.offset == tail->end && mark->seq != 0 &&
+           memcmp(mark->chain, tail->link.recorded, CHAIN_SIZE) == 0;
+}
+
+/* Writes down how far the index reaches now. What was done until a deadline counts: the next one goes on from
+ * there. */
+static int note_reach(struct dedup *dedup, int result, struct reason *reason) {
+    int written = index_set_reach(dedup->index, &dedup->reach, result == 0 ? reason : NULL);
+    return result != 0 ? result : written;
+}
+
+static int bring_up(struct dedup *dedup, const struct directory *directory, struct tail *tail,
+                    const struct deadline *deadline, struct reason *reason) {
+    int32_t first, newest;
+    bool changed;
+    int found = find_newest(dedup, directory, &first, &newest, &changed, reason);
+    if (found <= 0) {
+        tail_close(tail);
+        return found;
+    }
+    bool known = dedup->reach.last_seq != 0;
+    if (!known) /* after a reboot */
+        found = cursor_each(directory->file, highest_run, dedup, reason);
+    struct mark last = {.place = known ? dedup->reach.mark.place : (struct place){0},
+                        .seq = dedup->reach.last_seq};
+    int result = found < 0 ? found : tail_find(tail, directory->file, newest, &last, reason);
+    if (result != 0)
+        return result;
+    if (!changed && known && is_up_to_date(dedup, tail))
+        return 0;
+    if (first == newest && !changed) /* the directory was not listed */
+        result = segment_range(directory->file, 0, DAY_MAX, &first, &newest, reason) < 0 ? ERROR_TROUBLE : 0;
+    if (!known)
+        dedup->reach.last_seq = 0;
+    if (result == 0)
+        result = prove_reach(dedup, first, reason);
+    if (result == 0 && changed)
+        result = check_days(dedup, first, deadline, reason);
+    if (result == 0)
+        result = catch_up(dedup, newest, deadline, reason);
+    if (result != 0 && result != ERROR_TIMEOUT)
+        return result;
+    if (result == 0) {
+        dedup->reach.newest = newest;
+        dedup->reach.listed = directory->modified;
+        dedup->reach.checked = (struct place){0};
+    }
+    dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
+    return note_reach(dedup, result, reason);
+}
+
+int dedup_begin(struct dedup *dedup, const struct directory *directory, struct tail *tail,
+                const struct deadline *deadline, struct reason *reason) {
+    dedup->journal = directory->file;
+    dedup->tail = tail;
+    for (int tries = 0;; tries++) {
+        int result = index_begin(dedup->index, directory->file, reason);
+        if (result == 0) {
+            index_reach(dedup->index, &dedup->reach);
+            result = bring_up(dedup, directory, tail, deadline, reason);
+        }
+        if (tries == 2 || (result != ERROR_DAMAGED && result != ERROR_INVALID))
+            return result == ERROR_DAMAGED || result == ERROR_INVALID ? ERROR_TROUBLE : result;
+        /* A damaged index is dropped; a segment that is gone although it was there has the directory listed
+         * again. */
+        dedup->reach.listed = 0;
+        if (result == ERROR_DAMAGED && index_discard(dedup->index, reason) != 0)
+            return ERROR_TROUBLE;
+        if (result == ERROR_INVALID)
+            (void)index_set_reach(dedup->index, &dedup->reach, NULL);
+    }
+}
+
+/* ---- looking up ---- */
+
+struct search {
+    struct dedup *dedup;
+    const struct event *event;
+    struct original *original;
+    struct reason *reason;
+    uint64_t fingerprint;
+    size_t wrong_count;
+    struct {
+        uint64_t fingerprint;
+        struct place place;
+    } wrong[WRONG_MAX];
+};
+
+/* Opens the segment at `place`; *owned if the caller has to close it. Returns ERROR_INVALID if there is none.
+ */
+static int open_place(const struct dedup *dedup, struct place place, bool *owned, struct reason *reason) {
+    *owned = dedup->tail->file < 0 || place.day != dedup->tail->day;
+    return *owned ? segment_open(dedup->journal, place.day, false, reason) : dedup->tail->file;
+}
+
+/* Reads the line that begins at `offset`, line break included, into dedup->line; at the end of the file it
+ * may be missing. Returns its length, 0 if none is there, or ERROR_TROUBLE. */
+static int read_line(struct dedup *dedup, int file, uint64_t offset, struct reason *reason) {
+    size_t filled = 0;
+    for (size_t wanted = 4096; filled < RECORD_LIMIT; wanted = RECORD_LIMIT) {
+        ssize_t got = pread(file, dedup->line + filled, wanted - filled, (off_t)(offset + filled));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(reason, ERROR_TROUBLE, "cannot read the line of the first delivery: %s",
+                        strerror(errno));
+        const char *line_break = memchr(dedup->line + filled, '\n', (size_t)got);
+        filled += (size_t)got;
+        if (line_break != NULL)
+            return (int)(line_break - dedup->line) + 1;
+        if (got == 0) {
+            dedup->line[filled] = '\n';
+            return filled > 0 ? (int)filled + 1 : 0;
+        }
+    }
+    return 0;
+}
+
+/* Reads and compares the line at `place`. Returns 1 if it is the event that is searched for; 0 if it is
+ * another one; ERROR_INVALID if no line begins there, or its file is gone (*gone); or another error. */
+static int compare(struct search *search, struct place place, bool *gone) {
+    struct dedup *dedup = search->dedup;
+    struct record record;
+    bool owned;
+    int file = open_place(dedup, place, &owned, search->reason);
+    *gone = file == ERROR_INVALID;
+    if (file < 0)
+        return file;
+    int length = read_line(dedup, file, place.offset, search->reason);
+    if (owned)
+        close(file);
+    if (length < 0)
+        return length;
+    if (length == 0 || record_parse(dedup->line, (size_t)length - 1, &record) != 0)
+        return ERROR_INVALID;
+    int result = event_parse(dedup->parser, record.event, record.event_length, &dedup->event, search->reason);
+    if (result != 0)
+        return result;
+    if (strcmp(dedup->event.request_id, search->event->request_id) != 0 &&
+        strcmp(dedup->event.id, search->event->id) != 0) {
+        struct identity identity = dedup_identify(dedup, &dedup->event);
+        return identity.request == search->fingerprint || identity.event == search->fingerprint
+                   ? 0
+                   : ERROR_INVALID;
+    }
+    *search->original = (struct original){.place = place,
+                                          .seq = record.seq,
+                                          .line = record.line,
+                                          .length = (size_t)(dedup->line + length - record.line)};
+    search->original->place.offset += (uint64_t)(record.line - dedup->line);
+    return 1;
+}
+
+static int visit(void *context, struct place place) {
+    struct search *search = context;
+    bool gone;
+    int result = compare(search, place, &gone);
+    if (result != ERROR_INVALID)
+        return result;
+    if (!gone && search->wrong_count < WRONG_MAX) {
+        search->wrong[search->wrong_count].fingerprint = search->fingerprint;
+        search->wrong[search->wrong_count++].place = place;
+    }
+    return 0;
+}
+
+/* The day of a place that turned out to be wrong is searched for the event; then the place is not needed any
+ * more. */
+static int search_day(struct search *search, size_t i, struct identity identity,
+                      const struct deadline *deadline) {
+    struct dedup *dedup = search->dedup;
+    struct place place = {.day = search->wrong[i].place.day};
+    bool gone;
+    int result = need_indexer(dedup, search->reason);
+    if (result == 0)
+        result =
+            indexer_search(dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
+    if (result > 0) {
+        int added = dedup_add(dedup, identity, place, search->reason);
+        result = added != 0 ? added : compare(search, place, &gone);
+    }
+    if (result >= 0 && index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place,
+                                   search->reason) == ERROR_DAMAGED)
+        return ERROR_DAMAGED;
+    return result;
+}
+
+int dedup_find(struct dedup *dedup, struct identity identity, const struct event *event,
+               struct original *original, const struct deadline *deadline, struct reason *reason) {
+    struct search search = {.dedup = dedup, .event = event, .original = original, .reason = reason};
+    const uint64_t fingerprints[] = {identity.request, identity.event};
+    int result = 0;
+    for (int i = 0; i < 2 && result == 0; i++) {
+        search.fingerprint = fingerprints[i];
+        result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
+    }
+    for (size_t i = 0; i < search.wrong_count && result == 0; i++)
+        result = search_day(&search, i, identity, deadline);
+    return result;
+}
+
+int dedup_add(struct dedup *dedup, struct identity identity, struct place place, struct reason *reason) {
+    int result = index_insert(dedup->index, identity.request, place, reason);
+    return result != 0 ? result : index_insert(dedup->index, identity.event, place, reason);
+}
+
+void dedup_reach(struct dedup *dedup, const struct tail *tail) {
+    struct mark *mark = &dedup->reach.mark;
+    *mark = (struct mark){.place = {.day = tail->day, .offset = tail->end}, .seq = tail->link.seq};
+    memcpy(mark->chain, tail->link.recorded, CHAIN_SIZE);
+    dedup->reach.last_seq = tail->link.seq;
+    (void)index_set_reach(dedup->index, &dedup->reach, NULL);
+}
+
+/* ---- rejected/ ---- */
+
+static uint64_t fingerprint_of(const struct dedup *dedup, const char *signature) {
+    return index_fingerprint(dedup->index, IDENTIFIER_SIGNATURE, signature, strlen(signature));
+}
+
+static int add_rejected(void *context, const char *signature, struct place place, struct reason *reason) {
+    struct dedup *dedup = context;
+    place.offset |= PLACE_IN_REJECTED;
+    return index_insert(dedup->index, fingerprint_of(dedup, signature), place, reason);
+}
+
+struct rejected_search {
+    const struct dedup *dedup;
+    const char *signature;
+    struct place *place;
+    struct reason *reason;
+};
+
+static int compare_rejected(void *context, struct place place) {
+    struct rejected_search *search = context;
+    place.offset &= ~PLACE_IN_REJECTED;
+    *search->place = place;
+    return rejected_holds(search->dedup->journal, place, search->signature, search->reason);
+}
+
+int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place *place,
+                        struct reason *reason) {
+    struct rejected_search search = {
+        .dedup = dedup, .signature = signature, .place = place, .reason = reason};
+    struct place before = dedup->reach.rejected;
+    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, add_rejected, dedup, reason);
+    if (result == 0 &&
+        (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset))
+        result = index_set_reach(dedup->index, &dedup->reach, reason);
+    return result != 0 ? result
+                       : index_find(dedup->index, fingerprint_of(dedup, signature), compare_rejected, &search,
+                                    reason);
+}
+
+void dedup_add_rejected(struct dedup *dedup, const char *signature, struct place place, struct place end) {
+    if (add_rejected(dedup, signature, place, NULL) != 0)
+        return;
+    dedup->reach.rejected = end;
+    (void)index_set_reach(dedup->index, &dedup->reach, NULL);
+}
+
+/* ---- the checkpoint ---- */
+
+/* Calls one part of a step with the lock held and the index as it is now. */
+static int locked(struct dedup *dedup, struct directory *directory,
+                  int (*part)(struct index *index, struct reason *reason), const struct deadline *deadline,
+                  struct reason *reason) {
+    int result = directory_lock(directory, deadline, reason);
+    if (result > 0)
+        index_close(dedup->index); /* of a directory that was there before */
+    if (result >= 0)
+        result = index_begin(dedup->index, directory->file, reason);
+    if (result == 0)
+        result = part(dedup->index, reason);
+    if (result == ERROR_DAMAGED)
+        (void)index_discard(dedup->index, NULL);
+    directory_unlock(directory);
+    return result;
+}
+
+/* A whole step under one hold of the lock, where files must not stay open without it. */
+static int whole_step(struct index *index, struct reason *reason) {
+    int result = index_step_begin(index, reason);
+    if (result == 0)
+        result = index_step_sync(index, reason);
+    if (result == 0)
+        result = index_step_end(index, reason);
+    index_close(index);
+    return result;
+}
+
+int dedup_upkeep(struct dedup *dedup, struct directory *directory, const struct deadline *deadline,
+                 struct reason *reason) {
+    if (!index_step_due(dedup->index))
+        return 0;
+    int result =
+        locked(dedup, directory, directory->remote ? whole_step : index_step_begin, deadline, reason);
+    if (result != 0 || directory->remote)
+        return result;
+    result = index_step_sync(dedup->index, reason);
+    int noted = locked(dedup, directory, result == ERROR_DAMAGED ? index_discard : index_step_end, deadline,
+                       result == 0 ? reason : NULL);
+    return result != 0 ? result : noted;
+}

@@ -1,0 +1,80 @@
+#include "table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CLEARED 64 /* buckets written with one call */
+
+_Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
+
+int table_trouble(const char *doing, struct reason *reason) {
+    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
+}
+
+uint32_t table_home(const struct table *table, uint64_t fingerprint) {
+    return (uint32_t)((fingerprint >> 32) * table->buckets >> 32);
+}
+
+off_t table_offset(uint32_t number) {
+    return (off_t)number * (off_t)sizeof(struct bucket);
+}
+
+/* Damage is what it must show, not malice: a multiplicative mix over the words is enough, and ten times as
+ * fast as a hash that would resist an attacker, who could as well write a right checksum. */
+static uint64_t checksum_of(const struct bucket *bucket, uint64_t secret) {
+    uint64_t words[sizeof *bucket / sizeof(uint64_t)];
+    uint64_t sum = secret;
+    memcpy(words, bucket, sizeof words);
+    for (size_t i = 1; i < sizeof words / sizeof *words; i++) {
+        sum = (sum ^ words[i]) * UINT64_C(0xff51afd7ed558ccd);
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+
+int table_read(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
+    ssize_t got = pread(table->file, bucket, sizeof *bucket, table_offset(number));
+    if (got < 0)
+        return table_trouble("read", reason);
+    if (got != (ssize_t)sizeof *bucket || bucket->number != number || bucket->used > TABLE_SLOTS ||
+        bucket->checksum != checksum_of(bucket, table->secret))
+        return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
+    return 0;
+}
+
+static int write_all(const struct table *table, const struct bucket *buckets, uint32_t count,
+                     struct reason *reason) {
+    size_t length = count * sizeof *buckets;
+    ssize_t written = pwrite(table->file, buckets, length, table_offset(buckets->number));
+    if (written >= 0 && written != (ssize_t)length)
+        errno = ENOSPC;
+    return written == (ssize_t)length ? 0 : table_trouble("write", reason);
+}
+
+int table_write(const struct table *table, struct bucket *bucket, struct reason *reason) {
+    bucket->checksum = checksum_of(bucket, table->secret);
+    return write_all(table, bucket, 1, reason);
+}
+
+int table_clear(const struct table *table, uint32_t first, uint32_t last, struct reason *reason) {
+    struct bucket buckets[CLEARED];
+    int result = 0;
+    memset(buckets, 0, sizeof buckets);
+    for (uint32_t count; first < last && result == 0; first += count) {
+        count = last - first < CLEARED ? last - first : CLEARED;
+        for (uint32_t i = 0; i < count; i++) {
+            buckets[i].number = first + i;
+            buckets[i].checksum = checksum_of(&buckets[i], table->secret);
+        }
+        result = write_all(table, buckets, count, reason);
+    }
+    return result;
+}
+
+void table_prefetch(const struct table *table, uint64_t fingerprint) {
+    posix_fadvise(table->file, table_offset(table_home(table, fingerprint)), sizeof(struct bucket),
+                  POSIX_FADV_WILLNEED);
+}

@@ -1,0 +1,160 @@
+/* The file `pruned` in the journal's directory is one line,
+ *
+ *   {"seq":1041,"chain":"<32 digits>"}
+ *
+ * the number and the chain of the last line that prune_days() deleted: so the first one that is left can be
+ * verified too. If days are deleted by other means, that is lost, and nothing else. */
+#include "prune.h"
+
+#include "segment.h"
+#include "tail.h"
+
+#include "index/index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANCHOR "pruned"
+#define ANCHOR_SIZE 128
+#define SMALL_INDEX 50000 /* places */
+
+/* ---- the chain before the oldest line ---- */
+
+int prune_link(int directory, uint64_t first, struct link *link, struct reason *reason) {
+    char text[ANCHOR_SIZE] = "";
+    *link = link_start();
+    if (first == 1)
+        return 1;
+    link->known = false;
+    int file = openat(directory, ANCHOR, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot read " ANCHOR ": %s", strerror(errno));
+    ssize_t got = read(file, text, sizeof text - 1);
+    close(file);
+    if (got < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot read " ANCHOR ": %s", strerror(errno));
+    if (sscanf(text, "{\"seq\":%" SCNu64 ",\"chain\":\"%32[0-9a-f]\"}", &link->seq, link->recorded) != 2 ||
+        strlen(link->recorded) != CHAIN_SIZE - 1 || link->seq + 1 != first)
+        return 0;
+    memcpy(link->computed, link->recorded, CHAIN_SIZE);
+    link->known = true;
+    return 1;
+}
+
+static int write_anchor(int directory, const struct link *link, struct reason *reason) {
+    char text[ANCHOR_SIZE];
+    int length =
+        snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"chain\":\"%s\"}\n", link->seq, link->recorded);
+    int file = openat(directory, ANCHOR ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool written = file >= 0 && write(file, text, (size_t)length) == length && fsync(file) == 0 &&
+                   renameat(directory, ANCHOR ".new", directory, ANCHOR) == 0 && fsync(directory) == 0;
+    int result = written ? 0 : fail(reason, ERROR_TROUBLE, "cannot write " ANCHOR ": %s", strerror(errno));
+    if (file >= 0)
+        close(file);
+    return result;
+}
+
+/* ---- deleting the oldest days ---- */
+
+/* The size of a day's file, or -1 where there is none. */
+static int64_t size_of(int directory, int32_t day) {
+    char name[SEGMENT_NAME_SIZE];
+    struct stat status;
+    segment_name(day, name);
+    return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_size : -1;
+}
+
+/* Lowers *keep to the newest day that has lines: the next line's number and chain come from there. */
+static int keep_the_newest(int directory, int32_t *keep, struct reason *reason) {
+    int32_t first = 0, last = 0;
+    int found = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
+    for (; found > 0 && last >= first && size_of(directory, last) <= 0; last--)
+        continue;
+    if (found > 0 && last < *keep)
+        *keep = last < first ? first : last;
+    return found < 0 ? found : 0;
+}
+
+/* Deletes the files of the days before `keep` in one directory, the oldest first, or only counts them. */
+static int delete_days(int directory, int32_t keep, bool dry_run, struct pruned *pruned,
+                       struct reason *reason) {
+    int32_t first = 0, last = 0;
+    int found = keep > 0 ? segment_range(directory, 0, keep - 1, &first, &last, reason) : 0;
+    for (int32_t day = first; found > 0 && day <= last; day++) {
+        char name[SEGMENT_NAME_SIZE];
+        int64_t size = size_of(directory, day);
+        segment_name(day, name);
+        if (size < 0)
+            continue;
+        if (!dry_run && unlinkat(directory, name, 0) != 0)
+            return fail(reason, ERROR_TROUBLE, "cannot delete %s: %s", name, strerror(errno));
+        pruned->first = pruned->days == 0 || day < pruned->first ? day : pruned->first;
+        pruned->last = pruned->days == 0 || day > pruned->last ? day : pruned->last;
+        pruned->days++;
+        pruned->bytes += (uint64_t)size;
+    }
+    if (found > 0 && !dry_run && fsync(directory) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+    return found < 0 ? found : 0;
+}
+
+static int delete_rejected(int directory, int32_t keep, bool dry_run, struct pruned *pruned,
+                           struct reason *reason) {
+    struct pruned rejected = {0};
+    int file = openat(directory, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot open rejected/: %s", strerror(errno));
+    int result = delete_days(file, keep, dry_run, &rejected, reason);
+    close(file);
+    pruned->bytes += rejected.bytes;
+    if (pruned->days == 0)
+        *pruned = rejected;
+    return result;
+}
+
+/* Is more than half of the index about lines before `left`, the first that is not deleted? Where that cannot
+ * be told, it is not. A small index is not worth the question. */
+static bool is_out_of_date(struct directory *directory, uint64_t left) {
+    struct link last;
+    struct index *index = index_new(0);
+    bool result = index != NULL && index_exists(directory->file) &&
+                  index_begin(index, directory->file, NULL) == 0 &&
+                  tail_link_before(directory->file, DAY_MAX + 1, &last, NULL) == 0 && last.known &&
+                  index_count(index) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
+    index_free(index);
+    return result;
+}
+
+static int prune_locked(struct directory *directory, int32_t keep, bool dry_run, struct pruned *pruned,
+                        struct reason *reason) {
+    struct link link = {.known = false};
+    int result = keep_the_newest(directory->file, &keep, reason);
+    if (result == 0 && !dry_run)
+        result = tail_link_before(directory->file, keep, &link, reason);
+    if (result == 0 && !dry_run && link.known)
+        result = write_anchor(directory->file, &link, reason);
+    if (result == 0)
+        result = delete_days(directory->file, keep, dry_run, pruned, reason);
+    if (result == 0)
+        result = delete_rejected(directory->file, keep, dry_run, pruned, reason);
+    if (result == 0 && link.known && pruned->days > 0)
+        pruned->index_stale = is_out_of_date(directory, link.seq + 1);
+    return result;
+}
+
+int prune_days(struct directory *directory, int32_t keep, bool dry_run, const struct deadline *deadline,
+               struct pruned *pruned, struct reason *reason) {
+    *pruned = (struct pruned){0};
+    int result = directory_lock(directory, deadline, reason);
+    if (result < 0)
+        return result;
+    result = prune_locked(directory, keep, dry_run, pruned, reason);
+    directory_unlock(directory);
+    return result;
+}

@@ -1,0 +1,123 @@
+#include "rebuild.h"
+
+#include "indexer.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BESIDE "seen.new" /* a directory in which the new index is made, as seen.new/seen/ */
+#define RETIRED "seen.old"
+
+/* A new index on its way. */
+struct rebuild {
+    int beside;
+    struct index *index;
+    struct indexer *indexer;
+    struct mark mark;
+    int32_t last;
+};
+
+/* Indexes until the end of the journal as it is now. Returns 1 if there is nothing to index. */
+static int index_all(struct rebuild *rebuild, const struct directory *directory,
+                     void (*step)(void *, struct place), void *context, struct reason *reason) {
+    int32_t first;
+    int result = segment_range(directory->file, 0, DAY_MAX, &first, &rebuild->last, reason);
+    if (result <= 0)
+        return result < 0 ? result : 1;
+    if (rebuild->mark.place.day < first)
+        rebuild->mark = (struct mark){.place = {.day = first}};
+    do {
+        struct deadline soon = {.at = monotonic_now() + 3 * SECOND / 2};
+        result = indexer_run(rebuild->indexer, rebuild->index, directory->file, &rebuild->mark, rebuild->last,
+                             &soon, reason);
+        if (step != NULL)
+            step(context, rebuild->mark.place);
+    } while (result == ERROR_TIMEOUT);
+    return result;
+}
+
+/* Notes how far it reaches, and syncs all of it. */
+static int checkpoint(struct rebuild *rebuild, struct reason *reason) {
+    struct reach reach = {.mark = rebuild->mark};
+    index_hasten(rebuild->index);
+    int result = index_set_reach(rebuild->index, &reach, reason);
+    if (result == 0)
+        result = index_step_begin(rebuild->index, reason);
+    if (result == 0)
+        result = index_step_sync(rebuild->index, reason);
+    return result == 0 ? index_step_end(rebuild->index, reason) : result;
+}
+
+/* Removes an index: that of a directory in which seen/ is. */
+static void remove_index(int directory, const char *name) {
+    (void)index_remove(directory, name, NULL);
+    unlinkat(directory, name, AT_REMOVEDIR);
+}
+
+/* With the lock held: the last lines, and the exchange. Processes that have the old index open find its name
+ * taken. */
+static int put_in_place(struct rebuild *rebuild, const struct directory *directory, struct reason *reason) {
+    int result = index_all(rebuild, directory, NULL, NULL, reason);
+    if (result == 0)
+        result = checkpoint(rebuild, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    remove_index(directory->file, RETIRED);
+    if (renameat(directory->file, "seen", directory->file, RETIRED) != 0 && errno != ENOENT)
+        return fail(reason, ERROR_TROUBLE, "cannot put the old index away: %s", strerror(errno));
+    if (renameat(rebuild->beside, "seen", directory->file, "seen") != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot put the new index in its place: %s", strerror(errno));
+    remove_index(directory->file, RETIRED);
+    return fsync(directory->file) == 0
+               ? 0
+               : fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+}
+
+static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
+                      void (*step)(void *, struct place), void *context, struct reason *reason) {
+    int result = index_begin(rebuild->index, rebuild->beside, reason);
+    if (result == 0)
+        result = index_all(rebuild, directory, step, context, reason);
+    if (result == 0)
+        result = checkpoint(rebuild, reason); /* now, so that little is left to sync with the lock held */
+    if (result != 0)
+        return result < 0 ? result : 0;
+    struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
+    result = directory_lock(directory, &deadline, reason);
+    if (result > 0 && !directory->remote) {
+        directory_unlock(directory);
+        return fail(reason, ERROR_TROUBLE, "the journal's directory was replaced meanwhile: try again");
+    }
+    if (result < 0)
+        return result;
+    result = put_in_place(rebuild, directory, reason);
+    directory_unlock(directory);
+    return result;
+}
+
+int rebuild_index(struct directory *directory, void (*step)(void *context, struct place place), void *context,
+                  struct reason *reason) {
+    struct rebuild rebuild = {.beside = -1, .index = index_new(0), .indexer = indexer_new()};
+    struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
+    int result = rebuild.index != NULL && rebuild.indexer != NULL
+                     ? directory_lock(directory, &deadline, reason)
+                     : fail(reason, ERROR_TROUBLE, "no memory for the index");
+    if (result >= 0) {
+        directory_unlock(directory);
+        remove_index(directory->file, BESIDE "/seen"); /* of a run that was killed */
+        rebuild.beside = directory_within(directory->file, BESIDE, true, reason);
+        result =
+            rebuild.beside >= 0 ? rebuild_in(&rebuild, directory, step, context, reason) : rebuild.beside;
+        remove_index(directory->file, BESIDE "/seen");
+        unlinkat(directory->file, BESIDE, AT_REMOVEDIR);
+    }
+    if (rebuild.beside >= 0)
+        close(rebuild.beside);
+    index_free(rebuild.index);
+    indexer_free(rebuild.indexer);
+    return result;
+}

@@ -1,0 +1,331 @@
+/* A writer may have been killed at any moment, the machine may have crashed, and a person may have edited the
+ * file: so the end is looked at again whenever the size is not what this process left. As a rule that is one
+ * read of the last two lines. */
+#define _GNU_SOURCE /* memrchr */
+#include "tail.h"
+
+#include "directory.h"
+#include "reader.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_BACK 4096 /* a first look at the end of a segment: two lines and more, as a rule */
+#define LINE_START "{\"seq\":"
+#define DAMAGED "damaged"
+#define COPIED 65536 /* bytes with one call */
+
+/* What is known of the end of a segment while it is looked at. */
+struct end {
+    int directory, file;
+    int32_t day;
+    bool read_only;
+    uint64_t size;
+    char *text; /* the last `length` bytes of the segment, with room for one more */
+    size_t length;
+    uint64_t at; /* the end of the last whole line */
+    struct link link;
+};
+
+static int read_end(struct end *end, size_t length, struct reason *reason) {
+    end->length = length < end->size ? length : (size_t)end->size;
+    char *text = realloc(end->text, end->length + 1);
+    if (text == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+    end->text = text;
+    for (size_t filled = 0; filled < end->length;) {
+        ssize_t got =
+            pread(end->file, text + filled, end->length - filled, (off_t)(end->size - end->length + filled));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return fail(reason, ERROR_TROUBLE, "cannot read the end of the journal: %s",
+                        got < 0 ? strerror(errno) : "it is shorter than its size says");
+        filled += (size_t)got;
+    }
+    return 0;
+}
+
+/* The start of the last line but one within the text, as an index into it; or 0, the start of the segment; or
+ * -1 if the text does not reach back so far. */
+static ptrdiff_t start_of_scan(const struct end *end) {
+    const char *at = end->text + end->length;
+    for (int breaks = 0; breaks < 3; breaks++) {
+        at = memrchr(end->text, '\n', (size_t)(at - end->text));
+        if (at == NULL)
+            return end->length == end->size ? 0 : -1;
+    }
+    return at + 1 - end->text;
+}
+
+/* Scans the lines from index `start` of the text on. */
+static void scan_lines(struct end *end, size_t start) {
+    struct record record;
+    size_t used;
+    while (record_scan(end->text + start, end->length - start, &end->link, &record, &used) != SCAN_INCOMPLETE)
+        start += used;
+    end->at = end->size - end->length + start;
+}
+
+/* If the end is too damaged for a short look, the whole segment is read. */
+static int scan_segment(struct end *end, struct reason *reason) {
+    struct reader *reader = malloc(sizeof *reader);
+    if (reader == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+    enum scan scan;
+    struct record record;
+    uint64_t offset;
+    int result;
+    reader_start(reader, end->file, 0, (struct link){.known = false});
+    while ((result = reader_next(reader, &scan, &record, &offset, reason)) > 0)
+        continue;
+    end->link = reader_link(reader);
+    end->at = reader_offset(reader);
+    free(reader);
+    return result;
+}
+
+/* Finds the end of the last whole line, and the chain state there. */
+static int look(struct end *end, struct reason *reason) {
+    ptrdiff_t start = -1;
+    for (size_t length = LOOK_BACK; start < 0; length *= 4) {
+        int result = read_end(end, length, reason);
+        if (result != 0)
+            return result;
+        start = start_of_scan(end);
+        if (start < 0 && end->length > 3 * RECORD_LIMIT)
+            break;
+    }
+    if (start >= 0)
+        scan_lines(end, (size_t)start);
+    return start < 0 || (start > 0 && !end->link.known) ? scan_segment(end, reason) : 0;
+}
+
+/* Returns true if what follows the last line break is a whole line once that break is put right at `length`.
+ */
+static bool is_whole(struct end *end, char *rest, size_t length) {
+    struct link next = end->link;
+    struct record record;
+    size_t used;
+    if (!next.known || length == 0)
+        return false;
+    char saved = rest[length];
+    rest[length] = '\n';
+    if (record_scan(rest, length + 1, &next, &record, &used) != SCAN_RECORD || used != length + 1) {
+        rest[length] = saved;
+        return false;
+    }
+    end->link = next;
+    return true;
+}
+
+/* Returns true for what a writer that was killed leaves: the beginning of a line. */
+static bool is_torn(const char *rest, size_t length) {
+    size_t start = sizeof LINE_START - 1;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)rest[i] < ' ' && rest[i] != '\t')
+            return false;
+    return memcmp(rest, LINE_START, length < start ? length : start) == 0;
+}
+
+/* Copies what is to be cut off. The name tells day and offset; a name that is taken is of an earlier attempt.
+ */
+static int copy_rest(const struct end *end, int to) {
+    static char bytes[COPIED];
+    ssize_t got = 0;
+    for (uint64_t at = end->at; at < end->size; at += (uint64_t)got) {
+        got = pread(end->file, bytes, sizeof bytes, (off_t)at);
+        if (got <= 0 || pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
+            return -1;
+    }
+    return fsync(to);
+}
+
+static int keep_rest(const struct end *end, struct reason *warning, struct reason *reason) {
+    char day[DAY_SIZE], name[DAY_SIZE + 24];
+    day_format(end->day, day);
+    snprintf(name, sizeof name, "%s-%" PRIu64, day, end->at);
+    int directory = directory_within(end->directory, DAMAGED, true, reason);
+    if (directory < 0)
+        return directory;
+    int file = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int result =
+        file >= 0 && copy_rest(end, file) == 0 && fsync(directory) == 0
+            ? 0
+            : fail(reason, ERROR_TROUBLE, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
+                   name, strerror(errno));
+    if (file >= 0)
+        close(file);
+    close(directory);
+    explain(warning,
+            "%s.jsonl: %" PRIu64 " bytes at its end are damaged, and were moved to " DAMAGED
+            "/%s; see `doorpost check`",
+            day, end->size - end->at, name);
+    return result;
+}
+
+/* Completes, keeps or cuts what follows the last whole line. */
+static int repair(struct end *end, uint64_t known, struct reason *warning, struct reason *reason) {
+    uint64_t rest = end->size - end->at;
+    char *text = rest <= end->length ? end->text + end->length - rest : NULL;
+    if (rest == 0 || end->read_only)
+        return 0;
+    size_t length = (size_t)rest;
+    if (text != NULL && (is_whole(end, text, length) || is_whole(end, text, --length))) {
+        if (pwrite(end->file, "\n", 1, (off_t)(end->at + length)) != 1)
+            return fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s",
+                        strerror(errno));
+        end->at += length + 1;
+        return 0;
+    }
+    bool torn = text != NULL && known <= end->at && is_torn(text, (size_t)rest);
+    int result = torn ? 0 : keep_rest(end, warning, reason);
+    if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
+        result =
+            fail(reason, ERROR_TROUBLE, "cannot cut off the torn end of the journal: %s", strerror(errno));
+    return result;
+}
+
+/* Opens a segment; *read_only if it may not be written to, as is right for an earlier day. */
+static int open_segment(int directory, int32_t day, bool *read_only, struct reason *reason) {
+    int file = segment_open(directory, day, true, reason);
+    *read_only = file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS);
+    return *read_only ? segment_open(directory, day, false, reason) : file;
+}
+
+int tail_link_before(int directory, int32_t day, struct link *link, struct reason *reason) {
+    uint64_t damaged = 0;
+    int result = 0;
+    for (*link = (struct link){.known = false}; !link->known && result == 0;) {
+        int32_t first;
+        int found = day > 0 ? segment_range(directory, 0, day - 1, &first, &day, reason) : 0;
+        if (found <= 0) {
+            *link = link_start();
+            result = found;
+            break;
+        }
+        struct end end = {.directory = directory, .day = day};
+        struct stat status;
+        end.file = open_segment(directory, day, &end.read_only, reason);
+        if (end.file < 0)
+            return ERROR_TROUBLE;
+        result = fstat(end.file, &status) == 0
+                     ? 0
+                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+        end.size = result == 0 ? (uint64_t)status.st_size : 0;
+        if (result == 0)
+            result = look(&end, reason);
+        if (result == 0)
+            result = repair(&end, 0, NULL, reason);
+        close(end.file);
+        free(end.text);
+        *link = end.link;
+        damaged += link->known ? 0 : link->damaged;
+    }
+    link->damaged += damaged;
+    return result;
+}
+
+int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason) {
+    struct end end = {.directory = directory, .day = day};
+    struct stat status;
+    end.file = segment_open(directory, day, false, reason);
+    if (end.file < 0)
+        return end.file == ERROR_INVALID ? 0 : end.file;
+    int result = fstat(end.file, &status) == 0
+                     ? 0
+                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+    end.size = result == 0 ? (uint64_t)status.st_size : 0;
+    if (result == 0)
+        result = look(&end, reason);
+    *mark = (struct mark){.place = {.day = day, .offset = end.at}};
+    if (result == 0 && end.link.known && end.link.damaged == 0) {
+        mark->seq = end.link.seq;
+        memcpy(mark->chain, end.link.recorded, CHAIN_SIZE);
+    }
+    close(end.file);
+    free(end.text);
+    return result == 0 ? 1 : result;
+}
+
+/* ---- the newest segment ---- */
+
+void tail_close(struct tail *tail) {
+    if (tail->file >= 0)
+        close(tail->file);
+    tail->file = -1;
+}
+
+static int examine(struct tail *tail, int directory, const struct mark *known, struct reason *reason) {
+    struct end end = {.directory = directory,
+                      .file = tail->file,
+                      .day = tail->day,
+                      .read_only = tail->read_only,
+                      .size = (uint64_t)tail->status.st_size};
+    uint64_t known_end = known->place.day == tail->day ? known->place.offset : 0;
+    int result = look(&end, reason);
+    if (result == 0)
+        result = repair(&end, known_end, &tail->warning, reason);
+    free(end.text);
+    if (result == 0 && !end.link.known) {
+        uint64_t damaged = end.link.damaged;
+        result = tail_link_before(directory, tail->day, &end.link, reason);
+        end.link.damaged += damaged;
+    }
+    if (result != 0)
+        return result;
+    uint64_t given = end.link.seq + end.link.damaged;
+    if (known->seq > given) {
+        char day[DAY_SIZE];
+        day_format(tail->day, day);
+        if (tail->warning.text[0] == '\0' && known_end > end.at)
+            explain(&tail->warning,
+                    "%s.jsonl: lines that were kept, up to number %" PRIu64
+                    ", are missing at its end; their numbers are not given again",
+                    day, known->seq);
+        end.link.damaged = known->seq - end.link.seq;
+    }
+    tail->end = end.at;
+    tail->link = end.link;
+    return 0;
+}
+
+/* Opens the segment that has the name. */
+static int open_tail(struct tail *tail, int directory, int32_t day, struct reason *reason) {
+    tail_close(tail);
+    int file = open_segment(directory, day, &tail->read_only, reason);
+    if (file < 0)
+        return file;
+    tail->file = file;
+    tail->day = day;
+    tail->end = UINT64_MAX;
+    if (fstat(file, &tail->status) == 0)
+        return 0;
+    return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+}
+
+int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *known,
+              struct reason *reason) {
+    struct stat named;
+    char name[SEGMENT_NAME_SIZE];
+    int result = 0;
+    segment_name(day, name);
+    tail->warning.text[0] = '\0';
+    bool same = tail->file >= 0 && tail->day == day && fstatat(directory, name, &named, 0) == 0 &&
+                named.st_ino == tail->status.st_ino && named.st_dev == tail->status.st_dev;
+    if (same)
+        tail->status = named;
+    else
+        result = open_tail(tail, directory, day, reason);
+    if (result == 0 && (uint64_t)tail->status.st_size != tail->end)
+        result = examine(tail, directory, known, reason);
+    if (result != 0)
+        tail_close(tail);
+    return result;
+}
