@@ -36,7 +36,7 @@ SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fn
             LDFLAGS="$(SANITIZERS)"
 
 # The crash tests want an index that grows and is synced after a few events.
-CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=16384 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
+CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 

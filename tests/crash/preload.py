@@ -29,7 +29,7 @@ class Handler:
         self.environment = {
             "DOORPOST_KEY_FILE": str(self.path / "key"), "DOORPOST_JOURNAL": str(self.journal), "DOORPOST_LOG": "problems",
             "LD_PRELOAD": f"{before}{shim}", "SHIM_BOOT": str(self.boot), "SHIM_DAYS": str(self.days),
-            "SHIM_DIRECTORY": str(self.journal.resolve()), **environment}
+            "SHIM_DIRECTORY": str(self.journal.resolve()), "SHIM_INODES": "1", **environment}
 
     def send(self, body, **environment):
         """Returns (exit status, HTTP status or None, body, log)."""

@@ -6,7 +6,9 @@
  * bytes; "drop": as a kernel that fails to sync, and drops the pages), after which SHIM_FIRED is made to tell
  * that it happened;
  * - pretend another boot (SHIM_BOOT names a file with its id) and another day (SHIM_DAYS names a file with
- * how many to add).
+ * how many to add);
+ * - give the files of the index inode numbers that follow from their names (SHIM_INODES), so that a disk that a
+ * test makes from a recording is not taken for a copy.
  *
  * A line of the record: operation, path relative to the directory, number, bytes in hexadecimal; tabs
  * between. */
@@ -31,6 +33,7 @@ static int record_file = -1;
 static const char *directory, *fail_name, *fired, *boot;
 static long nth, seen_calls;
 static const char *how, *days;
+static bool inodes;
 
 __attribute__((constructor)) static void start(void) {
     const char *record = getenv("SHIM_RECORD");
@@ -40,6 +43,7 @@ __attribute__((constructor)) static void start(void) {
     fired = getenv("SHIM_FIRED");
     boot = getenv("SHIM_BOOT");
     days = getenv("SHIM_DAYS");
+    inodes = getenv("SHIM_INODES") != NULL;
     nth = getenv("SHIM_NTH") != NULL ? atol(getenv("SHIM_NTH")) : 0;
     if (record != NULL)
         record_file =
@@ -208,6 +212,29 @@ ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
     if (written > 0)
         note_file("write", file, at, all, (size_t)written);
     return written;
+}
+
+static void set_inode(const char *path, struct stat *status) {
+    if (!inodes || strncmp(path, "seen/", 5) != 0)
+        return;
+    status->st_ino = 5381;
+    for (; *path != '\0'; path++)
+        status->st_ino = status->st_ino * 33 + (unsigned char)*path;
+}
+
+int fstat(int file, struct stat *status) {
+    char path[PATH_MAX];
+    int result = (int)syscall(SYS_fstat, file, status);
+    if (result == 0 && inodes && path_of(file, path))
+        set_inode(path, status);
+    return result;
+}
+
+int fstatat(int at, const char *restrict path, struct stat *restrict status, int flags) {
+    int result = (int)syscall(SYS_newfstatat, at, path, status, flags);
+    if (result == 0)
+        set_inode(path, status);
+    return result;
 }
 
 int ftruncate(int file, off_t length) {
