@@ -8,6 +8,7 @@
 #include "segment.h"
 #include "settings.h"
 #include "signature.h"
+#include "tail.h"
 #include "terminal.h"
 #include "verbs.h"
 #include "walk.h"
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LOCK_PATIENCE (10 * SECOND)
 #define PROGRESS_EVERY 4096 /* lines */
@@ -41,6 +43,7 @@ struct check {
     uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
     struct place stands; /* the line that is looked at */
     uint64_t line;       /* its number in its file, from 1 */
+    struct link before;  /* the chain state before that line */
     bool proven;         /* the chain says that it is as it was written */
     int key;             /* the one that fitted last */
     struct json_object *report;
@@ -120,6 +123,18 @@ static bool identify(struct check *check, const struct record *record, struct sp
     return true;
 }
 
+/* Numbers that are skipped although the chain holds: what had them was damaged at the end of the file. */
+static void check_number(struct check *check, uint64_t seq) {
+    uint64_t expected = check->before.seq + check->before.damaged + 1;
+    static const char why[] = "damaged or cut off at the end of the file before this one was written";
+    if (!check->before.known || check->before.seq == 0 || seq <= expected)
+        return;
+    if (seq == expected + 1)
+        found(check, "line %" PRIu64 " is missing: it was %s", expected, why);
+    else
+        found(check, "lines %" PRIu64 " to %" PRIu64 " are missing: they were %s", expected, seq - 1, why);
+}
+
 static void check_line(struct check *check, enum scan scan, const struct record *record) {
     struct span request, id;
     check->lines++;
@@ -127,6 +142,8 @@ static void check_line(struct check *check, enum scan scan, const struct record 
         found(check, "damaged: these bytes are no line that Doorpost writes");
         return;
     }
+    if (scan == SCAN_RECORD)
+        check_number(check, record->seq);
     if (scan == SCAN_UNCHAINED)
         found(check,
               "the chain breaks: line %" PRIu64
@@ -158,15 +175,40 @@ static uint64_t total_size(const struct check *check) {
     return total;
 }
 
-/* Bytes behind the last line break of a day that is over. */
+/* Bytes after the last line break. In a day that is over, and in the newest one if they do not look like the
+ * beginning of a line, which a writer may be about to complete. */
 static void check_rest(struct check *check, int32_t day, uint64_t offset) {
+    char text[4096];
     uint64_t size = size_of(check, day);
     check->stands = (struct place){.day = day, .offset = offset};
     check->line++;
-    if (offset < size)
+    if (offset >= size)
+        return;
+    int file = segment_open(check->directory.file, day, false, NULL);
+    ssize_t got = file >= 0 ? pread(file, text, sizeof text, (off_t)offset) : -1;
+    if (file >= 0)
+        close(file);
+    bool torn = got > 0 && memchr(text, '\n', (size_t)got) == NULL && tail_is_torn(text, (size_t)got);
+    if (!torn)
+        found(check, "damaged: %" PRIu64 " bytes without a line break are no line that Doorpost writes%s",
+              size - offset, day == check->last ? "; the next delivery moves them to damaged/" : "");
+    else if (day != check->last)
         found(check,
               "%" PRIu64 " bytes without a line break: an incomplete line, which was never answered 200",
               size - offset);
+}
+
+static void tell_damaged(void *context, const char *name, uint64_t bytes) {
+    struct check *check = context;
+    check->line = 0;
+    check->stands = (struct place){.day = check->last};
+    if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->stands.day) == 0)
+        check->stands.offset = strtoull(name + DAY_SIZE, NULL, 10);
+    found(check,
+          "%" PRIu64
+          " bytes were damaged here and cut off; they are in damaged/%s. Look what can be saved of them, and "
+          "move the file away",
+          bytes, name);
 }
 
 /* Reads the first line for its number: that tells where the chain begins. */
@@ -210,9 +252,11 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     while ((result = walk_next(&check->walk, &scan, &record, &check->stands, reason)) > 0) {
         struct place stands = check->stands;
         check->proven = scan == SCAN_RECORD && before.known && before.damaged == 0;
+        check->before = before;
         before = walk_link(&check->walk);
         if (stands.day != next.day) {
-            check_rest(check, next.day, next.offset);
+            if (visit == check_line)
+                check_rest(check, next.day, next.offset);
             check->stands = stands;
             check->line = 0;
         }
@@ -226,8 +270,11 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     walk_end(&check->walk);
     progress_end(progress);
     check->bytes = done;
-    if (result == 0 && next.day != check->last)
+    if (result == 0 && visit == check_line) {
         check_rest(check, next.day, next.offset);
+        if (tail_each_damaged(check->directory.file, tell_damaged, check, reason) < 0)
+            return ERROR_TROUBLE;
+    }
     return result;
 }
 
@@ -258,7 +305,7 @@ static int check_all(struct check *check, struct reason *reason) {
     check->auditing = true;
     if (result == ERROR_DAMAGED) {
         check->stands = (struct place){.day = check->last};
-        problem("%s: the next delivery makes it anew, or doorpost check --rebuild-index does", reason->text);
+        problem("%s: the next delivery rebuilds it, or doorpost check --rebuild-index does", reason->text);
         check->findings++;
         check->audit.absent = true;
     } else if (result != 0)
@@ -281,7 +328,10 @@ static int print_report(const struct check *check) {
     json_object_object_add(all, "signatures_without_key", json_object_new_int64((int64_t)check->unknown_key));
     json_object_object_add(all, "signatures_not_verbatim",
                            json_object_new_int64((int64_t)check->not_verbatim));
-    json_object_object_add(all, "index", json_object_new_string(check->audit.absent ? "absent" : "compared"));
+    json_object_object_add(all, "index",
+                           json_object_new_string(check->audit.left_out ? "left out"
+                                                  : check->audit.absent ? "absent"
+                                                                        : "compared"));
     json_object_object_add(all, "problems", json_object_new_int64((int64_t)check->findings));
     json_object_object_add(all, "findings", json_object_get(check->report));
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
@@ -301,7 +351,9 @@ static void print_summary(const struct check *check) {
         if (check->not_verbatim > 0)
             printf(", %" PRIu64 " of bodies with line breaks, which cannot be", check->not_verbatim);
     }
-    printf(check->audit.absent ? ", no index yet" : ", index compared");
+    printf("%s", check->audit.left_out ? ", index left out (this user cannot lock the journal)"
+                 : check->audit.absent ? ", no index yet"
+                                       : ", index compared");
     printf(": %s%s%s\n", colour(check->findings == 0 ? COLOUR_GOOD : COLOUR_BAD),
            check->findings == 0 ? "all is well" : "see above", colour(COLOUR_NONE));
 }

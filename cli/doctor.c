@@ -4,11 +4,13 @@
 #include "directory.h"
 #include "http.h"
 #include "keys.h"
+#include "mounts.h"
 #include "rejected.h"
 #include "sample.h"
 #include "segment.h"
 #include "settings.h"
 #include "signature.h"
+#include "tail.h"
 #include "terminal.h"
 #include "user.h"
 #include "verbs.h"
@@ -214,6 +216,18 @@ static bool lock_excludes(struct doctor *doctor) {
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* How this mount keeps locks to this machine, or NULL. */
+static const char *local_locks(const struct doctor *doctor) {
+    static char options[1024];
+    struct stat status;
+    FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
+    bool found = mountinfo != NULL && fstat(doctor->directory.file, &status) == 0 &&
+                 mounts_find(mountinfo, status.st_dev, options, sizeof options);
+    if (mountinfo != NULL)
+        fclose(mountinfo);
+    return found ? mounts_local_locks(options) : NULL;
+}
+
 static bool check_lock(struct doctor *doctor, bool nfs) {
     struct reason reason = {""};
     struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
@@ -227,8 +241,15 @@ static bool check_lock(struct doctor *doctor, bool nfs) {
         return false;
     }
     bool excludes = lock_excludes(doctor);
+    const char *local = local_locks(doctor);
     directory_unlock(&doctor->directory);
-    if (!excludes)
+    if (local != NULL)
+        tell(doctor, LEVEL_PROBLEM, "locks",
+             "this NFS is mounted with %s: locks do not exclude other machines, and two that write would "
+             "overwrite each "
+             "other's lines. Mount it without that, or let one machine alone write",
+             local);
+    else if (!excludes)
         tell(doctor, LEVEL_PROBLEM, "locks",
              "the file system grants locks and does not keep others out: move the journal to a local disk%s",
              nfs ? ", or mount this NFS without nolock" : "");
@@ -262,6 +283,24 @@ static void check_sync(struct doctor *doctor) {
         tell(doctor, LEVEL_GOOD, "sync", "took %.2f ms", (double)spent / 1000);
 }
 
+/* A day of the future takes all events until it comes. Its file can be given the name of a free day that is
+ * not later than today and comes after all others. */
+static void tell_future_day(struct doctor *doctor, int32_t today, int32_t last) {
+    char name[DAY_SIZE], free_day[DAY_SIZE];
+    int32_t first, before = -1;
+    if (segment_range(doctor->directory.file, 0, last - 1, &first, &before, NULL) < 0)
+        before = -1;
+    int32_t day = before < today ? today : before + 1;
+    day_format(last, name);
+    day_format(day, free_day);
+    tell(doctor, LEVEL_PROBLEM, "clock",
+         "the newest day in the journal, %s, is in the future: the clock was wrong then, or is now. Until "
+         "that day comes, "
+         "events go to its file, and prune keeps it. If the clock is right now%s: mv %s/%s.jsonl %s/%s.jsonl",
+         name, day > today ? ", do this on that day" : "", doctor->config.journal, name,
+         doctor->config.journal, free_day);
+}
+
 static void check_clock(struct doctor *doctor) {
     int32_t first, last;
     int64_t now = timestamp_now();
@@ -270,15 +309,20 @@ static void check_clock(struct doctor *doctor) {
         tell(doctor, LEVEL_PROBLEM, "clock",
              "it says that the year is before 2025: set it, and keep it right with NTP");
     else if (found > 0 && last > timestamp_day(now) + 1)
-        tell(doctor, LEVEL_PROBLEM, "clock",
-             "the newest day in the journal is in the future: the clock was wrong then, or is now. Until "
-             "that day "
-             "comes, events go to its file");
+        tell_future_day(doctor, timestamp_day(now), last);
     else
         tell(doctor, LEVEL_GOOD, "clock", "is plausible");
 }
 
 /* ---- journal and index ---- */
+
+static void tell_damaged(void *context, const char *name, uint64_t bytes) {
+    tell(context, LEVEL_PROBLEM, "journal",
+         "%" PRIu64
+         " bytes were damaged at the end of a day, and are kept as %s/damaged/%s. Look what can be saved of "
+         "them, and move the file away",
+         bytes, ((const struct doctor *)context)->config.journal, name);
+}
 
 static void check_journal(struct doctor *doctor) {
     struct reason reason = {""};
@@ -313,6 +357,8 @@ static void check_journal(struct doctor *doctor) {
     else
         tell(doctor, LEVEL_GOOD, "journal",
              "the newest day's %" PRIu64 " lines are whole; `doorpost check` reads all days", lines);
+    if (tail_each_damaged(doctor->directory.file, tell_damaged, doctor, &reason) < 0)
+        tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
     int result = audit_start(&audit, &doctor->directory, first, &deadline, &reason);
     if (result == ERROR_DAMAGED)
         tell(doctor, LEVEL_PROBLEM, "index", "%s: doorpost check --rebuild-index", reason.text);

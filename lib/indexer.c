@@ -86,16 +86,15 @@ static bool equals(struct span span, const char *text) {
     return span.length == strlen(text) && memcmp(span.text, text, span.length) == 0;
 }
 
-/* Returns 1 if the record is of that event, else 0, or ERROR_TROUBLE. A quick look is enough to see that it is not; a
- * line that was damaged may look as if it were. */
+/* Returns 1 if the record is of that event, else 0, or ERROR_TROUBLE. A quick look is enough to see that it
+ * is not; a line that was damaged may look as if it were. */
 static int is_of(struct indexer *indexer, const struct record *record, const struct event *event,
                  struct reason *reason) {
     struct span request, id;
     if (event_identifiers(record->event, record->event_length, &request, &id) &&
         !equals(request, event->request_id) && !equals(id, event->id))
         return 0;
-    int result =
-        event_parse(indexer->parser, record->event, record->event_length, &indexer->event, reason);
+    int result = event_parse(indexer->parser, record->event, record->event_length, &indexer->event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
     return strcmp(indexer->event.request_id, event->request_id) == 0 ||

@@ -8,6 +8,7 @@
 #include "reader.h"
 #include "segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -125,8 +126,7 @@ static bool is_whole(struct end *end, char *rest, size_t length) {
     return true;
 }
 
-/* Returns true for what a writer that was killed leaves: the beginning of a line. */
-static bool is_torn(const char *rest, size_t length) {
+bool tail_is_torn(const char *rest, size_t length) {
     size_t start = sizeof LINE_START - 1;
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)rest[i] < ' ' && rest[i] != '\t')
@@ -184,7 +184,7 @@ static int repair(struct end *end, uint64_t known, struct reason *warning, struc
         end->at += length + 1;
         return 0;
     }
-    bool torn = text != NULL && known <= end->at && is_torn(text, (size_t)rest);
+    bool torn = text != NULL && known <= end->at && tail_is_torn(text, (size_t)rest);
     int result = torn ? 0 : keep_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
         result =
@@ -252,6 +252,27 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     close(end.file);
     free(end.text);
     return result == 0 ? 1 : result;
+}
+
+int tail_each_damaged(int directory, void (*visit)(void *context, const char *name, uint64_t bytes),
+                      void *context, struct reason *reason) {
+    int count = 0;
+    struct stat status;
+    const struct dirent *entry;
+    int file = directory_within(directory, DAMAGED, false, reason);
+    DIR *stream = file >= 0 ? fdopendir(file) : NULL;
+    if (file < 0)
+        return file == ERROR_INVALID ? 0 : file;
+    while (stream != NULL && (entry = readdir(stream)) != NULL)
+        if (entry->d_name[0] != '.' && fstatat(file, entry->d_name, &status, 0) == 0) {
+            visit(context, entry->d_name, (uint64_t)status.st_size);
+            count++;
+        }
+    if (stream != NULL)
+        closedir(stream);
+    else
+        close(file);
+    return count;
 }
 
 /* ---- the newest segment ---- */

@@ -38,4 +38,13 @@ int tail_link_before(int directory, int32_t day, struct link *link, struct reaso
  */
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason);
 
+/* Calls visit for each file in damaged/, with its name and size. Returns how many there are, or ERROR_TROUBLE
+ * with a reason. */
+int tail_each_damaged(int directory, void (*visit)(void *context, const char *name, uint64_t bytes),
+                      void *context, struct reason *reason);
+
+/* Returns true if the bytes after a day's last whole line are what a writer leaves that was killed: the
+ * beginning of a line, which was never acknowledged. */
+bool tail_is_torn(const char *rest, size_t length);
+
 #endif
