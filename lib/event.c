@@ -1,7 +1,7 @@
-/* json-c builds the tree, but is lenient where it matters here: it takes NaN, single quotes, control
- * characters in strings, "1.", "-01" and overlong UTF-8, and turns a lone surrogate into U+FFFD, which would
- * make two identifiers one. A journal line must be JSON for every reader, so a pass over the tokens refuses
- * those first; nesting and order are left to json-c. */
+/* Two readers share the work. A pass over the bytes decides whether the body is JSON, as RFC 8259 defines it,
+ * and gives the reason if not: a journal line must be JSON for every reader, and versions of json-c differ in
+ * what they take. json-c then builds the tree, in its default mode, which refuses nothing that has passed: if
+ * it fails, there is no memory. */
 #define _GNU_SOURCE /* memmem */
 #include "event.h"
 
@@ -22,12 +22,11 @@ struct event_parser *event_parser_new(void) {
     struct event_parser *parser = malloc(sizeof *parser);
     if (parser == NULL)
         return NULL;
-    parser->tokener = json_tokener_new_ex(EVENT_DEPTH);
+    parser->tokener = json_tokener_new_ex(EVENT_DEPTH + 1); /* what the innermost one holds is a level too */
     if (parser->tokener == NULL) {
         free(parser);
         return NULL;
     }
-    json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT); /* skip_string() has checked UTF-8 */
     return parser;
 }
 
@@ -51,7 +50,7 @@ static int hex4(const char *text, const char *end) {
     return value;
 }
 
-/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL where it is none. */
+/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL if it is none. */
 static const char *skip_escape(const char *text, const char *end) {
     if (end - text < 2 || strchr("\"\\/bfnrtu", text[1]) == NULL || text[1] == '\0')
         return NULL;
@@ -74,8 +73,19 @@ static bool is_plain(char character) {
     return character >= 0x20 && character < 0x7f && character != '"' && character != '\\';
 }
 
+/* The same of eight characters at once: of a byte that is not plain, a difference has its highest bit set. */
+static bool are_plain(const char text[8]) {
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    uint64_t bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    return ((bytes | (bytes - each * ' ') | ((bytes ^ each * '"') - each) | ((bytes ^ each * '\\') - each)) &
+            each << 7) == 0;
+}
+
 static const char *skip_string(const char *text, const char *end) {
     for (text++; text != NULL;) {
+        while (end - text >= 8 && are_plain(text))
+            text += 8;
         while (text < end && is_plain(*text))
             text++;
         if (text == end)
@@ -121,25 +131,73 @@ static const char *skip_number(const char *text, const char *end) {
     return text;
 }
 
-static const char *skip_token(const char *text, const char *end) {
-    if (*text == '"')
-        return skip_string(text, end);
-    if (*text == '-' || (*text >= '0' && *text <= '9'))
-        return skip_number(text, end);
-    /* Of the three literals json-c reads each letter; N and I, which start its extra numbers, are not among
-     * these. */
-    return *text != '\0' && strchr("{}[]:, \t\r\n"
-                                   "truefalsn",
-                                   *text) != NULL
-               ? text + 1
-               : NULL;
+static const char *skip_word(const char *text, const char *end, const char *word) {
+    size_t length = strlen(word);
+    return (size_t)(end - text) >= length && memcmp(text, word, length) == 0 ? text + length : NULL;
 }
 
-static bool tokens_are_json(const char *text, size_t length) {
-    const char *end = text + length;
-    while (text != NULL && text < end)
-        text = skip_token(text, end);
-    return text != NULL;
+static const char *skip_scalar(const char *text, const char *end) {
+    switch (*text) {
+    case '"':
+        return skip_string(text, end);
+    case 't':
+        return skip_word(text, end, "true");
+    case 'f':
+        return skip_word(text, end, "false");
+    case 'n':
+        return skip_word(text, end, "null");
+    default:
+        return skip_number(text, end);
+    }
+}
+
+static const char *skip_space(const char *text, const char *end) {
+    while (text < end && (*text == ' ' || *text == '\n' || *text == '\r' || *text == '\t'))
+        text++;
+    return text;
+}
+
+/* A member's name and the colon after it. */
+static const char *skip_name(const char *text, const char *end) {
+    text = *text == '"' ? skip_string(text, end) : NULL;
+    text = text != NULL ? skip_space(text, end) : end;
+    return text < end && *text == ':' ? text + 1 : NULL;
+}
+
+/* Whether the body is one JSON text. Not recursive: the open objects and arrays are the bits of `objects`,
+ * the innermost one the lowest; a bit is 1 for an object. */
+static int check_json(const char *text, const char *end, struct reason *reason) {
+    enum { VALUE = 1, NAME = 2, COMMA = 4, CLOSE = 8 }; /* what may come next; 0: only the end */
+    _Static_assert(EVENT_DEPTH <= 64, "a bit for each level");
+    unsigned wanted = VALUE;
+    uint64_t objects = 0;
+    int depth = 0;
+    while (text != NULL && (text = skip_space(text, end)) < end) {
+        if ((wanted & CLOSE) != 0 && *text == ((objects & 1) != 0 ? '}' : ']')) {
+            text++;
+            objects >>= 1;
+            wanted = --depth > 0 ? COMMA | CLOSE : 0;
+        } else if ((wanted & COMMA) != 0 && *text == ',') {
+            text++;
+            wanted = (objects & 1) != 0 ? NAME : VALUE;
+        } else if ((wanted & NAME) != 0) {
+            text = skip_name(text, end);
+            wanted = VALUE;
+        } else if ((wanted & VALUE) == 0) {
+            text = NULL;
+        } else if (*text == '{' || *text == '[') {
+            if (depth++ == EVENT_DEPTH)
+                return fail(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
+            wanted = CLOSE | (*text == '{' ? NAME : VALUE);
+            objects = objects << 1 | (*text++ == '{');
+        } else {
+            text = skip_scalar(text, end);
+            wanted = depth > 0 ? COMMA | CLOSE : 0;
+        }
+    }
+    if (text == NULL)
+        return fail(reason, ERROR_INVALID, "the body is not JSON");
+    return wanted == 0 ? 0 : fail(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
 }
 
 static struct json_object *member(struct json_object *object, const char *name) {
@@ -236,8 +294,6 @@ static void take_other(struct json_object *meta, struct json_object *data, struc
 }
 
 static int take_event(struct json_object *payload, struct event *event, struct reason *reason) {
-    if (!json_object_is_type(payload, json_type_object))
-        return fail(reason, ERROR_INVALID, "the body is not a JSON object");
     struct json_object *meta = member(payload, "meta");
     struct json_object *data = member(payload, "data");
     if (!json_object_is_type(meta, json_type_object))
@@ -264,15 +320,9 @@ static int parse_once(struct event_parser *parser, const char *body, size_t leng
     memset(event, 0, sizeof *event);
     json_tokener_reset(parser->tokener);
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
-    enum json_tokener_error error = json_tokener_get_error(parser->tokener);
-    int result;
-    if (error == json_tokener_success)
-        result = take_event(payload, event, reason);
-    else if (error == json_tokener_error_depth)
-        result = fail(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
-    else
-        result = fail(reason, ERROR_INVALID, "the body is not JSON: %s",
-                      error == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(error));
+    int result = json_object_is_type(payload, json_type_object)
+                     ? take_event(payload, event, reason)
+                     : fail(reason, ERROR_TROUBLE, "no memory to read the body");
     json_object_put(payload);
     return result;
 }
@@ -280,12 +330,15 @@ static int parse_once(struct event_parser *parser, const char *body, size_t leng
 int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
                 struct reason *reason) {
     memset(event, 0, sizeof *event);
-    if (!tokens_are_json(body, length))
-        return fail(reason, ERROR_INVALID, "the body is not JSON");
+    int result = check_json(body, body + length, reason);
+    if (result != 0)
+        return result;
+    if (*skip_space(body, body + length) != '{')
+        return fail(reason, ERROR_INVALID, "the body is not a JSON object");
     if (parse_once(parser, body, length, event, reason) == 0 && event->has_time)
         return 0;
-    /* Where json-c gets no memory it says nothing, and leaves out members. Before something is missed for
-     * good, the body is read again with memory to spare. */
+    /* If json-c gets no memory, it may leave out members without a word. Before something is missed for good,
+     * the body is read again with memory to spare. */
     void *volatile spare = malloc(SPARE_MEMORY); /* volatile: or the compiler may leave it out */
     if (spare == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to read the body");
