@@ -50,8 +50,9 @@ static int hex4(const char *text, const char *end) {
     return value;
 }
 
-/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL if it is none. */
-static const char *skip_escape(const char *text, const char *end) {
+/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL if it is none. Sets
+ * *nul if it is a NUL character. */
+static const char *skip_escape(const char *text, const char *end, bool *nul) {
     if (end - text < 2 || strchr("\"\\/bfnrtu", text[1]) == NULL || text[1] == '\0')
         return NULL;
     if (text[1] != 'u')
@@ -60,6 +61,7 @@ static const char *skip_escape(const char *text, const char *end) {
     text += 6;
     if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff))
         return NULL;
+    *nul |= unit == 0;
     if (unit < 0xd800 || unit > 0xdbff)
         return text;
     if (end - text < 2 || text[0] != '\\' || text[1] != 'u')
@@ -82,7 +84,7 @@ static bool are_plain(const char text[8]) {
             each << 7) == 0;
 }
 
-static const char *skip_string(const char *text, const char *end) {
+static const char *skip_string(const char *text, const char *end, bool *nul) {
     for (text++; text != NULL;) {
         while (end - text >= 8 && are_plain(text))
             text += 8;
@@ -93,7 +95,7 @@ static const char *skip_string(const char *text, const char *end) {
         if (*text == '"')
             return text + 1;
         if (*text == '\\') {
-            text = skip_escape(text, end);
+            text = skip_escape(text, end, nul);
             continue;
         }
         uint32_t character = 0;
@@ -137,9 +139,10 @@ static const char *skip_word(const char *text, const char *end, const char *word
 }
 
 static const char *skip_scalar(const char *text, const char *end) {
+    bool nul = false; /* is no matter in a value: take() looks */
     switch (*text) {
     case '"':
-        return skip_string(text, end);
+        return skip_string(text, end, &nul);
     case 't':
         return skip_word(text, end, "true");
     case 'f':
@@ -158,8 +161,8 @@ static const char *skip_space(const char *text, const char *end) {
 }
 
 /* A member's name and the colon after it. */
-static const char *skip_name(const char *text, const char *end) {
-    text = *text == '"' ? skip_string(text, end) : NULL;
+static const char *skip_name(const char *text, const char *end, bool *nul) {
+    text = *text == '"' ? skip_string(text, end, nul) : NULL;
     text = text != NULL ? skip_space(text, end) : end;
     return text < end && *text == ':' ? text + 1 : NULL;
 }
@@ -172,6 +175,7 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
     unsigned wanted = VALUE;
     uint64_t objects = 0;
     int depth = 0;
+    bool nul = false;
     while (text != NULL && (text = skip_space(text, end)) < end) {
         if ((wanted & CLOSE) != 0 && *text == ((objects & 1) != 0 ? '}' : ']')) {
             text++;
@@ -181,7 +185,7 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
             text++;
             wanted = (objects & 1) != 0 ? NAME : VALUE;
         } else if ((wanted & NAME) != 0) {
-            text = skip_name(text, end);
+            text = skip_name(text, end, &nul);
             wanted = VALUE;
         } else if ((wanted & VALUE) == 0) {
             text = NULL;
@@ -197,7 +201,10 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
     }
     if (text == NULL)
         return fail(reason, ERROR_INVALID, "the body is not JSON");
-    return wanted == 0 ? 0 : fail(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
+    if (wanted != 0)
+        return fail(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
+    /* json-c would cut the name there, and take "request_id\u0000x" for request_id. */
+    return nul ? fail(reason, ERROR_INVALID, "a member name contains a NUL character") : 0;
 }
 
 static struct json_object *member(struct json_object *object, const char *name) {

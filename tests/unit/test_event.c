@@ -219,6 +219,35 @@ static void of_a_member_given_twice_the_last_counts(void **state) {
     check_altered("button_press.json", "data.id", "\"first\",\"id\":\"last\"", NULL);
     assert_string_equal(event.id, "last");
     check_altered("button_press.json", "data.id", "\"first\",\"id\":7", "data.id");
+    check_altered("button_press.json", "data.id", "7,\"i\\u0064\":\"last\"", NULL);
+    assert_string_equal(event.id, "last");
+    check_altered("button_press.json", "meta.request_id", "\"1\",\"request\\u005fid\":\"2\"", NULL);
+    assert_string_equal(event.request_id, "2");
+    check_altered("button_press.json", "meta.request_id", "\"1\",\"request_id\":null",
+                  "meta.request_id is missing");
+#define META(id) "{\"version\":\"1.0\",\"request_id\":\"" id "\"}"
+    check_altered("button_press.json", "meta", META("1") ",\"meta\":" META("2"), NULL);
+    assert_string_equal(event.request_id, "2");
+    check_altered("button_press.json", "meta", META("1") ",\"m\\u0065ta\":{}", "meta.request_id is missing");
+    check_altered("button_press.json", "meta", "{},\"\\u006Deta\":" META("2"), NULL);
+#define DATA(id) "{\"type\":\"t\",\"id\":\"" id "\"}"
+    check_altered("button_press.json", "data", DATA("1") ",\"data\":" DATA("2"), NULL);
+    assert_string_equal(event.id, "2");
+    check_altered("button_press.json", "data", DATA("1") ",\"data\":[]", "data is missing or not an object");
+}
+
+static void a_name_is_all_of_its_characters(void **state) {
+    (void)state;
+    static const char nul[] = "a member name contains a NUL character";
+    check_altered("button_press.json", "meta.request_id", "\"1\",\"request_id\\u0000x\":\"2\"", nul);
+    check_altered("button_press.json", "meta.version", "1,\"\\u0000\":{}", nul);
+    check_altered("button_press.json", "data.relationships", "[[{\"a\":1,\"\\u0000b\":2}]]", nul);
+    check_altered("button_press.json", "data.relationships", "{\"a\\\\u0000\":\"\\u0000\"}",
+                  NULL); /* u0000 after a backslash */
+    check_altered("button_press.json", "data.id", NULL, "data.id is missing");
+    check_altered("button_press.json", "data.relationships",
+                  "1,\"ID\":\"x\",\"id \":\"x\",\"id\\u200b\":\"x\"", NULL);
+    assert_string_equal(event.id, "ava1.ring.device.FRONTDOOR01_button_press_1771027372393");
 }
 
 static void unknown_members_are_no_matter(void **state) {
@@ -398,6 +427,7 @@ int main(void) {
         cmocka_unit_test(meta_time_is_checked),
         cmocka_unit_test(identifiers_have_a_longest_length),
         cmocka_unit_test(of_a_member_given_twice_the_last_counts),
+        cmocka_unit_test(a_name_is_all_of_its_characters),
         cmocka_unit_test(unknown_members_are_no_matter),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(what_is_not_json_is_refused),
