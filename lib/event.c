@@ -213,13 +213,13 @@ static struct json_object *member(struct json_object *object, const char *name) 
     return value;
 }
 
-/* Copies a string member. Absent or null is "" where it may be absent. */
-static int take(struct json_object *object, const char *name, bool required, const char *path,
-                char out[EVENT_FIELD_SIZE], struct reason *reason) {
+/* Copies a string member. Leaves "" if there is none that can be used. */
+static int take(struct json_object *object, const char *name, const char *path, char out[EVENT_FIELD_SIZE],
+                struct reason *reason) {
     struct json_object *value = member(object, name);
     out[0] = '\0';
     if (value == NULL)
-        return required ? fail(reason, ERROR_INVALID, "%s is missing", path) : 0;
+        return fail(reason, ERROR_INVALID, "%s is missing", path);
     if (!json_object_is_type(value, json_type_string))
         return fail(reason, ERROR_INVALID, "%s is not a string", path);
     const char *text = json_object_get_string(value);
@@ -236,8 +236,10 @@ static int take(struct json_object *object, const char *name, bool required, con
 
 static int take_time(struct json_object *meta, struct event *event, struct reason *reason) {
     char text[EVENT_FIELD_SIZE];
-    int result = take(meta, "time", false, "meta.time", text, reason);
-    if (result != 0 || text[0] == '\0')
+    if (member(meta, "time") == NULL)
+        return 0;
+    int result = take(meta, "time", "meta.time", text, reason);
+    if (result != 0)
         return result;
     if (timestamp_parse(text, strlen(text), &event->time) != 0)
         return fail(reason, ERROR_INVALID, "meta.time is not an ISO 8601 time in UTC");
@@ -258,23 +260,25 @@ static int take_timestamp(struct json_object *attributes, struct event *event, s
     return 0;
 }
 
-/* Version 1.1 of the payload carries account_id; older ones may not. */
-static int take_account(struct json_object *meta, bool required, struct event *event, struct reason *reason) {
+/* Version 1.1 of the payload has account_id; in any other it is read if it has the usual form. */
+static int take_account(struct json_object *meta, struct event *event, struct reason *reason) {
     struct json_object *version = member(meta, "version");
-    bool documented =
-        json_object_is_type(version, json_type_string) && strcmp(json_object_get_string(version), "1.1") == 0;
-    return take(meta, "account_id", required && documented, "meta.account_id", event->account, reason);
+    bool needed = json_object_is_type(version, json_type_string) &&
+                  json_object_get_string_len(version) == 3 &&
+                  strcmp(json_object_get_string(version), "1.1") == 0;
+    int result = take(meta, "account_id", "meta.account_id", event->account, needed ? reason : NULL);
+    return needed ? result : 0;
 }
 
 static int take_press(struct json_object *meta, struct json_object *data, struct event *event,
                       struct reason *reason) {
     struct json_object *attributes = member(data, "attributes");
     char source_type[EVENT_FIELD_SIZE];
-    int result = take_account(meta, true, event, reason);
+    int result = take_account(meta, event, reason);
     if (result == 0)
-        result = take(attributes, "source", true, "data.attributes.source", event->device, reason);
+        result = take(attributes, "source", "data.attributes.source", event->device, reason);
     if (result == 0)
-        result = take(attributes, "source_type", true, "data.attributes.source_type", source_type, reason);
+        result = take(attributes, "source_type", "data.attributes.source_type", source_type, reason);
     if (result == 0 && strcmp(source_type, "devices") != 0)
         result = fail(reason, ERROR_INVALID, "data.attributes.source_type of a press must be devices");
     if (result == 0)
@@ -282,20 +286,16 @@ static int take_press(struct json_object *meta, struct json_object *data, struct
     return result;
 }
 
-/* Of the other types only what identifies them is needed. What else they say is read where it has the usual
- * form, and is no reason to refuse one where it has not: Ring adds types and members without notice. */
+/* Of the other types only what identifies them is needed. What else they say is read if it has the usual
+ * form, and is no reason to refuse one: Ring adds types and members without notice. */
 static void take_other(struct json_object *meta, struct json_object *data, struct event *event) {
     struct json_object *attributes = member(data, "attributes");
     char source_type[EVENT_FIELD_SIZE];
-    if (take_account(meta, false, event, NULL) != 0)
-        event->account[0] = '\0';
-    if (take(attributes, "source_type", false, "", source_type, NULL) != 0 ||
-        strcmp(source_type, "devices") != 0 ||
-        take(attributes, "source", false, "", event->device, NULL) != 0)
-        event->device[0] = '\0';
-    if (take(attributes, "sub_type", true, "", event->sub_type, NULL) != 0 &&
-        take(data, "subType", true, "", event->sub_type, NULL) != 0)
-        event->sub_type[0] = '\0';
+    (void)take(meta, "account_id", "", event->account, NULL);
+    if (take(attributes, "source_type", "", source_type, NULL) == 0 && strcmp(source_type, "devices") == 0)
+        (void)take(attributes, "source", "", event->device, NULL);
+    if (take(attributes, "sub_type", "", event->sub_type, NULL) != 0)
+        (void)take(data, "subType", "", event->sub_type, NULL);
     if (take_timestamp(attributes, event, NULL) != 0)
         event->timestamp = 0;
 }
@@ -307,11 +307,11 @@ static int take_event(struct json_object *payload, struct event *event, struct r
         return fail(reason, ERROR_INVALID, "meta is missing or not an object");
     if (!json_object_is_type(data, json_type_object))
         return fail(reason, ERROR_INVALID, "data is missing or not an object");
-    int result = take(meta, "request_id", true, "meta.request_id", event->request_id, reason);
+    int result = take(meta, "request_id", "meta.request_id", event->request_id, reason);
     if (result == 0)
-        result = take(data, "id", true, "data.id", event->id, reason);
+        result = take(data, "id", "data.id", event->id, reason);
     if (result == 0)
-        result = take(data, "type", true, "data.type", event->type, reason);
+        result = take(data, "type", "data.type", event->type, reason);
     if (result == 0)
         result = take_time(meta, event, reason);
     if (result != 0)

@@ -171,7 +171,18 @@ static void other_types_need_three_fields(void **state) {
 
 static void an_older_press_may_lack_the_account(void **state) {
     (void)state;
-    check_altered("button_press.json", "meta.version", "\"1.0\"", NULL);
+    static const char *const others[] = {NULL, "\"1.0\"", "1.1", "\"1.1\\u0000x\"", "\"1.10\"", "null", "{}"};
+    static const char *const accounts[] = {"null", "\"\"", "17", "{}", "[\"x\"]", "\"a\\u0000b\""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        check_altered("button_press.json", "meta.version", others[i], NULL);
+    for (size_t i = 0; i < sizeof accounts / sizeof *accounts; i++) {
+        char meta[128];
+        snprintf(meta, sizeof meta, "{\"version\":\"1.0\",\"request_id\":\"r\",\"account_id\":%s}",
+                 accounts[i]);
+        check_altered("button_press.json", "meta", meta, NULL);
+        assert_string_equal(event.account, "");
+        assert_string_equal(reason.text, "");
+    }
     char body[SAMPLE_SIZE];
     int length = snprintf(
         body, sizeof body,
