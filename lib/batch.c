@@ -82,7 +82,8 @@ static int judge_stale(struct batch *batch, size_t index, const struct tail *tai
     struct entry *entry = batch->entries[index];
     int64_t known;
     if (!entry->event->has_time) {
-        entry->rejection = "meta.time is missing";
+        entry->rejection =
+            entry->event->time_given ? "meta.time cannot be read as a time" : "meta.time is missing";
         return 0;
     }
     int result = newest_time(tail, directory, &known, reason);

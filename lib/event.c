@@ -234,17 +234,13 @@ static int take(struct json_object *object, const char *name, const char *path, 
     return 0;
 }
 
-static int take_time(struct json_object *meta, struct event *event, struct reason *reason) {
-    char text[EVENT_FIELD_SIZE];
-    if (member(meta, "time") == NULL)
-        return 0;
-    int result = take(meta, "time", "meta.time", text, reason);
-    if (result != 0)
-        return result;
-    if (timestamp_parse(text, strlen(text), &event->time) != 0)
-        return fail(reason, ERROR_INVALID, "meta.time is not an ISO 8601 time in UTC");
-    event->has_time = true;
-    return 0;
+/* Only DOORPOST_MAX_AGE needs the time, so one that cannot be read is no reason to refuse the event. */
+static void take_time(struct json_object *meta, struct event *event) {
+    struct json_object *value = member(meta, "time");
+    event->time_given = value != NULL;
+    event->has_time = json_object_is_type(value, json_type_string) &&
+                      timestamp_parse_iso8601(json_object_get_string(value),
+                                              (size_t)json_object_get_string_len(value), &event->time) == 0;
 }
 
 /* An integer that 64 bits hold: json-c cuts larger ones to the largest, so that one is refused too. */
@@ -312,10 +308,9 @@ static int take_event(struct json_object *payload, struct event *event, struct r
         result = take(data, "id", "data.id", event->id, reason);
     if (result == 0)
         result = take(data, "type", "data.type", event->type, reason);
-    if (result == 0)
-        result = take_time(meta, event, reason);
     if (result != 0)
         return result;
+    take_time(meta, event);
     if (strcmp(event->type, EVENT_PRESS) == 0)
         return take_press(meta, data, event, reason);
     take_other(meta, data, event);

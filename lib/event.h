@@ -22,8 +22,9 @@ struct event {
     char account[EVENT_FIELD_SIZE];    /* meta.account_id, or "" */
     char device[EVENT_FIELD_SIZE];     /* data.attributes.source where source_type is "devices", or "" */
     int64_t timestamp;                 /* data.attributes.timestamp, milliseconds since 1970, or 0 */
-    bool has_time;
-    int64_t time; /* meta.time, microseconds since 1970; meaningful where has_time */
+    bool time_given;                   /* there is a meta.time, and it is not null */
+    bool has_time;                     /* and it can be read as a time */
+    int64_t time;                      /* meta.time, microseconds since 1970, if has_time */
 };
 
 struct event_parser;

@@ -5,6 +5,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -88,10 +89,11 @@ static int literal(const char **text, const char *end, char wanted) {
     return 1;
 }
 
-static int parse_date(const char **text, const char *end, int32_t *number) {
+/* YYYY-MM-DD, or YYYYMMDD if `basic`. */
+static int parse_date(const char **text, const char *end, bool basic, int32_t *number) {
     int year = digits(text, end, 4);
-    int month = literal(text, end, '-') ? digits(text, end, 2) : -1;
-    int day = literal(text, end, '-') ? digits(text, end, 2) : -1;
+    int month = basic || literal(text, end, '-') ? digits(text, end, 2) : -1;
+    int day = basic || literal(text, end, '-') ? digits(text, end, 2) : -1;
     if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31)
         return ERROR_INVALID;
     *number = calendar_day(year, month, day);
@@ -101,34 +103,35 @@ static int parse_date(const char **text, const char *end, int32_t *number) {
 
 int day_parse(const char *text, size_t length, int32_t *day) {
     const char *end = text + length;
-    return parse_date(&text, end, day) != 0 || text != end ? ERROR_INVALID : 0;
+    return parse_date(&text, end, false, day) != 0 || text != end ? ERROR_INVALID : 0;
 }
 
-/* "." and 1 to 9 digits, or nothing. Returns microseconds, or -1. */
-static int64_t parse_fraction(const char **text, const char *end) {
+/* "." and 1 to 9 digits, or nothing; if not `strict`, any number of digits, and a comma will do. Returns
+ * microseconds, or -1. */
+static int64_t parse_fraction(const char **text, const char *end, bool strict) {
     int64_t fraction = 0;
     int count = 0;
-    if (!literal(text, end, '.'))
+    if (!literal(text, end, '.') && (strict || !literal(text, end, ',')))
         return 0;
     for (; *text < end && **text >= '0' && **text <= '9'; count++, (*text)++)
         if (count < 6)
             fraction = fraction * 10 + (**text - '0');
     for (int place = count; place < 6; place++)
         fraction *= 10;
-    return count >= 1 && count <= 9 ? fraction : -1;
+    return count >= 1 && (count <= 9 || !strict) ? fraction : -1;
 }
 
 int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
     int32_t day;
     const char *end = text + length;
-    if (parse_date(&text, end, &day) != 0 || !literal(&text, end, 'T'))
+    if (parse_date(&text, end, false, &day) != 0 || !literal(&text, end, 'T'))
         return ERROR_INVALID;
     int hour = digits(&text, end, 2);
     int minute = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
     int second = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
         return ERROR_INVALID;
-    int64_t fraction = parse_fraction(&text, end);
+    int64_t fraction = parse_fraction(&text, end, true);
     if (fraction < 0)
         return ERROR_INVALID;
     if (!literal(&text, end, 'Z'))
@@ -138,6 +141,51 @@ int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
     if (text != end)
         return ERROR_INVALID;
     *microseconds = (day * DAY_SECONDS + hour * 3600 + minute * 60 + second) * SECOND + fraction;
+    return 0;
+}
+
+/* hh:mm, hh:mm:ss or hh:mm:ss.s; a comma for the point, no colons; 24:00 is the end of the day. */
+static int parse_time_of_day(const char **text, const char *end, int64_t *microseconds) {
+    int hour = digits(text, end, 2), second = 0;
+    bool basic = !literal(text, end, ':');
+    int minute = digits(text, end, 2);
+    int64_t fraction = 0;
+    if (*text < end && (basic ? **text >= '0' && **text <= '9' : literal(text, end, ':'))) {
+        second = digits(text, end, 2);
+        fraction = parse_fraction(text, end, false);
+    }
+    if (hour < 0 || hour > 24 || minute < 0 || minute > 59 || second < 0 || second > 60 || fraction < 0)
+        return ERROR_INVALID;
+    *microseconds = (hour * 3600 + minute * 60 + second) * SECOND + fraction;
+    return hour < 24 || *microseconds == DAY_SECONDS * SECOND ? 0 : ERROR_INVALID;
+}
+
+/* Z, +hh:mm, +hhmm or +hh, or nothing, which is UTC. In seconds, positive to the east. */
+static int parse_offset(const char **text, const char *end, int *seconds) {
+    *seconds = 0;
+    if (*text == end || literal(text, end, 'Z') || literal(text, end, 'z'))
+        return 0;
+    int sign = literal(text, end, '+') ? 1 : literal(text, end, '-') ? -1 : 0;
+    int hours = digits(text, end, 2), minutes = 0;
+    if (literal(text, end, ':') || *text < end)
+        minutes = digits(text, end, 2);
+    if (sign == 0 || hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+        return ERROR_INVALID;
+    *seconds = sign * (hours * 3600 + minutes * 60);
+    return 0;
+}
+
+int timestamp_parse_iso8601(const char *text, size_t length, int64_t *microseconds) {
+    const char *end = text + length;
+    bool basic = length > 4 && text[4] != '-';
+    int32_t day;
+    int64_t time;
+    int offset;
+    if (parse_date(&text, end, basic, &day) != 0 ||
+        !(literal(&text, end, 'T') || literal(&text, end, 't') || literal(&text, end, ' ')) ||
+        parse_time_of_day(&text, end, &time) != 0 || parse_offset(&text, end, &offset) != 0 || text != end)
+        return ERROR_INVALID;
+    *microseconds = (day * DAY_SECONDS - offset) * SECOND + time;
     return 0;
 }
 

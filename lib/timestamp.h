@@ -23,6 +23,13 @@ void timestamp_format(int64_t microseconds, char out[TIMESTAMP_SIZE]);
  * dropped. A leap second (:60) counts as the second after. Returns 0 or ERROR_INVALID. */
 int timestamp_parse(const char *text, size_t length, int64_t *microseconds);
 
+/* Reads a time in any form that a sender may give it, of ISO 8601 or RFC 3339: a calendar date; "T", "t" or a
+ * space; hours and minutes, with or without seconds, which may have a fraction of any length after a point or
+ * a comma; "Z", "z", an offset (+hh:mm, +hhmm, +hh, -00:00), or nothing, which is UTC. Date and time may lack
+ * their separators. 24:00 is the end of the day, and a leap second as above. Digits after the sixth are
+ * dropped. Returns 0 or ERROR_INVALID. */
+int timestamp_parse_iso8601(const char *text, size_t length, int64_t *microseconds);
+
 int32_t timestamp_day(int64_t microseconds);
 void day_format(int32_t day, char out[DAY_SIZE]);
 

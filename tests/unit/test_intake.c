@@ -129,6 +129,11 @@ static void an_old_event_is_usable(void **state) {
     judge_signed(timeless, sizeof timeless - 1);
     assert_int_equal(decision.verdict, VERDICT_USABLE);
     assert_false(decision.event.has_time);
+    static const char unreadable[] =
+        "{\"meta\":{\"request_id\":\"r\",\"time\":\"simulated\"},\"data\":{\"id\":\"i\",\"type\":\"t\"}}";
+    judge_signed(unreadable, sizeof unreadable - 1);
+    assert_int_equal(decision.verdict, VERDICT_USABLE);
+    assert_true(decision.event.time_given && !decision.event.has_time);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, reset)

@@ -2,6 +2,7 @@
 #include "support.h"
 #include "timestamp.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void formats_microseconds(void **state) {
@@ -90,6 +91,119 @@ static void takes_the_other_ways_to_say_utc(void **state) {
     assert_int_equal(leap, z + SECOND);
 }
 
+#define MOMENT INT64_C(1771027373000000) /* 2026-02-14T00:02:53Z */
+
+static void a_sender_may_write_a_time_in_many_ways(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t time;
+    } cases[] = {
+        {"2026-02-14T00:02:53Z", MOMENT},
+        {"2026-02-14t00:02:53z", MOMENT},
+        {"2026-02-14 00:02:53Z", MOMENT},
+        {"2026-02-14T00:02:53", MOMENT},
+        {"2026-02-14T00:02:53-00:00", MOMENT},
+        {"2026-02-14T00:02:53+00", MOMENT},
+        {"2026-02-14T00:02:53+0000", MOMENT},
+        {"2026-02-14T05:47:53+05:45", MOMENT},
+        {"2026-02-14T05:47:53+0545", MOMENT},
+        {"2026-02-13T19:02:53-05", MOMENT},
+        {"2026-02-14T23:59:53+23:57", MOMENT},
+        {"2026-02-14T00:02Z", MOMENT - 53 * SECOND},
+        {"2026-02-14T00:02", MOMENT - 53 * SECOND},
+        {"20260214T000253Z", MOMENT},
+        {"20260214T000253,5Z", MOMENT + 500000},
+        {"20260214T0002Z", MOMENT - 53 * SECOND},
+        {"20260214T0002-0100", MOMENT + 3547 * SECOND},
+        {"2026-02-14T000253Z", MOMENT},
+        {"20260214T00:02:53Z", MOMENT},
+        {"2026-02-14T00:02:53,027Z", MOMENT + 27000},
+        {"2026-02-14T00:02:53.1", MOMENT + 100000},
+        {"2026-02-14T00:02:53.027052438123456789012345678901234567890+00:00", MOMENT + 27052},
+        {"2026-02-13T24:00:00Z", MOMENT - 173 * SECOND},
+        {"2026-02-13T24:00:00.000Z", MOMENT - 173 * SECOND},
+        {"2026-02-13T24:00", MOMENT - 173 * SECOND},
+        {"20260213T2400Z", MOMENT - 173 * SECOND},
+        {"2016-12-31T23:59:60Z", INT64_C(1483228800000000)},
+        {"2016-12-31T18:59:60.5-05:00", INT64_C(1483228800500000)},
+        {"2024-02-29T00:00:00Z", INT64_C(1709164800000000)},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t time = 0;
+        if (timestamp_parse_iso8601(cases[i].text, strlen(cases[i].text), &time) != 0)
+            fail_msg("cannot read \"%s\"", cases[i].text);
+        if (time != cases[i].time)
+            fail_msg("\"%s\" is read as %lld", cases[i].text, (long long)time);
+    }
+}
+
+static void not_everything_is_a_time(void **state) {
+    (void)state;
+    static const char *const cases[] = {"",
+                                        "simulated",
+                                        "half past two",
+                                        "2026",
+                                        "2026-",
+                                        "2026-02-14",
+                                        "20260214",
+                                        "2026-02-14T",
+                                        "2026-02-14T00",
+                                        "2026-02-14T00:",
+                                        "2026-02-14T00:2",
+                                        "2026-02-14T00:02:",
+                                        "2026-02-14T00:02:5",
+                                        "2026-02-14T00:02:53.",
+                                        "2026-02-14T00:02:53.Z",
+                                        "2026-02-14T00:02:53;5Z",
+                                        "2026-02-14T00:02:53Z ",
+                                        " 2026-02-14T00:02:53Z",
+                                        "2026-02-14  00:02:53Z",
+                                        "2026-02-14_00:02:53Z",
+                                        "2026-02-30T00:00:00Z",
+                                        "2025-02-29T00:00:00Z",
+                                        "2026-00-14T00:00:00Z",
+                                        "2026-13-14T00:00:00Z",
+                                        "20261314T000000Z",
+                                        "202602-14T00:00:00Z",
+                                        "2026-0214T00:00:00Z",
+                                        "2026-02-14T24:00:01Z",
+                                        "2026-02-14T24:01Z",
+                                        "2026-02-14T24:00:00.1Z",
+                                        "2026-02-14T25:00Z",
+                                        "2026-02-14T00:60Z",
+                                        "2026-02-14T00:00:61Z",
+                                        "2026-02-14T00:0253Z",
+                                        "2026-02-14T0002:53Z",
+                                        "2026-02-14T00:02:53+",
+                                        "2026-02-14T00:02:53+1",
+                                        "2026-02-14T00:02:53+01:",
+                                        "2026-02-14T00:02:53+010",
+                                        "2026-02-14T00:02:53+24:00",
+                                        "2026-02-14T00:02:53+01:60",
+                                        "2026-02-14T00:02:53+01:00:00",
+                                        "2026-02-14T00:02:53UTC",
+                                        "2026-02-14T00:02:53ZZ",
+                                        "2026-02-14T00:02:53Z+00:00",
+                                        "-026-02-14T00:02:53Z",
+                                        "2026-02-14T-1:02:53Z",
+                                        "1771027373"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t time;
+        if (timestamp_parse_iso8601(cases[i], strlen(cases[i]), &time) == 0)
+            fail_msg("took \"%s\"", cases[i]);
+        for (size_t length = 0; length < strlen(cases[i]);
+             length++) { /* of the exact size, for a sanitizer */
+            char *copy = malloc(length > 0 ? length : 1);
+            memcpy(copy, cases[i], length);
+            timestamp_parse_iso8601(copy, length, &time);
+            free(copy);
+        }
+    }
+    int64_t time;
+    assert_int_equal(timestamp_parse_iso8601("2026-02-14T00:02:53\0", 20, &time), ERROR_INVALID);
+}
+
 static void days_are_utc_days(void **state) {
     (void)state;
     char name[DAY_SIZE];
@@ -113,6 +227,8 @@ int main(void) {
         cmocka_unit_test(reads_0_to_9_fractional_digits),
         cmocka_unit_test(refuses_what_is_no_time),
         cmocka_unit_test(takes_the_other_ways_to_say_utc),
+        cmocka_unit_test(a_sender_may_write_a_time_in_many_ways),
+        cmocka_unit_test(not_everything_is_a_time),
         cmocka_unit_test(days_are_utc_days),
     };
     return cmocka_run_group_tests_name("timestamp", tests, NULL, NULL);
