@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define SPARE_MEMORY 65536
+#define EXACT (INT64_C(1) << 53) /* up to it a double holds every integer, so all readers of JSON agree */
+#define MANY 1000000L            /* of digits: more than a body has */
 
 struct event_parser {
     struct json_tokener *tokener;
@@ -209,7 +211,7 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
 
 static struct json_object *member(struct json_object *object, const char *name) {
     struct json_object *value = NULL;
-    json_object_object_get_ex(object, name, &value); /* false, and value NULL, where object is none */
+    json_object_object_get_ex(object, name, &value); /* leaves NULL if object is none */
     return value;
 }
 
@@ -243,16 +245,54 @@ static void take_time(struct json_object *meta, struct event *event) {
                                               (size_t)json_object_get_string_len(value), &event->time) == 0;
 }
 
-/* An integer that 64 bits hold: json-c cuts larger ones to the largest, so that one is refused too. */
+/* Appends zeros to a number, up to the first one beyond EXACT. */
+static int64_t append_zeros(int64_t number, int64_t count) {
+    for (; count > 0 && number > 0 && number <= EXACT; count--)
+        number *= 10;
+    return number;
+}
+
+/* Reads a number that has a fraction or an exponent. Returns false if it is not an integer, as 1.5e3 and 17.0
+ * are. A result beyond EXACT says only that it is. */
+static bool read_integer(const char *text, int64_t *number) {
+    int64_t value = 0, zeros = 0, places = 0; /* value is without the zeros at its end */
+    bool negative = *text == '-', fraction = false;
+    for (text += negative; *text != '\0' && *text != 'e' && *text != 'E'; text++) {
+        fraction |= *text == '.';
+        if (*text == '.')
+            continue;
+        places += fraction;
+        zeros++;
+        if (*text != '0') {
+            value = append_zeros(value, zeros) + (*text - '0');
+            zeros = 0;
+        }
+    }
+    long exponent = *text != '\0' ? strtol(text + 1, NULL, 10) : 0;
+    zeros += exponent > MANY ? MANY : exponent < -MANY ? -MANY : exponent;
+    value = append_zeros(value, zeros - places);
+    *number = negative ? -value : value;
+    return value == 0 || zeros >= places;
+}
+
+/* An integer in any notation. json-c cuts those that 64 bits do not hold to the largest that they do, so that
+ * one is refused too. */
 static int take_timestamp(struct json_object *attributes, struct event *event, struct reason *reason) {
     struct json_object *value = member(attributes, "timestamp");
+    bool is_integer = json_object_is_type(value, json_type_int);
+    int64_t number = is_integer ? json_object_get_int64(value) : 0,
+            limit = is_integer ? INT64_MAX : EXACT + 1;
+    if (json_object_is_type(value, json_type_double)) {
+        const char *text = json_object_get_string(value); /* as it was written */
+        is_integer = text != NULL && read_integer(text, &number);
+    }
     if (value == NULL)
         return fail(reason, ERROR_INVALID, "data.attributes.timestamp is missing");
-    if (!json_object_is_type(value, json_type_int))
+    if (!is_integer)
         return fail(reason, ERROR_INVALID, "data.attributes.timestamp is not an integer");
-    event->timestamp = json_object_get_int64(value);
-    if (event->timestamp == INT64_MAX || event->timestamp == INT64_MIN)
+    if (number >= limit || number <= -limit)
         return fail(reason, ERROR_INVALID, "data.attributes.timestamp is out of range");
+    event->timestamp = number;
     return 0;
 }
 
@@ -292,8 +332,7 @@ static void take_other(struct json_object *meta, struct json_object *data, struc
         (void)take(attributes, "source", "", event->device, NULL);
     if (take(attributes, "sub_type", "", event->sub_type, NULL) != 0)
         (void)take(data, "subType", "", event->sub_type, NULL);
-    if (take_timestamp(attributes, event, NULL) != 0)
-        event->timestamp = 0;
+    (void)take_timestamp(attributes, event, NULL);
 }
 
 static int take_event(struct json_object *payload, struct event *event, struct reason *reason) {

@@ -140,16 +140,53 @@ static void every_field_of_a_press_is_needed(void **state) {
 
 static void a_press_has_an_integer_timestamp(void **state) {
     (void)state;
-    static const char *const wrong[] = {
-        NULL,   "null", "\"1771027372393\"",    "1771027372393.0",       "1e3",
-        "true", "{}",   "99999999999999999999", "-99999999999999999999", "18446744073709551616"};
+    static const char *const wrong[] = {NULL,
+                                        "null",
+                                        "\"1771027372393\"",
+                                        "1.5",
+                                        "1771027372393.0000000000000000000000000001",
+                                        "1e-1",
+                                        "15e-2",
+                                        "0.1e0",
+                                        "1e16",
+                                        "9007199254740993.0",
+                                        "-9007199254740993.0",
+                                        "1e400",
+                                        "-1e99999999999999999999",
+                                        "1e-99999999999999999999",
+                                        "true",
+                                        "{}",
+                                        "99999999999999999999",
+                                        "-99999999999999999999",
+                                        "18446744073709551616"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         check_altered("button_press.json", "data.attributes.timestamp", wrong[i],
                       "data.attributes.timestamp");
     check_altered("button_press.json", "data.attributes.timestamp", "9007199254740993", NULL); /* 2^53 + 1 */
     assert_int_equal(event.timestamp, INT64_C(9007199254740993));
-    check_altered("button_press.json", "data.attributes.timestamp", "-1", NULL);
-    assert_int_equal(event.timestamp, -1);
+    static const struct {
+        const char *text;
+        int64_t number;
+    } right[] = {{"-1", -1},
+                 {"1771027372393.0", INT64_C(1771027372393)},
+                 {"1.771027372393e12", INT64_C(1771027372393)},
+                 {"1771027372393000E-3", INT64_C(1771027372393)},
+                 {"17710273723930.00e-01", INT64_C(1771027372393)},
+                 {"0.000001771027372393e+18", INT64_C(1771027372393)},
+                 {"-0.0", 0},
+                 {"0e99999999999999999999", 0},
+                 {"0.0e-5", 0},
+                 {"1e3", 1000},
+                 {"-1.5e1", -15},
+                 {"9007199254740992.0", INT64_C(1) << 53},
+                 {"-9007199254740992e0", -(INT64_C(1) << 53)},
+                 {"9223372036854775806", INT64_MAX - 1}};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        check_altered("button_press.json", "data.attributes.timestamp", right[i].text, NULL);
+        assert_int_equal(event.timestamp, right[i].number);
+    }
+    check_altered("motion_detected.json", "data.attributes.timestamp", "1.5", NULL);
+    assert_int_equal(event.timestamp, 0);
 }
 
 static void other_types_need_three_fields(void **state) {
