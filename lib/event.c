@@ -387,7 +387,9 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
     return parse_once(parser, body, length, event, reason);
 }
 
-/* Finds the value of the only member of that name (with its quotation marks), which is a string. */
+/* Finds the value of the only member of that name (with its quotation marks), which is a string. In JSON
+ * without a backslash a quotation mark is the end of a string or its beginning, so the name is either a name
+ * or a value; if it is in the body once, and event_parse() has found such a member, it is that one. */
 static bool find_only(const char *body, size_t length, const char *name, size_t name_length,
                       struct span *value) {
     const char *end = body + length;

@@ -33,10 +33,11 @@ struct event_parser;
 struct event_parser *event_parser_new(void);
 void event_parser_free(struct event_parser *parser);
 
-/* Reads a payload: one JSON text (RFC 8259, to the letter) with the members that Ring documents for its type.
- * Members and types that are not known are no error; of a member given twice the last one counts, as for jq
- * and JSON.parse. Returns 0; ERROR_INVALID with a reason that names the member; or ERROR_TROUBLE when there
- * is no memory. */
+/* Reads a payload: one JSON text (RFC 8259, to the letter, without a byte order mark) with the members that
+ * Ring documents for its type. Members and types that are not known are no error, and neither is anything
+ * unusual in members that are not needed. Of a member given twice the last one counts, as for jq and
+ * JSON.parse; a NUL in any member name is refused, because readers disagree on it. Returns 0; ERROR_INVALID
+ * with a reason that names the member; or ERROR_TROUBLE when there is no memory. */
 int event_parse(struct event_parser *parser, const char *body, size_t length, struct event *event,
                 struct reason *reason);
 
@@ -46,8 +47,9 @@ struct span {
     size_t length;
 };
 
-/* The two identifiers of a body that event_parse() took, much faster, where each can be told without reading
- * the JSON: no backslash in the body, and "request_id" and "id" in it once. Returns false where not. */
+/* The two identifiers of a body that event_parse() takes, as it reads them, but much faster. Returns false if
+ * they cannot be told without reading the JSON: if there is a backslash in the body, or "request_id" or "id",
+ * with its quotation marks, is not in it exactly once. Of any other body the result means nothing. */
 bool event_identifiers(const char *body, size_t length, struct span *request_id, struct span *id);
 
 #endif

@@ -1,5 +1,5 @@
 /* Any bytes, rightly signed, are decided on: usable, or rejected with a reason. What is usable makes a
- * journal line that reads back as what it was. */
+ * journal line that reads back as what it was, and has the identifiers that event_identifiers() finds. */
 #include "intake.h"
 #include "record.h"
 
@@ -26,6 +26,16 @@ static void start(void) {
         abort();
     close(file);
     unlink(path);
+}
+
+/* The fast way to the identifiers ends at the same ones. */
+static void check_identifiers(const struct event *event, const char *body, size_t length) {
+    struct span request, id;
+    if (event_identifiers(body, length, &request, &id) &&
+        (request.length != strlen(event->request_id) || id.length != strlen(event->id) ||
+         memcmp(request.text, event->request_id, request.length) != 0 ||
+         memcmp(id.text, event->id, id.length) != 0))
+        abort();
 }
 
 /* The line of a usable event, written and read. */
@@ -64,9 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct head head = {.method = "POST", .content_length = "1", .signature = signature};
     intake_head(&config, &head, &decision);
     intake_body(keys, parser, &head, body, size, &decision);
-    if (decision.verdict == VERDICT_USABLE)
+    if (decision.verdict == VERDICT_USABLE) {
+        check_identifiers(&decision.event, body, size);
         check_line(&decision, body, size);
-    else if (decision.verdict != VERDICT_REJECTED || decision.cause.text[0] == '\0')
+    } else if (decision.verdict != VERDICT_REJECTED || decision.cause.text[0] == '\0')
         abort();
     return 0;
 }

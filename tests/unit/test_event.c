@@ -312,6 +312,51 @@ static void a_name_is_all_of_its_characters(void **state) {
     assert_string_equal(event.id, "ava1.ring.device.FRONTDOOR01_button_press_1771027372393");
 }
 
+/* What event_identifiers() says of a body is what event_parse() says, or nothing. */
+static bool identifies(const char *body) {
+    struct span request_id, id;
+    size_t length = strlen(body);
+    assert_int_equal(parse(body, length), 0);
+    if (!event_identifiers(body, length, &request_id, &id))
+        return false;
+    assert_true(request_id.length == strlen(event.request_id) && id.length == strlen(event.id));
+    assert_memory_equal(request_id.text, event.request_id, request_id.length);
+    assert_memory_equal(id.text, event.id, id.length);
+    return true;
+}
+
+static void identifiers_are_found_without_reading(void **state) {
+    (void)state;
+#define BODY(meta, data) "{\"meta\":{" meta "},\"data\":{" data ",\"type\":\"t\"}}"
+#define REQUEST "\"request_id\":\"r\""
+#define ID "\"id\":\"i\""
+    static const char *const told[] = {
+        BODY(REQUEST, ID),
+        BODY("\"request_id\" :\t\"\xc3\x9c\"", ID),
+        BODY(REQUEST ",\"x\":\"id\xc3\x9c,request_id\"", ID ",\"xid\":1,\"id \":2"),
+        "{\"data\":{\"type\":\"t\"," ID "},\"meta\":{" REQUEST "}}",
+    };
+    static const char *const not_told[] = {
+        BODY(REQUEST "," REQUEST, ID),
+        BODY(REQUEST, ID "," ID),
+        BODY(REQUEST ",\"id\":\"x\"", ID),
+        BODY(REQUEST, ID ",\"request_id\":\"x\""),
+        BODY(REQUEST, ID ",\"x\":{\"id\":\"x\"}"),
+        BODY(REQUEST, ID ",\"x\":[\"id\"]"),
+        BODY(REQUEST ",\"x\":\"request_id\"", ID),
+        BODY("\"request\\u005fid\":\"r\"", ID),
+        BODY(REQUEST ",\"request\\u005fid\":\"x\"", ID),
+        BODY(REQUEST, ID ",\"\\u0069d\":\"x\""),
+        BODY(REQUEST, "\"id\":\"a\\\"b\""),
+        BODY("\"request_id\":\n\"r\"", ID),
+        BODY("\"request_id\":\"id\"", ID),
+    };
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        assert_true(identifies(told[i]));
+    for (size_t i = 0; i < sizeof not_told / sizeof *not_told; i++)
+        assert_false(identifies(not_told[i]));
+}
+
 static void unknown_members_are_no_matter(void **state) {
     (void)state;
     check_altered("button_press.json", "data.relationships",
@@ -490,6 +535,7 @@ int main(void) {
         cmocka_unit_test(identifiers_have_a_longest_length),
         cmocka_unit_test(of_a_member_given_twice_the_last_counts),
         cmocka_unit_test(a_name_is_all_of_its_characters),
+        cmocka_unit_test(identifiers_are_found_without_reading),
         cmocka_unit_test(unknown_members_are_no_matter),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(what_is_not_json_is_refused),
