@@ -27,6 +27,8 @@ E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record connection
 FUZZ_SECONDS ?= 60
+INPUTS ?= 10000000
+JOBS ?= $(shell nproc)
 
 SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
@@ -49,7 +51,7 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check deb
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
-	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) tests/fuzz/test_fuzz.py
+	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py)
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, every call failing
 	@deploy/deps.sh build check
@@ -69,6 +71,11 @@ fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
 	  $(SANITIZERS),fuzzer-no-link" LDFLAGS="$(SANITIZERS),fuzzer" fuzzers
 	@for target in $(FUZZ); do mkdir -p build/fuzz/corpus/$$target; build/fuzz/fuzz-$$target -max_total_time=$(FUZZ_SECONDS) \
 	  -max_len=8192 -print_final_stats=1 build/fuzz/corpus/$$target build/fuzz/seeds/$$target || exit 1; done
+
+differential-fuzz: ## compare what is read in INPUTS (10,000,000) bodies with what Python's json reads
+	@deploy/deps.sh build check
+	@$(MAKE) --no-print-directory $(SANITIZED) build/check/verdicts
+	@INPUTS=$(INPUTS) JOBS=$(JOBS) python3 tests/fuzz/test_differential.py
 
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
@@ -139,7 +146,7 @@ clean: ## remove build/, the demo included
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do \
-	  printf '  %-11s %s\n' "$$target" "$$what"; done
+	  printf '  %-17s %s\n' "$$target" "$$what"; done
 
 $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
 	@echo "LINK $@"
@@ -157,7 +164,7 @@ $(BUILD)/%.o: %.c
 	@echo "CC   $<"
 	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%)
+test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o
 	@echo "LINK $@"
@@ -171,6 +178,10 @@ $(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/connection.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(LIB) $(BUILD)/cgi/connection.o
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/verdicts: $(BUILD)/tests/fuzz/verdicts.o $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
@@ -204,5 +215,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
-.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz fuzzers
+.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz differential-fuzz fuzzers
 .SECONDARY:
