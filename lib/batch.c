@@ -63,15 +63,16 @@ static bool repeats_new(struct batch *batch, size_t index) {
 }
 
 /* When the newest line was received; 0 if there is none that can be read. */
-static int newest_time(const struct tail *tail, int directory, int64_t *at, struct reason *reason) {
-    static char text[RECORD_LIMIT + 1];
+static int newest_time(struct batch *batch, const struct tail *tail, int directory, int64_t *at,
+                       struct reason *reason) {
     struct record record;
     size_t start = 0;
     *at = 0;
-    int length = tail->file < 0 || tail->end == 0 || tail->end == UINT64_MAX
-                     ? 0
-                     : mark_line(directory, (struct place){tail->day, tail->end}, text, &start, reason);
-    if (length > 0 && record_parse(text + start, (size_t)length - 1, &record) == 0)
+    int length =
+        tail->file < 0 || tail->end == 0 || tail->end == UINT64_MAX
+            ? 0
+            : mark_line(directory, (struct place){tail->day, tail->end}, batch->text, &start, reason);
+    if (length > 0 && record_parse(batch->text + start, (size_t)length - 1, &record) == 0)
         (void)timestamp_parse(record.received_at, TIMESTAMP_SIZE - 1, at);
     return length < 0 ? length : 0;
 }
@@ -86,7 +87,7 @@ static int judge_stale(struct batch *batch, size_t index, const struct tail *tai
             entry->event->time_given ? "meta.time cannot be read as a time" : "meta.time is missing";
         return 0;
     }
-    int result = newest_time(tail, directory, &known, reason);
+    int result = newest_time(batch, tail, directory, &known, reason);
     if (result != 0)
         return result;
     if (known == 0)

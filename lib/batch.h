@@ -36,6 +36,7 @@ struct batch {
     uint64_t end;
     char head[JOURNAL_BATCH][RECORD_HEAD_SIZE];
     struct iovec parts[3 * JOURNAL_BATCH];
+    char text[RECORD_LIMIT + 1]; /* of a line that is looked at */
 };
 
 void batch_start(struct batch *batch, struct entry *entries[], size_t count);

@@ -24,8 +24,10 @@
 #define WRONG_MAX 8 /* places of one search that turned out to be wrong; more are left for the next one */
 #define MUCH \
     512 /* lines: after so many were read again, the index is synced, so that the next process need not */
-#define RACY \
-    (2 * SECOND) /* a directory changed within this time may change again under the same time stamp */
+/* A directory that changed within this time may change again under the same time stamp, which comes from the
+ * kernel's tick, or has no fractions of seconds at all. */
+#define RACY (SECOND / 10)
+#define RACY_SECONDS (2 * SECOND)
 
 struct dedup {
     struct index *index;
@@ -204,7 +206,8 @@ static int find_newest(struct dedup *dedup, const struct directory *directory, i
     *changed = dedup->reach.listed != directory->modified;
     *newest = dedup->reach.newest;
     *first = *newest;
-    if (!*changed && *newest > 0 && (age < 0 || age > RACY))
+    bool fractions = directory->modified % (1000 * SECOND) != 0;
+    if (!*changed && *newest > 0 && (age < 0 || age > (fractions ? RACY : RACY_SECONDS)))
         return 1;
     return segment_range(directory->file, 0, DAY_MAX, first, newest, reason);
 }

@@ -45,9 +45,11 @@ def without_index(handler):
     shutil.rmtree(handler.journal / "seen")
 
 
-def with_a_scrambled_index(handler):
-    table = handler.journal / "seen/young.0"
-    table.write_bytes(b"scrambled" * (table.stat().st_size // 9))
+def with_a_scrambled(name):
+    def scramble(handler):
+        path = handler.journal / "seen" / name
+        path.write_bytes(b"scrambled" * (path.stat().st_size // 9))
+    return scramble
 
 
 def with_a_torn_tail(handler):
@@ -55,14 +57,37 @@ def with_a_torn_tail(handler):
     segment.write_bytes(segment.read_bytes() + segment.read_bytes()[:100])
 
 
-def index_says(name, at):
-    """A check that a number in the header of a table of the index (struct header) is not 0."""
-    def check_it(handler):
-        table = handler.journal / "seen" / name
-        return table.exists() and any(table.read_bytes()[at:at + 4])
-    return check_it
+def with_a_damaged_end(handler):
+    segment, = handler.journal.glob("*.jsonl")
+    segment.write_bytes(segment.read_bytes() + bytes(100))
 
 
+def a_day_later(handler):
+    handler.days.write_text("1")
+    check(handler.send(press("today"))[1] == 200, "the second day was not begun")
+
+
+def with_an_edited_older_day(handler):
+    a_day_later(handler)
+    first = min(handler.journal.glob("*.jsonl"))
+    first.write_bytes(b"\n" + first.read_bytes())
+
+
+def with_a_renamed_older_day(handler):
+    a_day_later(handler)
+    first = min(handler.journal.glob("*.jsonl"))
+    first.rename(first.with_name("2020-02-02.jsonl"))
+
+
+def the_index_grows(handler):
+    """A check that the index has two tables (struct state)."""
+    state = (handler.journal / "seen/state").read_bytes()
+    slots = [state[at:at + 512] for at in (0, 4096)]
+    newest = max(slots, key=lambda slot: int.from_bytes(slot[8:16], "little"))
+    return newest[TABLES] == 2
+
+
+TABLES = 388  # where in a state of the index its number of tables stands
 SCENARIOS = {  # how many lines there are, what is done to them, the delivery, and what it brings about
     "the first event": (0, None, press("new")),
     "a new event": (5, None, press("new")),
@@ -70,10 +95,14 @@ SCENARIOS = {  # how many lines there are, what is done to them, the delivery, a
     "a rejected delivery": (5, None, REJECTED),
     "the first rejected delivery": (0, None, REJECTED),
     "a missing index": (5, without_index, press("new")),
-    "a scrambled index": (5, with_a_scrambled_index, press("new")),
+    "a scrambled state of the index": (5, with_a_scrambled("state"), press("new")),
+    "a scrambled table of the index": (5, with_a_scrambled("00"), press("new")),
     "a torn tail": (5, with_a_torn_tail, press("new")),
-    "a table of the index is full": (9, None, press("new"), index_says("young.0", 192)),
-    "a merge of the index is done": (16, None, press("new"), index_says("middle.1", 212)),
+    "a damaged end": (5, with_a_damaged_end, press("new")),
+    "a duplicate of an older day": (5, a_day_later, press("old-2")),
+    "a duplicate of an older day that was edited": (5, with_an_edited_older_day, press("old-2")),
+    "a duplicate of an older day that was renamed": (5, with_a_renamed_older_day, press("old-2")),
+    "a table of the index is full": (9, None, press("new"), the_index_grows),
 }
 
 
