@@ -5,8 +5,9 @@
  * - let the SHIM_NTH call of function SHIM_FAIL fail with error number SHIM_ERRNO ("short": half of the
  * bytes; "drop": as a kernel that fails to sync, and drops the pages), after which SHIM_FIRED is made to tell
  * that it happened;
- * - pretend another boot (SHIM_BOOT names a file with its id) and another day (SHIM_DAYS names a file with
- * how many to add);
+ * - pretend another boot (SHIM_BOOT names a file with its id; if there is no such file, the id cannot be
+ * read) and another time (SHIM_DAYS and SHIM_SECONDS each name a file with how many to add);
+ * - pretend that the file system below SHIM_DIRECTORY is mounted read-only while a file SHIM_READONLY exists;
  * - give the files of the index inode numbers that follow from their names (SHIM_INODES), so that a disk that a
  * test makes from a recording is not taken for a copy.
  *
@@ -32,7 +33,7 @@
 static int record_file = -1;
 static const char *directory, *fail_name, *fired, *boot;
 static long nth, seen_calls;
-static const char *how, *days;
+static const char *how, *days, *seconds, *read_only;
 static bool inodes;
 
 __attribute__((constructor)) static void start(void) {
@@ -44,6 +45,8 @@ __attribute__((constructor)) static void start(void) {
     boot = getenv("SHIM_BOOT");
     days = getenv("SHIM_DAYS");
     inodes = getenv("SHIM_INODES") != NULL;
+    seconds = getenv("SHIM_SECONDS");
+    read_only = getenv("SHIM_READONLY");
     nth = getenv("SHIM_NTH") != NULL ? atol(getenv("SHIM_NTH")) : 0;
     if (record != NULL)
         record_file =
@@ -52,6 +55,14 @@ __attribute__((constructor)) static void start(void) {
 
 /* ---- recording ---- */
 
+static bool is_below(const char *path, char out[PATH_MAX]) {
+    size_t prefix = strlen(directory);
+    if (strncmp(path, directory, prefix) != 0 || (path[prefix] != '/' && path[prefix] != '\0'))
+        return false;
+    snprintf(out, PATH_MAX, "%s", path[prefix] == '/' ? path + prefix + 1 : ".");
+    return true;
+}
+
 static bool path_of(int file, char out[PATH_MAX]) {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -59,11 +70,7 @@ static bool path_of(int file, char out[PATH_MAX]) {
     if (length <= 0 || directory == NULL)
         return false;
     path[length] = '\0';
-    size_t prefix = strlen(directory);
-    if (strncmp(path, directory, prefix) != 0 || (path[prefix] != '/' && path[prefix] != '\0'))
-        return false;
-    snprintf(out, PATH_MAX, "%s", path[prefix] == '/' ? path + prefix + 1 : ".");
-    return true;
+    return is_below(path, out);
 }
 
 static void note(const char *operation, const char *path, long long number, const void *bytes,
@@ -107,9 +114,43 @@ static int fault(void) {
     return -1;
 }
 
+/* ---- a read-only file system ---- */
+
+static bool refuse(bool below) {
+    if (below)
+        errno = EROFS;
+    return below;
+}
+
+static bool is_read_only(void) {
+    int saved = errno;
+    bool exists = read_only != NULL && syscall(SYS_faccessat, AT_FDCWD, read_only, F_OK) == 0;
+    errno = saved;
+    return exists;
+}
+
+static bool refuses_file(int file) {
+    char path[PATH_MAX];
+    return is_read_only() && refuse(path_of(file, path));
+}
+
+static bool refuses_path(int at, const char *name) {
+    char path[PATH_MAX];
+    return is_read_only() && refuse(name[0] == '/' ? is_below(name, path) : path_of(at, path));
+}
+
+/* What the kernel would make of an open that asks for more than reading. */
+static bool refuses_open(int at, const char *path, int flags) {
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+    bool creates = (flags & O_CREAT) != 0 && faccessat(at, path, F_OK, 0) != 0 && errno == ENOENT;
+    return (writes || creates) && refuses_path(at, path);
+}
+
 /* ---- the functions ---- */
 
 static int open_and_note(int at, const char *path, int flags, mode_t mode) {
+    if (refuses_open(at, path, flags))
+        return -1;
     bool existed = (flags & O_CREAT) != 0 && faccessat(at, path, F_OK, 0) == 0;
     int file = (int)syscall(SYS_openat, at, path, flags, mode);
     if (file >= 0 && (flags & O_CREAT) != 0 && !existed)
@@ -140,6 +181,8 @@ int openat(int at, const char *path, int flags, ...) {
 int mkdirat(int at, const char *path, mode_t mode) {
     if (strikes("mkdirat"))
         return fault();
+    if (refuses_path(at, path))
+        return -1;
     int result = (int)syscall(SYS_mkdirat, at, path, mode);
     if (result == 0 && directory != NULL)
         note("mkdir", path, 0, NULL, 0);
@@ -149,10 +192,20 @@ int mkdirat(int at, const char *path, mode_t mode) {
 int unlinkat(int at, const char *path, int flags) {
     if (strikes("unlinkat"))
         return fault();
+    if (refuses_path(at, path))
+        return -1;
     int result = (int)syscall(SYS_unlinkat, at, path, flags);
     if (result == 0)
         note("unlink", path, 0, NULL, 0);
     return result;
+}
+
+int renameat(int at, const char *path, int to, const char *name) {
+    return refuses_path(to, name) ? -1 : (int)syscall(SYS_renameat2, at, path, to, name, 0);
+}
+
+int linkat(int at, const char *path, int to, const char *name, int flags) {
+    return refuses_path(to, name) ? -1 : (int)syscall(SYS_linkat, at, path, to, name, flags);
 }
 
 ssize_t read(int file, void *bytes, size_t length) {
@@ -190,6 +243,8 @@ ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
             return fault();
         length /= 2;
     }
+    if (refuses_file(file))
+        return -1;
     ssize_t written = syscall(SYS_pwrite64, file, bytes, length, at);
     if (written > 0)
         note_file("write", file, at, bytes, (size_t)written);
@@ -208,6 +263,8 @@ ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
             return fault();
         length /= 2;
     }
+    if (refuses_file(file))
+        return -1;
     ssize_t written = syscall(SYS_pwrite64, file, all, length, at);
     if (written > 0)
         note_file("write", file, at, all, (size_t)written);
@@ -240,6 +297,8 @@ int fstatat(int at, const char *restrict path, struct stat *restrict status, int
 int ftruncate(int file, off_t length) {
     if (strikes("ftruncate"))
         return fault();
+    if (refuses_file(file))
+        return -1;
     int result = (int)syscall(SYS_ftruncate, file, length);
     if (result == 0)
         note_file("truncate", file, length, NULL, 0);
@@ -324,16 +383,20 @@ int fcntl(int file, int command, ...) {
     return strikes("fcntl") ? fault() : (int)syscall(SYS_fcntl, file, command, argument);
 }
 
+/* The number in a file; 0 if there is none. */
+static long number_in(const char *path) {
+    char text[24] = "";
+    int file = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : -1;
+    long number = file >= 0 && syscall(SYS_read, file, text, sizeof text - 1) > 0 ? atol(text) : 0;
+    if (file >= 0)
+        close(file);
+    return number;
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int result = (int)syscall(SYS_clock_gettime, clock, now);
-    if (clock == CLOCK_REALTIME && days != NULL) {
-        char text[16] = "";
-        int file = (int)syscall(SYS_openat, AT_FDCWD, days, O_RDONLY);
-        if (file >= 0 && syscall(SYS_read, file, text, sizeof text - 1) > 0)
-            now->tv_sec += 86400 * atol(text);
-        if (file >= 0)
-            close(file);
-    }
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec += 86400 * number_in(days) + number_in(seconds);
     return result;
 }
 
