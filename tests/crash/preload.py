@@ -1,7 +1,11 @@
-"""What the crash and the fault tests share: the handler run once under the shim, in a directory made to measure."""
+"""What the tests of this directory share: the handler run once under the shim, in a directory made to measure, and a reading
+of what it has kept."""
 
+import base64
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +19,48 @@ BUILD = pathlib.Path(os.environ.get("CRASH_BUILD", ROOT / "build/crash"))
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+def sanitizer():
+    """The sanitizer's library, which has to be loaded before the shim."""
+    result = subprocess.run([os.environ.get("CC", "cc"), "-print-file-name=libasan.so"], capture_output=True, text=True,
+                            check=True)
+    return str(pathlib.Path(result.stdout.strip()).resolve()) + ":"
+
+
+def event_of(body):
+    """The event's id, or None where it is none."""
+    try:
+        return json.loads(body)["data"]["id"]
+    except (ValueError, KeyError):
+        return None
+
+
+def read_rejected(journal):
+    """The bodies in rejected/."""
+    bodies = []
+    for path in sorted((journal / "rejected").glob("*.jsonl")) if (journal / "rejected").is_dir() else ():
+        for line in path.read_bytes().splitlines():
+            try:
+                bodies.append(base64.b64decode(json.loads(line)["body"]))
+            except (ValueError, KeyError):
+                pass  # never acknowledged, or the check for what was will say so
+    return bodies
+
+
+def read_tree(root):
+    """{path: bytes, or None for a directory}, "." first."""
+    tree = {".": None}
+    for path in sorted(root.rglob("*")):
+        tree[str(path.relative_to(root))] = None if path.is_dir() else path.read_bytes()
+    return tree
+
+
+def remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 class Handler:
     """The handler as CGI, with key and settings in `path` and the journal in path/journal."""
 
@@ -22,6 +68,8 @@ class Handler:
         self.path, self.binary = pathlib.Path(path), binary
         self.journal = self.path / "journal"
         self.boot, self.days, self.fired = self.path / "boot", self.path / "days", self.path / "fired"
+        self.seconds, self.read_only = self.path / "seconds", self.path / "read-only"
+        self.identity = {}  # for subprocess: user and group, if not the test's own
         (self.path / "key").write_text(KEY + "\n")
         (self.path / "key").chmod(0o600)
         self.boot.write_text("the first boot")
@@ -29,12 +77,13 @@ class Handler:
         self.environment = {
             "DOORPOST_KEY_FILE": str(self.path / "key"), "DOORPOST_JOURNAL": str(self.journal), "DOORPOST_LOG": "problems",
             "LD_PRELOAD": f"{before}{shim}", "SHIM_BOOT": str(self.boot), "SHIM_DAYS": str(self.days),
-            "SHIM_DIRECTORY": str(self.journal.resolve()), "SHIM_INODES": "1", **environment}
+            "SHIM_SECONDS": str(self.seconds), "SHIM_READONLY": str(self.read_only),
+            "SHIM_DIRECTORY": str(self.journal.resolve()), **environment}
 
     def send(self, body, **environment):
         """Returns (exit status, HTTP status or None, body, log)."""
         result = subprocess.run(
-            [self.binary], input=body, capture_output=True, timeout=60,
+            [self.binary], input=body, capture_output=True, timeout=60, **self.identity,
             env={**self.environment, "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)),
                  "HTTP_X_SIGNATURE": sign(body), **environment})
         status, _, text = parse_answer(result.stdout) if result.stdout.startswith(b"Status: ") else (None, None, b"")

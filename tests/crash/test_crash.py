@@ -7,7 +7,6 @@ where names that were not synced may be missing. In each state the delivery in h
 
 STATES is how many are tried at least, SEED what the sample is drawn with."""
 
-import base64
 import hashlib
 import json
 import multiprocessing
@@ -18,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 
-from preload import BUILD, SCRATCH, Handler
+from preload import BUILD, SCRATCH, Handler, event_of, read_rejected
 from lab import Lab, all_at_once, check, fastcgi, fastcgi_answer, press, run_tests, sign
 import lab as lab_module
 
@@ -200,13 +199,6 @@ def contents(file, kind, chance):
 
 # ---- what must hold ----
 
-def event_of(body):
-    try:
-        return json.loads(body)["data"]["id"]
-    except (ValueError, KeyError):
-        return None
-
-
 def read_journal(journal):
     """[(event id or None for a damaged line, seq)], after checking number and chain of every line that can be read."""
     lines, chain, seq, damaged = [], "0" * 32, 0, 0
@@ -232,17 +224,6 @@ def read_journal(journal):
             chain, seq, damaged = entry["chain"], entry["seq"], 0
             lines.append((entry["event"]["data"]["id"], seq))
     return lines
-
-
-def read_rejected(journal):
-    bodies = []
-    for path in sorted((journal / "rejected").glob("*.jsonl")) if (journal / "rejected").is_dir() else ():
-        for line in path.read_bytes().splitlines():
-            try:
-                bodies.append(base64.b64decode(json.loads(line)["body"]))
-            except ValueError:
-                pass  # never acknowledged, or the check for what was will say so
-    return bodies
 
 
 def expect(handler, body, word=None, seq=None):

@@ -13,9 +13,9 @@ import shutil
 import subprocess
 import tempfile
 
-from preload import BUILD, ROOT, SCRATCH, Handler
+from preload import BUILD, ROOT, SCRATCH, Handler, event_of, read_rejected, sanitizer
 from lab import check, press, run_tests
-from test_crash import event_of, read_journal, read_rejected
+from test_crash import read_journal
 
 QUICK = os.environ.get("QUICK") == "1"
 FAULTS = {
@@ -183,13 +183,6 @@ def run_scenario(handler, sound, name, faults, step=1):
                     tried += happened
                 nth += step
     return tried
-
-
-def sanitizer():
-    """The sanitizer's library, which has to be loaded before the shim."""
-    result = subprocess.run([os.environ.get("CC", "cc"), "-print-file-name=libasan.so"], capture_output=True, text=True,
-                            check=True)
-    return str(pathlib.Path(result.stdout.strip()).resolve()) + ":"
 
 
 faults_tried = []  # by scenario
