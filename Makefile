@@ -51,9 +51,9 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check deb
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
-	@QUICK=1 STATES=1500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py)
+	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py)
 
-crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, every call failing
+crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts, every call failing
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs

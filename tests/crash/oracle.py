@@ -1,0 +1,95 @@
+"""The tests' own reading of day files, damaged ones too. Nothing here uses Doorpost's own code."""
+
+import collections
+import hashlib
+import json
+import re
+
+from lab import sign
+
+START = re.compile(rb'\{"seq":\d')
+BOM = b"\xef\xbb\xbf"
+
+Line = collections.namedtuple("Line", "day at seq event text whole")
+
+
+class Journal:
+    """The day files under their names: `days` has their bytes, `lines` those lines of which each byte is there.
+
+    A line is `whole` if its end can be told too: by a line break, the end of the file, or the beginning of another line after a
+    line break that was damaged. If not, nobody can ask of a reader that it finds the line, nor blame one that does."""
+
+    def __init__(self, directory):
+        self.days = {}
+        for path in sorted(directory.glob("*.jsonl")):
+            if re.fullmatch(r"\d{4}-\d\d-\d\d\.jsonl", path.name):
+                self.days[path.name[:10]] = path.read_bytes()
+        self.lines = []
+
+    def candidates(self):
+        """What begins like a line, up to a line break."""
+        for text in self.days.values():
+            for match in START.finditer(text):
+                end = text.find(b"\n", match.start())
+                if end >= 0:
+                    yield text[match.start():end].removesuffix(b"\r")
+
+    def find(self, known):
+        """Looks for lines, which are given by their text: (event, seq)."""
+        for day, text in self.days.items():
+            for line, (event, seq) in known.items():
+                at = text.find(line)
+                while at >= 0:
+                    end = at + len(line)
+                    whole = text[end:end + 1] in (b"", b"\n") or text[end:end + 2] == b"\r\n" or START.match(text, end + 1)
+                    self.lines.append(Line(day, at, seq, event, line, bool(whole)))
+                    at = text.find(line, end)
+        self.lines.sort()
+
+    def events(self):
+        return {line.event for line in self.lines if line.whole}
+
+    def last_seq(self):
+        """The number of the last whole line of the newest day."""
+        newest = max(self.days, default=None)
+        return max((line.seq for line in self.lines if line.whole and line.day == newest), default=0)
+
+    def __repr__(self):
+        by_day = {day: [] for day in self.days}
+        for line in self.lines:
+            by_day[line.day].append(f"{line.seq}:{line.event}{'' if line.whole else '?'}")
+        return " ".join(f"{day[5:]}({len(self.days[day])} bytes): {', '.join(lines)};" for day, lines in by_day.items())
+
+
+def is_proven(text):
+    """Is this a line whose signature fits?"""
+    try:
+        line = json.loads(text)
+        return sign(text[text.index(b'"event":') + 8:-1]) == line["signature"] and isinstance(line["chain"], str)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def soundness(days):
+    """"sound" if every byte belongs to a line that follows from the one before; "damaged" if not; "either" if it is so but for
+    marks that an editor leaves: a byte order mark, CRLF, a blank line, a last line without its break."""
+    chain, seq, edited = None, None, False
+    for day in sorted(days):
+        text = days[day]
+        edited |= text.startswith(BOM) or (text != b"" and not text.endswith(b"\n"))
+        for line in text.removeprefix(BOM).split(b"\n")[:None if text and not text.endswith(b"\n") else -1]:
+            edited |= line.endswith(b"\r") or line == b""
+            line = line.removesuffix(b"\r")
+            if line == b"":
+                continue
+            try:
+                entry = json.loads(line)
+                member = b'"chain":"' + entry["chain"].encode() + b'",'
+            except (ValueError, KeyError, TypeError):
+                return "damaged"
+            before = chain or ("0" * 32 if entry["seq"] == 1 else None)
+            follows = hashlib.blake2b((before or "").encode() + line.replace(member, b""), digest_size=16).hexdigest()
+            if before is not None and (entry["chain"] != follows or entry["seq"] != (seq or 0) + 1):
+                return "damaged"
+            chain, seq = entry["chain"], entry["seq"]
+    return "either" if edited else "sound"
