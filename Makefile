@@ -34,11 +34,13 @@ SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
 
 SANITIZERS = -fsanitize=address,undefined
-SANITIZED = BUILD=build/check CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" \
-            LDFLAGS="$(SANITIZERS)"
+SANITIZING = CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" LDFLAGS="$(SANITIZERS)"
+SANITIZED = BUILD=build/check $(SANITIZING)
 
 # The crash tests want an index that grows and is synced after a few events.
-CRASHING = BUILD=build/crash CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
+SMALL_INDEX = CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
+CRASHING = BUILD=build/crash $(SMALL_INDEX)
+DAMAGING = BUILD=build/damage $(SANITIZING) $(SMALL_INDEX)
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
 
@@ -51,13 +53,15 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@deploy/deps.sh build run check deb
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
-	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py)
+	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
+	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/damage/fuzz-files
 
-crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts, every call failing
+crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
-	@STATES=20000 LIMIT=1800 python3 tests/run.py $(CRASH)
+	@$(MAKE) --no-print-directory $(DAMAGING) damage-programs
+	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files
 
 bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
 	@deploy/deps.sh build check bench
@@ -172,6 +176,10 @@ $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/supp
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
+$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(LIB)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
 # With libFuzzer's main(), or with the one of standalone.c in its place.
 $(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/connection.o
 	@echo "LINK $@"
@@ -192,6 +200,8 @@ $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@mkdir -p $(@D)
 	@echo "LINK $@"
 	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
+
+damage-programs: $(BUILD)/fuzz-files
 
 bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow stamp)
 
@@ -215,5 +225,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
-.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs bench-programs bench fuzz differential-fuzz fuzzers
+.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz differential-fuzz fuzzers
 .SECONDARY:

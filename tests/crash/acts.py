@@ -48,6 +48,14 @@ def older(world):
     return world.chance.choice(days[:-1])
 
 
+def over(world):
+    """A day that nothing has to be read of to go on: not the one with the last line."""
+    days = [path for path in world.day_files() if path.stat().st_size > 0]
+    if len(days) < 2:
+        raise Skip
+    return world.chance.choice(days[:-1])
+
+
 def part(name):
     def find(world):
         if not (world.journal / name).exists():
@@ -385,7 +393,7 @@ ACTS = [
     Act("a file of seen/ grown", grow, forgets=True, intact=True, hurts_index=True),
     Act("no access to the newest day", forbid(newest), "all", stops_consumers=True, intact=True, needs_root=True),
     # The index knows what was stored there; only whether it is there still cannot be told.
-    Act("no access to an older day", forbid(older), "repetitions", stops_consumers=True, intact=True, needs_root=True),
+    Act("no access to an older day", forbid(over), "repetitions", stops_consumers=True, intact=True, needs_root=True),
     Act("no access to the directory", forbid(the_directory), "all", stops_consumers=True, intact=True, needs_root=True),
     Act("no access to seen/", forbid(part("seen")), "all", intact=True, needs_root=True),
     Act("no access to a file of seen/", forbid(index_file), "all", forgets=True, intact=True, needs_root=True),

@@ -70,9 +70,10 @@ def is_proven(text):
         return False
 
 
-def soundness(days):
+def soundness(days, pruned):
     """"sound" if every byte belongs to a line that follows from the one before; "damaged" if not; "either" if it is so but for
-    marks that an editor leaves: a byte order mark, CRLF, a blank line, a last line without its break."""
+    marks that an editor leaves (a byte order mark, CRLF, a blank line, a last line without its break), or if it begins in the
+    middle: retention by deleting the oldest days is allowed. `pruned` is the number that the journal says it begins after."""
     chain, seq, edited = None, None, False
     for day in sorted(days):
         text = days[day]
@@ -88,6 +89,7 @@ def soundness(days):
             except (ValueError, KeyError, TypeError):
                 return "damaged"
             before = chain or ("0" * 32 if entry["seq"] == 1 else None)
+            edited |= before is None and entry["seq"] != pruned + 1
             follows = hashlib.blake2b((before or "").encode() + line.replace(member, b""), digest_size=16).hexdigest()
             if before is not None and (entry["chain"] != follows or entry["seq"] != (seq or 0) + 1):
                 return "damaged"

@@ -287,7 +287,7 @@ def check_index(handler):
 def run_share(work):
     """Tries some of the states. Returns how many, and the first that failed."""
     operations, day_two, share, shares, stride, samples = work
-    tried, handler = 0, Handler(tempfile.mkdtemp(prefix="doorpost-crash-", dir=SCRATCH))
+    tried, handler = 0, Handler(tempfile.mkdtemp(prefix="doorpost-crash-", dir=SCRATCH), SHIM_INODES="1")
     try:
         disk, answers = Disk(), []
         for position in range(len(operations) + 1):

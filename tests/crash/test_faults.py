@@ -204,19 +204,19 @@ def over_all_scenarios(test):
 
 
 def every_failing_system_call_is_survived(directory, name):
-    handler = Handler(directory, ROOT / "build/check/doorpost.cgi", BUILD / "shim-plain.so", sanitizer())
-    return run_scenario(handler, Handler(directory), name, FAULTS)
+    handler = Handler(directory, ROOT / "build/check/doorpost.cgi", BUILD / "shim-plain.so", sanitizer(), SHIM_INODES="1")
+    return run_scenario(handler, Handler(directory, SHIM_INODES="1"), name, FAULTS)
 
 
 def every_failing_allocation_is_survived(directory, name):
-    handler = Handler(directory)
+    handler = Handler(directory, SHIM_INODES="1")
     return run_scenario(handler, handler, name, {"malloc": (errno.ENOMEM,)}, 7 if QUICK else 1)
 
 
 def a_failing_sync_of_the_index_costs_the_index():
     """Whatever the kernel then has of it: it is made anew, and nothing is forgotten."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
-        handler = Handler(directory)
+        handler = Handler(directory, SHIM_INODES="1")
         handler.journal.mkdir()
         fault = {"SHIM_FAIL": "msync", "SHIM_NTH": "1", "SHIM_ERRNO": str(errno.EIO), "SHIM_FIRED": str(handler.fired)}
         fired = 0

@@ -1,4 +1,13 @@
-"""One journal, what was answered about it, and what that makes true."""
+"""One journal, what was answered about it, and what that makes true.
+
+A line is whole if each of its bytes is in a day file, under a day's name, in the journal's directory (oracle.py).
+
+- An event of which a line is whole is never stored again; whatever is answered 200 is whole, there and then, once.
+- What was whole stays whole. What has to be cut off at the end of a day goes to damaged/, and the log says so.
+- No number is given again while lines, index or cursor tell that it was given.
+- Answers are 200, or 400 for what is rejected; 503 a few times while the index is rebuilt, and as long as an act forbids it.
+- A consumer runs all that is whole, and runs nothing twice unless its cursor was taken from it; if it cannot, it says so.
+- In the end `doorpost check` finds damage if there is some, and no fault with the index."""
 
 import collections
 import datetime
@@ -124,6 +133,12 @@ class World:
         except (OSError, ValueError):
             return {}
 
+    def pruned(self):
+        """The number of the last line that was pruned; 0: none."""
+        path = self.journal / "pruned"
+        found = re.search(rb"\d+", path.read_bytes()) if path.exists() else None
+        return int(found.group()) if found else 0
+
     # -- time --
 
     def set_day(self, day, shift=None):
@@ -210,10 +225,12 @@ class World:
         """Sends them, and sends again what was refused, as Ring would, until that is no longer excusable."""
         for _ in range(PATIENCE + 1):
             before = self.look()
-            known_to_cursor = self.cursor().get("seq", 0)
+            known_to_cursor, rejected = self.cursor().get("seq", 0), read_rejected(self.journal)
             excused = any(self.may_refuse(body) for body in bodies)
             answers = self.send(bodies, worker)
             self.judge(bodies, answers, before, self.look(learn_after=before), known_to_cursor)
+            gone = set(rejected) - set(read_rejected(self.journal))
+            check(not gone, "rejected deliveries are gone:", gone)
             bodies = [body for body, (status, _) in zip(bodies, answers) if status == 503]
             if not bodies or excused:
                 return
@@ -342,8 +359,8 @@ class World:
             self.stop(worker)
         self.consume()
         days = Journal(self.journal).days
-        sound = soundness(days)
-        check(sound == "sound" or not self.act.intact, "the journal is", sound, "and nobody has changed it", days)
+        sound = soundness(days, self.pruned())
+        check(sound != "damaged" or not self.act.intact, "the journal is damaged, and nobody has changed it", days)
         told = self.tool("check")
         check("not in the index" not in told.said, "doorpost check says", told)
         hurt = self.act.hurts_index and "index" in told.said

@@ -1,0 +1,777 @@
+/* Damages the files of a journal, its index and its cursors at random, while one writer has them open, and
+ * goes on: new events and repetitions, through that writer and through new ones. Whatever was damaged, the
+ * program's own reading of the day files says what each answer must be:
+ *
+ * - a new event is stored, and is then in the day files, whole, once;
+ * - an event of which a line is whole is a duplicate;
+ * - an event whose line was damaged is stored once more, or is a duplicate if its identifiers are there;
+ * - no whole line is destroyed, no number of one is given again, and what is cut off is kept in damaged/;
+ * - trouble passes after a few attempts, because everything else is made anew from the lines.
+ *
+ * RUNS is how many times (300), SEED what they are drawn with, RUN the number of one that is to be done
+ * alone, telling what it does. Prints one line of TAP. */
+#define _GNU_SOURCE /* memmem */
+#include "cursor.h"
+#include "journal.h"
+#include "record.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BASES 24
+#define EVENTS 160
+#define BODY_SIZE 256
+#define LINES 4 /* of one event, the damaged ones included */
+#define FILES 64
+#define PATH_SIZE 288 /* of a room, a slash, and whatever name */
+#define PATIENCE 3    /* attempts in a row that may bring trouble */
+#define BATCH 16
+#define FAILURES_TOLD 10
+#define NOON (1795435200 * INT64_C(1000000)) /* of 2026-11-23 */
+#define DAY (86400 * INT64_C(1000000))
+#define LINE_START "{\"seq\":"
+
+/* ---- chance ---- */
+
+static uint64_t state;
+
+/* splitmix64: neighbouring seeds give unrelated sequences. */
+static uint64_t mix(uint64_t value) {
+    value += UINT64_C(0x9e3779b97f4a7c15);
+    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return value ^ (value >> 31);
+}
+
+static size_t draw(size_t below) {
+    return (size_t)(mix(state++) % below);
+}
+
+/* ---- telling ---- */
+
+static bool telling, failed; /* failed: this run has; what comes of it is not counted */
+static unsigned failures;
+static size_t run_number;
+
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (telling) {
+        fputs("# ", stdout);
+        vprintf(format, arguments);
+        putchar('\n');
+    }
+    va_end(arguments);
+}
+
+__attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (telling || (!failed && failures < FAILURES_TOLD)) {
+        printf("# run %zu: ", run_number);
+        vprintf(format, arguments);
+        putchar('\n');
+    }
+    va_end(arguments);
+    failures += !failed;
+    failed = true;
+}
+
+/* ---- files ---- */
+
+static char root[64]; /* the directory that the journal is in */
+static const char *const rooms[] = {".", "seen", "cursors", "rejected", "damaged"};
+#define ROOMS (sizeof rooms / sizeof *rooms)
+
+struct file {
+    char path[PATH_SIZE];
+    uint8_t *bytes;
+    size_t size;
+};
+
+struct tree {
+    struct file file[FILES];
+    size_t count;
+};
+
+static void die(const char *what) {
+    perror(what);
+    exit(2);
+}
+
+static const char *path_in(const char *name) {
+    static char paths[4][512];
+    static unsigned turn;
+    char *path = paths[turn++ % 4];
+    snprintf(path, sizeof paths[0], "%s/journal/%s", root, name);
+    return path;
+}
+
+static void read_whole(const char *name, struct file *file) {
+    struct stat status;
+    int descriptor = open(path_in(name), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0 || fstat(descriptor, &status) != 0)
+        die(name);
+    snprintf(file->path, sizeof file->path, "%s", name);
+    file->size = (size_t)status.st_size;
+    file->bytes = malloc(file->size + 1);
+    if (file->bytes == NULL || read(descriptor, file->bytes, file->size) != (ssize_t)file->size)
+        die(name);
+    close(descriptor);
+}
+
+/* Calls visit with each file of a room, by its path from the journal. */
+static void each_file(const char *room, void (*visit)(void *context, const char *path), void *context) {
+    DIR *stream = opendir(path_in(room));
+    const struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        char path[PATH_SIZE];
+        struct stat status;
+        snprintf(path, sizeof path, "%s%s%s", room[0] == '.' ? "" : room, room[0] == '.' ? "" : "/",
+                 entry->d_name);
+        if (stat(path_in(path), &status) == 0 && S_ISREG(status.st_mode))
+            visit(context, path);
+    }
+    if (stream != NULL)
+        closedir(stream);
+}
+
+static void take_file(void *context, const char *path) {
+    struct tree *tree = context;
+    if (tree->count == FILES)
+        die("too many files");
+    read_whole(path, &tree->file[tree->count++]);
+}
+
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const struct file *)a)->path, ((const struct file *)b)->path);
+}
+
+/* Reads the files of the rooms from `first` to before `last`, in an order that does not depend on the file
+ * system. */
+static void read_tree(struct tree *tree, size_t first, size_t last) {
+    tree->count = 0;
+    for (size_t i = first; i < last; i++)
+        each_file(rooms[i], take_file, tree);
+    qsort(tree->file, tree->count, sizeof *tree->file, by_path);
+}
+
+static void free_tree(struct tree *tree) {
+    for (size_t i = 0; i < tree->count; i++)
+        free(tree->file[i].bytes);
+    tree->count = 0;
+}
+
+static void write_whole(const char *name, const uint8_t *bytes, size_t size, bool new_file) {
+    if (new_file)
+        unlink(path_in(name));
+    int file = open(path_in(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0 || write(file, bytes, size) != (ssize_t)size)
+        die(name);
+    close(file);
+}
+
+static void remove_file(void *context, const char *path) {
+    (void)context;
+    unlink(path_in(path));
+}
+
+static void remove_journal(void) {
+    for (size_t i = ROOMS; i-- > 0;) {
+        each_file(rooms[i], remove_file, NULL);
+        rmdir(path_in(rooms[i]));
+    }
+    rmdir(path_in(""));
+}
+
+static void lay_out(const struct tree *tree) {
+    remove_journal();
+    mkdir(path_in(""), 0700);
+    for (size_t i = 0; i < tree->count; i++) {
+        const char *slash = strchr(tree->file[i].path, '/');
+        char room[PATH_SIZE];
+        snprintf(room, sizeof room, "%.*s", slash != NULL ? (int)(slash - tree->file[i].path) : 1,
+                 slash != NULL ? tree->file[i].path : ".");
+        mkdir(path_in(room), 0700);
+        write_whole(tree->file[i].path, tree->file[i].bytes, tree->file[i].size, false);
+    }
+}
+
+/* ---- what was stored, and what is there of it ---- */
+
+struct sent {
+    size_t count;
+    struct {
+        char text[RECORD_HEAD_SIZE + BODY_SIZE];
+        size_t length;
+        bool whole; /* as of the last look */
+    } line[LINES];
+};
+
+static struct sent sent[EVENTS];
+
+/* The day files, each followed by a line break: the last line of a file may lack its own. */
+static char *days;
+static size_t days_length;
+
+static const char *request_of(size_t number) {
+    static char id[32];
+    snprintf(id, sizeof id, "r-%016" PRIx64, mix(2 * number));
+    return id;
+}
+
+static const char *id_of(size_t number) {
+    static char id[32];
+    snprintf(id, sizeof id, "e-%016" PRIx64, mix(2 * number + 1));
+    return id;
+}
+
+static size_t make_body(size_t number, char out[BODY_SIZE]) {
+    return (size_t)snprintf(out, BODY_SIZE,
+                            "{\"meta\":{\"request_id\":\"%s\"},\"data\":{\"id\":\"%s\",\"type\":\"t\"}}",
+                            request_of(number), id_of(number));
+}
+
+static bool is_day(const char *name) {
+    return strlen(name) == strlen("2026-11-23.jsonl") && strcmp(name + 10, ".jsonl") == 0;
+}
+
+/* Is the end of the line that ends at `end` to be told: by a line break, or, where that was damaged, by the
+ * line after it? */
+static bool ends_well(const char *end) {
+    size_t left = (size_t)(days + days_length - end);
+    return *end == '\n' || (left > 1 && memcmp(end, "\r\n", 2) == 0) ||
+           (left > sizeof LINE_START && memcmp(end + 1, LINE_START, sizeof LINE_START - 1) == 0);
+}
+
+static bool is_whole(const char *text, size_t length) {
+    const char *at = days;
+    while ((at = memmem(at, (size_t)(days + days_length - at), text, length)) != NULL) {
+        if (ends_well(at + length))
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static struct tree tree; /* the same by file, with what else is beside them */
+
+static void look(void) {
+    free_tree(&tree);
+    read_tree(&tree, 0, 1);
+    free(days);
+    days_length = 0;
+    for (size_t i = 0; i < tree.count; i++)
+        days_length += tree.file[i].size + 1;
+    days = malloc(days_length + 1);
+    if (days == NULL)
+        die("malloc");
+    days_length = 0;
+    for (size_t i = 0; i < tree.count; i++)
+        if (is_day(tree.file[i].path)) {
+            memcpy(days + days_length, tree.file[i].bytes, tree.file[i].size);
+            days_length += tree.file[i].size;
+            days[days_length++] = '\n';
+        }
+    days[days_length] = '\0';
+    for (size_t i = 0; i < EVENTS; i++)
+        for (size_t j = 0; j < sent[i].count; j++)
+            sent[i].line[j].whole = is_whole(sent[i].line[j].text, sent[i].line[j].length);
+}
+
+static bool any_whole(size_t number) {
+    for (size_t i = 0; i < sent[number].count; i++)
+        if (sent[number].line[i].whole)
+            return true;
+    return false;
+}
+
+/* Do the day files say one of its identifiers anywhere? */
+static bool is_mentioned(size_t number) {
+    return memmem(days, days_length, id_of(number), strlen(id_of(number))) != NULL ||
+           memmem(days, days_length, request_of(number), strlen(request_of(number))) != NULL;
+}
+
+/* The number that a line gives itself. */
+static uint64_t seq_of(const char *text) {
+    return strtoull(text + sizeof LINE_START - 1, NULL, 10);
+}
+
+/* Finds the line of an event that was just stored: how many are there, and keeps one. */
+static unsigned find_stored(size_t number, uint64_t seq) {
+    char start[48];
+    int length = snprintf(start, sizeof start, LINE_START "%" PRIu64 ",", seq);
+    char body[BODY_SIZE];
+    size_t body_length = make_body(number, body);
+    unsigned found = 0;
+    for (const char *at = days;
+         (at = memmem(at, (size_t)(days + days_length - at), start, (size_t)length)) != NULL; at++) {
+        const char *line_break = memchr(at, '\n', (size_t)(days + days_length - at));
+        size_t whole = line_break != NULL ? (size_t)(line_break - at) : 0;
+        if (whole < body_length + 1 || whole > sizeof sent[0].line[0].text ||
+            memcmp(line_break - 1 - body_length, body, body_length) != 0)
+            continue;
+        struct sent *event = &sent[number];
+        if (found++ == 0 && event->count < LINES) {
+            memcpy(event->line[event->count].text, at, whole);
+            event->line[event->count].length = whole;
+            event->line[event->count++].whole = true;
+        }
+    }
+    return found;
+}
+
+/* ---- deliveries ---- */
+
+static int64_t now;
+static struct event_parser *parser;
+
+static int64_t clock_of_the_test(void) {
+    return now;
+}
+
+struct delivery {
+    size_t number;
+    bool was_whole, was_mentioned;
+    char body[BODY_SIZE];
+    struct event event;
+    struct entry entry;
+};
+
+static void prepare(struct delivery *delivery, size_t number) {
+    static const char signature[] = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    size_t length = make_body(number, delivery->body);
+    delivery->number = number;
+    delivery->was_whole = any_whole(number);
+    delivery->was_mentioned = is_mentioned(number);
+    if (event_parse(parser, delivery->body, length, &delivery->event, NULL) != 0)
+        die("event_parse");
+    delivery->entry = (struct entry){.body = delivery->body,
+                                     .length = length,
+                                     .key = "9f86d081",
+                                     .signature = signature,
+                                     .received_at = now,
+                                     .event = &delivery->event};
+}
+
+static void judge(const struct delivery *delivery) {
+    size_t number = delivery->number;
+    struct sent *event = &sent[number];
+    uint64_t seq = delivery->entry.seq;
+    bool matches = false;
+    if (delivery->entry.outcome == OUTCOME_STORED) {
+        if (delivery->was_whole)
+            wrong("event %zu, of which a line is whole, is stored again as %" PRIu64, number, seq);
+        for (size_t i = 0; i < EVENTS; i++)
+            for (size_t j = 0; j < sent[i].count; j++)
+                if (i != number && sent[i].line[j].whole && seq_of(sent[i].line[j].text) == seq)
+                    wrong("event %zu was stored with number %" PRIu64 ", which event %zu has", number, seq,
+                          i);
+        unsigned found = find_stored(number, seq);
+        if (found != 1)
+            wrong("event %zu was stored as %" PRIu64 ", and there are %u such lines", number, seq, found);
+    } else if (delivery->entry.outcome == OUTCOME_DUPLICATE) {
+        for (size_t i = 0; i < event->count; i++)
+            matches |= event->line[i].whole && seq_of(event->line[i].text) == seq;
+        if (!delivery->was_mentioned)
+            wrong("event %zu, which is %s, is called a duplicate of %" PRIu64, number,
+                  event->count > 0 ? "gone" : "new", seq);
+        else if (any_whole(number) && !matches)
+            wrong("event %zu is called a duplicate of %" PRIu64 ", which is another line", number, seq);
+    } else
+        wrong("event %zu was neither stored nor a duplicate: %d", number, (int)delivery->entry.outcome);
+}
+
+/* Which whole lines there are, before an append; they must be there after it. */
+static bool before[EVENTS][LINES];
+
+static void note_whole_lines(void) {
+    for (size_t i = 0; i < EVENTS; i++)
+        for (size_t j = 0; j < sent[i].count; j++)
+            before[i][j] = sent[i].line[j].whole;
+}
+
+static void check_whole_lines(void) {
+    for (size_t i = 0; i < EVENTS; i++)
+        for (size_t j = 0; j < sent[i].count; j++)
+            if (before[i][j] && !sent[i].line[j].whole)
+                wrong("a whole line was destroyed, of event %zu: %.*s", i, (int)sent[i].line[j].length,
+                      sent[i].line[j].text);
+    memset(before, 0, sizeof before);
+}
+
+static size_t common(const struct file *a, const struct file *b) {
+    size_t same = 0;
+    while (same < a->size && same < b->size && a->bytes[same] == b->bytes[same])
+        same++;
+    return same;
+}
+
+/* Does damaged/ hold what day `old` had from byte `same` on, or from before? The line that was written in its
+ * place may begin with the same bytes. */
+static bool is_kept_apart(const struct file *old, size_t same) {
+    static struct tree kept;
+    bool found = false;
+    read_tree(&kept, ROOMS - 1, ROOMS);
+    for (size_t i = 0; i < kept.count; i++) {
+        const struct file *file = &kept.file[i];
+        const char *name = file->path + sizeof "damaged/" - 1;
+        if (strncmp(name, old->path, DAY_SIZE - 1) != 0 || name[DAY_SIZE - 1] != '-')
+            continue;
+        size_t at = strtoul(name + DAY_SIZE, NULL, 10), length = old->size - at;
+        found |= at <= same && file->size >= length &&
+                 memcmp(file->bytes + file->size - length, old->bytes + at, length) == 0;
+    }
+    free_tree(&kept);
+    return found;
+}
+
+/* Do these bytes hold what was once part of a line? What the damage has added need not be kept. */
+static bool is_of_a_line(const uint8_t *bytes, size_t length) {
+    static const char *const parts[] = {LINE_START,
+                                        "\"signature\":", "\"chain\":", "\"event\":", "\"data\":"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (memmem(bytes, length, parts[i], strlen(parts[i])) != NULL)
+            return true;
+    return false;
+}
+
+/* The day files are as they were, with lines added at an end, or with something cut off there that was kept.
+ * A line break that was damaged may be put right: that changes one byte. */
+static void check_cuts(const struct tree *old) {
+    for (size_t i = 0; i < old->count; i++) {
+        const struct file *was = &old->file[i], *is = NULL;
+        for (size_t j = 0; j < tree.count; j++)
+            if (strcmp(tree.file[j].path, was->path) == 0)
+                is = &tree.file[j];
+        if (!is_day(was->path))
+            continue;
+        if (is == NULL) {
+            wrong("%s was deleted", was->path);
+            continue;
+        }
+        size_t same = common(was, is), start = same;
+        while (start > 0 && was->bytes[start - 1] != '\n')
+            start--;
+        if (was->size - same > 1 && is_of_a_line(was->bytes + start, was->size - start) &&
+            !is_kept_apart(was, same))
+            wrong("%s was cut off at byte %zu of %zu, or before, and nothing kept", was->path, same,
+                  was->size);
+    }
+}
+
+/* Delivers them at once, and those again that met trouble. */
+static void deliver(struct journal *journal, const size_t numbers[], size_t count) {
+    static struct delivery delivery[BATCH];
+    struct entry *entries[BATCH];
+    size_t left = count;
+    struct reason reason = {""};
+    look();
+    for (size_t i = 0; i < count; i++)
+        prepare(&delivery[i], numbers[i]);
+    for (unsigned attempt = 0; left > 0; attempt++) {
+        struct deadline deadline = {.at = monotonic_now() + 5000000};
+        size_t waiting = 0;
+        if (attempt > PATIENCE) {
+            wrong("trouble stays: %s", reason.text);
+            return;
+        }
+        for (size_t i = 0; i < left; i++)
+            entries[i] = &delivery[i].entry;
+        note_whole_lines();
+        struct tree old = tree;
+        tree.count = 0;
+        journal_append(journal, entries, left, &deadline);
+        (void)journal_upkeep(journal, &deadline, &(struct reason){""});
+        look();
+        check_whole_lines();
+        check_cuts(&old);
+        free_tree(&old);
+        for (size_t i = 0; i < left; i++) {
+            tell("event %zu: outcome %d, number %" PRIu64 " %s", delivery[i].number,
+                 (int)delivery[i].entry.outcome, delivery[i].entry.seq, delivery[i].entry.reason.text);
+            if (delivery[i].entry.outcome != OUTCOME_TROUBLE) {
+                judge(&delivery[i]);
+                continue;
+            }
+            reason = delivery[i].entry.reason;
+            prepare(&delivery[waiting++], delivery[i].number); /* what was written meanwhile counts */
+        }
+        left = waiting;
+    }
+}
+
+static struct journal *open_journal(void) {
+    struct journal *journal = journal_new(path_in(""), 0);
+    if (journal == NULL)
+        die("journal_new");
+    journal_set_clock(journal, clock_of_the_test);
+    return journal;
+}
+
+/* ---- bases: journals that nothing has happened to ---- */
+
+struct base {
+    struct tree tree;
+    struct sent sent[EVENTS];
+    size_t next; /* number of the next new event */
+    int64_t now;
+};
+
+static struct base *bases[BASES];
+
+static void write_cursor(size_t number) {
+    char text[160];
+    uint64_t seq = sent[number].count > 0 ? seq_of(sent[number].line[0].text) : 0;
+    int length = snprintf(text, sizeof text,
+                          "{\"day\":\"2026-11-23\",\"offset\":%zu,\"seq\":%" PRIu64 ",\"done\":[[%" PRIu64
+                          ",%" PRIu64 "]],\"retry\":[]}\n",
+                          draw(400), seq, seq + 2, seq + 2);
+    mkdir(path_in("cursors"), 0700);
+    write_whole("cursors/main", (const uint8_t *)text, (size_t)length, true);
+}
+
+static void make_base(size_t index) {
+    struct base *base = calloc(1, sizeof *base);
+    if (base == NULL)
+        die("calloc");
+    bases[index] = base;
+    state = mix(index);
+    now = NOON;
+    memset(sent, 0, sizeof sent);
+    remove_journal();
+    mkdir(path_in(""), 0700);
+    struct journal *journal = open_journal();
+    for (size_t count = 1 + draw(40); base->next < count;) {
+        size_t numbers[4], batch = 1 + draw(4);
+        for (size_t i = 0; i < batch; i++)
+            numbers[i] = base->next++;
+        deliver(journal, numbers, batch);
+        if (draw(8) == 0)
+            now += DAY;
+    }
+    journal_free(journal);
+    write_cursor(draw(base->next));
+    read_tree(&base->tree, 0, ROOMS);
+    memcpy(base->sent, sent, sizeof sent);
+    base->now = now;
+}
+
+/* ---- damage ---- */
+
+static const char *const damages[] = {"bytes",    "garbage",  "zeros",     "sector",  "cut off", "grown",
+                                      "repeated", "left out", "exchanged", "emptied", "deleted"};
+
+static void fill(uint8_t *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)draw(256);
+}
+
+/* Anywhere, or just before or after a line break: that is where damage is told from what was not finished. */
+static size_t draw_place(const uint8_t *bytes, size_t size) {
+    size_t at = draw(size);
+    const uint8_t *line_break = draw(3) == 0 ? memchr(bytes + at, '\n', size - at) : NULL;
+    if (line_break == NULL)
+        return at;
+    at = (size_t)(line_break - bytes) + draw(3);
+    return at == 0 ? 0 : at - 1 < size ? at - 1 : size - 1;
+}
+
+/* Changes a file's bytes, which have room for 4096 more. Returns the new size, SIZE_MAX: deleted. */
+static size_t change(unsigned kind, uint8_t *bytes, size_t size, const struct file *other) {
+    size_t at = draw_place(bytes, size), length = 1 + draw(draw(2) == 0 ? 16 : 600),
+           count = length < size - at ? length : size - at;
+    switch (kind) {
+    case 0:
+        for (size_t i = 1 + draw(4); i > 0; i--)
+            bytes[draw(size)] = draw(2) == 0 ? (uint8_t)draw(256) : (uint8_t) "\"\\{}[]:,\n\0\r9"[draw(12)];
+        return size;
+    case 1:
+        fill(bytes + at, count);
+        return size;
+    case 2:
+        memset(bytes + at, 0, count);
+        return size;
+    case 3:
+        at -= at % 512;
+        memset(bytes + at, 0, size - at < 512 ? size - at : 512);
+        return size;
+    case 4:
+        return at;
+    case 5:
+        length = 1 + draw(4096);
+        memset(bytes + size, 0, length);
+        if (draw(2) == 0)
+            fill(bytes + size, length);
+        return size + length;
+    case 6: /* after itself */
+        memmove(bytes + at + count, bytes + at, size - at);
+        return size + count;
+    case 7:
+        memmove(bytes + at, bytes + at + count, size - at - count);
+        return size - count;
+    case 8: /* a stretch of another file of its kind */
+        count = count < other->size ? count : other->size;
+        memcpy(bytes + at, other->bytes + draw(other->size - count + 1), count);
+        return size;
+    case 9:
+        return 0;
+    default:
+        return SIZE_MAX;
+    }
+}
+
+static void keep_only(struct tree *from, bool (*wanted)(const char *path)) {
+    size_t kept = 0;
+    for (size_t i = 0; i < from->count; i++)
+        if (wanted(from->file[i].path) && from->file[i].size > 0)
+            from->file[kept++] = from->file[i];
+        else
+            free(from->file[i].bytes);
+    from->count = kept;
+}
+
+static bool is_of_index(const char *path) {
+    return strncmp(path, "seen/", 5) == 0;
+}
+
+static bool is_cursor(const char *path) {
+    return strcmp(path, "cursors/main") == 0;
+}
+
+static void damage(void) {
+    static struct tree there;
+    bool (*const wanted[])(const char *path) = {is_day, is_of_index, is_day, is_of_index, is_cursor};
+    read_tree(&there, 0, 3);
+    keep_only(&there, wanted[draw(5)]);
+    if (there.count > 0) {
+        struct file *file = &there.file[draw(there.count)];
+        const struct file *other = &there.file[draw(there.count)];
+        unsigned kind = (unsigned)draw(sizeof damages / sizeof *damages);
+        bool in_place = draw(2) == 0;
+        uint8_t *bytes = malloc(file->size + 4096);
+        if (bytes == NULL)
+            die("malloc");
+        memcpy(bytes, file->bytes, file->size);
+        size_t size = change(kind, bytes, file->size, other);
+        tell("%s: %s%s, %zu bytes, now %zd", file->path, damages[kind], in_place ? " in place" : "",
+             file->size, (ssize_t)size);
+        if (size == SIZE_MAX)
+            unlink(path_in(file->path));
+        else
+            write_whole(file->path, bytes, size, !in_place);
+        free(bytes);
+    }
+    free_tree(&there);
+}
+
+/* A damaged cursor is read, or refused. */
+static void read_cursor(void) {
+    static struct cursor cursor;
+    struct reason reason = {""};
+    int file = open(path_in(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = file >= 0 ? cursor_read(file, "main", &cursor, &reason) : 1;
+    if (result < 0 && reason.text[0] == '\0')
+        wrong("a cursor is refused without a word");
+    close(file);
+}
+
+/* ---- a run ---- */
+
+static void go_on(struct journal *journal, size_t *next) {
+    size_t numbers[BATCH], count = draw(3) == 0 ? 1 + draw(5) : 1, fresh = 0;
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = draw(2) == 0 && *next < EVENTS - 1 ? *next + fresh++ : draw(*next);
+        for (size_t j = 0; j < i; j++)
+            if (numbers[j] == numbers[i])
+                count = i; /* a batch has each once: which of two is the first is another test's */
+    }
+    deliver(journal, numbers, count);
+    for (size_t i = 0; i < count; i++)
+        if (numbers[i] >= *next)
+            *next = numbers[i] + 1;
+    if (draw(10) == 0)
+        now += DAY;
+}
+
+static void repeat_all(struct journal *journal, size_t next) {
+    size_t numbers[BATCH];
+    for (size_t number = 0; number < next;) {
+        size_t count = 0;
+        while (count < BATCH && number < next)
+            numbers[count++] = number++;
+        deliver(journal, numbers, count);
+    }
+}
+
+static void run(size_t number, uint64_t seed) {
+    run_number = number;
+    failed = false;
+    state = mix(seed) ^ mix(number);
+    const struct base *base = bases[draw(BASES)];
+    size_t next = base->next;
+    memcpy(sent, base->sent, sizeof sent);
+    now = base->now;
+    lay_out(&base->tree);
+    struct journal *journal = open_journal(), *later = NULL;
+    for (size_t i = draw(3); i > 0; i--)
+        go_on(journal, &next);
+    for (size_t round = 1 + draw(2); round > 0; round--) {
+        for (size_t i = 1 + draw(3); i > 0; i--)
+            damage();
+        read_cursor();
+        for (size_t i = 1 + draw(4); i > 0; i--) {
+            if (draw(4) == 0) {
+                journal_free(later);
+                later = open_journal();
+            }
+            go_on(later != NULL && draw(2) == 0 ? later : journal, &next);
+        }
+    }
+    journal_free(later);
+    later = open_journal();
+    repeat_all(later, next);
+    go_on(later, &next);
+    go_on(journal, &next);
+    journal_free(later);
+    journal_free(journal);
+}
+
+int main(void) {
+    size_t runs = getenv("RUNS") != NULL ? strtoul(getenv("RUNS"), NULL, 10) : 300;
+    uint64_t seed = getenv("SEED") != NULL ? strtoul(getenv("SEED"), NULL, 10) : 20261123;
+    snprintf(root, sizeof root, "%s/doorpost-fuzz-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    parser = event_parser_new();
+    if (sodium_init() < 0 || parser == NULL || mkdtemp(root) == NULL)
+        die(root);
+    for (size_t i = 0; i < BASES; i++)
+        make_base(i);
+    telling = getenv("RUN") != NULL;
+    for (size_t i = telling ? strtoul(getenv("RUN"), NULL, 10) : 0; i < runs || telling; i++) {
+        run(i, seed);
+        if (telling)
+            break;
+    }
+    remove_journal();
+    rmdir(root);
+    printf("1..1\n# %zu damaged journals, seed %" PRIu64 "\n", runs, seed);
+    event_parser_free(parser);
+    free(days);
+    free_tree(&tree);
+    for (size_t i = 0; i < BASES; i++) {
+        free_tree(&bases[i]->tree);
+        free(bases[i]);
+    }
+    printf("%s 1 - damage to the files of a journal is got over, %u failures\n",
+           failures == 0 ? "ok" : "not ok", failures);
+    return failures > 0;
+}
