@@ -81,10 +81,15 @@ bool audit_agrees(const struct audit *audit) {
     return audit->indexed == audit->found;
 }
 
+static int same_day(void *context, struct place place) {
+    return place.day == *(const int32_t *)context;
+}
+
+/* If the file was edited, the line is elsewhere in its day than the index says, and is found by a search. */
 static int find_both(struct audit *audit, struct place place, uint64_t request, uint64_t event,
                      struct reason *reason) {
-    int found = index_holds(audit->index, request, place, reason);
-    return found > 0 ? index_holds(audit->index, event, place, reason) : found;
+    int found = index_find(audit->index, request, same_day, &place.day, reason);
+    return found > 0 ? index_find(audit->index, event, same_day, &place.day, reason) : found;
 }
 
 int audit_find(struct audit *audit, struct place place, const char *request_id, size_t request_length,

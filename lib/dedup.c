@@ -287,6 +287,16 @@ int dedup_begin(struct dedup *dedup, const struct directory *directory, struct t
     }
 }
 
+int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day, struct reason *reason) {
+    bool listed = dedup->reach.listed == directory->modified;
+    directory_look(directory);
+    if (listed) {
+        dedup->reach.newest = day;
+        dedup->reach.listed = directory->modified;
+    }
+    return index_set_reach(dedup->index, &dedup->reach, reason);
+}
+
 /* ---- looking up ---- */
 
 struct search {

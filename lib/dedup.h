@@ -25,6 +25,10 @@ void dedup_close(struct dedup *dedup);
 int dedup_begin(struct dedup *dedup, const struct directory *directory, struct tail *tail,
                 const struct deadline *deadline, struct reason *reason);
 
+/* Notes that this process has made the segment of `day`, the newest one now, so that the directory need not
+ * be listed for that. */
+int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day, struct reason *reason);
+
 /* The identifiers of an event, as the index knows them. Good until the next dedup_begin(). */
 struct identity {
     uint64_t request, event;

@@ -84,8 +84,8 @@ static int roll(struct journal *journal, const struct deadline *deadline, struct
     if (file < 0)
         return file;
     close(file);
-    directory_look(&journal->directory);
-    return begin(journal, deadline, reason);
+    int result = dedup_made_day(journal->dedup, &journal->directory, day, reason);
+    return result == 0 ? begin(journal, deadline, reason) : result;
 }
 
 /* The first line of a file is not written before the file's name is on the disk: so a file that has lines has

@@ -125,7 +125,7 @@ static bool is_out_of_date(struct directory *directory, uint64_t left) {
     struct index *index = index_new(0);
     bool result = index != NULL && index_exists(directory->file) &&
                   index_begin(index, directory->file, NULL) == 0 &&
-                  tail_link_before(directory->file, DAY_MAX + 1, &last, NULL) == 0 && last.known &&
+                  tail_link_before(directory->file, DAY_MAX + 1, &last, NULL, NULL) == 0 && last.known &&
                   index_count(index) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
     index_free(index);
     return result;
@@ -136,7 +136,7 @@ static int prune_locked(struct directory *directory, int32_t keep, bool dry_run,
     struct link link = {.known = false};
     int result = keep_the_newest(directory->file, &keep, reason);
     if (result == 0 && !dry_run)
-        result = tail_link_before(directory->file, keep, &link, reason);
+        result = tail_link_before(directory->file, keep, &link, NULL, reason);
     if (result == 0 && !dry_run && link.known)
         result = write_anchor(directory->file, &link, reason);
     if (result == 0)

@@ -199,49 +199,52 @@ static int open_segment(int directory, int32_t day, bool *read_only, struct reas
     return *read_only ? segment_open(directory, day, false, reason) : file;
 }
 
-int tail_link_before(int directory, int32_t day, struct link *link, struct reason *reason) {
-    uint64_t damaged = 0;
-    int result = 0;
-    for (*link = (struct link){.known = false}; !link->known && result == 0;) {
-        int32_t first;
-        int found = day > 0 ? segment_range(directory, 0, day - 1, &first, &day, reason) : 0;
-        if (found <= 0) {
-            *link = link_start();
-            result = found;
-            break;
-        }
-        struct end end = {.directory = directory, .day = day};
-        struct stat status;
-        end.file = open_segment(directory, day, &end.read_only, reason);
-        if (end.file < 0)
-            return ERROR_TROUBLE;
-        result = fstat(end.file, &status) == 0
-                     ? 0
-                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
-        end.size = result == 0 ? (uint64_t)status.st_size : 0;
-        if (result == 0)
-            result = look(&end, reason);
-        if (result == 0)
-            result = repair(&end, 0, NULL, reason);
-        close(end.file);
-        free(end.text);
-        *link = end.link;
-        damaged += link->known ? 0 : link->damaged;
+/* Finds the end of a segment and repairs it. A day without a line that can be read goes on from the days
+ * before. */
+static int settle(struct end *end, uint64_t known, struct reason *warning, struct reason *reason) {
+    int result = look(end, reason);
+    if (result == 0 && !end->link.known) {
+        uint64_t damaged = end->link.damaged;
+        result = tail_link_before(end->directory, end->day, &end->link, warning, reason);
+        end->link.damaged += damaged;
     }
-    link->damaged += damaged;
+    return result == 0 ? repair(end, known, warning, reason) : result;
+}
+
+static int measure(struct end *end, struct reason *reason) {
+    struct stat status;
+    if (fstat(end->file, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+    end->size = (uint64_t)status.st_size;
+    return 0;
+}
+
+int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
+                     struct reason *reason) {
+    struct end end = {.directory = directory};
+    int32_t first;
+    int found = day > 0 ? segment_range(directory, 0, day - 1, &first, &end.day, reason) : 0;
+    *link = link_start();
+    if (found <= 0)
+        return found;
+    end.file = open_segment(directory, end.day, &end.read_only, reason);
+    if (end.file < 0)
+        return ERROR_TROUBLE;
+    int result = measure(&end, reason);
+    if (result == 0)
+        result = settle(&end, 0, warning, reason);
+    close(end.file);
+    free(end.text);
+    *link = end.link;
     return result;
 }
 
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason) {
     struct end end = {.directory = directory, .day = day};
-    struct stat status;
     end.file = segment_open(directory, day, false, reason);
     if (end.file < 0)
         return end.file == ERROR_INVALID ? 0 : end.file;
-    int result = fstat(end.file, &status) == 0
-                     ? 0
-                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
-    end.size = result == 0 ? (uint64_t)status.st_size : 0;
+    int result = measure(&end, reason);
     if (result == 0)
         result = look(&end, reason);
     *mark = (struct mark){.place = {.day = day, .offset = end.at}};
@@ -290,15 +293,8 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
                       .read_only = tail->read_only,
                       .size = (uint64_t)tail->status.st_size};
     uint64_t known_end = known->place.day == tail->day ? known->place.offset : 0;
-    int result = look(&end, reason);
-    if (result == 0)
-        result = repair(&end, known_end, &tail->warning, reason);
+    int result = settle(&end, known_end, &tail->warning, reason);
     free(end.text);
-    if (result == 0 && !end.link.known) {
-        uint64_t damaged = end.link.damaged;
-        result = tail_link_before(directory, tail->day, &end.link, reason);
-        end.link.damaged += damaged;
-    }
     if (result != 0)
         return result;
     uint64_t given = end.link.seq + end.link.damaged;

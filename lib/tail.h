@@ -29,9 +29,10 @@ void tail_close(struct tail *tail);
  * with a reason, and the tail is closed then. */
 int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *known, struct reason *reason);
 
-/* Where the chain stands before the first line of `day`: after the last line of the segments before it. An
- * incomplete line there is cut off if the file can be written to. The caller holds the append lock. */
-int tail_link_before(int directory, int32_t day, struct link *link, struct reason *reason);
+/* Where the chain stands before the first line of `day`: after the last line of the segments before it, whose
+ * end is repaired like that of the newest one. `warning` may be NULL. The caller holds the append lock. */
+int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
+                     struct reason *reason);
 
 /* The last line of a day's segment, which may be incomplete: sets *mark to its end, with a seq of 0 if there
  * is no line that can be read. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE.

@@ -334,6 +334,8 @@ class World:
             self.start_worker()
         if with_worker or self.chance.random() < 0.5:
             self.go_on(2)
+        else:
+            self.deliver([self.repetition()], None)  # an index that was laid out is a copy: now there is one of this journal's own
         if self.chance.random() < 0.3:
             self.consume()
         undo = self.do(act.do)
