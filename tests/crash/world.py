@@ -272,7 +272,7 @@ class World:
             same = len(old) if new.startswith(old) else len(os.path.commonprefix([old, new]))
             lost = old[same:]
             if len(lost) > 1 and lost.strip(b"\0\r\n \t"):  # one byte alone: a line break that was damaged, and is put right
-                check(self.kept_apart(day, old, same), "cut off", day, "from byte", same, "or before, and not kept:", lost,
+                check(self.kept_apart(day, old, same), "cut off", day, "from byte", same, "or before, and not kept:", lost[:200],
                       list(self.journal.glob("damaged/*")))
                 self.must_say.append(day)
 
