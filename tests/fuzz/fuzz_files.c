@@ -219,8 +219,8 @@ struct sent {
 static struct sent sent[EVENTS];
 
 /* The day files, each followed by a line break: the last line of a file may lack its own. */
-static char *days;
-static size_t days_length;
+static char *days, *days_before; /* now, and before the last append */
+static size_t days_length, days_before_length;
 
 static const char *request_of(size_t number) {
     static char id[32];
@@ -305,7 +305,8 @@ static uint64_t seq_of(const char *text) {
     return strtoull(text + sizeof LINE_START - 1, NULL, 10);
 }
 
-/* Finds the line of an event that was just stored: how many are there, and keeps one. */
+/* Finds the line of an event that was just stored: how many there are that were not there before, and keeps
+ * one. */
 static unsigned find_stored(size_t number, uint64_t seq) {
     char start[48];
     int length = snprintf(start, sizeof start, LINE_START "%" PRIu64 ",", seq);
@@ -317,7 +318,8 @@ static unsigned find_stored(size_t number, uint64_t seq) {
         const char *line_break = memchr(at, '\n', (size_t)(days + days_length - at));
         size_t whole = line_break != NULL ? (size_t)(line_break - at) : 0;
         if (whole < body_length + 1 || whole > sizeof sent[0].line[0].text ||
-            memcmp(line_break - 1 - body_length, body, body_length) != 0)
+            memcmp(line_break - 1 - body_length, body, body_length) != 0 ||
+            memmem(days_before, days_before_length, at, whole) != NULL)
             continue;
         struct sent *event = &sent[number];
         if (found++ == 0 && event->count < LINES) {
@@ -358,7 +360,7 @@ static void prepare(struct delivery *delivery, size_t number) {
                                      .length = length,
                                      .key = "9f86d081",
                                      .signature = signature,
-                                     .received_at = now,
+                                     .received_at = now++, /* so that no two lines are alike */
                                      .event = &delivery->event};
 }
 
@@ -394,6 +396,12 @@ static void judge(const struct delivery *delivery) {
 static bool before[EVENTS][LINES];
 
 static void note_whole_lines(void) {
+    free(days_before);
+    days_before = malloc(days_length + 1);
+    if (days_before == NULL)
+        die("malloc");
+    memcpy(days_before, days, days_length);
+    days_before_length = days_length;
     for (size_t i = 0; i < EVENTS; i++)
         for (size_t j = 0; j < sent[i].count; j++)
             before[i][j] = sent[i].line[j].whole;
@@ -766,6 +774,7 @@ int main(void) {
     printf("1..1\n# %zu damaged journals, seed %" PRIu64 "\n", runs, seed);
     event_parser_free(parser);
     free(days);
+    free(days_before);
     free_tree(&tree);
     for (size_t i = 0; i < BASES; i++) {
         free_tree(&bases[i]->tree);
