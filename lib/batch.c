@@ -124,7 +124,7 @@ static int classify_event(struct batch *batch, size_t index, struct dedup *dedup
                           int directory, const struct deadline *deadline, struct reason *reason) {
     struct entry *entry = batch->entries[index];
     struct original original;
-    int found = dedup_find(dedup, batch->identity[index], entry->event, &original, deadline, reason);
+    int found = dedup_find(dedup, entry->event, &original, deadline, reason);
     if (found < 0)
         return found;
     if (found > 0) {
@@ -149,7 +149,7 @@ static int classify_event(struct batch *batch, size_t index, struct dedup *dedup
 static void prefetch(const struct batch *batch, struct dedup *dedup, size_t from) {
     for (size_t i = from; i < batch->count; i++)
         if (batch->entries[i]->event != NULL)
-            dedup_prefetch(dedup, batch->identity[i]);
+            dedup_prefetch(dedup, batch->entries[i]->event);
 }
 
 int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *tail, int directory,
@@ -158,9 +158,6 @@ int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *
     bool prefetched = false;
     int result = 0;
     batch->new_count = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->entries[i]->event != NULL)
-            batch->identity[i] = dedup_identify(dedup, batch->entries[i]->event);
     for (size_t i = 0; i < batch->count && result == 0; i++) {
         close_owned(batch, i);
         batch->disposition[i] = DISPOSITION_NONE;
@@ -202,7 +199,7 @@ void batch_compose(struct batch *batch, const struct tail *tail, struct link *li
 void batch_index(const struct batch *batch, struct dedup *dedup, const struct tail *tail) {
     int result = 0;
     for (size_t i = 0; i < batch->new_count && result == 0; i++)
-        result = dedup_add(dedup, batch->identity[batch->added[i]],
+        result = dedup_add(dedup, batch->entries[batch->added[i]]->event,
                            (struct place){.day = tail->day, .offset = batch->offset[i]}, NULL);
     if (result == 0)
         dedup_reach(dedup, tail);

@@ -26,7 +26,6 @@ struct batch {
     struct append append;
     struct rejected rejected;
     enum disposition disposition[JOURNAL_BATCH];
-    struct identity identity[JOURNAL_BATCH];
     size_t original[JOURNAL_BATCH]; /* of DISPOSITION_REPEATED_IN_BATCH: the new entry */
     int owned_file[JOURNAL_BATCH]; /* the file of a line that is not in the newest segment, to be synced; else
                                       -1 */

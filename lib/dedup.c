@@ -76,14 +76,20 @@ static int need_indexer(struct dedup *dedup, struct reason *reason) {
     return dedup->indexer != NULL ? 0 : fail(reason, ERROR_TROUBLE, "no memory to index the journal");
 }
 
-struct identity dedup_identify(const struct dedup *dedup, const struct event *event) {
+/* The identifiers of an event, as the index knows them until it is discarded. */
+struct identity {
+    uint64_t request, event;
+};
+
+static struct identity identify(const struct dedup *dedup, const struct event *event) {
     return (struct identity){
         .request =
             index_fingerprint(dedup->index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)),
         .event = index_fingerprint(dedup->index, IDENTIFIER_EVENT, event->id, strlen(event->id))};
 }
 
-void dedup_prefetch(struct dedup *dedup, struct identity identity) {
+void dedup_prefetch(struct dedup *dedup, const struct event *event) {
+    struct identity identity = identify(dedup, event);
     index_prefetch(dedup->index, identity.request);
     index_prefetch(dedup->index, identity.event);
 }
@@ -101,7 +107,7 @@ static int holds_line(struct dedup *dedup, const struct mark *mark, struct reaso
         event_parse(dedup->parser, record.event, record.event_length, &dedup->event, NULL) != 0)
         return 0;
     struct place place = {mark->place.day, mark->place.offset - (uint64_t)length};
-    return index_holds(dedup->index, dedup_identify(dedup, &dedup->event).request, place, reason);
+    return index_holds(dedup->index, identify(dedup, &dedup->event).request, place, reason);
 }
 
 /* Sets *mark to the last line of the newest day before `day` that the index holds. Returns 1, 0 if there is
@@ -357,14 +363,16 @@ static int compare(struct search *search, struct place place, bool *gone) {
         close(file);
     if (length < 0)
         return length;
-    if (length == 0 || record_parse(dedup->line, (size_t)length - 1, &record) != 0)
+    struct link link = {.known = false};
+    size_t used = 0;
+    if (length == 0 || record_scan(dedup->line, (size_t)length, &link, &record, &used) != SCAN_RECORD)
         return ERROR_INVALID;
     int result = event_parse(dedup->parser, record.event, record.event_length, &dedup->event, search->reason);
     if (result != 0)
         return result;
     if (strcmp(dedup->event.request_id, search->event->request_id) != 0 &&
         strcmp(dedup->event.id, search->event->id) != 0) {
-        struct identity identity = dedup_identify(dedup, &dedup->event);
+        struct identity identity = identify(dedup, &dedup->event);
         return identity.request == search->fingerprint || identity.event == search->fingerprint
                    ? 0
                    : ERROR_INVALID;
@@ -372,7 +380,7 @@ static int compare(struct search *search, struct place place, bool *gone) {
     *search->original = (struct original){.place = place,
                                           .seq = record.seq,
                                           .line = record.line,
-                                          .length = (size_t)(dedup->line + length - record.line)};
+                                          .length = (size_t)(dedup->line + used - record.line)};
     search->original->place.offset += (uint64_t)(record.line - dedup->line);
     return 1;
 }
@@ -392,8 +400,7 @@ static int visit(void *context, struct place place) {
 
 /* The day of a place that turned out to be wrong is searched for the event; then the place is not needed any
  * more. */
-static int search_day(struct search *search, size_t i, struct identity identity,
-                      const struct deadline *deadline) {
+static int search_day(struct search *search, size_t i, const struct deadline *deadline) {
     struct dedup *dedup = search->dedup;
     struct place place = {.day = search->wrong[i].place.day};
     bool gone;
@@ -402,7 +409,7 @@ static int search_day(struct search *search, size_t i, struct identity identity,
         result =
             indexer_search(dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
     if (result > 0) {
-        int added = dedup_add(dedup, identity, place, search->reason);
+        int added = dedup_add(dedup, search->event, place, search->reason);
         result = added != 0 ? added : compare(search, place, &gone);
     }
     if (result >= 0 && index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place,
@@ -411,9 +418,10 @@ static int search_day(struct search *search, size_t i, struct identity identity,
     return result;
 }
 
-int dedup_find(struct dedup *dedup, struct identity identity, const struct event *event,
-               struct original *original, const struct deadline *deadline, struct reason *reason) {
+int dedup_find(struct dedup *dedup, const struct event *event, struct original *original,
+               const struct deadline *deadline, struct reason *reason) {
     struct search search = {.dedup = dedup, .event = event, .original = original, .reason = reason};
+    struct identity identity = identify(dedup, event);
     const uint64_t fingerprints[] = {identity.request, identity.event};
     int result = 0;
     for (int i = 0; i < 2 && result == 0; i++) {
@@ -421,11 +429,12 @@ int dedup_find(struct dedup *dedup, struct identity identity, const struct event
         result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
     }
     for (size_t i = 0; i < search.wrong_count && result == 0; i++)
-        result = search_day(&search, i, identity, deadline);
+        result = search_day(&search, i, deadline);
     return result;
 }
 
-int dedup_add(struct dedup *dedup, struct identity identity, struct place place, struct reason *reason) {
+int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason) {
+    struct identity identity = identify(dedup, event);
     int result = index_insert(dedup->index, identity.request, place, reason);
     return result != 0 ? result : index_insert(dedup->index, identity.event, place, reason);
 }

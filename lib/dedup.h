@@ -29,12 +29,6 @@ int dedup_begin(struct dedup *dedup, const struct directory *directory, struct t
  * be listed for that. */
 int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day, struct reason *reason);
 
-/* The identifiers of an event, as the index knows them. Good until the next dedup_begin(). */
-struct identity {
-    uint64_t request, event;
-};
-struct identity dedup_identify(const struct dedup *dedup, const struct event *event);
-
 /* Looks for the line of an event that has one of the two identifiers. Returns 1 with its place and number; 0
  * if there is none in the journal. An error on the way to a line is an error, never 0. */
 struct original {
@@ -43,16 +37,16 @@ struct original {
     const char *line; /* its bytes, line break included; good until the next call */
     size_t length;
 };
-int dedup_find(struct dedup *dedup, struct identity identity, const struct event *event,
-               struct original *original, const struct deadline *deadline, struct reason *reason);
+int dedup_find(struct dedup *dedup, const struct event *event, struct original *original,
+               const struct deadline *deadline, struct reason *reason);
 
 /* Has the disk begin to read what dedup_find() will need. */
-void dedup_prefetch(struct dedup *dedup, struct identity identity);
+void dedup_prefetch(struct dedup *dedup, const struct event *event);
 
 /* Notes a line that was appended at `place`; and, after the last one, that the index reaches the end of the
  * tail. If one of these fails, the lines are beyond where the index reaches, and the next dedup_begin() reads
  * them: the lines are kept nevertheless. */
-int dedup_add(struct dedup *dedup, struct identity identity, struct place place, struct reason *reason);
+int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason);
 void dedup_reach(struct dedup *dedup, const struct tail *tail);
 
 /* rejected/: returns 1 with the place of the line that holds this signature, 0 if there is none; and notes
