@@ -198,17 +198,22 @@ static void check_rest(struct check *check, int32_t day, uint64_t offset) {
               size - offset);
 }
 
-static void tell_damaged(void *context, const char *name, uint64_t bytes) {
+static void tell_damaged(void *context, const char *name, uint64_t bytes, bool torn) {
     struct check *check = context;
     check->line = 0;
     check->stands = (struct place){.day = check->last};
     if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->stands.day) == 0)
         check->stands.offset = strtoull(name + DAY_SIZE, NULL, 10);
-    found(check,
-          "%" PRIu64
-          " bytes were damaged here and cut off; they are in damaged/%s. Look what can be saved of them, and "
-          "move the file away",
-          bytes, name);
+    if (!torn)
+        found(check,
+              "%" PRIu64
+              " bytes were damaged here and cut off; they are in damaged/%s. Look what can be saved of them, "
+              "and move the file away",
+              bytes, name);
+    else if (!check->options->json)
+        printf("damaged/%s holds an incomplete line, which was cut off: most likely it was never answered "
+               "200.\n",
+               name);
 }
 
 /* Reads the first line for its number: that tells where the chain begins. */

@@ -363,9 +363,12 @@ static int compare(struct search *search, struct place place, bool *gone) {
         close(file);
     if (length < 0)
         return length;
-    struct link link = {.known = false};
+    struct link link =
+        link_start(); /* of another place: so that a line that was run into is told from this one */
     size_t used = 0;
-    if (length == 0 || record_scan(dedup->line, (size_t)length, &link, &record, &used) != SCAN_RECORD)
+    enum scan scan =
+        length > 0 ? record_scan(dedup->line, (size_t)length, &link, &record, &used) : SCAN_DAMAGED;
+    if (scan == SCAN_DAMAGED || scan == SCAN_INCOMPLETE)
         return ERROR_INVALID;
     int result = event_parse(dedup->parser, record.event, record.event_length, &dedup->event, search->reason);
     if (result != 0)

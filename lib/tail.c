@@ -164,14 +164,18 @@ static int keep_rest(const struct end *end, struct reason *warning, struct reaso
         close(file);
     close(directory);
     explain(warning,
-            "%s.jsonl: %" PRIu64 " bytes at its end are damaged, and were moved to " DAMAGED
+            "%s.jsonl: %" PRIu64 " bytes at its end are no line, and were moved to " DAMAGED
             "/%s; see `doorpost check`",
             day, end->size - end->at, name);
     return result;
 }
 
+static bool is_before(struct place place, int32_t day, uint64_t offset) {
+    return place.day < day || (place.day == day && place.offset <= offset);
+}
+
 /* Completes, keeps or cuts what follows the last whole line. */
-static int repair(struct end *end, uint64_t known, struct reason *warning, struct reason *reason) {
+static int repair(struct end *end, const struct mark *known, struct reason *warning, struct reason *reason) {
     uint64_t rest = end->size - end->at;
     char *text = rest <= end->length ? end->text + end->length - rest : NULL;
     if (rest == 0 || end->read_only)
@@ -184,7 +188,9 @@ static int repair(struct end *end, uint64_t known, struct reason *warning, struc
         end->at += length + 1;
         return 0;
     }
-    bool torn = text != NULL && known <= end->at && tail_is_torn(text, (size_t)rest);
+    /* What is known to reach no further was never acknowledged; of anything else nobody can tell. */
+    bool torn = known != NULL && known->place.day != 0 && is_before(known->place, end->day, end->at) &&
+                text != NULL && tail_is_torn(text, (size_t)rest);
     int result = torn ? 0 : keep_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
         result =
@@ -201,7 +207,7 @@ static int open_segment(int directory, int32_t day, bool *read_only, struct reas
 
 /* Finds the end of a segment and repairs it. A day without a line that can be read goes on from the days
  * before. */
-static int settle(struct end *end, uint64_t known, struct reason *warning, struct reason *reason) {
+static int settle(struct end *end, const struct mark *known, struct reason *warning, struct reason *reason) {
     int result = look(end, reason);
     if (result == 0 && !end->link.known) {
         uint64_t damaged = end->link.damaged;
@@ -232,7 +238,7 @@ int tail_link_before(int directory, int32_t day, struct link *link, struct reaso
         return ERROR_TROUBLE;
     int result = measure(&end, reason);
     if (result == 0)
-        result = settle(&end, 0, warning, reason);
+        result = settle(&end, NULL, warning, reason);
     close(end.file);
     free(end.text);
     *link = end.link;
@@ -257,20 +263,33 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     return result == 0 ? 1 : result;
 }
 
-int tail_each_damaged(int directory, void (*visit)(void *context, const char *name, uint64_t bytes),
+/* Visits one file. What is written as `torn` in visit() is told by its first bytes. */
+static int visit_damaged(int directory, const char *name,
+                         void (*visit)(void *context, const char *name, uint64_t bytes, bool torn),
+                         void *context) {
+    char text[512];
+    struct stat status;
+    int file = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t got = file >= 0 && fstat(file, &status) == 0 ? pread(file, text, sizeof text, 0) : -1;
+    if (got >= 0)
+        visit(context, name, (uint64_t)status.st_size, tail_is_torn(text, (size_t)got));
+    if (file >= 0)
+        close(file);
+    return got >= 0;
+}
+
+int tail_each_damaged(int directory,
+                      void (*visit)(void *context, const char *name, uint64_t bytes, bool torn),
                       void *context, struct reason *reason) {
     int count = 0;
-    struct stat status;
     const struct dirent *entry;
     int file = directory_within(directory, DAMAGED, false, reason);
     DIR *stream = file >= 0 ? fdopendir(file) : NULL;
     if (file < 0)
         return file == ERROR_INVALID ? 0 : file;
     while (stream != NULL && (entry = readdir(stream)) != NULL)
-        if (entry->d_name[0] != '.' && fstatat(file, entry->d_name, &status, 0) == 0) {
-            visit(context, entry->d_name, (uint64_t)status.st_size);
-            count++;
-        }
+        if (entry->d_name[0] != '.')
+            count += visit_damaged(file, entry->d_name, visit, context);
     if (stream != NULL)
         closedir(stream);
     else
@@ -293,7 +312,7 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
                       .read_only = tail->read_only,
                       .size = (uint64_t)tail->status.st_size};
     uint64_t known_end = known->place.day == tail->day ? known->place.offset : 0;
-    int result = settle(&end, known_end, &tail->warning, reason);
+    int result = settle(&end, known, &tail->warning, reason);
     free(end.text);
     if (result != 0)
         return result;

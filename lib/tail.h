@@ -19,11 +19,11 @@ struct tail {
 void tail_close(struct tail *tail);
 
 /* Opens the segment of `day`, the newest one, if the open one is not what that name stands for now, and finds
- * its end. An incomplete last line that looks like the beginning of one was never acknowledged and is cut
- * off; if only its line break is missing, it is completed. Anything else at the end is damage: it is kept in
- * damaged/DAY-OFFSET before it is cut off, and told in tail->warning. So is everything that reaches beyond
- * `known`, the last line and the highest number that are known to have been written. Numbers up to known->seq
- * are not given again.
+ * its end. If only the line break is missing there, it is added; the beginning of a line after `known`, which
+ * was never acknowledged then, is cut off. Anything else that is no line is damage, or may be: it is kept in
+ * damaged/DAY-OFFSET before it is cut off, and told in tail->warning. `known` is the last line and the
+ * highest number that are known to have been written; a day of 0: none is. Numbers up to known->seq are not
+ * given again.
  *
  * The caller holds the append lock. Returns 0; ERROR_INVALID if there is no such segment; or ERROR_TROUBLE
  * with a reason, and the tail is closed then. */
@@ -39,9 +39,10 @@ int tail_link_before(int directory, int32_t day, struct link *link, struct reaso
  */
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason);
 
-/* Calls visit for each file in damaged/, with its name and size. Returns how many there are, or ERROR_TROUBLE
- * with a reason. */
-int tail_each_damaged(int directory, void (*visit)(void *context, const char *name, uint64_t bytes),
+/* Calls visit for each file in damaged/, with its name and size, and whether it is the beginning of a line.
+ * Returns how many there are, or ERROR_TROUBLE with a reason. */
+int tail_each_damaged(int directory,
+                      void (*visit)(void *context, const char *name, uint64_t bytes, bool torn),
                       void *context, struct reason *reason);
 
 /* Returns true if the bytes after a day's last whole line are what a writer leaves that was killed: the

@@ -730,7 +730,8 @@ static void run(size_t number, uint64_t seed) {
     now = base->now;
     lay_out(&base->tree);
     struct journal *journal = open_journal(), *later = NULL;
-    for (size_t i = draw(3); i > 0; i--)
+    for (size_t i = 1 + draw(2); i > 0;
+         i--) /* the index that was laid out is a copy: this makes one of its own */
         go_on(journal, &next);
     for (size_t round = 1 + draw(2); round > 0; round--) {
         for (size_t i = 1 + draw(3); i > 0; i--)
