@@ -1,5 +1,5 @@
-/* A chain value is a hash over everything before it, so a line with the same number and chain is the same
- * line of the same history. */
+/* A chain value is a hash over everything before it, so a line with the same number and chain is the same line
+ * of the same history. */
 #define _GNU_SOURCE /* memrchr */
 #include "mark.h"
 
@@ -12,8 +12,6 @@
 
 #define FIRST_LOOK 4096 /* bytes; as a rule a line is shorter */
 
-/* Reads the line that ends at `end`, its line break included, into `text` (RECORD_LIMIT + 1 bytes). Returns
- * its length with *start set, 0 if no line ends there, or ERROR_TROUBLE. */
 static int read_line_before(int file, uint64_t end, char *text, size_t *start, struct reason *reason) {
     size_t most = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
     for (size_t length = most < FIRST_LOOK ? most : FIRST_LOOK;; length = most) {
@@ -43,19 +41,34 @@ int mark_line(int directory, struct place end, char *text, size_t *start, struct
     return result;
 }
 
-int mark_check(int directory, const struct mark *mark, struct reason *reason) {
+struct mark mark_of(const struct record *record, struct place end) {
+    struct mark mark = {.place = end, .seq = record->seq};
+    memcpy(mark.chain, record->chain, CHAIN_SIZE - 1);
+    memcpy(mark.received_at, record->received_at, TIMESTAMP_SIZE - 1);
+    return mark;
+}
+
+int mark_read(int directory, struct place place, struct mark *mark, struct reason *reason) {
     struct record record;
     size_t start = 0;
-    if (mark->place.offset == 0)
-        return 1; /* before the first line of a day, which claims nothing */
     char *text = malloc(RECORD_LIMIT + 1);
     if (text == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
-    int result = mark_line(directory, mark->place, text, &start, reason);
-    if (result > 0)
-        result = record_parse(text + start, (size_t)result - 1, &record) == 0 &&
-                 (mark->seq == 0 || record.seq == mark->seq) &&
-                 (mark->chain[0] == '\0' || memcmp(record.chain, mark->chain, CHAIN_SIZE - 1) == 0);
+    *mark = (struct mark){.place = place};
+    int length = mark_line(directory, place, text, &start, reason);
+    if (length > 0 && record_parse(text + start, (size_t)length - 1, &record) == 0)
+        *mark = mark_of(&record, place);
     free(text);
-    return result;
+    return length > 0 ? 1 : length;
+}
+
+int mark_check(int directory, const struct mark *mark, struct reason *reason) {
+    struct mark found;
+    if (mark->place.offset == 0)
+        return 1; /* before the first line of a day, which claims nothing */
+    int result = mark_read(directory, mark->place, &found, reason);
+    if (result <= 0)
+        return result;
+    return (mark->seq == 0 || found.seq == mark->seq) &&
+           (mark->chain[0] == '\0' || strcmp(found.chain, mark->chain) == 0);
 }

@@ -7,13 +7,22 @@
 /* The end of a line, and which line ends there. A file may be edited, cut, replaced or restored after a mark
  * was noted; a mark is believed only after mark_check(). */
 struct mark {
-    struct place place;     /* where the next line begins */
-    uint64_t seq;           /* of the line that ends there; 0: not known, any line will do */
-    char chain[CHAIN_SIZE]; /* which that line says; "": not known, the number alone is compared */
+    struct place place;               /* where the next line begins */
+    uint64_t seq;                     /* of the line that ends there; 0: not known, any line will do */
+    char chain[CHAIN_SIZE];           /* which that line says; "": not known, the number alone is compared */
+    char received_at[TIMESTAMP_SIZE]; /* and its time of receipt, which is not compared; "": not known */
 };
 
-/* Does the line still end there? `directory` is the journal's descriptor. Returns 1; 0 if the file is gone,
- * is shorter, or holds something else there; or ERROR_TROUBLE with a reason if that could not be read. */
+/* The mark after a line that ends at `end`. */
+struct mark mark_of(const struct record *record, struct place end);
+
+/* Reads which line ends at a place. `directory` is the journal's descriptor. Returns 1, with seq 0 if that
+ * line cannot be read; 0 if no line ends there, the start of a day included; or ERROR_TROUBLE with a reason
+ * if that could not be found out. */
+int mark_read(int directory, struct place place, struct mark *mark, struct reason *reason);
+
+/* Does the line still end there? Returns 1, also for the start of a day, which claims nothing; 0 if the file
+ * is gone, is shorter, or holds something else there; or ERROR_TROUBLE with a reason. */
 int mark_check(int directory, const struct mark *mark, struct reason *reason);
 
 /* Reads the line that ends at `end`, its line break included, into `text` (RECORD_LIMIT + 1 bytes). Returns
