@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_DUE INT64_C(253402300799) /* the end of the year 9999, in seconds */
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
@@ -75,7 +76,7 @@ void schedule_add(struct schedule *schedule, const struct cursor *cursor, uint64
     for (size_t i = 0; i < cursor->retry_count; i++)
         if (cursor->retry[i].seq == seq) {
             item->attempts = (int)cursor->retry[i].attempts;
-            item->due = cursor->retry[i].due * SECOND;
+            item->due = (cursor->retry[i].due < LAST_DUE ? cursor->retry[i].due : LAST_DUE) * SECOND;
         }
     schedule->left++;
 }
@@ -83,6 +84,16 @@ void schedule_add(struct schedule *schedule, const struct cursor *cursor, uint64
 void schedule_skip(struct schedule *schedule, uint64_t seq, struct place place, struct place next) {
     push(schedule, seq, place, next)->state = ITEM_DONE;
     advance(schedule);
+}
+
+/* Microseconds until it is due. The clock may have been wrong when that was noted, or be so now: it is never
+ * longer than the delay that the event was given. */
+static int64_t time_left(const struct item *item, int64_t now) {
+    int64_t longest = 0;
+    if (item->attempts > 0)
+        longest = retry_after[(item->attempts < RETRIES ? item->attempts : RETRIES) - 1] * SECOND;
+    int64_t left = item->due - now;
+    return left < longest ? left : longest;
 }
 
 /* Puts an order into the set. Returns false where it was in it already. */
@@ -102,11 +113,15 @@ struct item *schedule_next(struct schedule *schedule, int64_t now) {
         struct item *item = at(schedule, i);
         if (item->state == ITEM_DONE || !block(schedule, item->order))
             continue;
-        if (item->state == ITEM_WAITING && item->due <= now) {
+        if (item->state != ITEM_WAITING)
+            continue;
+        int64_t left = time_left(item, now);
+        if (left <= 0) {
             item->state = ITEM_RUNNING;
             item->attempts++;
             return item;
         }
+        item->due = now + left;
     }
     return NULL;
 }
@@ -115,10 +130,9 @@ int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
     int64_t soonest = -1;
     for (size_t i = 0; i < schedule->count; i++) {
         const struct item *item = &schedule->item[(schedule->first + i) % SCHEDULE_MAX];
-        if (item->state != ITEM_WAITING || item->due <= now)
-            continue;
-        if (soonest < 0 || item->due - now < soonest)
-            soonest = item->due - now;
+        int64_t left = item->state == ITEM_WAITING ? time_left(item, now) : 0;
+        if (left > 0 && (soonest < 0 || left < soonest))
+            soonest = left;
     }
     return soonest;
 }
