@@ -19,10 +19,14 @@ struct failure {
 int failed_add(int directory, int lock, const char *name, const struct failure *failure,
                struct reason *reason);
 
+/* Makes sure that there is room to replace the list by a shorter one: see replace_reserve(). */
+int failed_reserve(int directory, int lock, const char *name, struct reason *reason);
+
 /* Takes one off the list. */
 int failed_remove(int directory, int lock, const char *name, uint64_t seq, struct reason *reason);
 
-/* Calls visit for each; `output` is left out. Returns how many there are, or an error with a reason. */
+/* Calls visit for each that can be read; `output` is left out. Returns how many lines there are, or an error
+ * with a reason. */
 int failed_each(int directory, int lock, const char *name,
                 void (*visit)(void *context, const struct failure *failure), void *context,
                 struct reason *reason);

@@ -1,0 +1,122 @@
+/* The order: the text is in the spare and synced, then it gets its name, then the directory is synced. The
+ * spare's bytes are written over, not cut off first, so that the blocks it has are used again. */
+#include "replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h> /* renameat */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int replace_prepare(int directory, struct reason *reason) {
+    if (mkdirat(directory, "cursors", 0700) != 0)
+        return errno == EEXIST ? 0 : fail(reason, ERROR_TROUBLE, "cannot make cursors/: %s", strerror(errno));
+    if (fsync(directory) == 0)
+        return 0;
+    int result = fail(reason, ERROR_TROUBLE, "cannot make cursors/ durable: %s", strerror(errno));
+    unlinkat(directory, "cursors", AT_REMOVEDIR); /* so that the next attempt syncs it */
+    return result;
+}
+
+static int read_open(int file, const char *path, char **text, size_t *length, struct reason *reason) {
+    struct stat status;
+    if (fstat(file, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return fail(reason, ERROR_DAMAGED, "%s is damaged: it is not a file; move it away", path);
+    size_t size = (size_t)status.st_size;
+    *text = malloc(size + 1);
+    if (*text == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory for %s", path);
+    while (*length < size) {
+        ssize_t got = read(file, *text + *length, size - *length);
+        if (got == 0)
+            break;
+        if (got < 0 && errno != EINTR)
+            return fail(reason, ERROR_TROUBLE, "cannot read %s: %s", path, strerror(errno));
+        *length += got > 0 ? (size_t)got : 0;
+    }
+    (*text)[*length] = '\0';
+    return 1;
+}
+
+int replace_read(int directory, const char *path, char **text, size_t *length, struct reason *reason) {
+    *text = NULL;
+    *length = 0;
+    int file = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
+    if (file < 0)
+        return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot read %s: %s", path, strerror(errno));
+    int result = read_open(file, path, text, length, reason);
+    close(file);
+    if (result < 0) {
+        free(*text);
+        *text = NULL;
+    }
+    return result;
+}
+
+static int write_all(int file, const char *text, size_t length) {
+    while (length > 0) {
+        ssize_t written = write(file, text, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        text += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+/* Writes the text over what is there, and cuts off what is left of that if `cut`. Returns 0, or -1 with errno
+ * set. */
+static int fill(int directory, const char *path, const char *text, size_t length, bool cut) {
+    int file = openat(directory, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    if (file < 0)
+        return -1;
+    int result = write_all(file, text, length);
+    if (result == 0 && cut)
+        result = ftruncate(file, (off_t)length);
+    if (result == 0)
+        result = fdatasync(file);
+    int error = errno;
+    if (close(file) != 0 && result == 0)
+        return -1; /* some network file systems tell of a full disk only here */
+    errno = error;
+    return result;
+}
+
+int replace_reserve(int directory, const char *spare, size_t size, struct reason *reason) {
+    char *blank = malloc(size);
+    if (blank == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory for %s", spare);
+    memset(blank, ' ', size);
+    int result = fill(directory, spare, blank, size, false);
+    free(blank);
+    if (result == 0)
+        return 0;
+    bool forbidden = errno == EROFS || errno == EACCES || errno == EPERM;
+    return fail(reason, forbidden ? ERROR_INVALID : ERROR_TROUBLE, "cannot write %s: %s", spare,
+                strerror(errno));
+}
+
+static int sync_directory(int directory) {
+    int file = openat(directory, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return -1;
+    int result = fsync(file), error = errno;
+    close(file);
+    errno = error;
+    return result;
+}
+
+int replace_write(int directory, const char *spare, const char *path, const char *text, size_t length,
+                  struct reason *reason) {
+    if (fill(directory, spare, text, length, true) == 0 && renameat(directory, spare, directory, path) == 0 &&
+        sync_directory(directory) == 0)
+        return 0;
+    return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+}
