@@ -36,7 +36,7 @@ static int with_directory(const struct config *config,
 }
 
 static int create_cursor(struct directory *directory, const void *deadline, struct reason *reason) {
-    return cursor_create(directory, CURSOR_ON_EVENT, deadline, reason);
+    return cursor_create(directory, CURSOR_ON_EVENT, NULL, deadline, reason);
 }
 
 int on_event_prepare(const struct config *config, const struct deadline *deadline, struct reason *reason) {
@@ -71,6 +71,9 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
         snprintf(out, PATH_MAX, "%s/%s", self, places[i]);
         if (access(out, X_OK) == 0)
             return 0;
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot look for %.150s: %s", out,
+                        strerror(errno));
     }
     return fail(
         reason, ERROR_TROUBLE,

@@ -2,12 +2,14 @@
 #include "cursor.h"
 #include "failed.h"
 #include "lines.h"
+#include "resume.h"
 #include "runner.h"
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
 #include "verbs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -28,22 +30,24 @@ struct options {
 
 /* How far a consumer is behind. */
 struct lag {
+    struct resume resume;
     uint64_t events;
     int64_t since; /* when the oldest of them was received; 0: there is none */
 };
 
 static int measure(struct lines *lines, const struct cursor *cursor, struct lag *lag) {
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
+    struct reason reason = {""};
     int result;
     *lag = (struct lag){0};
-    struct place place = cursor->place;
-    if (place.day < lines->first)
-        place = (struct place){.day = lines->first};
-    lines_start(lines, place);
+    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0)
+        return problem("%s", reason.text);
+    lines_start(lines, lag->resume.mark.place);
     while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
         if (result < 0)
             return STATUS_PROBLEM;
-        if (cursor_has_done(cursor, lines->record.seq))
+        if (!resume_is_new(&lag->resume, &lines->record, lines->place.day) ||
+            (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
             continue;
         if (lag->events++ == 0)
             lag->since = lines->received_at;
@@ -51,46 +55,75 @@ static int measure(struct lines *lines, const struct cursor *cursor, struct lag 
     return STATUS_DONE;
 }
 
-static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
-    static struct cursor cursor;
-    struct reason reason = {""};
+/* What --status tells of a consumer. */
+struct standing {
+    const char *name;
+    const struct cursor *cursor;
     struct lag lag;
-    char running[24] = "0", place[SEGMENT_NAME_SIZE];
-    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
-    if (found <= 0)
-        return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
-    int lock = cursor_open_lock(lines->directory.file, name, &reason);
-    if (lock < 0 || measure(lines, &cursor, &lag) != STATUS_DONE)
-        return lock < 0 ? problem("%s", reason.text) : STATUS_PROBLEM;
-    int holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
-    ssize_t got = holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
-    running[got > 0 ? got : 1] = '\0';
-    int failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
-    close(lock);
-    if (failed < 0)
-        return problem("%s", reason.text);
-    int64_t seconds = lag.since > 0 ? (timestamp_now() - lag.since) / SECOND : 0;
-    segment_name(cursor.place.day, place);
+    int holder, failed;
+    long running;
+};
+
+static void print_standing(const struct standing *standing, struct json_object *report) {
+    const struct lag *lag = &standing->lag;
+    struct place place = standing->cursor->mark.place;
+    struct reason said;
+    char segment[SEGMENT_NAME_SIZE];
+    int64_t seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
+    if (place.offset == 0 && place.day < lag->resume.first) /* before all */
+        place.day = lag->resume.first;
+    segment_name(place.day, segment);
     if (report == NULL) {
         printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
                " s behind, %ld in flight, %zu to be "
                "tried again, %s%d failed%s\n",
-               colour(COLOUR_NAME), name, colour(COLOUR_NONE), holder != 0 ? "running" : "not running", place,
-               cursor.place.offset, lag.events, seconds, strtol(running, NULL, 10), cursor.retry_count,
-               colour(failed > 0 ? COLOUR_BAD : COLOUR_NONE), failed, colour(COLOUR_NONE));
-        return STATUS_DONE;
+               colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
+               standing->holder != 0 ? "running" : "not running", segment, place.offset, lag->events, seconds,
+               standing->running, standing->cursor->retry_count,
+               colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE), standing->failed,
+               colour(COLOUR_NONE));
+        resume_explain(&lag->resume, standing->name, &said);
+        if (!lag->resume.holds)
+            printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
+        return;
     }
     struct json_object *one = json_object_new_object();
-    json_object_object_add(one, "name", json_object_new_string(name));
-    json_object_object_add(one, "process", holder != 0 ? json_object_new_int(holder) : NULL);
-    json_object_object_add(one, "segment", json_object_new_string(place));
-    json_object_object_add(one, "byte", json_object_new_int64((int64_t)cursor.place.offset));
-    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag.events));
+    json_object_object_add(one, "name", json_object_new_string(standing->name));
+    json_object_object_add(one, "process",
+                           standing->holder != 0 ? json_object_new_int(standing->holder) : NULL);
+    json_object_object_add(one, "segment", json_object_new_string(segment));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)place.offset));
+    json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
+    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
     json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
-    json_object_object_add(one, "in_flight", json_object_new_int64(strtol(running, NULL, 10)));
-    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)cursor.retry_count));
-    json_object_object_add(one, "failed", json_object_new_int(failed));
+    json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
+    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)standing->cursor->retry_count));
+    json_object_object_add(one, "failed", json_object_new_int(standing->failed));
     json_object_array_add(report, one);
+}
+
+static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
+    static struct cursor cursor;
+    struct standing standing = {.name = name, .cursor = &cursor};
+    struct reason reason = {""};
+    char running[24] = "0";
+    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
+    if (found <= 0)
+        return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
+    int lock = cursor_open_lock(lines->directory.file, name, &reason);
+    if (lock < 0)
+        return problem("%s", reason.text);
+    standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    ssize_t got = standing.holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
+    running[got > 0 ? got : 1] = '\0';
+    standing.running = strtol(running, NULL, 10);
+    standing.failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
+    close(lock);
+    if (standing.failed < 0)
+        return problem("%s", reason.text);
+    if (measure(lines, &cursor, &standing.lag) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    print_standing(&standing, report);
     return STATUS_DONE;
 }
 
@@ -138,19 +171,31 @@ static char *const *split(char *text) {
     return count > 0 ? words : NULL;
 }
 
-/* Is the program there? Better asked now than of each event. */
+/* Can it be run? Sets errno; what merely is not there, or not for us, is ENOENT. */
+static bool can_run(const char *path) {
+    if (access(path, X_OK) == 0)
+        return true;
+    if (errno == ENOTDIR || errno == EACCES)
+        errno = ENOENT;
+    return false;
+}
+
+/* Is the program there? Better asked now than of each event. Sets errno. */
 static bool is_there(const char *program) {
     char path[4096];
     const char *from = getenv("PATH");
+    int error = ENOENT;
     if (strchr(program, '/') != NULL)
-        return access(program, X_OK) == 0;
+        return can_run(program);
     while (from != NULL && *from != '\0') {
         size_t length = strcspn(from, ":");
         snprintf(path, sizeof path, "%.*s/%s", (int)length, from, program);
-        if (access(path, X_OK) == 0)
+        if (can_run(path))
             return true;
+        error = errno != ENOENT ? errno : error;
         from += length + (from[length] == ':');
     }
+    errno = error;
     return false;
 }
 
@@ -206,12 +251,13 @@ int verb_exec(int argc, char *argv[]) {
         return STATUS_PROBLEM;
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!options.status && run->command == NULL)
-        usage_error("which command? Say it behind --");
+        usage_error("which command? Say it after --");
     if (settings_become_owner(&config) != STATUS_DONE)
         return STATUS_PROBLEM;
     if (options.status)
         return show_status(&options, &config);
     if (!is_there(run->command[0]))
-        return problem("there is no program %s that can be run", run->command[0]);
+        return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
+                               : problem("cannot look for %s: %s", run->command[0], strerror(errno));
     return runner_run(&config, run);
 }

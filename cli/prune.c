@@ -1,12 +1,13 @@
 /* doorpost prune: retention by whole days. */
 #include "prune.h"
-#include "cursor.h"
 #include "rebuild.h"
+#include "resume.h"
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
 #include "verbs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,34 +37,52 @@ struct consumers {
     struct cursor cursor;
 };
 
-static bool has_lines(int directory, int32_t day, uint64_t offset) {
+/* Does a day have bytes after that place? Returns 1, 0 or an error. */
+static int has_lines(int directory, int32_t day, uint64_t offset, struct reason *reason) {
     struct stat status;
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);
-    return fstatat(directory, name, &status, 0) == 0 && (uint64_t)status.st_size > offset;
+    if (fstatat(directory, name, &status, 0) == 0)
+        return (uint64_t)status.st_size > offset;
+    return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", name, strerror(errno));
+}
+
+/* The first day before `keep` with lines that a consumer has not run. Returns 1, 0 or an error. */
+static int find_unrun(struct consumers *consumers, const char *name, int32_t *day, struct reason *reason) {
+    int32_t last;
+    struct resume resume;
+    int result = cursor_read(consumers->directory, name, &consumers->cursor, reason);
+    if (result > 0 && resume_find(consumers->directory, &consumers->cursor, &resume, reason) != 0)
+        return ERROR_TROUBLE;
+    struct place place = result > 0 ? resume.mark.place : (struct place){0};
+    if (result > 0)
+        result = place.day >= consumers->keep ? 0
+                                              : segment_range(consumers->directory, place.day,
+                                                              consumers->keep - 1, day, &last, reason);
+    if (result <= 0)
+        return result;
+    for (;; ++*day) {
+        result = has_lines(consumers->directory, *day, *day == place.day ? place.offset : 0, reason);
+        if (result != 0 || *day == last)
+            return result;
+    }
 }
 
 static int look_at(void *context, const char *name) {
     struct consumers *consumers = context;
     struct reason reason = {""};
-    int32_t first, last;
+    int32_t first;
     char day[DAY_SIZE];
-    int found = cursor_read(consumers->directory, name, &consumers->cursor, &reason);
-    if (found < 0)
+    int result = find_unrun(consumers, name, &first, &reason);
+    if (result < 0)
         return problem("%s", reason.text);
-    struct place place = consumers->cursor.place;
-    if (found == 0 || place.day >= consumers->keep ||
-        segment_range(consumers->directory, place.day, consumers->keep - 1, &first, &last, NULL) <= 0)
-        return 0;
-    for (int32_t at = first; at <= last; at++)
-        if (has_lines(consumers->directory, at, at == place.day ? place.offset : 0)) {
-            day_format(at, day);
-            problem("the consumer %s has not run its events of %s yet; let it, or delete cursors/%s, or say "
-                    "--force",
-                    name, day, name);
-            consumers->behind++;
-            return 0;
-        }
+    if (result > 0) {
+        day_format(first, day);
+        problem("the consumer %s has not run its events of %s yet; let it, or delete cursors/%s, or say "
+                "--force",
+                name, day, name);
+        consumers->behind++;
+    }
     return 0;
 }
 

@@ -8,15 +8,14 @@
 #include <string.h>
 
 #define LAST_DUE INT64_C(253402300799) /* the end of the year 9999, in seconds */
+#define LONGEST_WAIT (60 * SECOND)
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
     int retries;
     bool changed;
     size_t first, count, left; /* in `item`, a ring */
-    struct place front;        /* everything before it is done */
-    uint64_t front_seq;
-    bool started;
+    struct mark front;         /* everything before it is done */
     struct item item[SCHEDULE_MAX];
     /* The orders that an unfinished item further ahead has, as a hash set that is emptied by counting `round`
      * on. */
@@ -38,6 +37,12 @@ void schedule_free(struct schedule *schedule) {
     free(schedule);
 }
 
+void schedule_clear(struct schedule *schedule, const struct mark *front) {
+    schedule->first = schedule->count = schedule->left = 0;
+    schedule->front = *front;
+    schedule->changed = false;
+}
+
 bool schedule_is_full(const struct schedule *schedule) {
     return schedule->count == SCHEDULE_MAX;
 }
@@ -46,51 +51,58 @@ static struct item *at(struct schedule *schedule, size_t index) {
     return &schedule->item[(schedule->first + index) % SCHEDULE_MAX];
 }
 
-/* Lets what is done at the front go. */
+/* Lets what is done at the front go. The front stays before a line that cannot be read until one that can be,
+ * and so can prove the place, is done. */
 static void advance(struct schedule *schedule) {
     while (schedule->count > 0 && at(schedule, 0)->state == ITEM_DONE) {
-        schedule->front = at(schedule, 0)->next;
-        schedule->front_seq = at(schedule, 0)->seq;
-        schedule->started = true;
+        if (at(schedule, 0)->seq > 0) {
+            schedule->front = at(schedule, 0)->end;
+            schedule->changed = true;
+        }
         schedule->first = (schedule->first + 1) % SCHEDULE_MAX;
         schedule->count--;
-        schedule->changed = true;
     }
 }
 
-static struct item *push(struct schedule *schedule, uint64_t seq, struct place place, struct place next) {
+struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line) {
+    if (cursor_has_done(cursor, line->seq)) {
+        schedule_skip(schedule, line);
+        return NULL;
+    }
     struct item *item = at(schedule, schedule->count++);
-    *item = (struct item){.seq = seq, .place = place, .next = next};
-    return item;
-}
-
-void schedule_add(struct schedule *schedule, const struct cursor *cursor, uint64_t seq, struct place place,
-                  struct place next, uint64_t order) {
-    struct item *item = push(schedule, seq, place, next);
-    item->order = order;
-    if (cursor_has_done(cursor, seq)) {
-        item->state = ITEM_DONE;
-        advance(schedule);
-        return;
-    }
+    *item = (struct item){.seq = line->seq,
+                          .identity = line->identity,
+                          .place = line->place,
+                          .end = line->end,
+                          .order = line->order};
     for (size_t i = 0; i < cursor->retry_count; i++)
-        if (cursor->retry[i].seq == seq) {
+        if (cursor->retry[i].seq == item->seq) {
             item->attempts = (int)cursor->retry[i].attempts;
             item->due = (cursor->retry[i].due < LAST_DUE ? cursor->retry[i].due : LAST_DUE) * SECOND;
         }
     schedule->left++;
+    return item;
 }
 
-void schedule_skip(struct schedule *schedule, uint64_t seq, struct place place, struct place next) {
-    push(schedule, seq, place, next)->state = ITEM_DONE;
+void schedule_skip(struct schedule *schedule, const struct item *line) {
+    *at(schedule, schedule->count++) = (struct item){.seq = line->seq, .end = line->end, .state = ITEM_DONE};
     advance(schedule);
+}
+
+struct item *schedule_find(struct schedule *schedule, uint64_t seq, uint64_t identity) {
+    for (size_t i = 0; i < schedule->count; i++) {
+        struct item *item = at(schedule, i);
+        if (item->seq == seq && item->identity == identity && item->state != ITEM_DONE)
+            return item;
+    }
+    return NULL;
 }
 
 /* Microseconds until it is due. The clock may have been wrong when that was noted, or be so now: it is never
  * longer than the delay that the event was given. */
 static int64_t time_left(const struct item *item, int64_t now) {
-    int64_t longest = 0;
-    if (item->attempts > 0)
+    int64_t longest = item->wait;
+    if (longest == 0 && item->attempts > 0)
         longest = retry_after[(item->attempts < RETRIES ? item->attempts : RETRIES) - 1] * SECOND;
     int64_t left = item->due - now;
     return left < longest ? left : longest;
@@ -137,22 +149,29 @@ int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
     return soonest;
 }
 
-bool schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
-    bool given_up =
-        result == RESULT_HOPELESS || (result == RESULT_FAILED && item->attempts > schedule->retries);
+bool schedule_gives_up(const struct schedule *schedule, const struct item *item, enum result result) {
+    return result == RESULT_HOPELESS || (result == RESULT_FAILED && item->attempts > schedule->retries);
+}
+
+void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
     schedule->changed = true;
-    if (result == RESULT_INTERRUPTED) { /* it was not its fault */
-        item->state = ITEM_WAITING;
-        item->attempts--;
-    } else if (result == RESULT_DONE || given_up) {
+    if (result == RESULT_DONE || schedule_gives_up(schedule, item, result)) {
         item->state = ITEM_DONE;
         schedule->left--;
         advance(schedule);
-    } else {
-        item->state = ITEM_WAITING;
-        item->due = now + retry_after[item->attempts - 1] * SECOND;
+        return;
     }
-    return given_up;
+    item->state = ITEM_WAITING;
+    if (result == RESULT_FAILED) {
+        item->wait = 0;
+        item->due = now + retry_after[item->attempts - 1] * SECOND;
+        return;
+    }
+    item->attempts--; /* it was not its fault */
+    if (result == RESULT_POSTPONED) {
+        item->wait = item->wait == 0 ? SECOND : item->wait < LONGEST_WAIT / 2 ? 2 * item->wait : LONGEST_WAIT;
+        item->due = now + item->wait;
+    }
 }
 
 size_t schedule_left(const struct schedule *schedule) {
@@ -160,6 +179,8 @@ size_t schedule_left(const struct schedule *schedule) {
 }
 
 static void note_done(struct cursor *cursor, uint64_t seq) {
+    if (seq == 0)
+        return;
     if (cursor->done_count > 0 && cursor->done[cursor->done_count - 1].last + 1 == seq) {
         cursor->done[cursor->done_count - 1].last = seq;
         return;
@@ -174,19 +195,16 @@ bool schedule_save(struct schedule *schedule, struct cursor *cursor) {
     if (!schedule->changed)
         return false;
     schedule->changed = false;
-    if (schedule->started) {
-        cursor->place = schedule->front;
-        cursor->seq = schedule->front_seq;
-    }
+    cursor->mark = schedule->front;
     cursor->done_count = cursor->retry_count = 0;
     for (size_t i = 0; i < schedule->count; i++) {
         const struct item *item = at(schedule, i);
         if (item->state == ITEM_DONE)
             note_done(cursor, item->seq);
-        else if (item->attempts > 0 && item->state == ITEM_WAITING && cursor->retry_count < CURSOR_RETRIES) {
+        else if (item->attempts > (item->state == ITEM_RUNNING) && cursor->retry_count < CURSOR_RETRIES) {
             cursor->retry[cursor->retry_count].seq = item->seq;
-            cursor->retry[cursor->retry_count].attempts = item->attempts;
-            cursor->retry[cursor->retry_count++].due = item->due / SECOND;
+            cursor->retry[cursor->retry_count].attempts = item->attempts - (item->state == ITEM_RUNNING);
+            cursor->retry[cursor->retry_count++].due = item->due > 0 ? item->due / SECOND : 0;
         }
     }
     return true;

@@ -1,12 +1,18 @@
 /* cursors/NAME is one JSON object:
  *
- *   {"day":"2026-11-23","offset":8123,"seq":17,"done":[[19,24],[26,26]],"retry":[[18,2,1795420800]]}
+ *   {"day":"2026-11-23","offset":8123,"seq":17,"chain":"<32
+ * digits>","received_at":"2026-11-23T12:00:00.123456Z", "done":[[19,24],[26,26]],"retry":[[18,2,1795420800]]}
  *
- * "retry" has number, attempts so far, and when the next one is due in seconds since 1970. The file is
- * replaced as a whole. cursors/NAME.lock has a lock for the one process that runs the consumer. */
+ * "seq", "chain" and "received_at" are those of the line that ends at the place, which proves itself by them;
+ * a cursor of earlier releases has only the first. "retry" has number, attempts so far, and when the next one
+ * is due in seconds since 1970. "highest" is there if the journal has lost lines that were finished.
+ *
+ * The file is replaced as a whole, by cursors/NAME.spare. cursors/NAME.lock has a lock for the one process
+ * that runs the consumer. */
 #include "cursor.h"
 
 #include "append.h"
+#include "replace.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -20,7 +26,11 @@
 #include <unistd.h>
 
 #define CURSOR_PATH_SIZE (CURSOR_NAME_SIZE + 32)
-#define CURSOR_TEXT_LIMIT (CURSOR_RANGES * 48 + CURSOR_RETRIES * 72 + 256)
+#define RANGE_TEXT 48 /* more than each takes in the file */
+#define RETRY_TEXT 72
+#define REST_TEXT 256
+#define CURSOR_TEXT_LIMIT (CURSOR_RANGES * RANGE_TEXT + CURSOR_RETRIES * RETRY_TEXT + REST_TEXT)
+#define NUMBER_LIMIT INT64_C(1000000000000000000) /* numbers of lines have 18 digits at most */
 
 bool cursor_name_is_good(const char *name) {
     size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
@@ -34,70 +44,116 @@ bool cursor_has_done(const struct cursor *cursor, uint64_t seq) {
     return false;
 }
 
+uint64_t cursor_highest(const struct cursor *cursor) {
+    uint64_t highest = cursor->highest > cursor->mark.seq ? cursor->highest : cursor->mark.seq;
+    for (size_t i = 0; i < cursor->done_count; i++)
+        highest = cursor->done[i].last > highest ? cursor->done[i].last : highest;
+    return highest;
+}
+
 static void path_of(const char *name, const char *suffix, char out[CURSOR_PATH_SIZE]) {
     snprintf(out, CURSOR_PATH_SIZE, "cursors/%s%s", name, suffix);
 }
 
 /* ---- reading ---- */
 
-static int64_t number_of(struct json_object *object, const char *name) {
+/* Takes a number of at least `least`. Anything else than an integer that fits is damage. */
+static bool take_number(struct json_object *value, int64_t least, uint64_t *out) {
+    int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
+    *out = (uint64_t)number;
+    return number >= least && number < NUMBER_LIMIT;
+}
+
+/* Item `index` of a list of lists. */
+static bool take_item(struct json_object *list, size_t index, int64_t least, uint64_t *out) {
+    return json_object_is_type(list, json_type_array) &&
+           take_number(json_object_array_get_idx(list, index), least, out);
+}
+
+static bool is_text(struct json_object *value, size_t length) {
+    return json_object_is_type(value, json_type_string) &&
+           (size_t)json_object_get_string_len(value) == length;
+}
+
+static bool take_mark(struct json_object *text, struct mark *mark) {
     struct json_object *value;
-    return json_object_object_get_ex(object, name, &value) ? json_object_get_int64(value) : 0;
-}
-
-static int64_t at(struct json_object *list, size_t index) {
-    return json_object_get_int64(json_object_array_get_idx(list, index));
-}
-
-static bool take(struct json_object *text, struct cursor *cursor) {
-    struct json_object *day, *done, *retry;
-    if (!json_object_is_type(text, json_type_object) || !json_object_object_get_ex(text, "day", &day) ||
-        day_parse(json_object_get_string(day), strlen(json_object_get_string(day)), &cursor->place.day) !=
-            0 ||
-        !json_object_object_get_ex(text, "done", &done) || !json_object_is_type(done, json_type_array) ||
-        !json_object_object_get_ex(text, "retry", &retry) || !json_object_is_type(retry, json_type_array))
+    int64_t at;
+    if (!json_object_object_get_ex(text, "day", &value) || !is_text(value, DAY_SIZE - 1) ||
+        day_parse(json_object_get_string(value), DAY_SIZE - 1, &mark->place.day) != 0 ||
+        !json_object_object_get_ex(text, "offset", &value) || !take_number(value, 0, &mark->place.offset) ||
+        !json_object_object_get_ex(text, "seq", &value) || !take_number(value, 0, &mark->seq))
         return false;
-    cursor->place.offset = (uint64_t)number_of(text, "offset");
-    cursor->seq = (uint64_t)number_of(text, "seq");
-    for (size_t i = 0; i < json_object_array_length(done) && cursor->done_count < CURSOR_RANGES; i++) {
-        struct json_object *range = json_object_array_get_idx(done, i);
-        if (!json_object_is_type(range, json_type_array))
+    if (json_object_object_get_ex(text, "chain", &value)) {
+        if (!is_text(value, CHAIN_SIZE - 1) ||
+            strspn(json_object_get_string(value), "0123456789abcdef") != CHAIN_SIZE - 1)
             return false;
-        cursor->done[cursor->done_count].first = (uint64_t)at(range, 0);
-        cursor->done[cursor->done_count++].last = (uint64_t)at(range, 1);
+        memcpy(mark->chain, json_object_get_string(value), CHAIN_SIZE);
     }
-    for (size_t i = 0; i < json_object_array_length(retry) && cursor->retry_count < CURSOR_RETRIES; i++) {
-        struct json_object *one = json_object_array_get_idx(retry, i);
-        if (!json_object_is_type(one, json_type_array))
+    if (json_object_object_get_ex(text, "received_at", &value)) {
+        if (!is_text(value, TIMESTAMP_SIZE - 1) ||
+            timestamp_parse(json_object_get_string(value), TIMESTAMP_SIZE - 1, &at) != 0)
             return false;
-        cursor->retry[cursor->retry_count].seq = (uint64_t)at(one, 0);
-        cursor->retry[cursor->retry_count].attempts = at(one, 1);
-        cursor->retry[cursor->retry_count++].due = at(one, 2);
+        memcpy(mark->received_at, json_object_get_string(value), TIMESTAMP_SIZE);
     }
     return true;
 }
 
+static bool take_lists(struct json_object *done, struct json_object *retry, struct cursor *cursor) {
+    uint64_t attempts, due;
+    cursor->done_count = json_object_array_length(done);
+    cursor->retry_count = json_object_array_length(retry);
+    if (cursor->done_count > CURSOR_RANGES || cursor->retry_count > CURSOR_RETRIES)
+        return false;
+    for (size_t i = 0; i < cursor->done_count; i++) {
+        struct json_object *range = json_object_array_get_idx(done, i);
+        if (!take_item(range, 0, 0, &cursor->done[i].first) ||
+            !take_item(range, 1, (int64_t)cursor->done[i].first, &cursor->done[i].last))
+            return false;
+    }
+    for (size_t i = 0; i < cursor->retry_count; i++) {
+        struct json_object *one = json_object_array_get_idx(retry, i);
+        if (!take_item(one, 0, 1, &cursor->retry[i].seq) || !take_item(one, 1, 1, &attempts) ||
+            attempts > INT32_MAX || !take_item(one, 2, 0, &due))
+            return false;
+        cursor->retry[i].attempts = (int64_t)attempts;
+        cursor->retry[i].due = (int64_t)due;
+    }
+    return true;
+}
+
+static bool take(struct json_object *text, struct cursor *cursor) {
+    struct json_object *done, *retry, *highest;
+    return json_object_is_type(text, json_type_object) && take_mark(text, &cursor->mark) &&
+           (!json_object_object_get_ex(text, "highest", &highest) ||
+            take_number(highest, 0, &cursor->highest)) &&
+           json_object_object_get_ex(text, "done", &done) && json_object_is_type(done, json_type_array) &&
+           json_object_object_get_ex(text, "retry", &retry) && json_object_is_type(retry, json_type_array) &&
+           take_lists(done, retry, cursor);
+}
+
+static bool parse(const char *text, size_t length, struct cursor *cursor) {
+    struct json_tokener *tokener = length < CURSOR_TEXT_LIMIT ? json_tokener_new() : NULL;
+    if (tokener == NULL)
+        return false;
+    struct json_object *parsed = json_tokener_parse_ex(tokener, text, (int)length);
+    size_t end = json_tokener_get_parse_end(tokener);
+    bool good = parsed != NULL && end + strspn(text + end, " \t\r\n") == length && take(parsed, cursor);
+    json_object_put(parsed);
+    json_tokener_free(tokener);
+    return good;
+}
+
 int cursor_read(int directory, const char *name, struct cursor *cursor, struct reason *reason) {
-    char path[CURSOR_PATH_SIZE];
+    char path[CURSOR_PATH_SIZE], *text;
+    size_t length;
     memset(cursor, 0, sizeof *cursor);
     path_of(name, "", path);
-    int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot read %s: %s", path, strerror(errno));
-    char *text = malloc(CURSOR_TEXT_LIMIT);
-    ssize_t got = text != NULL ? read(file, text, CURSOR_TEXT_LIMIT - 1) : -1;
-    struct json_object *parsed = NULL;
-    if (got >= 0) {
-        text[got] = '\0';
-        parsed = json_tokener_parse(text);
-    }
-    bool good = parsed != NULL && take(parsed, cursor);
-    json_object_put(parsed);
+    int result = replace_read(directory, path, &text, &length, reason);
+    if (result > 0 && !parse(text, length, cursor))
+        result = fail(reason, ERROR_DAMAGED,
+                      "%s is damaged: delete it, and say with --from where to begin again", path);
     free(text);
-    close(file);
-    return good ? 1
-                : fail(reason, ERROR_DAMAGED,
-                       "%s is damaged: delete it, and say with --from where to begin again", path);
+    return result;
 }
 
 int cursor_each(int directory, int (*visit)(void *context, const char *name), void *context,
@@ -112,21 +168,33 @@ int cursor_each(int directory, int (*visit)(void *context, const char *name), vo
     }
     int result = 0;
     const struct dirent *entry;
-    while (result == 0 && (entry = readdir(stream)) != NULL)
+    while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL)
         if (cursor_name_is_good(entry->d_name))
             result = visit(context, entry->d_name);
+    if (result == 0 && errno != 0)
+        result = fail(reason, ERROR_TROUBLE, "cannot list cursors/: %s", strerror(errno));
     closedir(stream);
     return result;
 }
 
 /* ---- writing ---- */
 
+/* Writes `,"NAME":"TEXT"`, or nothing if the text is empty. */
+static size_t compose_text(char *out, size_t size, const char *name, const char *text) {
+    return text[0] != '\0' ? (size_t)snprintf(out, size, ",\"%s\":\"%s\"", name, text) : 0;
+}
+
 static size_t compose(const struct cursor *cursor, char *out, size_t size) {
     char day[DAY_SIZE];
-    day_format(cursor->place.day, day);
-    size_t used =
-        (size_t)snprintf(out, size, "{\"day\":\"%s\",\"offset\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"done\":[",
-                         day, cursor->place.offset, cursor->seq);
+    const struct mark *mark = &cursor->mark;
+    day_format(mark->place.day, day);
+    size_t used = (size_t)snprintf(out, size, "{\"day\":\"%s\",\"offset\":%" PRIu64 ",\"seq\":%" PRIu64, day,
+                                   mark->place.offset, mark->seq);
+    used += compose_text(out + used, size - used, "chain", mark->chain);
+    used += compose_text(out + used, size - used, "received_at", mark->received_at);
+    if (cursor->highest > mark->seq)
+        used += (size_t)snprintf(out + used, size - used, ",\"highest\":%" PRIu64, cursor->highest);
+    used += (size_t)snprintf(out + used, size - used, ",\"done\":[");
     for (size_t i = 0; i < cursor->done_count; i++)
         used += (size_t)snprintf(out + used, size - used, "%s[%" PRIu64 ",%" PRIu64 "]", i > 0 ? "," : "",
                                  cursor->done[i].first, cursor->done[i].last);
@@ -138,77 +206,67 @@ static size_t compose(const struct cursor *cursor, char *out, size_t size) {
     return used + (size_t)snprintf(out + used, size - used, "]}\n");
 }
 
-static int make_directory(int directory, struct reason *reason) {
-    if (mkdirat(directory, "cursors", 0700) == 0)
-        return fsync(directory) == 0
-                   ? 0
-                   : fail(reason, ERROR_TROUBLE, "cannot make cursors/ durable: %s", strerror(errno));
-    return errno == EEXIST ? 0 : fail(reason, ERROR_TROUBLE, "cannot make cursors/: %s", strerror(errno));
-}
-
-static bool sync_directory(int directory) {
-    int file = openat(directory, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = file >= 0 && fsync(file) == 0;
-    if (file >= 0)
-        close(file);
-    return synced;
-}
-
-static int write_text(int directory, const char *beside, const char *text, size_t length) {
-    int file = openat(directory, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool written = file >= 0 && write(file, text, length) == (ssize_t)length && fdatasync(file) == 0;
-    int error = errno;
-    if (file >= 0)
-        close(file);
-    errno = error;
-    return written ? 0 : -1;
-}
-
-/* Writes it under another name, and gives it its own: over the old one, or only where there is none. */
-static int put(int directory, const char *name, const struct cursor *cursor, bool replace,
+/* Writes the cursor by way of NAME.SUFFIX. */
+static int put(int directory, const char *name, const char *suffix, const struct cursor *cursor,
                struct reason *reason) {
-    char path[CURSOR_PATH_SIZE], beside[CURSOR_PATH_SIZE], suffix[24];
+    char path[CURSOR_PATH_SIZE], spare[CURSOR_PATH_SIZE];
     char *text = malloc(CURSOR_TEXT_LIMIT);
+    if (text == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
     path_of(name, "", path);
-    snprintf(suffix, sizeof suffix, ".%ld.new", (long)getpid());
-    path_of(name, suffix, beside);
-    int result = text != NULL ? make_directory(directory, reason)
-                              : fail(reason, ERROR_TROUBLE, "no memory for a cursor");
-    if (result == 0 && write_text(directory, beside, text, compose(cursor, text, CURSOR_TEXT_LIMIT)) != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+    path_of(name, suffix, spare);
+    int result = replace_prepare(directory, reason);
+    if (result == 0)
+        result =
+            replace_write(directory, spare, path, text, compose(cursor, text, CURSOR_TEXT_LIMIT), reason);
     free(text);
-    if (result != 0)
-        return result;
-    bool named = replace ? renameat(directory, beside, directory, path) == 0
-                         : linkat(directory, beside, directory, path, 0) == 0 || errno == EEXIST;
-    if (!named || !sync_directory(directory))
-        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
-    if (!replace || !named)
-        unlinkat(directory, beside, 0);
+    return result;
+}
+
+int cursor_reserve(int directory, const char *name, const struct cursor *cursor, size_t more,
+                   struct reason *reason) {
+    char spare[CURSOR_PATH_SIZE];
+    path_of(name, ".spare", spare);
+    int result = replace_prepare(directory, reason);
+    if (result == 0)
+        result = replace_reserve(directory, spare,
+                                 REST_TEXT + (cursor->done_count + more) * RANGE_TEXT +
+                                     (cursor->retry_count + more) * RETRY_TEXT,
+                                 reason);
     return result;
 }
 
 int cursor_write(int directory, const char *name, const struct cursor *cursor, struct reason *reason) {
-    return put(directory, name, cursor, true, reason);
+    return put(directory, name, ".spare", cursor, reason);
+}
+
+void cursor_release(int directory, const char *name) {
+    char spare[CURSOR_PATH_SIZE];
+    path_of(name, ".spare", spare);
+    unlinkat(directory, spare, 0);
 }
 
 /* ---- where to begin ---- */
 
-/* Behind the last whole line of the newest segment: what follows it is a torn tail, and will be cut off. */
-static int find_end(int directory, struct place *end, struct reason *reason) {
-    int32_t first;
+int cursor_end_of_day(int directory, int32_t day, struct place *end, struct reason *reason) {
     struct stat status;
-    int found = segment_range(directory, 0, DAY_MAX, &first, &end->day, reason);
-    if (found <= 0)
-        return found;
-    int file = segment_open(directory, end->day, false, reason);
+    end->day = day;
+    int file = segment_open(directory, day, false, reason);
     if (file < 0)
         return ERROR_TROUBLE;
     int result = fstat(file, &status) == 0
                      ? append_end(file, (uint64_t)status.st_size, &end->offset, reason)
-                     : fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
     close(file);
-    return result == 0 ? 1 : result;
+    return result;
+}
+
+static int find_end(int directory, struct place *end, struct reason *reason) {
+    int32_t first, last;
+    int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
+    if (result > 0 && cursor_end_of_day(directory, last, end, reason) != 0)
+        return ERROR_TROUBLE;
+    return result;
 }
 
 int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
@@ -221,21 +279,47 @@ int cursor_end(struct directory *directory, struct place *end, const struct dead
     return result;
 }
 
-int cursor_create(struct directory *directory, const char *name, const struct deadline *deadline,
-                  struct reason *reason) {
+/* Returns 1, 0 or ERROR_TROUBLE. */
+static int is_there(int directory, const char *name, struct reason *reason) {
     char path[CURSOR_PATH_SIZE];
+    struct stat status;
     path_of(name, "", path);
-    if (directory->file >= 0 && faccessat(directory->file, path, F_OK, 0) == 0)
-        return 0;
+    if (fstatat(directory, path, &status, 0) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
+}
+
+/* Under the append lock, so that of two that create it one finds the other's. */
+static int create(int directory, const char *name, const struct cursor *start, struct reason *reason) {
+    struct place end = {0}; /* stays so if there is no segment: what comes is after the first day */
+    int result = is_there(directory, name, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
     struct cursor *cursor = calloc(1, sizeof *cursor);
     if (cursor == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
-    int result = cursor_end(directory, &cursor->place, deadline, reason);
-    if (result == 0) /* no segment yet: whatever comes is behind the first day */
-        cursor->place = (struct place){0};
+    if (start != NULL)
+        *cursor = *start;
+    else if ((result = find_end(directory, &end, reason)) >= 0)
+        result = mark_read(directory, end, &cursor->mark, reason);
     if (result >= 0)
-        result = put(directory->file, name, cursor, false, reason);
+        result = put(directory, name, ".new", cursor, reason);
+    if (result == 0 && fsync(directory) != 0) /* the maker of cursors/ may not have come so far */
+        result = fail(reason, ERROR_TROUBLE, "cannot make cursors/ durable: %s", strerror(errno));
     free(cursor);
+    return result;
+}
+
+int cursor_create(struct directory *directory, const char *name, const struct cursor *start,
+                  const struct deadline *deadline, struct reason *reason) {
+    int result = directory->file >= 0 ? is_there(directory->file, name, reason) : 0;
+    if (result != 0)
+        return result < 0 ? result : 0;
+    result = directory_lock(directory, deadline, reason);
+    if (result < 0)
+        return result;
+    result = create(directory->file, name, start, reason);
+    directory_unlock(directory);
     return result;
 }
 
@@ -243,12 +327,22 @@ int cursor_create(struct directory *directory, const char *name, const struct de
 
 int cursor_open_lock(int directory, const char *name, struct reason *reason) {
     char path[CURSOR_PATH_SIZE];
-    int result = make_directory(directory, reason);
+    int result = replace_prepare(directory, reason);
     if (result != 0)
         return result;
     path_of(name, ".lock", path);
-    int file = openat(directory, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int file = openat(directory, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     return file >= 0 ? file : fail(reason, ERROR_TROUBLE, "cannot open %s: %s", path, strerror(errno));
+}
+
+int cursor_lock_is_current(int directory, const char *name, int file, struct reason *reason) {
+    char path[CURSOR_PATH_SIZE];
+    struct stat ours, named;
+    path_of(name, ".lock", path);
+    if (fstatat(directory, path, &named, 0) != 0)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
+    return fstat(file, &ours) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
 static struct flock byte(short type, enum cursor_lock which) {

@@ -14,8 +14,19 @@ static struct place place_of(uint64_t seq) {
     return (struct place){.day = 20000, .offset = seq * 100};
 }
 
+static struct item item_of(uint64_t seq, uint64_t order) {
+    return (struct item){
+        .seq = seq, .place = place_of(seq), .end = {.place = place_of(seq + 1), .seq = seq}, .order = order};
+}
+
 static void add(struct schedule *schedule, uint64_t seq, uint64_t order) {
-    schedule_add(schedule, &cursor, seq, place_of(seq), place_of(seq + 1), order);
+    struct item item = item_of(seq, order);
+    schedule_add(schedule, &cursor, &item);
+}
+
+static void pass_over(struct schedule *schedule, uint64_t seq) {
+    struct item item = item_of(seq, 0);
+    schedule_skip(schedule, &item);
 }
 
 static int set_up(void **state) {
@@ -54,31 +65,92 @@ static void a_failure_is_tried_again_by_the_schedule(void **state) {
         struct item *item = schedule_next(schedule, now);
         assert_int_equal(item->seq, 1);
         assert_int_equal(item->attempts, attempt + 1);
-        assert_false(schedule_finish(schedule, item, RESULT_FAILED, now));
+        assert_false(schedule_gives_up(schedule, item, RESULT_FAILED));
+        schedule_finish(schedule, item, RESULT_FAILED, now);
         assert_int_equal(schedule_wait(schedule, now), seconds[attempt] * SECOND);
         assert_null(schedule_next(schedule, now + seconds[attempt] * SECOND - 1));
         now += seconds[attempt] * SECOND;
     }
     struct item *last = schedule_next(schedule, now);
     assert_int_equal(last->attempts, 7);
-    assert_true(schedule_finish(schedule, last, RESULT_FAILED, now));
+    assert_true(schedule_gives_up(schedule, last, RESULT_FAILED));
+    schedule_finish(schedule, last, RESULT_FAILED, now);
     assert_int_equal(schedule_next(schedule, now)->seq, 2);
 }
 
 static void what_is_hopeless_is_given_up_at_once(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
-    assert_true(schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_HOPELESS, NOON));
+    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_HOPELESS, NOON);
     assert_int_equal(schedule_left(schedule), 0);
 }
 
 static void an_interrupted_run_does_not_count(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
-    assert_false(schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_INTERRUPTED, NOON));
+    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_INTERRUPTED, NOON);
     struct item *again = schedule_next(schedule, NOON);
     assert_int_equal(again->attempts, 1);
     assert_int_equal(schedule_left(schedule), 1);
+}
+
+static void what_cannot_be_run_is_postponed_a_minute_at_most(void **state) {
+    static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
+    struct schedule *schedule = *state;
+    int64_t now = NOON;
+    add(schedule, 1, 1);
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++, now += seconds[i - 1] * SECOND) {
+        struct item *item = schedule_next(schedule, now);
+        assert_int_equal(item->attempts, 1);
+        schedule_finish(schedule, item, RESULT_POSTPONED, now);
+        assert_int_equal(schedule_wait(schedule, now), seconds[i] * SECOND);
+    }
+    schedule_save(schedule, &cursor);
+    assert_int_equal(cursor.retry_count, 0);
+}
+
+/* The clock may be set back during the run, or have been ahead when the cursor was saved. */
+static void no_retry_waits_longer_than_its_delay(void **state) {
+    static const int seconds[] = {1, 5, 30, 120, 600, 3600, 3600};
+    static const int64_t dues[] = {NOON / SECOND + INT64_C(315360000), INT64_C(999999999999999999)};
+    struct schedule *schedule = *state;
+    add(schedule, 1, 1);
+    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_FAILED, NOON);
+    int64_t before = NOON - INT64_C(315360000) * SECOND;
+    assert_int_equal(schedule_wait(schedule, before), SECOND);
+    assert_null(schedule_next(schedule, before));
+    assert_non_null(schedule_next(schedule, before + SECOND));
+    for (int attempts = 1; attempts <= 7; attempts++) {
+        struct schedule *other = schedule_new(RETRIES);
+        cursor.retry_count = 1;
+        cursor.retry[0].seq = 1;
+        cursor.retry[0].attempts = attempts;
+        cursor.retry[0].due = dues[attempts % 2];
+        add(other, 1, 1);
+        assert_null(schedule_next(other, NOON));
+        assert_int_equal(schedule_wait(other, NOON), seconds[attempts - 1] * SECOND);
+        assert_int_equal(schedule_next(other, NOON + seconds[attempts - 1] * SECOND)->attempts, attempts + 1);
+        schedule_save(other, &cursor); /* an attempt that is under way does not forget those before */
+        schedule_free(other);
+    }
+}
+
+static void the_cursor_stays_before_what_cannot_prove_it(void **state) {
+    struct schedule *schedule = *state;
+    pass_over(schedule, 1);
+    pass_over(schedule, 0); /* a damaged line */
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, 1);
+    assert_int_equal(cursor.done_count, 0);
+    pass_over(schedule, 3);
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, 3);
+    schedule_clear(schedule, &(struct mark){.seq = 2});
+    assert_false(schedule_save(schedule, &cursor));
+    add(schedule, 4, 1);
+    assert_int_equal(schedule_find(schedule, 4, 0)->seq, 4);
+    assert_null(schedule_find(schedule, 4, 1));
+    assert_null(schedule_find(schedule, 3, 0));
 }
 
 static void the_cursor_moves_over_what_is_finished_alone(void **state) {
@@ -86,7 +158,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     struct item *item[7];
     for (uint64_t seq = 1; seq <= 6; seq++)
         add(schedule, seq, seq);
-    schedule_skip(schedule, 7, place_of(7), place_of(8));
+    pass_over(schedule, 7);
     for (int i = 1; i <= 6; i++)
         item[i] = schedule_next(schedule, NOON);
     schedule_finish(schedule, item[1], RESULT_DONE, NOON);
@@ -95,8 +167,8 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     schedule_finish(schedule, item[5], RESULT_FAILED, NOON);
     assert_true(schedule_save(schedule, &cursor));
     assert_false(schedule_save(schedule, &cursor));
-    assert_int_equal(cursor.seq, 1);
-    assert_int_equal(cursor.place.offset, 200);
+    assert_int_equal(cursor.mark.seq, 1);
+    assert_int_equal(cursor.mark.place.offset, 200);
     assert_int_equal(cursor.done_count, 2);
     assert_int_equal(cursor.done[0].first, 3);
     assert_int_equal(cursor.done[0].last, 4);
@@ -108,7 +180,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     /* And another process takes it up there. */
     struct schedule *other = schedule_new(RETRIES);
     for (uint64_t seq = 2; seq <= 7; seq++)
-        schedule_add(other, &cursor, seq, place_of(seq), place_of(seq + 1), seq);
+        add(other, seq, seq);
     assert_int_equal(schedule_left(other), 3);
     assert_int_equal(schedule_next(other, NOON)->seq, 2);
     assert_int_equal(schedule_next(other, NOON)->seq, 6);
@@ -130,7 +202,7 @@ static void a_full_schedule_goes_round(void **state) {
             schedule_finish(schedule, item, RESULT_DONE, NOON);
         assert_int_equal(schedule_left(schedule), SCHEDULE_MAX - 2000);
         assert_true(schedule_save(schedule, &cursor));
-        assert_int_equal(cursor.seq, 2000 * (round + 1));
+        assert_int_equal(cursor.mark.seq, 2000 * (round + 1));
     }
 }
 
@@ -140,6 +212,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_failure_is_tried_again_by_the_schedule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_hopeless_is_given_up_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_run_does_not_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_run_is_postponed_a_minute_at_most, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_retry_waits_longer_than_its_delay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cursor_stays_before_what_cannot_prove_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_cursor_moves_over_what_is_finished_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_schedule_goes_round, set_up, tear_down),
     };

@@ -1,0 +1,193 @@
+/* Numbers tell what was run: lines are numbered in order, and a number is not given twice as long as the
+ * index, the journal or a cursor remembers it. Only a journal that was restored from an older copy, or
+ * emptied, without those can give one again. Then the line with the number of the place has another chain, or
+ * the journal ends before that number; and whatever was received after the line before the place is new. If a
+ * cursor of an earlier release does not say when that was, the lines of its day are run again rather than
+ * left out. */
+#include "resume.h"
+
+#include "segment.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int resume_visit(int directory, int32_t first, int32_t last,
+                 bool (*visit)(void *, const struct record *, struct place, struct place), void *context,
+                 struct reason *reason) {
+    struct walk *walk = malloc(sizeof *walk);
+    if (walk == NULL)
+        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+    enum scan scan;
+    struct record record;
+    struct place begin;
+    int result;
+    walk_start(walk, directory, (struct place){.day = first}, (struct link){.known = false});
+    walk_until(walk, last);
+    while ((result = walk_next(walk, &scan, &record, &begin, reason)) > 0)
+        if (scan != SCAN_DAMAGED && visit(context, &record, begin, walk_place(walk)))
+            break;
+    walk_end(walk);
+    free(walk);
+    return result;
+}
+
+struct search {
+    struct resume *resume;
+    bool found, other; /* the line of the place; one with its number, and another chain */
+    uint64_t last;     /* number of the last line */
+};
+
+static bool survey(void *context, const struct record *record, struct place begin, struct place end) {
+    struct search *search = context;
+    const struct mark *was = &search->resume->was;
+    (void)begin, (void)end;
+    if (record->seq == was->seq) {
+        bool same = was->chain[0] == '\0' || memcmp(record->chain, was->chain, CHAIN_SIZE - 1) == 0;
+        search->found |= same;
+        search->other |= !same;
+    }
+    search->last = record->seq;
+    return false;
+}
+
+bool resume_is_new(const struct resume *resume, const struct record *record, int32_t day) {
+    const struct mark *was = &resume->was;
+    if (resume->holds || record->seq > was->seq)
+        return true;
+    if (!resume->reused)
+        return false;
+    return was->received_at[0] != '\0' ? memcmp(record->received_at, was->received_at, TIMESTAMP_SIZE - 1) > 0
+                                       : day >= was->place.day;
+}
+
+/* Stops at the first new line; the mark stays before it. */
+static bool is_next(void *context, const struct record *record, struct place begin, struct place end) {
+    struct resume *resume = context;
+    if (resume_is_new(resume, record, begin.day)) {
+        resume->next = record->seq;
+        return true;
+    }
+    resume->mark = mark_of(record, end);
+    return false;
+}
+
+static int search(int directory, int32_t first, int32_t last, struct resume *resume, struct reason *reason) {
+    struct search search = {.resume = resume};
+    int result = resume_visit(directory, first, last, survey, &search, reason);
+    if (result < 0)
+        return result;
+    resume->reused =
+        resume->was.seq == 0 || (!search.found && (search.other || search.last < resume->was.seq));
+    resume->mark = (struct mark){0};
+    result = resume_visit(directory, first, last, is_next, resume, reason);
+    if (resume->was.place.day < first && resume->next == resume->was.seq + 1 && !resume->reused)
+        resume->holds = true;
+    return result < 0 ? result : 0;
+}
+
+int resume_find(int directory, const struct cursor *cursor, struct resume *resume, struct reason *reason) {
+    int32_t first, last;
+    *resume = (struct resume){.was = cursor->mark, .mark = cursor->mark};
+    int any = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
+    if (any < 0)
+        return any;
+    int holds = mark_check(directory, &cursor->mark, reason);
+    if (holds < 0)
+        return holds;
+    resume->holds = holds > 0;
+    if (any == 0)
+        return 0;
+    resume->first = first;
+    return resume->holds ? 0 : search(directory, first, last, resume, reason);
+}
+
+void resume_explain(const struct resume *resume, const char *name, struct reason *out) {
+    const struct mark *was = &resume->was;
+    char file[SEGMENT_NAME_SIZE], next[96];
+    segment_name(was->place.day, file);
+    if (resume->next == 0)
+        snprintf(next, sizeof next, "nothing newer is there, so it goes on with what comes");
+    else if (resume->reused)
+        snprintf(next, sizeof next, "numbers were given again, so it goes on from event %" PRIu64 " by %s",
+                 resume->next, was->received_at[0] != '\0' ? "time" : "day");
+    else
+        snprintf(next, sizeof next, "it goes on from event %" PRIu64, resume->next);
+    explain(out,
+            "the place of %s does not hold: event %" PRIu64 " does not end at byte %" PRIu64
+            " of %s any more, which was edited, cut, replaced or deleted; %s",
+            name, was->seq, was->place.offset, file, next);
+}
+
+int resume_at(int directory, uint64_t seq, struct mark *mark, struct reason *reason) {
+    int32_t first, last;
+    struct resume resume = {.was.seq = seq > 0 ? seq - 1 : 0};
+    int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
+    if (result > 0)
+        result = resume_visit(directory, first, last, is_next, &resume, reason);
+    *mark = resume.mark;
+    return result < 0 ? result : 0;
+}
+
+struct sought {
+    uint64_t seq;
+    int (*is_it)(void *, const struct record *, struct reason *);
+    void *context;
+    struct reason *reason;
+    struct place place;
+    int result;
+};
+
+static bool is_sought(void *context, const struct record *record, struct place begin, struct place end) {
+    struct sought *sought = context;
+    (void)end;
+    if (record->seq != sought->seq)
+        return false;
+    sought->place = begin;
+    sought->result = sought->is_it(sought->context, record, sought->reason);
+    return sought->result != 0;
+}
+
+static bool note_first(void *context, const struct record *record, struct place begin, struct place end) {
+    (void)begin, (void)end;
+    *(uint64_t *)context = record->seq;
+    return true;
+}
+
+/* Can a day have the line with that number, by its first one and its last one? Returns 1, 0 or an error. */
+static int can_have(int directory, int32_t day, uint64_t seq, struct reason *reason) {
+    uint64_t first = 0;
+    struct place end;
+    struct mark last = {0};
+    int result = resume_visit(directory, day, day, note_first, &first, reason);
+    if (result <= 0 || first > seq)
+        return result < 0 ? result : 0;
+    result = cursor_end_of_day(directory, day, &end, reason);
+    if (result == 0)
+        result = mark_read(directory, end, &last, reason);
+    return result < 0 ? result : last.seq == 0 || last.seq >= seq;
+}
+
+static int seek_in(int directory, int32_t day, struct sought *sought) {
+    int result = resume_visit(directory, day, day, is_sought, sought, sought->reason);
+    return result > 0 ? sought->result : result;
+}
+
+int resume_seek(int directory, uint64_t seq, struct place *place,
+                int (*is_it)(void *, const struct record *, struct reason *), void *context,
+                struct reason *reason) {
+    struct sought sought = {.seq = seq, .is_it = is_it, .context = context, .reason = reason};
+    int32_t first, last;
+    int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
+    if (result <= 0)
+        return result;
+    result = seek_in(directory, place->day, &sought);
+    for (int32_t day = first; result == 0 && day <= last; day++) {
+        result = can_have(directory, day, seq, reason);
+        if (result > 0)
+            result = seek_in(directory, day, &sought);
+    }
+    *place = result > 0 ? sought.place : *place;
+    return result;
+}
