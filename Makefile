@@ -170,7 +170,7 @@ $(BUILD)/%.o: %.c
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 

@@ -199,8 +199,9 @@ static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *
 static int highest_run(void *context, const char *name) {
     struct dedup *dedup = context;
     static struct cursor cursor;
-    if (cursor_read(dedup->journal, name, &cursor, NULL) > 0 && cursor.seq > dedup->reach.last_seq)
-        dedup->reach.last_seq = cursor.seq;
+    if (cursor_read(dedup->journal, name, &cursor, NULL) > 0 &&
+        cursor_highest(&cursor) > dedup->reach.last_seq)
+        dedup->reach.last_seq = cursor_highest(&cursor);
     return 0;
 }
 

@@ -48,11 +48,6 @@ static int index_record(struct indexer *indexer, struct index *index, const stru
                               place, reason);
 }
 
-static void step(struct mark *mark, const struct walk *walk, const struct record *record) {
-    *mark = (struct mark){.place = walk_place(walk), .seq = record->seq};
-    memcpy(mark->chain, record->chain, CHAIN_SIZE - 1);
-}
-
 static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {
     if (lines % STEP != 0 || monotonic_now() <= deadline->at - SPARE)
         return 0;
@@ -73,7 +68,7 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
         if (result != 0)
             break;
         if (scan != SCAN_DAMAGED)
-            step(mark, walk, &record);
+            *mark = mark_of(&record, walk_place(walk));
         result = look_at_clock(lines, deadline, reason);
         if (result != 0)
             break;

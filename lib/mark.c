@@ -1,5 +1,5 @@
-/* A chain value is a hash over everything before it, so a line with the same number and chain is the same line
- * of the same history. */
+/* A chain value is a hash over everything before it, so a line with the same number and chain is the same
+ * line of the same history. */
 #define _GNU_SOURCE /* memrchr */
 #include "mark.h"
 
