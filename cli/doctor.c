@@ -319,7 +319,7 @@ static void check_clock(struct doctor *doctor) {
 static void tell_damaged(void *context, const char *name, uint64_t bytes, bool torn) {
     tell(context, torn ? LEVEL_NOTE : LEVEL_PROBLEM, "journal",
          "%" PRIu64 " bytes at the end of a day were %s, and are kept as %s/damaged/%s. Look what can be "
-                    "saved of them, and "
+         "saved of them, and "
          "move the file away",
          bytes, torn ? "an incomplete line" : "damaged", ((const struct doctor *)context)->config.journal,
          name);

@@ -54,12 +54,14 @@ static bool survey(void *context, const struct record *record, struct place begi
 
 bool resume_is_new(const struct resume *resume, const struct record *record, int32_t day) {
     const struct mark *was = &resume->was;
-    if (resume->holds || record->seq > was->seq)
+    if (record->seq > was->seq || was->seq == 0)
         return true;
-    if (!resume->reused)
+    if (!resume->holds && !resume->reused)
         return false;
+    /* A line that was moved to a later day keeps its time of receipt; one that was given a number again does
+     * not. */
     return was->received_at[0] != '\0' ? memcmp(record->received_at, was->received_at, TIMESTAMP_SIZE - 1) > 0
-                                       : day >= was->place.day;
+                                       : resume->holds || day >= was->place.day;
 }
 
 /* Stops at the first new line; the mark stays before it. */

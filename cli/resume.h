@@ -18,8 +18,8 @@ struct resume {
  * Returns 0 or ERROR_TROUBLE with a reason. */
 int resume_find(int directory, const struct cursor *cursor, struct resume *resume, struct reason *reason);
 
-/* Is the line new to the consumer, if it is after the mark and not in the cursor's `done`? Always, if the
- * place holds. */
+/* Returns true if the line is new to the consumer, given that it is after the mark and not in the cursor's
+ * `done`. */
 bool resume_is_new(const struct resume *resume, const struct record *record, int32_t day);
 
 /* Says in one sentence what became of a place that does not hold. */

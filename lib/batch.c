@@ -66,15 +66,14 @@ static bool repeats_new(struct batch *batch, size_t index) {
 static int newest_time(struct batch *batch, const struct tail *tail, int directory, int64_t *at,
                        struct reason *reason) {
     struct record record;
-    size_t start = 0;
+    struct line line;
+    struct place end = {tail->day, tail->end};
+    bool any = tail->file >= 0 && tail->end > 0 && tail->end != UINT64_MAX;
+    int result = any ? mark_line(directory, end, batch->text, &line, reason) : 0;
     *at = 0;
-    int length =
-        tail->file < 0 || tail->end == 0 || tail->end == UINT64_MAX
-            ? 0
-            : mark_line(directory, (struct place){tail->day, tail->end}, batch->text, &start, reason);
-    if (length > 0 && record_parse(batch->text + start, (size_t)length - 1, &record) == 0)
+    if (result > 0 && record_parse(line.text, line.length, &record) == 0)
         (void)timestamp_parse(record.received_at, TIMESTAMP_SIZE - 1, at);
-    return length < 0 ? length : 0;
+    return result < 0 ? result : 0;
 }
 
 /* An event that the journal does not hold and that is too old by the clock. */

@@ -98,15 +98,15 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event) {
 
 /* Returns 1 if the index holds the line that ends at `mark` under its place, 0 if not, or an error. */
 static int holds_line(struct dedup *dedup, const struct mark *mark, struct reason *reason) {
-    size_t start = 0;
+    struct line line;
     struct record record;
-    int length = mark_line(dedup->journal, mark->place, dedup->line, &start, reason);
-    if (length <= 0)
-        return length;
-    if (record_parse(dedup->line + start, (size_t)length - 1, &record) != 0 ||
+    int result = mark_line(dedup->journal, mark->place, dedup->line, &line, reason);
+    if (result <= 0)
+        return result;
+    if (record_parse(line.text, line.length, &record) != 0 ||
         event_parse(dedup->parser, record.event, record.event_length, &dedup->event, NULL) != 0)
         return 0;
-    struct place place = {mark->place.day, mark->place.offset - (uint64_t)length};
+    struct place place = {mark->place.day, line.offset};
     return index_holds(dedup->index, identify(dedup, &dedup->event).request, place, reason);
 }
 
@@ -244,8 +244,10 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
     bool known = dedup->reach.last_seq != 0;
     if (!known) /* after a reboot */
         found = cursor_each(directory->file, highest_run, dedup, reason);
-    struct mark last = {.place = known ? dedup->reach.mark.place : (struct place){0},
-                        .seq = dedup->reach.last_seq};
+    struct mark last = dedup->reach.mark;
+    last.seq = dedup->reach.last_seq;
+    if (!known)
+        last.place = (struct place){0};
     int result = found < 0 ? found : tail_find(tail, directory->file, newest, &last, reason);
     if (result != 0)
         return result;

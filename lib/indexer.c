@@ -63,6 +63,7 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
     int result;
     walk_start(walk, directory, mark->place, (struct link){.known = false});
     walk_until(walk, last);
+    walk_rest(walk);
     for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &place, reason)) > 0; lines++) {
         result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, place, reason);
         if (result != 0)
@@ -103,6 +104,7 @@ int indexer_search(struct indexer *indexer, int directory, const struct event *e
     enum scan scan;
     int result;
     walk_start(walk, directory, (struct place){.day = place->day}, (struct link){.known = false});
+    walk_rest(walk);
     for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, place, reason)) > 0; lines++) {
         result = scan == SCAN_DAMAGED ? 0 : is_of(indexer, &record, event, reason);
         if (result != 0)

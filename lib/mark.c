@@ -8,35 +8,43 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_LOOK 4096 /* bytes; as a rule a line is shorter */
 
-static int read_line_before(int file, uint64_t end, char *text, size_t *start, struct reason *reason) {
+static int read_line(int file, uint64_t end, char *text, struct line *line, struct reason *reason) {
+    struct stat status;
+    if (fstat(file, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine the journal: %s", strerror(errno));
     size_t most = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
     for (size_t length = most < FIRST_LOOK ? most : FIRST_LOOK;; length = most) {
         ssize_t got = pread(file, text, length, (off_t)(end - length));
         if (got < 0)
             return fail(reason, ERROR_TROUBLE, "cannot read the journal: %s", strerror(errno));
-        if ((size_t)got < length || text[length - 1] != '\n')
+        bool broken = got > 0 && text[got - 1] == '\n';
+        if ((size_t)got < length || (!broken && (uint64_t)status.st_size != end))
             return 0;
-        const char *before = memrchr(text, '\n', length - 1);
+        size_t stop = length - broken;
+        const char *before = memrchr(text, '\n', stop);
+        size_t start = before != NULL ? (size_t)(before + 1 - text) : 0;
         if (before != NULL || length == end) {
-            *start = before != NULL ? (size_t)(before + 1 - text) : 0;
-            return (int)(length - *start);
+            *line =
+                (struct line){.text = text + start, .length = stop - start, .offset = end - length + start};
+            return 1;
         }
         if (length == most)
             return 0;
     }
 }
 
-int mark_line(int directory, struct place end, char *text, size_t *start, struct reason *reason) {
+int mark_line(int directory, struct place end, char *text, struct line *line, struct reason *reason) {
     if (end.offset == 0)
         return 0;
     int file = segment_open(directory, end.day, false, reason);
     if (file < 0)
         return file == ERROR_INVALID ? 0 : file;
-    int result = read_line_before(file, end.offset, text, start, reason);
+    int result = read_line(file, end.offset, text, line, reason);
     close(file);
     return result;
 }
@@ -50,16 +58,16 @@ struct mark mark_of(const struct record *record, struct place end) {
 
 int mark_read(int directory, struct place place, struct mark *mark, struct reason *reason) {
     struct record record;
-    size_t start = 0;
+    struct line line;
     char *text = malloc(RECORD_LIMIT + 1);
     if (text == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
     *mark = (struct mark){.place = place};
-    int length = mark_line(directory, place, text, &start, reason);
-    if (length > 0 && record_parse(text + start, (size_t)length - 1, &record) == 0)
+    int result = mark_line(directory, place, text, &line, reason);
+    if (result > 0 && record_parse(line.text, line.length, &record) == 0)
         *mark = mark_of(&record, place);
     free(text);
-    return length > 0 ? 1 : length;
+    return result;
 }
 
 int mark_check(int directory, const struct mark *mark, struct reason *reason) {

@@ -25,9 +25,14 @@ int mark_read(int directory, struct place place, struct mark *mark, struct reaso
  * is gone, is shorter, or holds something else there; or ERROR_TROUBLE with a reason. */
 int mark_check(int directory, const struct mark *mark, struct reason *reason);
 
-/* Reads the line that ends at `end`, its line break included, into `text` (RECORD_LIMIT + 1 bytes). Returns
- * its length, with *start set to where in `text` it begins; 0 if no line ends there; or ERROR_TROUBLE with a
- * reason. */
-int mark_line(int directory, struct place end, char *text, size_t *start, struct reason *reason);
+struct line {
+    const char *text; /* without its line break */
+    size_t length;
+    uint64_t offset; /* in the file */
+};
+
+/* Reads the line that ends at `end` into `text` (RECORD_LIMIT + 1 bytes). At the end of the file its line
+ * break may be missing. Returns 1; 0 if no line ends there; or ERROR_TROUBLE with a reason. */
+int mark_line(int directory, struct place end, char *text, struct line *line, struct reason *reason);
 
 #endif

@@ -59,3 +59,19 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
             return (int)got;
     }
 }
+
+int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset) {
+    size_t left = reader->end - reader->start, used;
+    struct link link = reader->link;
+    if (left == 0 || reader->end == sizeof reader->buffer)
+        return 0;
+    reader->buffer[reader->end] = '\n';
+    *offset = reader->offset;
+    *scan = record_scan(reader->buffer + reader->start, left + 1, &link, record, &used);
+    if (*scan != SCAN_RECORD || used != left + 1)
+        return 0;
+    reader->link = link;
+    reader->start += left;
+    reader->offset += left;
+    return 1;
+}

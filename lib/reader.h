@@ -23,6 +23,10 @@ void reader_start(struct reader *reader, int file, uint64_t offset, struct link 
 int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
                 struct reason *reason);
 
+/* After reader_next() has returned 0 in a segment that gets no more lines: reads what is left, if that is a
+ * whole line but for its line break. Returns 1 as reader_next() does, or 0. */
+int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset);
+
 /* Where the chain stands after the line that was read last. */
 struct link reader_link(const struct reader *reader);
 

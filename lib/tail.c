@@ -346,6 +346,15 @@ static int open_tail(struct tail *tail, int directory, int32_t day, struct reaso
     return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
 }
 
+/* Returns true if nobody has written to the file since it was examined: its size is the same, and the last
+ * line that is known is the one that this process found there. (It may have been cut and have grown again.)
+ */
+static bool is_as_left(const struct tail *tail, const struct mark *known) {
+    return (uint64_t)tail->status.st_size == tail->end &&
+           (known->place.day == 0 || (known->place.day == tail->day && known->place.offset == tail->end &&
+                                      memcmp(known->chain, tail->link.recorded, CHAIN_SIZE) == 0));
+}
+
 int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *known,
               struct reason *reason) {
     struct stat named;
@@ -359,7 +368,7 @@ int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *
         tail->status = named;
     else
         result = open_tail(tail, directory, day, reason);
-    if (result == 0 && (uint64_t)tail->status.st_size != tail->end)
+    if (result == 0 && !is_as_left(tail, known))
         result = examine(tail, directory, known, reason);
     if (result != 0)
         tail_close(tail);

@@ -9,6 +9,7 @@
 void walk_start(struct walk *walk, int directory, struct place from, struct link link) {
     walk->directory = directory;
     walk->file = -1;
+    walk->rest = false;
     walk->day = walk->last = from.day;
     reader_start(&walk->reader, -1, from.offset, link);
 }
@@ -28,6 +29,10 @@ void walk_until(struct walk *walk, int32_t last) {
         walk->last = last;
 }
 
+void walk_rest(struct walk *walk) {
+    walk->rest = true;
+}
+
 /* Opens the segment of walk->day. Returns 1, 0 where there is none, or ERROR_TROUBLE. */
 static int open_segment(struct walk *walk, struct reason *reason) {
     walk->file = segment_open(walk->directory, walk->day, false, reason);
@@ -45,6 +50,8 @@ int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct 
             place->day = walk->day;
             result = reader_next(&walk->reader, scan, record, &place->offset, reason);
         }
+        if (result == 0 && walk->file >= 0 && (walk->rest || walk->day < walk->last))
+            result = reader_rest(&walk->reader, scan, record, &place->offset);
         if (result != 0 || walk->day >= walk->last)
             return result;
         close_segment(walk);

@@ -15,6 +15,7 @@ struct walk {
     int directory;
     int file; /* -1: no segment is open */
     int32_t day, last;
+    bool rest;
     struct reader reader;
 };
 
@@ -26,6 +27,9 @@ void walk_end(struct walk *walk);
 /* How far the walk goes: to the end of the day `last` as it stands when it is read. Days may be added while
  * it is under way; `last` never goes back. */
 void walk_until(struct walk *walk, int32_t last);
+
+/* The last day gets no more lines either, so a last line without its line break is read there too. */
+void walk_rest(struct walk *walk);
 
 /* Reads one line, as reader_next() does, and says where it begins. Returns 1; 0 at the end of the last day:
  * call again once there may be more; or an error with a reason. */
