@@ -202,7 +202,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "grow KEY_FILE DIRECTORY EVENTS SYNCED %s\n", reason.text);
         return 2;
     }
-    struct journal *journal = journal_new(argv[2]);
+    struct journal *journal = journal_new(argv[2], 0);
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);

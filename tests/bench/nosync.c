@@ -10,6 +10,11 @@ int fdatasync(int file) {
     return 0;
 }
 
+int fsync(int file) {
+    (void)file;
+    return 0;
+}
+
 int msync(void *address, size_t length, int flags) {
     (void)address, (void)length, (void)flags;
     return 0;

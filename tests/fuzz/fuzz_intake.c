@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     signature_format(digest, signature);
     const struct head head = {.method = "POST", .content_length = "1", .signature = signature};
     intake_head(&config, &head, &decision);
-    intake_body(&config, keys, parser, &head, body, size, 0, &decision);
+    intake_body(keys, parser, &head, body, size, &decision);
     if (decision.verdict == VERDICT_USABLE)
         check_line(&decision, body, size);
     else if (decision.verdict != VERDICT_REJECTED || decision.cause.text[0] == '\0')
