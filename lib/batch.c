@@ -199,9 +199,12 @@ void batch_compose(struct batch *batch, const struct tail *tail, struct link *li
 
 void batch_index(const struct batch *batch, struct dedup *dedup, const struct tail *tail) {
     int result = 0;
-    for (size_t i = 0; i < batch->new_count && result == 0; i++)
-        result = dedup_add(dedup, batch->identity[batch->added[i]],
-                           (struct place){.day = tail->day, .offset = batch->offset[i]}, NULL);
+    for (size_t i = 0; i < batch->new_count && result == 0; i++) {
+        /* Identified again: when the day began, the index may have become another one, with another key. */
+        struct identity identity = dedup_identify(dedup, batch->entries[batch->added[i]]->event);
+        result =
+            dedup_add(dedup, identity, (struct place){.day = tail->day, .offset = batch->offset[i]}, NULL);
+    }
     if (result == 0)
         dedup_reach(dedup, tail);
     else if (result == ERROR_DAMAGED)
