@@ -113,6 +113,8 @@ static int write_new(struct journal *journal, const struct deadline *deadline, s
         result = append_write(&batch->append, reason);
     if (result != 0)
         return result;
+    if (fstat(tail->file, &tail->status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
     tail->end = batch->end;
     tail->link = link;
     batch_index(batch, journal->dedup, tail);

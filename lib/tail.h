@@ -21,20 +21,21 @@ void tail_close(struct tail *tail);
 /* Opens the segment of `day`, the newest one, if the open one is not what that name stands for now, and finds
  * its end. An incomplete last line that looks like the beginning of one was never acknowledged and is cut
  * off; if only its line break is missing, it is completed. Anything else at the end is damage: it is kept in
- * damaged/DAY-OFFSET before it is cut off, and told in tail->warning. So is everything that reaches beyond
- * `known`, the last line and the highest number that are known to have been written. Numbers up to known->seq
- * are not given again.
+ * damaged/DAY-OFFSET (and .2 after it, if there was damage before) before it is cut off, and told in
+ * tail->warning. So is everything that reaches beyond `known`, the last line and the highest number that are
+ * known to have been written. Numbers up to known->seq are not given again.
  *
  * The caller holds the append lock. Returns 0; ERROR_INVALID if there is no such segment; or ERROR_TROUBLE
  * with a reason, and the tail is closed then. */
 int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *known, struct reason *reason);
 
 /* Where the chain stands before the first line of `day`: after the last line of the segments before it. An
- * incomplete line there is cut off if the file can be written to. The caller holds the append lock. */
+ * incomplete line there was a whole one when the next day began, so it is kept, then cut off, if the file can
+ * be written to. The caller holds the append lock. */
 int tail_link_before(int directory, int32_t day, struct link *link, struct reason *reason);
 
-/* The last line of a day's segment, which may be incomplete: sets *mark to its end, with a seq of 0 if there
- * is no line that can be read. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE.
+/* Sets *mark to the end of the last line of a day's segment that can be read; an offset and a seq of 0 if
+ * there is none. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE.
  */
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason);
 
