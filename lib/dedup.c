@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WRONG_MAX 8 /* places of one search that turned out to be wrong; more are left for the next one */
+#define WRONG_MAX 8 /* places that turned out to be wrong are taken back so many at a time */
 #define MUCH \
     512 /* lines: after so many were read again, the index is synced, so that the next process need not */
 #define RACY \
@@ -136,6 +136,7 @@ static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason
     if (result == 0)
         result = index_begin(dedup->index, dedup->journal, reason);
     *mark = (struct mark){.place = {.day = first}};
+    dedup->reach.rejected = (struct place){0};
     return result;
 }
 
@@ -161,8 +162,8 @@ static int check_days(struct dedup *dedup, int32_t first, const struct deadline 
             continue;
         }
         mark = (struct mark){.place = *checked};
-        result =
-            indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, deadline, reason);
+        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
+                             deadline, reason);
         if (result != 0) {
             *checked = mark.place;
             break;
@@ -178,7 +179,8 @@ static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *
     uint64_t before = mark->seq;
     int result = need_indexer(dedup, reason);
     if (result == 0)
-        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, deadline, reason);
+        result =
+            indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
     if (mark->seq > before + MUCH)
@@ -196,15 +198,22 @@ static int highest_run(void *context, const char *name) {
     return 0;
 }
 
+/* Returns true if a change of the directory from now on is bound to show in its time. */
+static bool is_settled(const struct directory *directory) {
+    int64_t age = timestamp_now() - directory->modified / 1000;
+    return age < 0 || age > RACY;
+}
+
 /* Finds the newest segment. Returns 1, 0 if there is none, or an error; *changed if days may have come or
  * gone. */
 static int find_newest(struct dedup *dedup, const struct directory *directory, int32_t *first,
                        int32_t *newest, bool *changed, struct reason *reason) {
-    int64_t age = timestamp_now() - directory->modified / 1000;
-    *changed = dedup->reach.listed != directory->modified;
+    bool settled = is_settled(directory);
+    *changed = dedup->reach.listed != directory->modified &&
+               (settled || dedup->reach.listed != -directory->modified);
     *newest = dedup->reach.newest;
     *first = *newest;
-    if (!*changed && *newest > 0 && (age < 0 || age > RACY))
+    if (!*changed && *newest > 0 && settled)
         return 1;
     return segment_range(directory->file, 0, DAY_MAX, first, newest, reason);
 }
@@ -253,9 +262,12 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         result = catch_up(dedup, newest, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
+    /* Whoever renamed a day, or put it back, may not have made that durable; an answer promises it. */
+    if (result == 0 && changed && fsync(directory->file) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
     if (result == 0) {
         dedup->reach.newest = newest;
-        dedup->reach.listed = directory->modified;
+        dedup->reach.listed = is_settled(directory) ? directory->modified : -directory->modified;
         dedup->reach.checked = (struct place){0};
     }
     dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
@@ -333,7 +345,9 @@ static int read_line(struct dedup *dedup, int file, uint64_t offset, struct reas
  * another one; ERROR_INVALID if no line begins there, or its file is gone (*gone); or another error. */
 static int compare(struct search *search, struct place place, bool *gone) {
     struct dedup *dedup = search->dedup;
+    struct link link = {.known = false};
     struct record record;
+    size_t used;
     bool owned;
     int file = open_place(dedup, place, &owned, search->reason);
     *gone = file == ERROR_INVALID;
@@ -344,7 +358,8 @@ static int compare(struct search *search, struct place place, bool *gone) {
         close(file);
     if (length < 0)
         return length;
-    if (length == 0 || record_parse(dedup->line, (size_t)length - 1, &record) != 0)
+    enum scan scan = record_scan(dedup->line, (size_t)length, &link, &record, &used);
+    if (scan != SCAN_RECORD && scan != SCAN_UNCHAINED)
         return ERROR_INVALID;
     int result = event_parse(dedup->parser, record.event, record.event_length, &dedup->event, search->reason);
     if (result != 0)
@@ -391,11 +406,14 @@ static int search_day(struct search *search, size_t i, struct identity identity,
     if (result > 0) {
         int added = dedup_add(dedup, identity, place, search->reason);
         result = added != 0 ? added : compare(search, place, &gone);
+        if (result == ERROR_INVALID) /* it has the identifiers, but is no event any more */
+            result = 0;
     }
-    if (result >= 0 && index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place,
-                                   search->reason) == ERROR_DAMAGED)
-        return ERROR_DAMAGED;
-    return result;
+    if (result < 0)
+        return result;
+    int erased =
+        index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place, search->reason);
+    return erased != 0 ? erased : result;
 }
 
 int dedup_find(struct dedup *dedup, struct identity identity, const struct event *event,
@@ -403,12 +421,15 @@ int dedup_find(struct dedup *dedup, struct identity identity, const struct event
     struct search search = {.dedup = dedup, .event = event, .original = original, .reason = reason};
     const uint64_t fingerprints[] = {identity.request, identity.event};
     int result = 0;
-    for (int i = 0; i < 2 && result == 0; i++) {
-        search.fingerprint = fingerprints[i];
-        result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
-    }
-    for (size_t i = 0; i < search.wrong_count && result == 0; i++)
-        result = search_day(&search, i, identity, deadline);
+    do {
+        search.wrong_count = 0;
+        for (int i = 0; i < 2 && result == 0; i++) {
+            search.fingerprint = fingerprints[i];
+            result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
+        }
+        for (size_t i = 0; i < search.wrong_count && result == 0; i++)
+            result = search_day(&search, i, identity, deadline);
+    } while (result == 0 && search.wrong_count == WRONG_MAX);
     return result;
 }
 

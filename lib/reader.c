@@ -59,3 +59,20 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
             return (int)got;
     }
 }
+
+int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset) {
+    struct link link = reader->link;
+    char *rest = reader->buffer + reader->start;
+    size_t length = reader->end - reader->start, used;
+    if (length == 0 || reader->end == sizeof reader->buffer)
+        return 0;
+    rest[length] = '\n';
+    *scan = record_scan(rest, length + 1, &link, record, &used);
+    if ((*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED) || used != length + 1)
+        return 0;
+    *offset = reader->offset;
+    reader->link = link;
+    reader->start += length;
+    reader->offset += length;
+    return 1;
+}

@@ -10,6 +10,7 @@ void walk_start(struct walk *walk, int directory, struct place from, struct link
     walk->directory = directory;
     walk->file = -1;
     walk->day = walk->last = from.day;
+    walk->closed = false;
     reader_start(&walk->reader, -1, from.offset, link);
 }
 
@@ -26,6 +27,10 @@ void walk_end(struct walk *walk) {
 void walk_until(struct walk *walk, int32_t last) {
     if (last > walk->last)
         walk->last = last;
+}
+
+void walk_close(struct walk *walk) {
+    walk->closed = true;
 }
 
 /* Opens the segment of walk->day. Returns 1, 0 where there is none, or ERROR_TROUBLE. */
@@ -45,7 +50,11 @@ int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct 
             place->day = walk->day;
             result = reader_next(&walk->reader, scan, record, &place->offset, reason);
         }
-        if (result != 0 || walk->day >= walk->last)
+        bool ended = walk->day >= walk->last;
+        if (result == 0 && walk->file >= 0 && (!ended || walk->closed) &&
+            reader_rest(&walk->reader, scan, record, &place->offset) > 0)
+            return 1;
+        if (result != 0 || ended)
             return result;
         close_segment(walk);
         walk->day++;

@@ -110,12 +110,20 @@ static int by_number(const void *a, const void *b) {
 }
 
 /* Notes the number and the identifiers of a line. */
-static void take(struct event_parser *parser, const struct record *record) {
+static void take(struct event_parser *parser, const struct record *record, struct contents *contents) {
     static struct event event;
+    unsigned number;
     char text[EVENT_FIELD_SIZE + 4];
     assert_true(taken.count < 2 * READ_MAX);
-    assert_int_equal(event_parse(parser, record->event, record->event_length, &event, NULL), 0);
+    if (event_parse(parser, record->event, record->event_length, &event, NULL) != 0) {
+        contents->damaged++;
+        return;
+    }
     taken.seq[taken.count / 2] = record->seq;
+    contents->lines++;
+    contents->last = record->seq > contents->last ? record->seq : contents->last;
+    if (sscanf(event.request_id, "request-%u", &number) == 1 && number < 64)
+        contents->seq_of[number] = record->seq;
     snprintf(text, sizeof text, "r %s", event.request_id);
     taken.text[taken.count++] = strdup(text);
     snprintf(text, sizeof text, "e %s", event.id);
@@ -146,10 +154,12 @@ static void read_day(struct reader *reader, int file, struct event_parser *parse
         contents->unchained += scan == SCAN_UNCHAINED;
         if (scan == SCAN_DAMAGED)
             continue;
-        contents->lines++;
-        contents->last = record.seq > contents->last ? record.seq : contents->last;
-        take(parser, &record);
+        take(parser, &record, contents);
     }
+    static char rest[RECORD_LIMIT];
+    ssize_t length = pread(file, rest, sizeof rest, (off_t)reader_offset(reader));
+    if (length > 0 && record_parse(rest, (size_t)length, &record) == 0) /* only its line break is missing */
+        take(parser, &record, contents);
 }
 
 struct contents read_journal(const char *path) {

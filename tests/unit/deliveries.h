@@ -47,10 +47,11 @@ void check_known(struct journal *journal, unsigned from, unsigned to);
 
 /* All lines of the journal, read from its files alone. */
 struct contents {
-    unsigned lines;     /* that can be read */
-    unsigned damaged;   /* pieces that cannot */
-    unsigned unchained; /* lines that do not follow from the one before */
-    uint64_t last;      /* the highest number */
+    unsigned lines;      /* that can be read */
+    unsigned damaged;    /* pieces that cannot */
+    unsigned unchained;  /* lines that do not follow from the one before */
+    uint64_t last;       /* the highest number */
+    uint64_t seq_of[64]; /* of event number so and so; 0: it is not there */
 };
 
 /* Reads them; fails the test if an identifier or a number is there twice. */

@@ -264,6 +264,18 @@ static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
     journal_free(journal);
 }
 
+/* Whoever put a copy in the place of the file may not have synced the directory. */
+static void the_name_of_a_file_that_was_moved_comes_to_the_disk(void **state) {
+    struct journal *journal = open_worker(state);
+    run("cd '%s' && cp " SECOND_DAY " copy && mv copy " SECOND_DAY, directory);
+    memset(disk.calls, 0, sizeof disk.calls);
+    check(append_number(journal, 20), OUTCOME_DUPLICATE, 20);
+    assert_string_equal(disk.calls, "ns");
+    check(append_number(journal, 21), OUTCOME_STORED, 21);
+    assert_string_equal(disk.calls, "nsws");
+    journal_free(journal);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(the_newest_segment_is_renamed),
@@ -281,6 +293,7 @@ int main(void) {
         JOURNAL_TEST(a_segment_that_moved_is_not_promised),
         JOURNAL_TEST(the_name_comes_to_the_disk_before_the_first_line),
         JOURNAL_TEST(the_name_of_an_empty_file_comes_to_the_disk),
+        JOURNAL_TEST(the_name_of_a_file_that_was_moved_comes_to_the_disk),
     };
     return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }
