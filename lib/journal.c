@@ -147,10 +147,12 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
 static int hand_over(struct journal *journal, struct reason *reason) {
     if (!journal->directory.remote)
         return 0;
+    const struct rejected *rejected = &journal->batch.rejected;
     dedup_close(journal->dedup);
-    return journal->tail.file < 0 || fdatasync(journal->tail.file) == 0
-               ? 0
-               : fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    if ((journal->tail.file >= 0 && fdatasync(journal->tail.file) != 0) ||
+        (rejected->file >= 0 && fdatasync(rejected->file) != 0))
+        return fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    return 0;
 }
 
 void journal_write(struct journal *journal, struct entry *entries[], size_t count,
