@@ -263,26 +263,43 @@ static void a_day_is_brought_in_within_one_tick(void **state) {
     check_all(journal);
 }
 
-/* The index as it was some time ago, under the same inode numbers. */
+/* The index as it was after event `at`, under the same inode numbers, and then something is done to the
+ * files: what it says of how far it reaches may be the end of a line by chance, or lead into one. */
+static void put_index_back(void **state, unsigned at, bool worker_lives, const char *act) {
+    clock_now = DAY_ONE;
+    directory = *state;
+    struct journal *journal = open_journal(directory);
+    for (unsigned i = 1; i <= 18; i++) {
+        clock_now += i == 7 || i == 13 ? A_DAY : 0;
+        check(append_number(journal, i), OUTCOME_STORED, i);
+        if (i == at)
+            run("cd '%s' && mkdir saved && cp seen/* saved", directory);
+    }
+    later();
+    run("cd '%s/saved' && for file in *; do cat $file >../seen/$file; done", directory);
+    run("cd '%s' && %s", directory, act);
+    if (!worker_lives) {
+        journal_free(journal);
+        journal = open_journal(directory);
+    }
+    check_all(journal);
+    run("rm -r '%s'/*", directory);
+}
+
 static void an_older_index_is_put_back(void **state) {
-    for (unsigned who = 0; who < 2; who++)
+    static const char *const acts[] = {
+        ":",
+        IN_PLACE("sed 1d", ONE),
+        IN_PLACE("sed 1d", TWO),
+        IN_PLACE("sed 1d", THREE),
+        IN_PLACE("sed '1i\\'", THREE),
+        IN_PLACE("sed -n '3{h;d};4{p;x};p'", THREE),
+        "mv " ONE " other && mv " TWO " " ONE " && mv other " TWO,
+    };
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
         for (unsigned at = 3; at <= 15; at += 6) {
-            clock_now = DAY_ONE;
-            directory = *state;
-            struct journal *journal = open_journal(directory);
-            for (unsigned i = 1; i <= 18; i++) {
-                clock_now += i == 7 || i == 13 ? A_DAY : 0;
-                check(append_number(journal, i), OUTCOME_STORED, i);
-                if (i == at)
-                    run("cd '%s' && mkdir saved && cp seen/* saved", directory);
-            }
-            run("cd '%s/saved' && for file in *; do cat $file >../seen/$file; done", directory);
-            if (who == 1) {
-                journal_free(journal);
-                journal = open_journal(directory);
-            }
-            check_all(journal);
-            run("rm -r '%s'/*", directory);
+            put_index_back(state, at, true, acts[i]);
+            put_index_back(state, at, false, acts[i]);
         }
 }
 
