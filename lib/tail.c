@@ -1,7 +1,7 @@
 /* A writer may have been killed at any moment, the machine may have crashed, and a person may have edited the
  * file: so the end is looked at again whenever the file is not as this process left it, by its size and time,
  * or lines are known that it does not know. As a rule that is one read of the last two lines. */
-#define _GNU_SOURCE /* memrchr */
+#define _GNU_SOURCE /* memrchr, SEEK_DATA */
 #include "tail.h"
 
 #include "append.h"
@@ -88,7 +88,15 @@ static void scan_lines(struct end *end, size_t start) {
     end->at = end->size - end->length + start;
 }
 
-/* If the end is too damaged for a short look, the whole segment is read. */
+/* Where the last bytes end that are not zeros of a hole: a file that is only said to be huge is none. */
+static uint64_t end_of_data(const struct end *end) {
+    off_t at = 0, data;
+    while ((data = lseek(end->file, at, SEEK_DATA)) >= 0 && (at = lseek(end->file, data, SEEK_HOLE)) > data)
+        continue;
+    return data < 0 && errno == ENXIO && (uint64_t)at < end->size ? (uint64_t)at : end->size;
+}
+
+/* If the end is too damaged for a short look, the whole segment is read, up to its last line break. */
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
     if (reader == NULL)
@@ -96,14 +104,18 @@ static int scan_segment(struct end *end, struct reason *reason) {
     enum scan scan;
     struct record record;
     uint64_t offset;
-    int result;
+    int result = append_end(end->file, end_of_data(end), &end->at, reason);
     reader_start(reader, end->file, 0, (struct link){.known = false});
-    while ((result = reader_next(reader, &scan, &record, &offset, reason)) > 0)
-        note_line(end, scan, &record, reader_offset(reader));
+    while (result == 0 && reader_offset(reader) < end->at) {
+        int got = reader_next(reader, &scan, &record, &offset, reason);
+        if (got > 0)
+            note_line(end, scan, &record, reader_offset(reader));
+        else
+            result = got < 0 ? got : fail(reason, ERROR_TROUBLE, "a segment changes while it is read");
+    }
     end->link = reader_link(reader);
     free(reader);
-    /* Bytes without a line break in a whole window were passed over; they are no lines. */
-    return result == 0 ? append_end(end->file, end->size, &end->at, reason) : result;
+    return result;
 }
 
 /* Finds the end of the last whole line, and the chain state there. */
@@ -154,8 +166,10 @@ static bool is_torn(const char *rest, size_t length) {
 static int copy_rest(const struct end *end, int to, bool is_new) {
     static char bytes[COPIED], kept[COPIED];
     ssize_t got = 0, have;
-    for (uint64_t at = end->at; at < end->size; at += (uint64_t)got) {
-        got = pread(end->file, bytes, sizeof bytes, (off_t)at);
+    uint64_t data = end_of_data(end);
+    for (uint64_t at = end->at; at < data; at += (uint64_t)got) {
+        got =
+            pread(end->file, bytes, data - at < sizeof bytes ? (size_t)(data - at) : sizeof bytes, (off_t)at);
         have = is_new ? 0 : pread(to, kept, sizeof kept, (off_t)(at - end->at));
         if (got <= 0 || have < 0)
             return -1;
@@ -165,7 +179,8 @@ static int copy_rest(const struct end *end, int to, bool is_new) {
         if (have < got && pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
             return -1;
     }
-    return fsync(to) == 0 ? 1 : -1;
+    /* What follows is a hole, and may be larger than the disk. */
+    return ftruncate(to, (off_t)(end->size - end->at)) == 0 && fsync(to) == 0 ? 1 : -1;
 }
 
 /* Keeps what is to be cut off under a name that tells day and offset, and, if something else was kept from

@@ -141,9 +141,13 @@ static void missing_lines_are_told_and_their_numbers_too(void **state) {
 
 /* A line that another process wrote is lost, so that the file is again as this one knows it. */
 static void a_missing_line_of_another_process_is_told(void **state) {
+    struct stat status;
     struct journal *journal = open_worker(state);
+    assert_int_equal(stat(segment, &status), 0);
     check_by_another(directory, 99, OUTCOME_STORED, 6);
     assert_int_equal(truncate(segment, (off_t)ends[5]), 0);
+    const struct timespec times[] = {{0, UTIME_OMIT}, status.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, segment, times, 0), 0); /* as if within one tick */
     check(append_number(journal, 6), OUTCOME_STORED, 7);
     warns(journal, "missing");
     check_known(journal, 1, 5);
@@ -340,6 +344,26 @@ static void a_read_only_end_stays_as_it_is(void **state) {
     assert_int_equal(verify(directory), 6);
 }
 
+/* Of a file that is only said to be huge, nothing but the data is read or copied. */
+static void a_huge_hole_takes_no_time(void **state) {
+    static const off_t huge = (off_t)1 << 40;
+    journal_free(open_worker(state));
+    write_file(path_in(directory, "2026-11-20.jsonl"), "", 0, 0600); /* an older day is one */
+    assert_int_equal(truncate(path_in(directory, "2026-11-20.jsonl"), huge), 0);
+    assert_int_equal(truncate(segment, huge), 0);
+    int64_t before = monotonic_now();
+    struct journal *journal = open_journal(directory);
+    check(append_number(journal, 6), OUTCOME_STORED, 6);
+    warns(journal, "damaged");
+    assert_true(monotonic_now() - before < 2 * SECOND);
+    check_known(journal, 1, 6);
+    journal_free(journal);
+    assert_int_equal(unlink(path_in(directory, "2026-11-20.jsonl")), 0);
+    assert_int_equal(verify(directory), 6);
+    run("test $(stat -c %%s '%s/damaged/" DAY "-%zu') = %lld", directory, ends[5],
+        (long long)huge - (long long)ends[5]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(known_lines_that_are_overwritten_are_kept),
@@ -355,6 +379,7 @@ int main(void) {
         JOURNAL_TEST(a_missing_last_line_break_is_put_right),
         JOURNAL_TEST(a_missing_last_line_break_of_an_older_day_is_put_right),
         JOURNAL_TEST(a_torn_line_of_an_older_day_is_kept),
+        JOURNAL_TEST(a_huge_hole_takes_no_time),
         JOURNAL_TEST(a_read_only_end_stays_as_it_is),
     };
     return cmocka_run_group_tests_name("tail", tests, NULL, NULL);
