@@ -40,10 +40,10 @@ static unsigned long deliver(unsigned number, enum outcome outcome, uint64_t seq
 
 static void one_shot_after_one_shot(void **state, const char *const boots[], size_t count) {
     unsigned long most = 0;
-    set_up_journal(state, 3000);
-    for (unsigned i = 0; i < 1500; i++) {
+    set_up_journal(state, 1500);
+    for (unsigned i = 0; i < 700; i++) {
         disk.boot = boots[i % count];
-        unsigned long read = deliver(3001 + i, OUTCOME_STORED, 3001 + i);
+        unsigned long read = deliver(1501 + i, OUTCOME_STORED, 1501 + i);
         if (i > 2) /* the first one has the whole journal to read, for it was never synced */
             most = read > most ? read : most;
         if (i % 100 == 0)
@@ -51,7 +51,7 @@ static void one_shot_after_one_shot(void **state, const char *const boots[], siz
     }
     /* A line is read in blocks that overlap, so that some bytes are read twice. */
     assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
-    assert_int_equal(verify(directory), 4500);
+    assert_int_equal(verify(directory), 2200);
 }
 
 static void the_boot_is_unknown(void **state) {
@@ -64,14 +64,14 @@ static void boots_alternate(void **state) {
 
 /* Two workers that live, and do not know which boot this is. */
 static void two_workers_without_a_boot(void **state) {
-    set_up_journal(state, 2000);
+    set_up_journal(state, 1000);
     disk.boot = "";
     struct journal *both[] = {open_journal(directory), open_journal(directory)};
     unsigned long most = 0;
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < 1000; i++) {
         struct deadline deadline = soon();
         disk.read = 0;
-        check(append_number(both[i % 2], 2001 + i), OUTCOME_STORED, 2001 + i);
+        check(append_number(both[i % 2], 1001 + i), OUTCOME_STORED, 1001 + i);
         if (i > 100)
             most = disk.read > most ? disk.read : most;
         assert_int_equal(journal_upkeep(both[i / 2 % 2], &deadline, NULL), 0);
@@ -79,7 +79,7 @@ static void two_workers_without_a_boot(void **state) {
     assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
     journal_free(both[0]);
     journal_free(both[1]);
-    assert_int_equal(verify(directory), 4000);
+    assert_int_equal(verify(directory), 2000);
 }
 
 /* After a real reboot: much is read again once, and not by the process after. */

@@ -250,6 +250,9 @@ static void an_error_is_no_absence(void **state) {
     assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &status), 0);
     disk.unreadable = status.st_ino;
     check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    clock_now += A_DAY; /* when it would go to another file */
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    clock_now = DAY_ONE;
     disk.unreadable = 0;
     run("cd '%s/rejected' && mv " FIRST " saved && mkdir " FIRST, directory);
     check(reject(journal, 1), OUTCOME_TROUBLE, 0);
