@@ -89,6 +89,15 @@ int open(const char *path, int flags, ...) {
     return -1;
 }
 
+int openat(int directory, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    unsigned mode = (flags & O_CREAT) != 0 ? va_arg(arguments, unsigned) : 0;
+    va_end(arguments);
+    disk.opened++;
+    return (int)syscall(SYS_openat, directory, path, flags, mode);
+}
+
 int fstatfs(int file, struct statfs *out) {
     int result = (int)syscall(SYS_fstatfs, file, out);
     if (disk.remote)

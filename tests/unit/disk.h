@@ -11,6 +11,7 @@ extern struct disk {
     bool slow_reads;     /* each takes a tenth of a millisecond */
     unsigned prefetched; /* calls of posix_fadvise(POSIX_FADV_WILLNEED) */
     unsigned long read;  /* bytes, by pread() */
+    unsigned opened;     /* calls of openat() */
     ino_t unreadable;    /* pread() of this file fails with EIO */
     const char *boot;    /* what the kernel says of which boot this is; NULL: the truth, "": nothing */
     bool remote;         /* every file system says that it is NFS */

@@ -129,11 +129,31 @@ static void a_remote_journal_is_opened_each_time(void **state) {
     run("rm -r '%s.away'", directory);
 }
 
-/* What is rejected is with the server, too, before the lock is given back. */
+/* Here, what is open stays open; there, the lock, the segment, the state and a table are opened each time. */
+static void only_a_remote_journal_is_opened_again(void **state) {
+    directory = *state;
+    for (unsigned remote = 0; remote < 2; remote++) {
+        disk.remote = remote == 1;
+        struct journal *journal = open_journal(directory);
+        (void)append_number(journal, 1);
+        run("touch -d yesterday '%s'", directory); /* it has settled */
+        (void)append_number(journal, 1);
+        disk.opened = 0;
+        check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+        if (remote == 0)
+            assert_int_equal(disk.opened, 0);
+        else
+            assert_true(disk.opened >= 4);
+        journal_free(journal);
+    }
+}
+
+/* All lines are with the server before the lock is given back. */
 static void remote_lines_are_sent_with_the_lock_held(void **state) {
     directory = *state;
     disk.remote = true;
     struct journal *journal = open_journal(directory);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
     struct entry entry = {.body = "x",
                           .length = 1,
                           .key = "9f86d081",
@@ -141,12 +161,14 @@ static void remote_lines_are_sent_with_the_lock_held(void **state) {
                           .rejection = "no"},
                  *entries[] = {&entry};
     struct deadline deadline = soon();
+    memset(disk.calls, 0, sizeof disk.calls);
     journal_write(journal, entries, 1, &deadline);
-    assert_non_null(strstr(disk.calls, "ws"));
+    assert_non_null(strstr(disk.calls, "wss")); /* the newest segment, and the file in rejected/ */
     journal_sync(journal);
     check(entry, OUTCOME_REJECTED, 0);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
-    assert_non_null(strstr(disk.calls, "wss"));
+    memset(disk.calls, 0, sizeof disk.calls);
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    assert_non_null(strstr(disk.calls, "wss")); /* with the lock, and for the answer */
     journal_free(journal);
 }
 
@@ -172,6 +194,7 @@ int main(void) {
         JOURNAL_TEST(a_reboot_is_paid_for_once),
         JOURNAL_TEST(after_a_crash_only_what_was_synced_counts),
         JOURNAL_TEST(a_remote_journal_is_opened_each_time),
+        JOURNAL_TEST(only_a_remote_journal_is_opened_again),
         JOURNAL_TEST(remote_lines_are_sent_with_the_lock_held),
         JOURNAL_TEST(a_remote_index_is_synced_too),
     };
