@@ -23,6 +23,7 @@ LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_SHARED = $(addprefix $(BUILD)/tests/unit/,support.o disk.o deliveries.o)
 E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record connection
@@ -170,7 +171,7 @@ $(BUILD)/%.o: %.c
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/unit/support.o $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 

@@ -337,7 +337,7 @@ static int read_at(struct runner *runner, const struct item *item, struct place 
     enum scan scan;
     walk_end(&runner->again);
     walk_start(&runner->again, directory_of(runner), place, (struct link){.known = false});
-    walk_rest(&runner->again);
+    walk_close(&runner->again);
     int result = walk_next(&runner->again, &scan, record, &place, reason);
     if (result <= 0 || scan == SCAN_DAMAGED || record->seq != item->seq)
         return result < 0 ? result : 0;

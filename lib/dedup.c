@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WRONG_MAX 8 /* places of one search that turned out to be wrong; more are left for the next one */
+#define WRONG_MAX 8 /* places that turned out to be wrong are taken back so many at a time */
 #define MUCH \
     512 /* lines: after so many were read again, the index is synced, so that the next process need not */
 /* A directory that changed within this time may change again under the same time stamp, which comes from the
@@ -144,6 +144,7 @@ static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason
     if (result == 0)
         result = index_begin(dedup->index, dedup->journal, reason);
     *mark = (struct mark){.place = {.day = first}};
+    dedup->reach.rejected = (struct place){0};
     return result;
 }
 
@@ -169,8 +170,8 @@ static int check_days(struct dedup *dedup, int32_t first, const struct deadline 
             continue;
         }
         mark = (struct mark){.place = *checked};
-        result =
-            indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, deadline, reason);
+        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
+                             deadline, reason);
         if (result != 0) {
             *checked = mark.place;
             break;
@@ -186,7 +187,8 @@ static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *
     uint64_t before = mark->seq;
     int result = need_indexer(dedup, reason);
     if (result == 0)
-        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, deadline, reason);
+        result =
+            indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
     if (mark->seq > before + MUCH)
@@ -205,16 +207,23 @@ static int highest_run(void *context, const char *name) {
     return 0;
 }
 
+/* Returns true if a change of the directory from now on is bound to show in its time. */
+static bool is_settled(const struct directory *directory) {
+    int64_t age = timestamp_now() - directory->modified / 1000;
+    bool fractions = directory->modified % (1000 * SECOND) != 0;
+    return age < 0 || age > (fractions ? RACY : RACY_SECONDS);
+}
+
 /* Finds the newest segment. Returns 1, 0 if there is none, or an error; *changed if days may have come or
  * gone. */
 static int find_newest(struct dedup *dedup, const struct directory *directory, int32_t *first,
                        int32_t *newest, bool *changed, struct reason *reason) {
-    int64_t age = timestamp_now() - directory->modified / 1000;
-    *changed = dedup->reach.listed != directory->modified;
+    bool settled = is_settled(directory);
+    *changed = dedup->reach.listed != directory->modified &&
+               (settled || dedup->reach.listed != -directory->modified);
     *newest = dedup->reach.newest;
     *first = *newest;
-    bool fractions = directory->modified % (1000 * SECOND) != 0;
-    if (!*changed && *newest > 0 && (age < 0 || age > (fractions ? RACY : RACY_SECONDS)))
+    if (!*changed && *newest > 0 && settled)
         return 1;
     return segment_range(directory->file, 0, DAY_MAX, first, newest, reason);
 }
@@ -265,9 +274,12 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         result = catch_up(dedup, newest, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
+    /* Whoever renamed a day, or put it back, may not have made that durable; an answer promises it. */
+    if (result == 0 && changed && fsync(directory->file) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
     if (result == 0) {
         dedup->reach.newest = newest;
-        dedup->reach.listed = directory->modified;
+        dedup->reach.listed = is_settled(directory) ? directory->modified : -directory->modified;
         dedup->reach.checked = (struct place){0};
     }
     dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
@@ -417,11 +429,14 @@ static int search_day(struct search *search, size_t i, const struct deadline *de
     if (result > 0) {
         int added = dedup_add(dedup, search->event, place, search->reason);
         result = added != 0 ? added : compare(search, place, &gone);
+        if (result == ERROR_INVALID) /* it has the identifiers, but is no event any more */
+            result = 0;
     }
-    if (result >= 0 && index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place,
-                                   search->reason) == ERROR_DAMAGED)
-        return ERROR_DAMAGED;
-    return result;
+    if (result < 0)
+        return result;
+    int erased =
+        index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place, search->reason);
+    return erased != 0 ? erased : result;
 }
 
 int dedup_find(struct dedup *dedup, const struct event *event, struct original *original,
@@ -430,12 +445,15 @@ int dedup_find(struct dedup *dedup, const struct event *event, struct original *
     struct identity identity = identify(dedup, event);
     const uint64_t fingerprints[] = {identity.request, identity.event};
     int result = 0;
-    for (int i = 0; i < 2 && result == 0; i++) {
-        search.fingerprint = fingerprints[i];
-        result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
-    }
-    for (size_t i = 0; i < search.wrong_count && result == 0; i++)
-        result = search_day(&search, i, deadline);
+    do {
+        search.wrong_count = 0;
+        for (int i = 0; i < 2 && result == 0; i++) {
+            search.fingerprint = fingerprints[i];
+            result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
+        }
+        for (size_t i = 0; i < search.wrong_count && result == 0; i++)
+            result = search_day(&search, i, deadline);
+    } while (result == 0 && search.wrong_count == WRONG_MAX);
     return result;
 }
 

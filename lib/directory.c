@@ -17,8 +17,8 @@
 #define SMB2_MAGIC 0xfe534d42
 
 void directory_start(struct directory *directory, const char *path) {
+    *directory = (struct directory){.file = -1, .lock = -1};
     snprintf(directory->path, sizeof directory->path, "%s", path);
-    directory->file = directory->lock = -1;
 }
 
 void directory_close(struct directory *directory) {

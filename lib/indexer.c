@@ -55,7 +55,7 @@ static int look_at_clock(unsigned lines, const struct deadline *deadline, struct
 }
 
 int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
-                const struct deadline *deadline, struct reason *reason) {
+                bool locked, const struct deadline *deadline, struct reason *reason) {
     struct walk *walk = &indexer->walk;
     struct record record;
     struct place place;
@@ -63,7 +63,8 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
     int result;
     walk_start(walk, directory, mark->place, (struct link){.known = false});
     walk_until(walk, last);
-    walk_rest(walk);
+    if (locked)
+        walk_close(walk);
     for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &place, reason)) > 0; lines++) {
         result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, place, reason);
         if (result != 0)
@@ -104,7 +105,7 @@ int indexer_search(struct indexer *indexer, int directory, const struct event *e
     enum scan scan;
     int result;
     walk_start(walk, directory, (struct place){.day = place->day}, (struct link){.known = false});
-    walk_rest(walk);
+    walk_close(walk);
     for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, place, reason)) > 0; lines++) {
         result = scan == SCAN_DAMAGED ? 0 : is_of(indexer, &record, event, reason);
         if (result != 0)

@@ -15,11 +15,13 @@ void indexer_free(struct indexer *indexer);
 
 /* Reads on at *mark, up to the end of the day `last`, in the journal `directory` (a descriptor), puts every
  * event into the index, and steps *mark to the end of the last line it has read. Returns 0; ERROR_TIMEOUT
- * half a second before the deadline, with what was done until then being good; or another error. */
+ * half a second before the deadline, with what was done until then being good; or another error. `locked`:
+ * the caller holds the append lock, so that no line is only half there. */
 int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
-                const struct deadline *deadline, struct reason *reason);
+                bool locked, const struct deadline *deadline, struct reason *reason);
 
-/* Reads the day of *place for an event that has one of the two identifiers. Returns 1 with *place set to
+/* Reads the day of *place for an event that has one of the two identifiers. The caller holds the append lock.
+ * Returns 1 with *place set to
  * where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above, or another error. */
 int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
                    const struct deadline *deadline, struct reason *reason);

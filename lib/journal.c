@@ -113,6 +113,8 @@ static int write_new(struct journal *journal, const struct deadline *deadline, s
         result = append_write(&batch->append, reason);
     if (result != 0)
         return result;
+    if (fstat(tail->file, &tail->status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
     tail->end = batch->end;
     tail->link = link;
     batch_index(batch, journal->dedup, tail);
@@ -145,10 +147,12 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
 static int hand_over(struct journal *journal, struct reason *reason) {
     if (!journal->directory.remote)
         return 0;
+    const struct rejected *rejected = &journal->batch.rejected;
     dedup_close(journal->dedup);
-    return journal->tail.file < 0 || fdatasync(journal->tail.file) == 0
-               ? 0
-               : fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    if ((journal->tail.file >= 0 && fdatasync(journal->tail.file) != 0) ||
+        (rejected->file >= 0 && fdatasync(rejected->file) != 0))
+        return fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    return 0;
 }
 
 void journal_write(struct journal *journal, struct entry *entries[], size_t count,

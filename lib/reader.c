@@ -1,5 +1,6 @@
 /* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window
  * are damage, and are skipped. */
+#define _GNU_SOURCE /* SEEK_DATA */
 #include "reader.h"
 
 #include <errno.h>
@@ -38,6 +39,15 @@ static ssize_t fill(struct reader *reader, struct reason *reason) {
     return got;
 }
 
+/* A file that is only said to be huge is a hole: what follows of it is passed over. */
+static void skip_hole(struct reader *reader) {
+    off_t data = lseek(reader->file, (off_t)reader->offset, SEEK_DATA);
+    if (data < 0 && errno == ENXIO)
+        data = lseek(reader->file, 0, SEEK_END);
+    if (data > (off_t)reader->offset)
+        reader->offset = (uint64_t)data;
+}
+
 int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
                 struct reason *reason) {
     for (;;) {
@@ -52,6 +62,8 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
         if (*scan != SCAN_INCOMPLETE) {
             reader->start += used;
             reader->offset += used;
+            if (used == sizeof reader->buffer)
+                skip_hole(reader);
             return 1;
         }
         ssize_t got = fill(reader, reason);
@@ -61,17 +73,18 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
 }
 
 int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset) {
-    size_t left = reader->end - reader->start, used;
     struct link link = reader->link;
-    if (left == 0 || reader->end == sizeof reader->buffer)
+    char *rest = reader->buffer + reader->start;
+    size_t length = reader->end - reader->start, used;
+    if (length == 0 || reader->end == sizeof reader->buffer)
         return 0;
-    reader->buffer[reader->end] = '\n';
+    rest[length] = '\n';
+    *scan = record_scan(rest, length + 1, &link, record, &used);
+    if ((*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED) || used != length + 1)
+        return 0;
     *offset = reader->offset;
-    *scan = record_scan(reader->buffer + reader->start, left + 1, &link, record, &used);
-    if (*scan != SCAN_RECORD || used != left + 1)
-        return 0;
     reader->link = link;
-    reader->start += left;
-    reader->offset += left;
+    reader->start += length;
+    reader->offset += length;
     return 1;
 }

@@ -23,8 +23,8 @@ void reader_start(struct reader *reader, int file, uint64_t offset, struct link 
 int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
                 struct reason *reason);
 
-/* After reader_next() has returned 0 in a segment that gets no more lines: reads what is left, if that is a
- * whole line but for its line break. Returns 1 as reader_next() does, or 0. */
+/* The same for what is left when reader_next() returned 0 and the segment will not grow: a line of which only
+ * the line break is missing. Returns 1, or 0 if there is no such line. */
 int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset);
 
 /* Where the chain stands after the line that was read last. */

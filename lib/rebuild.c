@@ -33,7 +33,7 @@ static int index_all(struct rebuild *rebuild, const struct directory *directory,
     do {
         struct deadline soon = {.at = monotonic_now() + 3 * SECOND / 2};
         result = indexer_run(rebuild->indexer, rebuild->index, directory->file, &rebuild->mark, rebuild->last,
-                             &soon, reason);
+                             false, &soon, reason);
         if (step != NULL)
             step(context, rebuild->mark.place);
     } while (result == ERROR_TIMEOUT);

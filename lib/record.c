@@ -160,17 +160,20 @@ static void chain_of(const struct record *record, const char *previous, char out
     compute_chain(previous, parts, sizeof parts / sizeof *parts, out);
 }
 
-/* Does the line follow from the one before? Leaves the chain that its bytes give in `computed`. */
-static bool follows(const struct record *record, const struct link *link, char computed[CHAIN_SIZE]) {
+/* Does the line follow from the one before? */
+enum proof { PROOF_NONE, PROOF_WORD /* it says so, and nobody can tell */, PROOF_CHAIN };
+
+/* Leaves the chain that the line's bytes give in `computed`. */
+static enum proof follows(const struct record *record, const struct link *link, char computed[CHAIN_SIZE]) {
     chain_of(record, link->recorded, computed);
-    if (memcmp(computed, record->chain, CHAIN_SIZE - 1) == 0)
-        return true;
+    if (link->known && memcmp(computed, record->chain, CHAIN_SIZE - 1) == 0)
+        return PROOF_CHAIN;
     if (memcmp(link->recorded, link->computed, CHAIN_SIZE) != 0) {
         char other[CHAIN_SIZE];
         chain_of(record, link->computed, other);
         if (memcmp(other, record->chain, CHAIN_SIZE - 1) == 0) {
             memcpy(computed, other, CHAIN_SIZE);
-            return true;
+            return PROOF_CHAIN;
         }
     }
     /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this
@@ -178,7 +181,7 @@ static bool follows(const struct record *record, const struct link *link, char c
     bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq);
     if (at_its_word)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);
-    return at_its_word;
+    return at_its_word ? PROOF_WORD : PROOF_NONE;
 }
 
 static void step(struct link *link, const struct record *record, const char computed[CHAIN_SIZE]) {
@@ -205,6 +208,18 @@ static const char *find_start(const char *text, const char *end) {
     return NULL;
 }
 
+/* Takes a line apart after which another one begins without a line break: that is gone, or is a byte that
+ * does not belong to the line. */
+static bool parse_before(const char *text, size_t length, const struct link *link, struct record *record,
+                         char computed[CHAIN_SIZE]) {
+    if (record_parse(text, length - 1, record) == 0 && follows(record, link, computed) == PROOF_CHAIN)
+        return true;
+    if (record_parse(text, length, record) != 0 && record_parse(text, length - 1, record) != 0)
+        return false;
+    follows(record, link, computed);
+    return true;
+}
+
 enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record,
                       size_t *used) {
     const char *line_break = memchr(text, '\n', length);
@@ -214,17 +229,16 @@ enum scan record_scan(const char *text, size_t length, struct link *link, struct
         return SCAN_INCOMPLETE;
     *used = (size_t)(line_break - text) + 1;
     bool readable = record_parse(text, *used - 1, record) == 0;
-    if (readable && follows(record, link, computed)) {
+    enum proof proof = readable ? follows(record, link, computed) : PROOF_NONE;
+    const char *after = readable ? record->line + 1 : text + 1;
+    const char *next = proof != PROOF_CHAIN && after < line_break ? find_start(after, line_break) : NULL;
+    if (proof != PROOF_NONE && next == NULL) {
         step(link, record, computed);
         return SCAN_RECORD;
     }
-    const char *after = readable ? record->line + 1 : text + 1;
-    const char *next = after < line_break ? find_start(after, line_break) : NULL;
     if (next != NULL) {
         *used = (size_t)(next - text);
-        readable = record_parse(text, *used - 1, record) == 0;
-        if (readable)
-            follows(record, link, computed);
+        readable = parse_before(text, *used, link, record, computed);
     }
     if (!readable) {
         bool is_blank = *used == 1 || (*used == 2 && text[0] == '\r');

@@ -63,7 +63,7 @@ static int compose(struct rejected *rejected, bool torn, struct entry *const ent
     return 0;
 }
 
-/* Opens the day's file; before its first line, its name is made durable. */
+/* Opens the day's file; before its first line, its name is made durable, and that of rejected/. */
 static int open_file(struct rejected *rejected, int journal, int32_t day, bool *torn, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE], last = '\n';
     struct stat status;
@@ -72,7 +72,8 @@ static int open_file(struct rejected *rejected, int journal, int32_t day, bool *
     if (directory < 0)
         return directory;
     int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    bool good = file >= 0 && fstat(file, &status) == 0 && (status.st_size > 0 || fsync(directory) == 0) &&
+    bool good = file >= 0 && fstat(file, &status) == 0 &&
+                (status.st_size > 0 || (fsync(directory) == 0 && fsync(journal) == 0)) &&
                 (status.st_size == 0 || pread(file, &last, 1, status.st_size - 1) == 1);
     int result = good ? 0 : fail(reason, ERROR_TROUBLE, "cannot open rejected/%s: %s", name, strerror(errno));
     close(directory);
@@ -194,12 +195,33 @@ static int scan_file(FILE *file, struct place *from,
     return result;
 }
 
+/* Visits the lines of a day's file, which it closes. */
+static int scan_day(int file, struct place *from,
+                    int (*visit)(void *context, const char *signature, struct place place,
+                                 struct reason *reason),
+                    void *context, struct reason *reason) {
+    struct stat status;
+    int result = fstat(file, &status);
+    if (result == 0 && (uint64_t)status.st_size <= from->offset) {
+        close(file);
+        return 0;
+    }
+    FILE *stream = result == 0 ? fdopen(file, "r") : NULL;
+    if (stream == NULL) {
+        result = fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
+        close(file);
+        return result;
+    }
+    result = scan_file(stream, from, visit, context, reason);
+    fclose(stream);
+    return result;
+}
+
 int rejected_scan(int directory, struct place *from,
                   int (*visit)(void *context, const char *signature, struct place place,
                                struct reason *reason),
                   void *context, struct reason *reason) {
     int32_t first = 0, last = -1;
-    struct stat status;
     int rejected = directory_within(directory, "rejected", false, reason);
     if (rejected < 0)
         return rejected == ERROR_INVALID ? 0 : rejected;
@@ -213,14 +235,7 @@ int rejected_scan(int directory, struct place *from,
             continue;
         if (day != from->day)
             *from = (struct place){.day = day};
-        FILE *stream = NULL;
-        if (fstat(file, &status) == 0 && (uint64_t)status.st_size > from->offset &&
-            (stream = fdopen(file, "r")) != NULL)
-            result = scan_file(stream, from, visit, context, reason);
-        if (stream != NULL)
-            fclose(stream);
-        else
-            close(file);
+        result = scan_day(file, from, visit, context, reason);
     }
     close(rejected);
     return result;

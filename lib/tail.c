@@ -1,9 +1,10 @@
 /* A writer may have been killed at any moment, the machine may have crashed, and a person may have edited the
- * file: so the end is looked at again whenever the size is not what this process left. As a rule that is one
- * read of the last two lines. */
-#define _GNU_SOURCE /* memrchr */
+ * file: so the end is looked at again whenever the file is not as this process left it, by its size and time,
+ * or lines are known that it does not know. As a rule that is one read of the last two lines. */
+#define _GNU_SOURCE /* memrchr, SEEK_DATA */
 #include "tail.h"
 
+#include "append.h"
 #include "directory.h"
 #include "reader.h"
 #include "segment.h"
@@ -20,7 +21,8 @@
 #define LOOK_BACK 4096 /* a first look at the end of a segment: two lines and more, as a rule */
 #define LINE_START "{\"seq\":"
 #define DAMAGED "damaged"
-#define COPIED 65536 /* bytes with one call */
+#define COPIED 65536  /* bytes with one call */
+#define KEPT_MAX 1000 /* pieces from one offset */
 
 /* What is known of the end of a segment while it is looked at. */
 struct end {
@@ -30,7 +32,8 @@ struct end {
     uint64_t size;
     char *text; /* the last `length` bytes of the segment, with room for one more */
     size_t length;
-    uint64_t at; /* the end of the last whole line */
+    uint64_t at;          /* the end of the last whole line */
+    struct mark readable; /* the last line that can be read */
     struct link link;
 };
 
@@ -65,16 +68,36 @@ static ptrdiff_t start_of_scan(const struct end *end) {
     return at + 1 - end->text;
 }
 
+/* Notes a line that ends at `offset`, if it can be read. */
+static void note_line(struct end *end, enum scan scan, const struct record *record, uint64_t offset) {
+    if (scan != SCAN_RECORD && scan != SCAN_UNCHAINED)
+        return;
+    end->readable = (struct mark){.place = {.day = end->day, .offset = offset}, .seq = record->seq};
+    memcpy(end->readable.chain, record->chain, CHAIN_SIZE - 1);
+}
+
 /* Scans the lines from index `start` of the text on. */
 static void scan_lines(struct end *end, size_t start) {
     struct record record;
     size_t used;
-    while (record_scan(end->text + start, end->length - start, &end->link, &record, &used) != SCAN_INCOMPLETE)
+    enum scan scan;
+    while ((scan = record_scan(end->text + start, end->length - start, &end->link, &record, &used)) !=
+           SCAN_INCOMPLETE) {
         start += used;
+        note_line(end, scan, &record, end->size - end->length + start);
+    }
     end->at = end->size - end->length + start;
 }
 
-/* If the end is too damaged for a short look, the whole segment is read. */
+/* Where the last bytes end that are not zeros of a hole: a file that is only said to be huge is none. */
+static uint64_t end_of_data(const struct end *end) {
+    off_t at = 0, data;
+    while ((data = lseek(end->file, at, SEEK_DATA)) >= 0 && (at = lseek(end->file, data, SEEK_HOLE)) > data)
+        continue;
+    return data < 0 && errno == ENXIO && (uint64_t)at < end->size ? (uint64_t)at : end->size;
+}
+
+/* If the end is too damaged for a short look, the whole segment is read, up to its last line break. */
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
     if (reader == NULL)
@@ -82,12 +105,16 @@ static int scan_segment(struct end *end, struct reason *reason) {
     enum scan scan;
     struct record record;
     uint64_t offset;
-    int result;
+    int result = append_end(end->file, end_of_data(end), &end->at, reason);
     reader_start(reader, end->file, 0, (struct link){.known = false});
-    while ((result = reader_next(reader, &scan, &record, &offset, reason)) > 0)
-        continue;
+    while (result == 0 && reader_offset(reader) < end->at) {
+        int got = reader_next(reader, &scan, &record, &offset, reason);
+        if (got > 0)
+            note_line(end, scan, &record, reader_offset(reader));
+        else
+            result = got < 0 ? got : fail(reason, ERROR_TROUBLE, "a segment changes while it is read");
+    }
     end->link = reader_link(reader);
-    end->at = reader_offset(reader);
     free(reader);
     return result;
 }
@@ -134,34 +161,62 @@ bool tail_is_torn(const char *rest, size_t length) {
     return memcmp(rest, LINE_START, length < start ? length : start) == 0;
 }
 
-/* Copies what is to be cut off. The name tells day and offset; a name that is taken is of an earlier attempt.
- */
-static int copy_rest(const struct end *end, int to) {
-    static char bytes[COPIED];
-    ssize_t got = 0;
-    for (uint64_t at = end->at; at < end->size; at += (uint64_t)got) {
-        got = pread(end->file, bytes, sizeof bytes, (off_t)at);
-        if (got <= 0 || pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
+/* Copies what is to be cut off to a new file, or compares it with one that is there. Returns 1; 0 if it is
+ * something else that is kept there; or -1. */
+static int copy_rest(const struct end *end, int to, bool is_new) {
+    static char bytes[COPIED], kept[COPIED];
+    ssize_t got = 0, have;
+    uint64_t data = end_of_data(end);
+    for (uint64_t at = end->at; at < data; at += (uint64_t)got) {
+        got =
+            pread(end->file, bytes, data - at < sizeof bytes ? (size_t)(data - at) : sizeof bytes, (off_t)at);
+        have = is_new ? 0 : pread(to, kept, sizeof kept, (off_t)(at - end->at));
+        if (got <= 0 || have < 0)
+            return -1;
+        if (have > got || memcmp(bytes, kept, (size_t)have) != 0)
+            return 0;
+        is_new |= have < got; /* an earlier attempt got no further */
+        if (have < got && pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
             return -1;
     }
-    return fsync(to);
+    /* What follows is a hole, and may be larger than the disk. */
+    return ftruncate(to, (off_t)(end->size - end->at)) == 0 && fsync(to) == 0 ? 1 : -1;
+}
+
+/* Keeps what is to be cut off under a name that tells day and offset, and, if something else was kept from
+ * there before, how often. */
+static int keep_as(const struct end *end, int directory, char *name, size_t size) {
+    char day[DAY_SIZE];
+    int result = 0;
+    day_format(end->day, day);
+    for (int times = 1; result == 0 && times <= KEPT_MAX; times++) {
+        int length = snprintf(name, size, "%s-%" PRIu64, day, end->at);
+        if (times > 1)
+            snprintf(name + length, size - (size_t)length, ".%d", times);
+        int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        bool is_new = file >= 0;
+        if (!is_new && errno == EEXIST)
+            file = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (file < 0)
+            return -1;
+        result = copy_rest(end, file, is_new);
+        close(file);
+    }
+    return result > 0 ? 0 : -1;
 }
 
 static int keep_rest(const struct end *end, struct reason *warning, struct reason *reason) {
-    char day[DAY_SIZE], name[DAY_SIZE + 24];
+    char day[DAY_SIZE], name[DAY_SIZE + 32] = "";
     day_format(end->day, day);
-    snprintf(name, sizeof name, "%s-%" PRIu64, day, end->at);
     int directory = directory_within(end->directory, DAMAGED, true, reason);
     if (directory < 0)
         return directory;
-    int file = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool kept = keep_as(end, directory, name, sizeof name) == 0 && fsync(directory) == 0 &&
+                fsync(end->directory) == 0;
     int result =
-        file >= 0 && copy_rest(end, file) == 0 && fsync(directory) == 0
-            ? 0
-            : fail(reason, ERROR_TROUBLE, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
-                   name, strerror(errno));
-    if (file >= 0)
-        close(file);
+        kept ? 0
+             : fail(reason, ERROR_TROUBLE, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
+                    name, strerror(errno));
     close(directory);
     explain(warning,
             "%s.jsonl: %" PRIu64 " bytes at its end are no line, and were moved to " DAMAGED
@@ -253,11 +308,8 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     int result = measure(&end, reason);
     if (result == 0)
         result = look(&end, reason);
-    *mark = (struct mark){.place = {.day = day, .offset = end.at}};
-    if (result == 0 && end.link.known && end.link.damaged == 0) {
-        mark->seq = end.link.seq;
-        memcpy(mark->chain, end.link.recorded, CHAIN_SIZE);
-    }
+    *mark = end.readable;
+    mark->place.day = day;
     close(end.file);
     free(end.text);
     return result == 0 ? 1 : result;
@@ -346,11 +398,16 @@ static int open_tail(struct tail *tail, int directory, int32_t day, struct reaso
     return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
 }
 
-/* Returns true if nobody has written to the file since it was examined: its size is the same, and the last
- * line that is known is the one that this process found there. (It may have been cut and have grown again.)
- */
-static bool is_as_left(const struct tail *tail, const struct mark *known) {
-    return (uint64_t)tail->status.st_size == tail->end &&
+static bool same_time(const struct timespec *a, const struct timespec *b) {
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Returns true if nobody has written to the file since it was examined: it has its size and time, and the
+ * last line that is known is the one that this process found there. (It may have been cut, and have grown
+ * again within one tick.) */
+static bool is_as_left(const struct tail *tail, const struct stat *now, const struct mark *known) {
+    return same_time(&now->st_mtim, &tail->status.st_mtim) && (uint64_t)now->st_size == tail->end &&
+           known->seq <= tail->link.seq + tail->link.damaged &&
            (known->place.day == 0 || (known->place.day == tail->day && known->place.offset == tail->end &&
                                       memcmp(known->chain, tail->link.recorded, CHAIN_SIZE) == 0));
 }
@@ -364,11 +421,13 @@ int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *
     tail->warning.text[0] = '\0';
     bool same = tail->file >= 0 && tail->day == day && fstatat(directory, name, &named, 0) == 0 &&
                 named.st_ino == tail->status.st_ino && named.st_dev == tail->status.st_dev;
-    if (same)
-        tail->status = named;
-    else
+    if (!same)
         result = open_tail(tail, directory, day, reason);
-    if (result == 0 && !is_as_left(tail, known))
+    else if (!is_as_left(tail, &named, known)) {
+        tail->status = named;
+        tail->end = UINT64_MAX;
+    }
+    if (result == 0 && tail->end == UINT64_MAX)
         result = examine(tail, directory, known, reason);
     if (result != 0)
         tail_close(tail);

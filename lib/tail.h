@@ -34,9 +34,8 @@ int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *
 int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
                      struct reason *reason);
 
-/* The last line of a day's segment, which may be incomplete: sets *mark to its end, with a seq of 0 if there
- * is no line that can be read. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE.
- */
+/* Sets *mark to the end of the last line of a day's segment that can be read; an offset and a seq of 0 if
+ * there is none. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE. */
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason);
 
 /* Calls visit for each file in damaged/, with its name and size, and whether it is the beginning of a line.

@@ -9,8 +9,8 @@
 void walk_start(struct walk *walk, int directory, struct place from, struct link link) {
     walk->directory = directory;
     walk->file = -1;
-    walk->rest = false;
     walk->day = walk->last = from.day;
+    walk->closed = false;
     reader_start(&walk->reader, -1, from.offset, link);
 }
 
@@ -29,8 +29,8 @@ void walk_until(struct walk *walk, int32_t last) {
         walk->last = last;
 }
 
-void walk_rest(struct walk *walk) {
-    walk->rest = true;
+void walk_close(struct walk *walk) {
+    walk->closed = true;
 }
 
 /* Opens the segment of walk->day. Returns 1, 0 where there is none, or ERROR_TROUBLE. */
@@ -50,9 +50,11 @@ int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct 
             place->day = walk->day;
             result = reader_next(&walk->reader, scan, record, &place->offset, reason);
         }
-        if (result == 0 && walk->file >= 0 && (walk->rest || walk->day < walk->last))
-            result = reader_rest(&walk->reader, scan, record, &place->offset);
-        if (result != 0 || walk->day >= walk->last)
+        bool ended = walk->day >= walk->last;
+        if (result == 0 && walk->file >= 0 && (!ended || walk->closed) &&
+            reader_rest(&walk->reader, scan, record, &place->offset) > 0)
+            return 1;
+        if (result != 0 || ended)
             return result;
         close_segment(walk);
         walk->day++;

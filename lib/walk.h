@@ -15,7 +15,7 @@ struct walk {
     int directory;
     int file; /* -1: no segment is open */
     int32_t day, last;
-    bool rest;
+    bool closed;
     struct reader reader;
 };
 
@@ -28,8 +28,8 @@ void walk_end(struct walk *walk);
  * it is under way; `last` never goes back. */
 void walk_until(struct walk *walk, int32_t last);
 
-/* The last day gets no more lines either, so a last line without its line break is read there too. */
-void walk_rest(struct walk *walk);
+/* Nobody adds to the last day either: of its last line, too, only the line break may be missing. */
+void walk_close(struct walk *walk);
 
 /* Reads one line, as reader_next() does, and says where it begins. Returns 1; 0 at the end of the last day:
  * call again once there may be more; or an error with a reason. */

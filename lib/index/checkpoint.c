@@ -63,7 +63,10 @@ int index_step_begin(struct index *index, struct reason *reason) {
     index->point = index->hastened ? index_point(index) : state->round;
     index->round_table = state->round_table;
     index->round_stretch = state->round_stretch;
-    return state_write(index->file, state, reason);
+    result = state_write(index->file, state, reason);
+    if (result == 0 && index->insisting)
+        result = index_step_sync(index, reason);
+    return result == 0 && index->insisting ? index_step_end(index, reason) : result;
 }
 
 /* What fdatasync(2) does, for a part of a file: msync(2) syncs what was written to it in whichever way. */
@@ -109,8 +112,10 @@ int index_step_sync(struct index *index, struct reason *reason) {
         return 0;
     bool names = index->step == STEP_WHOLE || index->state.round_stretch == 0; /* a table may be new */
     if ((!names || sync_names(index) == 0) &&
-        (index->step == STEP_WHOLE ? sync_whole(index) : sync_stretch(index)) == 0)
+        (index->step == STEP_WHOLE ? sync_whole(index) : sync_stretch(index)) == 0) {
+        index->step = index->step == STEP_WHOLE ? STEP_SYNCED : index->step;
         return 0;
+    }
     index->step = STEP_NONE;
     return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
 }
@@ -119,10 +124,11 @@ int index_step_end(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     enum step step = index->step;
     index->step = STEP_NONE;
-    if (step == STEP_WHOLE) {
-        index->hastened = false;
-        if (index->point.mark.place <=
-            state->reached.place) /* else a mark before it did not hold meanwhile */
+    if (step == STEP_SYNCED) {
+        /* Another worker that does not know this boot may have taken the newest table away meanwhile. */
+        index->hastened = index->insisting = index->point.cuts != state->cuts;
+        if (!index->insisting && index->point.mark.place <=
+                                     state->reached.place) /* else a mark before it did not hold meanwhile */
             state->checkpoint = index->point;
         state->round_table = NO_TABLE;
     } else if (step == STEP_NONE || index->round_table != state->round_table ||

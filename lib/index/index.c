@@ -170,14 +170,20 @@ static int create(struct index *index, struct reason *reason) {
 
 /* ---- taking up what others have done ---- */
 
-/* After a reboot: what was never synced is not believed. */
+/* After a reboot: what was never synced is not believed. Where the boot is not known, workers fall back in
+ * turn; what this one has synced itself counts nevertheless, or else none of them would get any further. */
 static void fall_back(struct index *index) {
     struct state *state = &index->state;
+    if (index->step == STEP_SYNCED && index->point.cuts == state->cuts &&
+        index->point.mark.place > state->checkpoint.mark.place)
+        state->checkpoint = index->point;
     state->boot = index->boot;
     state->reached = state->checkpoint.mark;
     if (state->checkpoint.tables > 0 && state->checkpoint.tables < state->tables) {
         state->tables = state->checkpoint.tables;
         state->used = state->checkpoint.used;
+        state->before = state->checkpoint.before;
+        state->cuts++;
     }
     state->prepared = 0;
     state->round_table = NO_TABLE;
@@ -275,7 +281,11 @@ uint64_t index_count(const struct index *index) {
 
 struct point index_point(const struct index *index) {
     const struct state *state = &index->state;
-    return (struct point){.mark = state->reached, .used = state->used, .tables = state->tables};
+    return (struct point){.mark = state->reached,
+                          .used = state->used,
+                          .before = state->before,
+                          .tables = state->tables,
+                          .cuts = state->cuts};
 }
 
 /* ---- looking up ---- */

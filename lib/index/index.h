@@ -40,7 +40,9 @@ struct reach {
     uint64_t
         last_seq;   /* the highest number that a line was given in this boot of the machine; 0: not known */
     int32_t newest; /* the newest day of the journal, and */
-    int64_t listed; /* the modification time (nanoseconds) that the directory had when that was found out */
+    /* The modification time (nanoseconds) that the directory had when that was found out; negative: it was so
+     * recent that the directory may have changed again under it. */
+    int64_t listed;
     struct place checked;  /* days before it were looked at since the directory changed */
     struct place rejected; /* everything before it in rejected/ is in the index */
 };

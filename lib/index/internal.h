@@ -14,7 +14,7 @@
 #define FULL 19    /* mean slots used in a bucket of a table that is full */
 #define CACHED 256 /* buckets; a power of two */
 
-enum step { STEP_NONE, STEP_STRETCH, STEP_WHOLE };
+enum step { STEP_NONE, STEP_STRETCH, STEP_WHOLE, STEP_SYNCED /* STEP_WHOLE is */ };
 
 struct index {
     int journal;        /* the caller's directory */
@@ -24,6 +24,7 @@ struct index {
     uint64_t boot;
     bool pretended_boot;
     bool hastened;
+    bool insisting;     /* the next whole step is made with the lock held throughout */
     enum step step;     /* between index_step_begin() and index_step_end() */
     struct point point; /* what the step is about: the round, or all that the tables hold */
     uint32_t round_table, round_stretch;

@@ -33,9 +33,10 @@ struct packed_mark {
 /* What the index held when it reached a mark. */
 struct point {
     struct packed_mark mark;
-    uint64_t used; /* slots of the newest table */
+    uint64_t used;   /* slots of the newest table */
+    uint64_t before; /* and of all tables before it */
     uint32_t tables;
-    uint32_t unused;
+    uint32_t cuts; /* state.cuts then: if it is another now, tables were begun again since */
 };
 
 struct state {
@@ -55,6 +56,7 @@ struct state {
     uint64_t before;            /* slots of all tables before that one */
     uint32_t first_buckets;
     uint32_t tables;
+    uint32_t cuts;                                  /* how often there were fewer tables after a reboot */
     uint32_t prepared;                              /* buckets of the next table that are written already */
     int32_t newest;                                 /* the newest day when the directory was listed */
     uint32_t unsynced;                              /* inserts since the last step to a checkpoint */

@@ -177,9 +177,35 @@ static void what_is_incomplete_waits(void **state) {
     }
 }
 
+/* Two lines without a line break between them: gone, or another byte. Both are read whole, also by whoever
+ * begins there and has nothing to compare the first one with. */
+static void a_lost_line_break_costs_no_line(void **state) {
+    (void)state;
+    static char good[4 * SAMPLE_SIZE], text[4 * SAMPLE_SIZE];
+    size_t second, third, length = three_lines(good, &second, &third);
+    for (unsigned how = 0; how < 4; how++) {
+        size_t gone = how % 2;
+        struct link link = how / 2 == 0 ? link_start() : (struct link){.known = false};
+        struct record record;
+        size_t start = 0, used;
+        memcpy(text, good, second - 1);
+        text[second - 1] = 'x';
+        memcpy(text + second - gone, good + second, length - second);
+        for (uint64_t seq = 1; seq <= 3; seq++, start += used) {
+            enum scan scan = record_scan(text + start, length - gone - start, &link, &record, &used);
+            assert_int_equal(scan, seq == 1 ? SCAN_UNCHAINED : SCAN_RECORD);
+            assert_int_equal(record.seq, seq);
+            assert_int_equal(record.event[record.event_length - 1], '}');
+            assert_int_equal(record.event_length, third - second - (size_t)(record.event - record.line) - 2);
+        }
+        assert_int_equal(start, length - gone);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_reads_back),
+        cmocka_unit_test(a_lost_line_break_costs_no_line),
         cmocka_unit_test(the_chain_is_plain_blake2b),
         cmocka_unit_test(line_breaks_become_spaces_and_that_is_said),
         cmocka_unit_test(every_damaged_byte_is_seen_and_costs_one_line),

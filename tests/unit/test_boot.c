@@ -1,0 +1,202 @@
+/* Which boot of the machine this is may be unknown, or seem to change with every process: the answers are
+ * right, and what has to be read again stays bounded. */
+#include "deliveries.h"
+
+#include "index/index.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE 400 /* bytes; none of the lines here is longer */
+#define MUCH 512 /* lines may be read again */
+
+static char *directory;
+
+static void set_up_journal(void **state, unsigned lines) {
+    struct journal *journal;
+    directory = *state;
+    disk.boot = "before";
+    journal = open_journal(directory);
+    for (unsigned i = 1; i <= lines; i++)
+        check(append_number(journal, i), OUTCOME_STORED, i);
+    journal_free(journal);
+}
+
+/* One delivery by a process of its own, with what it does afterwards. Returns how many bytes it has read. */
+static unsigned long deliver(unsigned number, enum outcome outcome, uint64_t seq) {
+    struct deadline deadline = soon();
+    struct reason reason = {""};
+    struct journal *journal = open_journal(directory);
+    disk.read = 0;
+    check(append_number(journal, number), outcome, seq);
+    unsigned long read = disk.read;
+    assert_int_equal(journal_upkeep(journal, &deadline, &reason), 0);
+    journal_free(journal);
+    return read;
+}
+
+static void one_shot_after_one_shot(void **state, const char *const boots[], size_t count) {
+    unsigned long most = 0;
+    set_up_journal(state, 1500);
+    for (unsigned i = 0; i < 700; i++) {
+        disk.boot = boots[i % count];
+        unsigned long read = deliver(1501 + i, OUTCOME_STORED, 1501 + i);
+        if (i > 2) /* the first one has the whole journal to read, for it was never synced */
+            most = read > most ? read : most;
+        if (i % 100 == 0)
+            deliver(1 + i, OUTCOME_DUPLICATE, 1 + i);
+    }
+    /* A line is read in blocks that overlap, so that some bytes are read twice. */
+    assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
+    assert_int_equal(verify(directory), 2200);
+}
+
+static void the_boot_is_unknown(void **state) {
+    one_shot_after_one_shot(state, (const char *const[]){""}, 1);
+}
+
+static void boots_alternate(void **state) {
+    one_shot_after_one_shot(state, (const char *const[]){"one", "two"}, 2);
+}
+
+/* Two workers that live, and do not know which boot this is. */
+static void two_workers_without_a_boot(void **state) {
+    set_up_journal(state, 1000);
+    disk.boot = "";
+    struct journal *both[] = {open_journal(directory), open_journal(directory)};
+    unsigned long most = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct deadline deadline = soon();
+        disk.read = 0;
+        check(append_number(both[i % 2], 1001 + i), OUTCOME_STORED, 1001 + i);
+        if (i > 100)
+            most = disk.read > most ? disk.read : most;
+        assert_int_equal(journal_upkeep(both[i / 2 % 2], &deadline, NULL), 0);
+    }
+    assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
+    journal_free(both[0]);
+    journal_free(both[1]);
+    assert_int_equal(verify(directory), 2000);
+}
+
+/* After a real reboot: much is read again once, and not by the process after. */
+static void a_reboot_is_paid_for_once(void **state) {
+    set_up_journal(state, 3000);
+    disk.boot = "after";
+    assert_true(deliver(3001, OUTCOME_STORED, 3001) > 3000 * 200);
+    disk.boot = "after that";
+    assert_in_range(deliver(3002, OUTCOME_STORED, 3002), 1, 64 * LINE);
+    for (unsigned i = 1; i <= 3002; i += 300)
+        deliver(i, OUTCOME_DUPLICATE, i);
+}
+
+/* What the index lost in a crash, and the journal too. */
+static void after_a_crash_only_what_was_synced_counts(void **state) {
+    set_up_journal(state, 300);
+    run("cd '%s/seen' && for table in 0*; do head -c $(stat -c %%s $table) /dev/zero >zeros; cat zeros "
+        ">$table; done",
+        directory);
+    disk.boot = "after";
+    for (unsigned i = 1; i <= 300; i++)
+        deliver(i, OUTCOME_DUPLICATE, i);
+    deliver(301, OUTCOME_STORED, 301);
+    assert_int_equal(verify(directory), 301);
+}
+
+/* ---- a network file system ---- */
+
+/* Nothing stays open from one lock to the next, and checkpoints are made all the same. */
+static void a_remote_journal_is_opened_each_time(void **state) {
+    directory = *state;
+    disk.remote = true;
+    struct journal *journal = open_journal(directory), *other = open_journal(directory);
+    for (unsigned i = 1; i <= 60; i += 2) {
+        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(other, i), OUTCOME_DUPLICATE, i);
+        check(append_number(other, i + 1), OUTCOME_STORED, i + 1);
+        check(append_number(journal, i + 1), OUTCOME_DUPLICATE, i + 1);
+        clock_now += i == 31 ? A_DAY : 0;
+    }
+    run("mv '%s' '%s.away' && cp -a '%s.away' '%s'", directory, directory, directory, directory);
+    check(append_number(journal, 61), OUTCOME_STORED, 61);
+    check(append_number(other, 61), OUTCOME_DUPLICATE, 61);
+    journal_free(journal);
+    journal_free(other);
+    assert_int_equal(verify(directory), 61);
+    run("rm -r '%s.away'", directory);
+}
+
+/* Here, what is open stays open; there, the lock, the segment, the state and a table are opened each time. */
+static void only_a_remote_journal_is_opened_again(void **state) {
+    directory = *state;
+    for (unsigned remote = 0; remote < 2; remote++) {
+        disk.remote = remote == 1;
+        struct journal *journal = open_journal(directory);
+        (void)append_number(journal, 1);
+        run("touch -d yesterday '%s'", directory); /* it has settled */
+        (void)append_number(journal, 1);
+        disk.opened = 0;
+        check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+        if (remote == 0)
+            assert_int_equal(disk.opened, 0);
+        else
+            assert_true(disk.opened >= 4);
+        journal_free(journal);
+    }
+}
+
+/* All lines are with the server before the lock is given back. */
+static void remote_lines_are_sent_with_the_lock_held(void **state) {
+    directory = *state;
+    disk.remote = true;
+    struct journal *journal = open_journal(directory);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    struct entry entry = {.body = "x",
+                          .length = 1,
+                          .key = "9f86d081",
+                          .signature = SIGNATURE,
+                          .rejection = "no"},
+                 *entries[] = {&entry};
+    struct deadline deadline = soon();
+    memset(disk.calls, 0, sizeof disk.calls);
+    journal_write(journal, entries, 1, &deadline);
+    assert_non_null(strstr(disk.calls, "wss")); /* the newest segment, and the file in rejected/ */
+    journal_sync(journal);
+    check(entry, OUTCOME_REJECTED, 0);
+    memset(disk.calls, 0, sizeof disk.calls);
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    assert_non_null(strstr(disk.calls, "wss")); /* with the lock, and for the answer */
+    journal_free(journal);
+}
+
+static void a_remote_index_is_synced_too(void **state) {
+    directory = *state;
+    disk.remote = true;
+    set_up_journal(state, 2000);
+    run("rm -r '%s/seen'", directory);
+    deliver(2001, OUTCOME_STORED, 2001); /* reads much, so a whole step follows */
+    struct index *index = index_new(0);
+    int file = open(directory, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(index_begin(index, file, NULL), 0);
+    assert_int_equal(index_checkpoint(index).offset, size_of(path_in(directory, FIRST)));
+    index_free(index);
+    close(file);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        JOURNAL_TEST(the_boot_is_unknown),
+        JOURNAL_TEST(boots_alternate),
+        JOURNAL_TEST(two_workers_without_a_boot),
+        JOURNAL_TEST(a_reboot_is_paid_for_once),
+        JOURNAL_TEST(after_a_crash_only_what_was_synced_counts),
+        JOURNAL_TEST(a_remote_journal_is_opened_each_time),
+        JOURNAL_TEST(only_a_remote_journal_is_opened_again),
+        JOURNAL_TEST(remote_lines_are_sent_with_the_lock_held),
+        JOURNAL_TEST(a_remote_index_is_synced_too),
+    };
+    return cmocka_run_group_tests_name("boot", tests, NULL, NULL);
+}

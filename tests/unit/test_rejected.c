@@ -1,0 +1,393 @@
+/* rejected/: what was signed but is no usable event is kept whole, and once. And who is too old. */
+#include "deliveries.h"
+
+#include "rejected.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static char *directory;
+
+/* Signature number `number`. */
+static const char *signature_of(unsigned number) {
+    static char text[4][SIGNATURE_TEXT_SIZE];
+    static unsigned next;
+    char *out = text[next++ % 4];
+    snprintf(out, SIGNATURE_TEXT_SIZE, "sha256=%064x", number);
+    return out;
+}
+
+static struct entry rejected_entry(unsigned number) {
+    return (struct entry){.body = "\xff not \"json\"\n",
+                          .length = 13,
+                          .key = "9f86d081",
+                          .signature = signature_of(number),
+                          .rejection = "it is no event",
+                          .received_at = clock_now};
+}
+
+static struct entry reject(struct journal *journal, unsigned number) {
+    struct entry entry = rejected_entry(number), *entries[] = {&entry};
+    struct deadline deadline = soon();
+    journal_append(journal, entries, 1, &deadline);
+    return entry;
+}
+
+/* How many lines of all of rejected/ have that signature. */
+static unsigned times(unsigned number) {
+    char command[1200];
+    unsigned count = 0;
+    snprintf(command, sizeof command, "cat '%s'/rejected/* 2>/dev/null | grep -c %s", directory,
+             signature_of(number));
+    FILE *pipe = popen(command, "r");
+    assert_int_equal(fscanf(pipe, "%u", &count), 1);
+    pclose(pipe);
+    return count;
+}
+
+static struct journal *open_worker(void **state) {
+    directory = *state;
+    return open_journal(directory);
+}
+
+static struct journal *again(struct journal *journal) {
+    journal_free(journal);
+    return open_journal(directory);
+}
+
+/* ---- kept whole ---- */
+
+static void a_line_says_all(void **state) {
+    struct journal *journal = open_worker(state);
+    struct entry entry = rejected_entry(1), *entries[] = {&entry};
+    struct deadline deadline = soon();
+    entry.rejection = "data.id is \"missing\"";
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, OUTCOME_REJECTED, 0);
+    size_t length;
+    char *text = read_file(path_in(directory, "rejected/" FIRST), &length), wanted[1024];
+    snprintf(wanted, sizeof wanted,
+             "{\"received_at\":\"2026-11-23T12:00:00.000000Z\",\"key\":\"9f86d081\",\"signature\":\"%s\","
+             "\"reason\":"
+             "\"data.id is \\\"missing\\\"\",\"body\":\"/yBub3QgImpzb24iCg==\"}\n",
+             signature_of(1));
+    assert_string_equal(text, wanted);
+    free(text);
+    journal_free(journal);
+    assert_int_not_equal(access(path_in(directory, FIRST), F_OK), 0);
+}
+
+static int count_lines(void *context, const struct rejection *rejection) {
+    unsigned *counts = context;
+    counts[rejection->signature == NULL]++;
+    if (rejection->signature != NULL) {
+        assert_int_equal(rejection->length, 13);
+        assert_memory_equal(rejection->body, "\xff not \"json\"\n", 13);
+    }
+    return 0;
+}
+
+/* What a killed writer leaves is a line that cannot be read, and costs no other. */
+static void a_torn_line_costs_no_other(void **state) {
+    struct journal *journal = open_worker(state);
+    for (unsigned i = 1; i <= 5; i++) {
+        check(reject(journal, i), OUTCOME_REJECTED, 0);
+        add_bytes(path_in(directory, "rejected/" FIRST), "{\"received_at\":\"2026", 20);
+        journal = i % 2 == 0 ? again(journal) : journal;
+    }
+    for (unsigned i = 1; i <= 6; i++)
+        check(reject(journal, i), OUTCOME_REJECTED, 0);
+    for (unsigned i = 1; i <= 6; i++)
+        assert_int_equal(times(i), 1);
+    journal_free(journal);
+    unsigned counts[2] = {0};
+    int file = open(directory, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(rejected_each(file, INT64_MIN, INT64_MAX, count_lines, counts, NULL), 0);
+    close(file);
+    assert_int_equal(counts[0], 6);
+    assert_int_equal(counts[1], 5);
+}
+
+/* ---- kept once ---- */
+
+static void once_in_a_batch(void **state) {
+    struct journal *journal = open_worker(state);
+    struct entry entries[8], *pointers[8];
+    struct deadline deadline = soon();
+    for (unsigned i = 0; i < 8; i++) {
+        entries[i] = rejected_entry(i % 3);
+        pointers[i] = &entries[i];
+    }
+    journal_append(journal, pointers, 8, &deadline);
+    for (unsigned i = 0; i < 8; i++)
+        check(entries[i], OUTCOME_REJECTED, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(times(i), 1);
+    journal_free(journal);
+}
+
+static void once_whatever_happens_between(void **state) {
+    static const char *const acts[] = {":",
+                                       "rm -r seen",
+                                       "rm -f seen/00",
+                                       "cp -p seen/state copy && mv copy seen/state",
+                                       "dd if=/dev/zero of=seen/00 bs=512 count=4 conv=notrunc status=none",
+                                       "cp -a rejected copy && rm -r rejected && mv copy rejected"};
+    struct journal *journal = open_worker(state);
+    disk.boot = "before";
+    for (size_t i = 0; i < 2 * sizeof acts / sizeof *acts; i++) {
+        unsigned number = 10 * (unsigned)i;
+        check(append_number(journal, number + 1), OUTCOME_STORED, i + 1);
+        check(reject(journal, number), OUTCOME_REJECTED, 0);
+        clock_now += A_DAY; /* and on another day */
+        check(reject(journal, number + 1), OUTCOME_REJECTED, 0);
+        run("cd '%s' && %s", directory, acts[i / 2]);
+        disk.boot = i % 4 == 3 ? "after" : "before";
+        journal = i % 2 == 1 ? again(journal) : journal;
+        for (unsigned turn = 0; turn < 2; turn++)
+            for (unsigned old = 0; old <= number; old += 10) {
+                check(reject(journal, old), OUTCOME_REJECTED, 0);
+                check(reject(journal, old + 1), OUTCOME_REJECTED, 0);
+                assert_int_equal(times(old), 1);
+                assert_int_equal(times(old + 1), 1);
+            }
+    }
+    journal_free(journal);
+}
+
+/* The index is begun anew because no day of it is left. */
+static void once_when_all_days_are_gone(void **state) {
+    struct journal *journal = open_worker(state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    run("rm '%s'/*.jsonl", directory);
+    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    assert_int_equal(times(1), 1);
+    journal_free(journal);
+}
+
+static void two_workers_keep_it_once(void **state) {
+    struct journal *journal = open_worker(state), *other = open_journal(directory);
+    for (unsigned i = 0; i < 50; i++) {
+        check(reject(i % 2 == 0 ? journal : other, i), OUTCOME_REJECTED, 0);
+        check(reject(i % 2 == 0 ? other : journal, i), OUTCOME_REJECTED, 0);
+    }
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_equal(times(i), 1);
+    journal_free(journal);
+    journal_free(other);
+}
+
+/* ---- identity is a name ---- */
+
+static void what_is_removed_is_kept_again(void **state) {
+    static const char *const acts[] = {
+        "rm -r rejected",
+        "mv rejected away",
+        "rm rejected/" FIRST,
+        "mv rejected/" FIRST " rejected/saved",
+        "mv rejected/" FIRST " away && : >rejected/" FIRST,
+        "cp -a rejected copy && mv rejected old && mv copy rejected && : >rejected/" FIRST};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        struct journal *journal = open_worker(state);
+        check(reject(journal, 1), OUTCOME_REJECTED, 0);
+        run("cd '%s' && %s", directory, acts[i]);
+        for (unsigned turn = 0; turn < 3; turn++) {
+            check(reject(journal, 1), OUTCOME_REJECTED, 0);
+            check(reject(journal, 2), OUTCOME_REJECTED, 0);
+            run("test $(grep -c %s '%s/rejected/" FIRST "') = 1", signature_of(1), directory);
+            run("test $(grep -c %s '%s/rejected/" FIRST "') = 1", signature_of(2), directory);
+            journal = again(journal);
+        }
+        journal_free(journal);
+        run("rm -r '%s'/*", directory);
+    }
+}
+
+/* ---- trouble ---- */
+
+static void it_is_on_the_disk_or_it_is_trouble(void **state) {
+    struct journal *journal = open_worker(state);
+    disk.failing_syncs = 1;
+    check(reject(journal, 1), OUTCOME_REJECTED, 0); /* it was written again */
+    disk.failing_syncs = 2;
+    check(reject(journal, 2), OUTCOME_TROUBLE, 0);
+    disk.failing_syncs = 1;
+    check(reject(journal, 2), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 2), OUTCOME_REJECTED, 0);
+    assert_int_equal(times(1), 1);
+    assert_int_equal(times(2), 1);
+    journal_free(journal);
+}
+
+/* A sync that failed may have dropped the line: it is written again before it is vouched for. */
+static void what_the_disk_lost_is_written_again(void **state) {
+    struct journal *journal = open_worker(state);
+    disk.failing_syncs = 2;
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    memset(disk.calls, 0, sizeof disk.calls);
+    struct stat before, after;
+    assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &before), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_true(before.st_mtim.tv_nsec != after.st_mtim.tv_nsec);
+    assert_string_equal(disk.calls, "s");
+    journal_free(journal);
+}
+
+static void an_error_is_no_absence(void **state) {
+    struct stat status;
+    struct journal *journal = open_worker(state);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &status), 0);
+    disk.unreadable = status.st_ino;
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    clock_now += A_DAY; /* when it would go to another file */
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    clock_now = DAY_ONE;
+    disk.unreadable = 0;
+    run("cd '%s/rejected' && mv " FIRST " saved && mkdir " FIRST, directory);
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    check_by_another(directory, 1, OUTCOME_STORED, 1); /* which is another matter */
+    run("cd '%s/rejected' && rmdir " FIRST " && mv saved " FIRST, directory);
+    run("cd '%s' && mv rejected saved && : >rejected", directory);
+    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    run("cd '%s' && rm rejected && mv saved rejected", directory);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    assert_int_equal(times(1), 1);
+    journal_free(journal);
+}
+
+static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
+    struct journal *journal = open_worker(state);
+    mkdir(path_in(directory, "rejected"), 0700); /* whoever made them was killed */
+    write_file(path_in(directory, "rejected/" FIRST), "", 0, 0600);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    memset(disk.calls, 0, sizeof disk.calls);
+    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    assert_string_equal(disk.calls, "nnws");
+    check(reject(journal, 2), OUTCOME_REJECTED, 0);
+    assert_string_equal(disk.calls, "nnwsws");
+    journal_free(journal);
+}
+
+/* ---- too old ---- */
+
+#define HOUR (3600 * SECOND)
+
+static struct event event_of_time;
+
+/* Event `number`, sent at `sent`, with a limit of one hour. */
+static struct entry append_sent(struct journal *journal, unsigned number, int64_t sent, int64_t known_time) {
+    static char body[512];
+    event_of_time = (struct event){.has_time = sent != 0, .time = sent};
+    snprintf(event_of_time.request_id, EVENT_FIELD_SIZE, "request-%u", number);
+    snprintf(event_of_time.id, EVENT_FIELD_SIZE, "event-%u", number);
+    int length = snprintf(body, sizeof body,
+                          "{\"meta\":{\"request_id\":\"%s\"},\"data\":{\"id\":\"%s\",\"type\":\"t\"}}",
+                          event_of_time.request_id, event_of_time.id);
+    struct entry entry = {.body = body,
+                          .length = (size_t)length,
+                          .key = "9f86d081",
+                          .signature = signature_of(number),
+                          .received_at = clock_now,
+                          .event = &event_of_time},
+                 *entries[] = {&entry};
+    struct deadline deadline = soon();
+    entry_set_age(&entry, 3600, known_time);
+    journal_append(journal, entries, 1, &deadline);
+    return entry;
+}
+
+static void an_old_event_is_stale_once(void **state) {
+    struct journal *journal = open_worker(state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1); /* received now */
+    for (unsigned turn = 0; turn < 3; turn++) {
+        struct entry entry = append_sent(journal, 2, clock_now - HOUR - 1, 0);
+        check(entry, OUTCOME_REJECTED, 0);
+        assert_string_equal(entry.rejection, "stale");
+        assert_int_equal(times(2), 1);
+        journal = again(journal);
+    }
+    check(append_sent(journal, 3, clock_now - HOUR, 0), OUTCOME_STORED, 2);
+    check(append_sent(journal, 4, clock_now + 10 * HOUR, 0), OUTCOME_STORED, 3); /* their clock is ahead */
+    journal_free(journal);
+    assert_int_equal(verify(directory), 3);
+}
+
+static void what_the_journal_holds_is_a_duplicate_at_any_age(void **state) {
+    struct journal *journal = open_worker(state);
+    check(append_sent(journal, 1, clock_now, 0), OUTCOME_STORED, 1);
+    int64_t sent = clock_now;
+    clock_now += 30 * A_DAY;
+    check(append_sent(journal, 2, clock_now, 0), OUTCOME_STORED, 2);
+    check(append_sent(journal, 1, sent, 0), OUTCOME_DUPLICATE, 1);
+    journal_free(journal);
+}
+
+static void a_clock_that_is_wrong_refuses_nothing_for_good(void **state) {
+    struct journal *journal = open_worker(state);
+    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    int64_t truth = clock_now;
+    clock_now += 30 * A_DAY; /* by a clock that ran away */
+    struct entry entry = append_sent(journal, 2, truth, 0);
+    check(entry, OUTCOME_TROUBLE, 0);
+    assert_null(entry.rejection);
+    assert_non_null(strstr(entry.reason.text, "clock"));
+    assert_int_equal(times(2), 0);
+    clock_now = truth + 1;
+    check(append_sent(journal, 2, truth, 0), OUTCOME_STORED, 2);
+    journal_free(journal);
+}
+
+static void before_the_first_line_a_known_time_decides(void **state) {
+    struct journal *journal = open_worker(state);
+    int64_t sent = clock_now - 2 * HOUR;
+    check(append_sent(journal, 1, sent, 0), OUTCOME_TROUBLE, 0);
+    check(append_sent(journal, 1, sent, sent + HOUR), OUTCOME_TROUBLE, 0);
+    check(append_sent(journal, 1, sent, sent + HOUR + 1), OUTCOME_REJECTED, 0);
+    assert_int_equal(times(1), 1);
+    check(append_number(journal, 5), OUTCOME_STORED, 1);
+    check(append_sent(journal, 2, sent, 0), OUTCOME_REJECTED, 0); /* now its line decides */
+    journal_free(journal);
+}
+
+static void who_has_no_time_is_rejected(void **state) {
+    struct journal *journal = open_worker(state);
+    struct entry entry = append_sent(journal, 1, 0, 0);
+    check(entry, OUTCOME_REJECTED, 0);
+    assert_string_equal(entry.rejection, "meta.time is missing");
+    check(append_number(journal, 1), OUTCOME_STORED, 1); /* without a limit it is an event */
+    check(append_sent(journal, 1, 0, 0), OUTCOME_DUPLICATE, 1);
+    journal_free(journal);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        JOURNAL_TEST(a_line_says_all),
+        JOURNAL_TEST(a_torn_line_costs_no_other),
+        JOURNAL_TEST(once_in_a_batch),
+        JOURNAL_TEST(once_whatever_happens_between),
+        JOURNAL_TEST(once_when_all_days_are_gone),
+        JOURNAL_TEST(two_workers_keep_it_once),
+        JOURNAL_TEST(what_is_removed_is_kept_again),
+        JOURNAL_TEST(it_is_on_the_disk_or_it_is_trouble),
+        JOURNAL_TEST(what_the_disk_lost_is_written_again),
+        JOURNAL_TEST(an_error_is_no_absence),
+        JOURNAL_TEST(its_name_comes_to_the_disk_before_the_first_line),
+        JOURNAL_TEST(an_old_event_is_stale_once),
+        JOURNAL_TEST(what_the_journal_holds_is_a_duplicate_at_any_age),
+        JOURNAL_TEST(a_clock_that_is_wrong_refuses_nothing_for_good),
+        JOURNAL_TEST(before_the_first_line_a_known_time_decides),
+        JOURNAL_TEST(who_has_no_time_is_rejected),
+    };
+    return cmocka_run_group_tests_name("rejected", tests, NULL, NULL);
+}
