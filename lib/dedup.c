@@ -282,6 +282,10 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         dedup->reach.listed = is_settled(directory) ? directory->modified : -directory->modified;
         dedup->reach.checked = (struct place){0};
     }
+    /* The last line need not have the highest number, if somebody has put it there. */
+    uint64_t highest = indexer_highest(dedup->indexer);
+    if (highest > tail->link.seq + tail->link.damaged)
+        tail->link.damaged = highest - tail->link.seq;
     dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
     return note_reach(dedup, result, reason);
 }

@@ -12,6 +12,7 @@
 struct indexer {
     struct event_parser *parser;
     struct event event;
+    uint64_t highest;
     struct walk walk;
 };
 
@@ -60,7 +61,9 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
     struct record record;
     struct place place;
     enum scan scan;
+    bool proven = false; /* the chain can tell of the next line whether it belongs there */
     int result;
+    indexer->highest = 0;
     walk_start(walk, directory, mark->place, (struct link){.known = false});
     walk_until(walk, last);
     if (locked)
@@ -69,6 +72,9 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
         result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, place, reason);
         if (result != 0)
             break;
+        if (scan == SCAN_RECORD && proven && record.seq > indexer->highest)
+            indexer->highest = record.seq;
+        proven = walk_link(walk).known;
         if (scan != SCAN_DAMAGED)
             *mark = mark_of(&record, walk_place(walk));
         result = look_at_clock(lines, deadline, reason);
@@ -77,6 +83,10 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
     }
     walk_end(walk);
     return result;
+}
+
+uint64_t indexer_highest(const struct indexer *indexer) {
+    return indexer->highest;
 }
 
 static bool equals(struct span span, const char *text) {

@@ -20,6 +20,9 @@ void indexer_free(struct indexer *indexer);
 int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
                 bool locked, const struct deadline *deadline, struct reason *reason);
 
+/* The highest number of a line that indexer_run() has read and the chain has proven; 0: there was none. */
+uint64_t indexer_highest(const struct indexer *indexer);
+
 /* Reads the day of *place for an event that has one of the two identifiers. The caller holds the append lock.
  * Returns 1 with *place set to
  * where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above, or another error. */

@@ -6,6 +6,7 @@
 
 #include "append.h"
 #include "directory.h"
+#include "event.h"
 #include "reader.h"
 #include "segment.h"
 
@@ -135,22 +136,31 @@ static int look(struct end *end, struct reason *reason) {
     return start < 0 || (start > 0 && !end->link.known) ? scan_segment(end, reason) : 0;
 }
 
+/* Returns true if the record holds a whole event; that of a line that was cut short ends too early. */
+static bool holds_event(const struct record *record) {
+    static struct event event;
+    struct event_parser *parser = event_parser_new();
+    bool whole =
+        parser != NULL && event_parse(parser, record->event, record->event_length, &event, NULL) == 0;
+    event_parser_free(parser);
+    return whole;
+}
+
 /* Returns true if what follows the last line break is a whole line once that break is put right at `length`.
  */
 static bool is_whole(struct end *end, char *rest, size_t length) {
     struct link next = end->link;
     struct record record;
-    size_t used;
-    if (!next.known || length == 0)
-        return false;
+    size_t used = 0;
     char saved = rest[length];
     rest[length] = '\n';
-    if (record_scan(rest, length + 1, &next, &record, &used) != SCAN_RECORD || used != length + 1) {
-        rest[length] = saved;
-        return false;
+    enum scan scan = length > 0 ? record_scan(rest, length + 1, &next, &record, &used) : SCAN_DAMAGED;
+    if ((scan == SCAN_RECORD || scan == SCAN_UNCHAINED) && used == length + 1 && holds_event(&record)) {
+        end->link = next;
+        return true;
     }
-    end->link = next;
-    return true;
+    rest[length] = saved;
+    return false;
 }
 
 bool tail_is_torn(const char *rest, size_t length) {
