@@ -158,7 +158,12 @@ static int create(struct index *index, struct reason *reason) {
     state->file = (uint64_t)index->status.st_ino;
     state->first_buckets = index->first_buckets;
     state->round_table = NO_TABLE;
-    result = index_prepare(index, index->first_buckets, reason);
+    result = index_prepare(index, state->first_buckets, reason);
+    if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && state->first_buckets > LEAST_BUCKETS) {
+        state->first_buckets = LEAST_BUCKETS; /* what room there is shall be the journal's */
+        state->prepared = 0;
+        result = index_prepare(index, state->first_buckets, reason);
+    }
     if (result != 0)
         return result;
     index->table[index->open++] = index->next;
@@ -499,8 +504,11 @@ int index_insert(struct index *index, uint64_t fingerprint, struct place place, 
     int result = index_holds(index, fingerprint, place, reason);
     if (result != 0)
         return result < 0 ? result : 0;
-    if (state->used >= (uint64_t)index_buckets(state, state->tables - 1) * FULL)
+    uint64_t buckets = index_buckets(state, state->tables - 1);
+    if (state->used >= buckets * FULL)
         result = grow(index, reason);
+    if (result == ERROR_TROUBLE && state->used < buckets * OVERFULL)
+        result = 0; /* with a full disk, say, growing can wait */
     if (result == 0)
         result = each_bucket(index, index->open - 1, fingerprint, insert_in, &search, reason);
     if (result == 0)

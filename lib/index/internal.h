@@ -10,9 +10,11 @@
 #ifndef FIRST_BUCKETS /* a test build makes it small */
 #define FIRST_BUCKETS 4096
 #endif
-#define GROWTH 4   /* times; the more, the fewer tables to look into, and the more room is taken in advance */
-#define FULL 19    /* mean slots used in a bucket of a table that is full */
-#define CACHED 256 /* buckets; a power of two */
+#define GROWTH 4 /* times; the more, the fewer tables to look into, and the more room is taken in advance */
+#define LEAST_BUCKETS 64 /* of the first table, if the disk is nearly full */
+#define OVERFULL 25      /* mean slots used in one that cannot grow */
+#define FULL 19          /* mean slots used in a bucket of a table that is full */
+#define CACHED 256       /* buckets; a power of two */
 
 enum step { STEP_NONE, STEP_STRETCH, STEP_WHOLE, STEP_SYNCED /* STEP_WHOLE is */ };
 

@@ -87,11 +87,11 @@ def journal_and_index():
         lab.segment().write_bytes(b"x" + sound[1:])
         only(findings(lab), "1 damaged lines in the newest day")
         lab.segment().write_bytes(sound)
-        table = lab.journal / "seen/young.0"
+        table = lab.journal / "seen/00"
         index = table.read_bytes()
         table.write_bytes(b"x" + index[1:])
         only(findings(lab), "index", "--rebuild-index")
-        table.unlink()
+        shutil.rmtree(lab.journal / "seen")
         only(findings(lab, level="warning"), "index: there is none")
         lab.receive(b"[]")
         check(any("1 signed and unusable" in one for one in findings(lab, level="note")), "rejected")
