@@ -8,8 +8,8 @@
  * - pretend another boot (SHIM_BOOT names a file with its id; if there is no such file, the id cannot be
  * read) and another time (SHIM_DAYS and SHIM_SECONDS each name a file with how many to add);
  * - pretend that the file system below SHIM_DIRECTORY is mounted read-only while a file SHIM_READONLY exists;
- * - give the files of the index inode numbers that follow from their names (SHIM_INODES), so that a disk that a
- * test makes from a recording is not taken for a copy.
+ * - give the files of the index inode numbers that follow from their names (SHIM_INODES), so that a disk that
+ * a test makes from a recording is not taken for a copy.
  *
  * A line of the record: operation, path relative to the directory, number, bytes in hexadecimal; tabs
  * between. */

@@ -203,7 +203,7 @@ def read_journal(journal):
     """[(event id or None for a damaged line, seq)], after checking number and chain of every line that can be read."""
     lines, chain, seq, damaged = [], "0" * 32, 0, 0
     for path in sorted(journal.glob("*.jsonl")):
-        text = path.read_bytes()
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
         check(text == b"" or text.endswith(b"\n"), "a torn tail is left")
         for line in text.split(b"\n")[:-1]:
             start = line.find(b'{"seq":') if line[:1] != b"{" else 0  # zeros may stand before a line that is whole

@@ -70,7 +70,7 @@ def a_day_later(handler):
 def with_an_edited_older_day(handler):
     a_day_later(handler)
     first = min(handler.journal.glob("*.jsonl"))
-    first.write_bytes(b"\n" + first.read_bytes())
+    first.write_bytes(b"\xef\xbb\xbf" + first.read_bytes())
 
 
 def with_a_renamed_older_day(handler):
@@ -87,7 +87,7 @@ def the_index_grows(handler):
     return newest[TABLES] == 2
 
 
-TABLES = 388  # where in a state of the index its number of tables stands
+TABLES = 404  # where in a state of the index its number of tables stands
 SCENARIOS = {  # how many lines there are, what is done to them, the delivery, and what it brings about
     "the first event": (0, None, press("new")),
     "a new event": (5, None, press("new")),
