@@ -87,8 +87,8 @@ static void scan_lines(struct end *end, size_t start) {
         start += used;
         note_line(end, scan, &record, end->size - end->length + start);
     }
-    end->at = end->size - end->length +
-              start; /* NOLINT(clang-analyzer-unix.Malloc): the text is freed with the end */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the text is freed with the end */
+    end->at = end->size - end->length + start;
 }
 
 /* Where the last bytes end that are not zeros of a hole: a file that is only said to be huge is none. */
