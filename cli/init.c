@@ -57,7 +57,7 @@ static const struct passwd *web_user(const char *named) {
 
 static int make_directory(const char *path, const struct passwd *owner) {
     struct stat status;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+    if (mkdir(path, 0700) == 0 ? secret_sync_name(path) != 0 : errno != EEXIST)
         return problem("cannot make %s: %s", path, strerror(errno));
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
         return problem("%s is there and is no directory: choose another one", path);

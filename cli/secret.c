@@ -79,18 +79,19 @@ static int write_and_sync(int file, const char *text, size_t length) {
     return fsync(file);
 }
 
-/* A new name in a directory is on the disk once the directory is. */
-static void sync_directory_of(const char *path) {
+int secret_sync_name(const char *path) {
     char directory[PATH_MAX];
     snprintf(directory, sizeof directory, "%s", path);
     char *slash = strrchr(directory, '/');
     if (slash != NULL)
         slash[slash == directory] = '\0';
     int file = open(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file >= 0) {
-        (void)fsync(file);
+    int result = file >= 0 ? fsync(file) : -1;
+    int error = errno;
+    if (file >= 0)
         close(file);
-    }
+    errno = error;
+    return result;
 }
 
 int secret_write(const char *path, const char *text, size_t length, unsigned mode) {
@@ -107,10 +108,10 @@ int secret_write(const char *path, const char *text, size_t length, unsigned mod
                    fchmod(file, mode) == 0 && write_and_sync(file, text, length) == 0;
     int error = errno;
     close(file);
-    if (written && rename(beside, path) == 0) {
-        sync_directory_of(path);
-        return STATUS_DONE;
-    }
+    if (written && rename(beside, path) == 0)
+        return secret_sync_name(path) == 0
+                   ? STATUS_DONE
+                   : problem("cannot sync the directory of %s: %s", path, strerror(errno));
     error = written ? errno : error;
     unlink(beside);
     return problem("cannot write %s: %s", path, strerror(error));

@@ -18,4 +18,7 @@ char *secret_ask(const char *prompt, size_t *length);
  * it over. So whoever reads it finds the old text or the new one. Returns 0 or says why not. */
 int secret_write(const char *path, const char *text, size_t length, unsigned mode);
 
+/* Makes a name durable, by syncing the directory that it is in. Returns 0, or -1 with errno. */
+int secret_sync_name(const char *path);
+
 #endif

@@ -236,8 +236,13 @@ static int keep_rest(const struct end *end, struct reason *warning, struct reaso
     return result;
 }
 
-static bool is_before(struct place place, int32_t day, uint64_t offset) {
-    return place.day < day || (place.day == day && place.offset <= offset);
+/* Returns true if the last whole line is the last one that is known: then nothing after it was acknowledged.
+ */
+static bool is_last_known(const struct end *end, const struct mark *known) {
+    if (known == NULL || known->place.day == 0)
+        return false;
+    return known->place.day == end->day ? known->place.offset == end->at
+                                        : known->place.day < end->day && end->at == 0;
 }
 
 /* Completes, keeps or cuts what follows the last whole line. */
@@ -254,9 +259,7 @@ static int repair(struct end *end, const struct mark *known, struct reason *warn
         end->at += length + 1;
         return 0;
     }
-    /* What is known to reach no further was never acknowledged; of anything else nobody can tell. */
-    bool torn = known != NULL && known->place.day != 0 && is_before(known->place, end->day, end->at) &&
-                text != NULL && tail_is_torn(text, (size_t)rest);
+    bool torn = text != NULL && is_last_known(end, known) && tail_is_torn(text, (size_t)rest);
     int result = torn ? 0 : keep_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
         result =

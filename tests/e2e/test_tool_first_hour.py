@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 
-from lab import KEY, Lab, ROOT, check, run_tests
+from lab import KEY, Lab, ROOT, TOOL, check, run_tests
 from servers import lighttpd_fastcgi
 
 
@@ -53,6 +53,20 @@ def what_init_makes_is_open_to_its_owner_alone():
         if lab.user:
             check(all(os.stat(path).st_uid == lab.user.pw_uid for path in (home, home / "key", home / "journal")), "owner")
         check("69ffb5b9" in lab.tool("key", "list").ok().stdout, "key list")
+
+
+def what_init_makes_has_names_that_are_on_the_disk():
+    with Lab() as lab:
+        trace = lab.path / "trace"
+        result = lab.run(["strace", "-y", "-o", trace, "-e", "trace=mkdir,rename,fsync", TOOL, "init", lab.path / "home", "--generate"]).ok()
+        calls = [line for line in trace.read_text().splitlines() if line.endswith(" = 0")]
+        if not calls:
+            return "strace sees nothing here"
+        for number, call in enumerate(calls):
+            made = re.match(r'(?:mkdir|rename)\(.*"([^"]*)"', call)
+            synced = made and any(one.startswith("fsync(") and f"<{os.path.dirname(made[1])}>" in one for one in calls[number:])
+            check(not made or synced, call, "is not durable:", *calls, result)
+        check(sum(call.startswith("mkdir") for call in calls) == 2, *calls)
 
 
 def the_journal_can_be_elsewhere():
@@ -138,6 +152,6 @@ def a_full_disk_is_told():
             check("cannot write" in lab.tool("--help", stdout=full).fails().stderr, "silence")
 
 
-run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, the_journal_can_be_elsewhere, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
+run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, what_init_makes_has_names_that_are_on_the_disk, the_journal_can_be_elsewhere, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
           usage_errors_are_2_and_name_the_way_out, every_verb_has_help_completion_and_a_place_in_the_manual, completions_load,
           man_pages_are_clean, a_full_disk_is_told)
