@@ -63,13 +63,11 @@ static bool repeats_new(struct batch *batch, size_t index) {
 }
 
 /* When the newest line was received; 0 if there is none that can be read. */
-static int newest_time(struct batch *batch, const struct tail *tail, int directory, int64_t *at,
+static int newest_time(struct batch *batch, const struct dedup *dedup, int directory, int64_t *at,
                        struct reason *reason) {
     struct record record;
     struct line line;
-    struct place end = {tail->day, tail->end};
-    bool any = tail->file >= 0 && tail->end > 0 && tail->end != UINT64_MAX;
-    int result = any ? mark_line(directory, end, batch->text, &line, reason) : 0;
+    int result = mark_line(directory, dedup_end(dedup), batch->text, &line, reason);
     *at = 0;
     if (result > 0 && record_parse(line.text, line.length, &record) == 0)
         (void)timestamp_parse(record.received_at, TIMESTAMP_SIZE - 1, at);
@@ -77,7 +75,7 @@ static int newest_time(struct batch *batch, const struct tail *tail, int directo
 }
 
 /* An event that the journal does not hold and that is too old by the clock. */
-static int judge_stale(struct batch *batch, size_t index, const struct tail *tail, int directory,
+static int judge_stale(struct batch *batch, size_t index, const struct dedup *dedup, int directory,
                        struct reason *reason) {
     struct entry *entry = batch->entries[index];
     int64_t known;
@@ -86,7 +84,7 @@ static int judge_stale(struct batch *batch, size_t index, const struct tail *tai
             entry->event->time_given ? "meta.time cannot be read as a time" : "meta.time is missing";
         return 0;
     }
-    int result = newest_time(batch, tail, directory, &known, reason);
+    int result = newest_time(batch, dedup, directory, &known, reason);
     if (result != 0)
         return result;
     if (known == 0)
@@ -135,7 +133,7 @@ static int classify_event(struct batch *batch, size_t index, struct dedup *dedup
         batch->disposition[index] = DISPOSITION_REPEATED_IN_BATCH;
     else if (entry->stale_before != 0 &&
              (!entry->event->has_time || entry->event->time < entry->stale_before))
-        return judge_stale(batch, index, tail, directory, reason);
+        return judge_stale(batch, index, dedup, directory, reason);
     else {
         batch->disposition[index] = DISPOSITION_NEW;
         batch->added[batch->new_count++] = index;

@@ -475,6 +475,10 @@ void dedup_reach(struct dedup *dedup, const struct tail *tail) {
     (void)index_set_reach(dedup->index, &dedup->reach, NULL);
 }
 
+struct place dedup_end(const struct dedup *dedup) {
+    return dedup->reach.mark.place;
+}
+
 /* ---- rejected/ ---- */
 
 static uint64_t fingerprint_of(const struct dedup *dedup, const char *signature) {

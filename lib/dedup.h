@@ -49,6 +49,9 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event);
 int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason);
 void dedup_reach(struct dedup *dedup, const struct tail *tail);
 
+/* The end of the newest line that is in the index; after dedup_begin(), of the journal. */
+struct place dedup_end(const struct dedup *dedup);
+
 /* rejected/: returns 1 with the place of the line that holds this signature, 0 if there is none; and notes
  * one. */
 int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place *place,

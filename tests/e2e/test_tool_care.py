@@ -109,6 +109,43 @@ def the_index_is_compared():
             check(what in said and "not in the index" not in said, what, said)
 
 
+def a_copy_that_cannot_be_written_to_is_verified():
+    with Lab() as lab:
+        lab.receive(*presses(0, 5))
+        for path in (lab.journal, *lab.journal.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        lab.key_file.chmod(0o440)
+        result = lab.tool("check", **lab.as_user()).ok()
+        check("5 signatures verified, index left out" in result.stdout or os.geteuid() != 0, result)
+        check(json.loads(lab.tool("check", "--json", **lab.as_user()).ok().stdout)["lines"] == 5, "not read")
+        segment = lab.segment()
+        segment.chmod(0o644)
+        segment.write_bytes(segment.read_bytes().replace(b'"event-3"', b'"event-X"'))
+        check("the chain breaks: line 4" in lab.tool("check", "--no-signatures", **lab.as_user()).fails().stdout, "an edit was not seen")
+        for path in (lab.journal, *lab.journal.rglob("*")):
+            path.chmod(0o755)
+
+
+def a_damaged_end_is_kept_and_told():
+    with Lab() as lab:
+        lab.receive(*presses(0, 3))
+        text = lab.segment().read_bytes()
+        lab.segment().write_bytes(text[:-300] + bytes(300))
+        said = lab.tool("check").fails().stdout
+        check("without a line break are no line" in said, said)
+        body = press(3)
+        _, _, answer, log = lab.cgi(body, sign(body))
+        check(json.loads(answer) == {"status": "stored", "event_id": "event-3", "seq": 4}, "a number was given again", answer)
+        check("level=warning" in log and "damaged/" in log, log)
+        kept, = lab.journal.glob("damaged/*")
+        start = text.rindex(b"\n", 0, len(text) - 1) + 1
+        check(kept.name == f"{lab.segment().stem}-{start}" and kept.read_bytes() == text[start:-300] + bytes(300), kept)
+        said = lab.tool("check").fails().stdout
+        check("line 3 is missing" in said and f"damaged/{kept.name}" in said, said)
+        kept.unlink()
+        check("damaged/" not in lab.tool("check").fails().stdout, "still told")
+
+
 def under_deliveries(lab, work):
     """Does the work over and over while four senders send new and old presses through lighttpd. All must be answered 200."""
     server = lighttpd_fastcgi(lab)
@@ -339,4 +376,5 @@ run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_fi
           prune_tells_where_the_index_cannot_be_made_anew, prune_leaves_an_index_that_is_mostly_in_use,
           killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
           stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
-          long_work_shows_a_bar_on_a_terminal_alone, trouble_is_told, a_held_lock_is_told)
+          long_work_shows_a_bar_on_a_terminal_alone, trouble_is_told, a_held_lock_is_told,
+          a_copy_that_cannot_be_written_to_is_verified, a_damaged_end_is_kept_and_told)

@@ -96,7 +96,11 @@ def journal_and_index():
         lab.receive(b"[]")
         check(any("1 signed and unusable" in one for one in findings(lab, level="note")), "rejected")
         (lab.journal / "2149-01-01.jsonl").write_bytes(sound)
-        check(any("in the future" in one for one in findings(lab)), "clock")
+        check(any("in the future" in one and " mv " in one for one in findings(lab)), "clock")
+        (lab.journal / "2149-01-01.jsonl").unlink()
+        (lab.journal / "damaged").mkdir()
+        (lab.journal / "damaged/2026-11-20-17").write_bytes(bytes(40))
+        only([one for one in findings(lab) if "damaged" in one], "40 bytes at the end of a day were damaged", "2026-11-20-17")
 
 
 class Stub(http.server.BaseHTTPRequestHandler):
