@@ -129,8 +129,11 @@ void directory_unlock(struct directory *directory) {
 }
 
 int directory_within(int directory, const char *name, bool make, struct reason *reason) {
-    if (make && mkdirat(directory, name, 0700) == 0 && fsync(directory) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot make %s/ durable: %s", name, strerror(errno));
+    if (make && mkdirat(directory, name, 0700) == 0 && fsync(directory) != 0) {
+        explain(reason, "cannot make %s/ durable: %s", name, strerror(errno));
+        unlinkat(directory, name, AT_REMOVEDIR); /* so that the next attempt syncs it */
+        return ERROR_TROUBLE;
+    }
     int file = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file >= 0)
         return file;

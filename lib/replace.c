@@ -2,6 +2,8 @@
  * spare's bytes are written over, not cut off first, so that the blocks it has are used again. */
 #include "replace.h"
 
+#include "directory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -12,13 +14,10 @@
 #include <unistd.h>
 
 int replace_prepare(int directory, struct reason *reason) {
-    if (mkdirat(directory, "cursors", 0700) != 0)
-        return errno == EEXIST ? 0 : fail(reason, ERROR_TROUBLE, "cannot make cursors/: %s", strerror(errno));
-    if (fsync(directory) == 0)
-        return 0;
-    int result = fail(reason, ERROR_TROUBLE, "cannot make cursors/ durable: %s", strerror(errno));
-    unlinkat(directory, "cursors", AT_REMOVEDIR); /* so that the next attempt syncs it */
-    return result;
+    int file = directory_within(directory, "cursors", true, reason);
+    if (file >= 0)
+        close(file);
+    return file < 0 ? file : 0;
 }
 
 static int read_open(int file, const char *path, char **text, size_t *length, struct reason *reason) {
