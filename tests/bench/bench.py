@@ -3,7 +3,9 @@
 
 Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
 SECONDS (3, of one measurement), PARTS (fastcgi,cgi,servers,cost,exec,check,growth), EVENTS (30000000, of the growth
-part) and SYNCED (all: how many of them are synced batch by batch on the way; fewer are faster)."""
+part), SYNCED (all: how many of them are synced batch by batch on the way; fewer are faster), BESIDE (the directory of
+another build with `make BUILD=... bench-programs`, of the last release, say, to be measured too) and ONLY (of the first
+two parts, the candidates whose names this regular expression finds)."""
 
 import contextlib
 import json
@@ -202,6 +204,12 @@ CGI = [
     Candidate("Perl CGI", cgi(PEERS / "cgi.pl")),
     Candidate("Python CGI", cgi(PEERS / "cgi.py")),
 ]
+if "BESIDE" in os.environ:
+    BESIDE = pathlib.Path(os.environ["BESIDE"])
+    FASTCGI.insert(3, Candidate("Doorpost beside", worker(BESIDE / "doorpost.cgi", None)))
+    CGI.insert(3, Candidate("Doorpost beside, CGI, static", cgi(BESIDE / "doorpost-static.cgi")))
+    CGI.insert(4, Candidate("Doorpost beside, CGI, dynamic", cgi(BESIDE / "doorpost.cgi")))
+FASTCGI, CGI = ([one for one in some if re.search(os.environ.get("ONLY", ""), one.name)] for some in (FASTCGI, CGI))
 
 
 # ---- parts ----
