@@ -274,7 +274,8 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         result = catch_up(dedup, newest, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
-    /* Whoever renamed a day, or put it back, may not have made that durable; an answer promises it. */
+    /* A day that was renamed or put back may not be durable under its name yet; an answer promises that it
+     * is. */
     if (result == 0 && changed && fsync(directory->file) != 0)
         return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
     if (result == 0) {

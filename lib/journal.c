@@ -143,7 +143,7 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
 }
 
 /* On a network file system other hosts see what was written once it is with the server, and this one sees
- * theirs in files that it opens anew; so before the lock is given back, all is sent and closed. */
+ * theirs in files that it opens again; so before the lock is given back, all is sent and closed. */
 static int hand_over(struct journal *journal, struct reason *reason) {
     if (!journal->directory.remote)
         return 0;

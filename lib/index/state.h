@@ -43,7 +43,7 @@ struct state {
     uint64_t magic;
     uint64_t generation;
     unsigned char key[IDENTIFIERS][crypto_shorthash_KEYBYTES];
-    uint64_t boot;              /* a hash of the boot id of whoever wrote this */
+    uint64_t boot;              /* a hash of the boot id of the writer */
     uint64_t file;              /* inode numbers: of the state file, */
     uint64_t table[TABLES_MAX]; /* and of the tables, the one that is being prepared included */
     struct packed_mark reached; /* every line before it is in the index */
