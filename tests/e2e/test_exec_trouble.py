@@ -29,7 +29,7 @@ class Bell(Lab):
         self.command.chmod(0o755)
 
     def arguments(self, *options):
-        return [TOOL, "exec", "--name", "bell", "--from", "start", *options, "--", self.command]
+        return [self.own_tool, "exec", "--name", "bell", "--from", "start", *options, "--", self.command]
 
     def once(self, *options, under=(), **env):
         return self.run([*under, *self.arguments("--once", *options)], env=env, **self.as_user())
@@ -284,10 +284,10 @@ def cursors_that_cannot_be_read_are_not_called_damaged():
         lab.once().ok()
         result = lab.once(under=lab.failing("read", "EIO", lab.cursor), **UNDER_STRACE).fails()
         check("cannot read cursors/bell: Input/output error" in result.stderr, result)
-        status = [TOOL, "exec", "--status"]
+        status = [lab.own_tool, "exec", "--status"]
         result = lab.run([*lab.failing("getdents64", "EIO", lab.journal / "cursors"), *status], env=UNDER_STRACE, **lab.as_user()).fails()
         check("cannot list cursors/: Input/output error" in result.stderr, result)
-        prune = [TOOL, "prune", "--keep", "1d"]
+        prune = [lab.own_tool, "prune", "--keep", "1d"]
         result = lab.run([*lab.failing("read", "EIO", lab.cursor), *prune], env=UNDER_STRACE, **lab.as_user()).fails()
         check("cannot read cursors/bell" in result.stderr, result)
         lab.cursor.unlink()
