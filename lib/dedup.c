@@ -421,6 +421,13 @@ static int visit(void *context, struct place place) {
     return 0;
 }
 
+static int add_once(struct dedup *dedup, const struct event *event, struct place place,
+                    struct reason *reason) {
+    struct identity identity = identify(dedup, event);
+    int result = index_insert_once(dedup->index, identity.request, place, reason);
+    return result != 0 ? result : index_insert_once(dedup->index, identity.event, place, reason);
+}
+
 /* The day of a place that turned out to be wrong is searched for the event; then the place is not needed any
  * more. */
 static int search_day(struct search *search, size_t i, const struct deadline *deadline) {
@@ -432,7 +439,7 @@ static int search_day(struct search *search, size_t i, const struct deadline *de
         result =
             indexer_search(dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
     if (result > 0) {
-        int added = dedup_add(dedup, search->event, place, search->reason);
+        int added = add_once(dedup, search->event, place, search->reason);
         result = added != 0 ? added : compare(search, place, &gone);
         if (result == ERROR_INVALID) /* it has the identifiers, but is no event any more */
             result = 0;
@@ -489,7 +496,7 @@ static uint64_t fingerprint_of(const struct dedup *dedup, const char *signature)
 static int add_rejected(void *context, const char *signature, struct place place, struct reason *reason) {
     struct dedup *dedup = context;
     place.offset |= PLACE_IN_REJECTED;
-    return index_insert(dedup->index, fingerprint_of(dedup, signature), place, reason);
+    return index_insert_once(dedup->index, fingerprint_of(dedup, signature), place, reason);
 }
 
 struct rejected_search {

@@ -42,11 +42,12 @@ static int index_record(struct indexer *indexer, struct index *index, const stru
         return result == ERROR_INVALID ? 0 : result;
     uint64_t request =
         index_fingerprint(index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id));
-    result = index_insert(index, request, place, reason);
+    result = index_insert_once(index, request, place, reason);
     return result != 0
                ? result
-               : index_insert(index, index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id)),
-                              place, reason);
+               : index_insert_once(index,
+                                   index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id)),
+                                   place, reason);
 }
 
 static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {

@@ -501,9 +501,7 @@ static int insert_in(void *context, uint32_t table, struct bucket *bucket, struc
 int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
     struct search search = {.index = index, .fingerprint = fingerprint, .place = place_pack(place)};
     const struct state *state = &index->state;
-    int result = index_holds(index, fingerprint, place, reason);
-    if (result != 0)
-        return result < 0 ? result : 0;
+    int result = 0;
     uint64_t buckets = index_buckets(state, state->tables - 1);
     if (state->used >= buckets * FULL)
         result = grow(index, reason);
@@ -514,4 +512,9 @@ int index_insert(struct index *index, uint64_t fingerprint, struct place place, 
     if (result == 0)
         result = fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
     return result < 0 ? result : 0;
+}
+
+int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
+    int held = index_holds(index, fingerprint, place, reason);
+    return held == 0 ? index_insert(index, fingerprint, place, reason) : held < 0 ? held : 0;
 }

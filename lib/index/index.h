@@ -72,8 +72,10 @@ int index_find(struct index *index, uint64_t fingerprint, int (*visit)(void *con
 /* Returns 1 if this place is stored under the fingerprint, else 0. */
 int index_holds(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 
-/* Stores a place under a fingerprint, unless it is stored there already. */
+/* Stores a place under a fingerprint; index_insert_once() only if it is not stored there already, which takes
+ * a lookup more. */
 int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
+int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 
 /* Takes a place back that turned out to be wrong. */
 int index_erase(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);

@@ -64,7 +64,7 @@ static uint64_t fingerprint_of(const struct index *index, unsigned number) {
 
 static void insert_one(struct view *view, unsigned number) {
     uint64_t fingerprint = fingerprint_of(view->index, number);
-    assert_int_equal(index_insert(view->index, fingerprint, place_of(number), &reason), 0);
+    assert_int_equal(index_insert_once(view->index, fingerprint, place_of(number), &reason), 0);
 }
 
 static void insert(struct view *view, unsigned from, unsigned to) {
