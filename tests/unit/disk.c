@@ -27,6 +27,16 @@ static void note(char call) {
         disk.calls[length] = call;
 }
 
+const char *data_calls(void) {
+    static char calls[sizeof disk.calls];
+    size_t length = 0;
+    for (const char *call = disk.calls; *call != '\0'; call++)
+        if (*call != 'n')
+            calls[length++] = *call;
+    calls[length] = '\0';
+    return calls;
+}
+
 int fsync(int file) {
     note('n');
     return fcntl(file, F_GETFD) < 0 ? -1 : 0;

@@ -18,6 +18,10 @@ extern struct disk {
     char calls[512];     /* what was done to the disk, in order: 'n' fsync, 's' fdatasync, 'w' pwritev */
 } disk;
 
+/* The calls but for 'n': the directory is synced once more when the time of its last change is no longer the
+ * present, which may be at any moment of a test. */
+const char *data_calls(void);
+
 /* Set-up for cmocka: all is well, and nothing has been done yet. */
 void reset_disk(void);
 
