@@ -50,16 +50,18 @@ int state_read(int file, struct state *state, struct reason *reason) {
     struct state slot;
     struct stat status;
     memset(bytes, 0, sizeof bytes);
-    memset(state, 0, sizeof *state);
     if (pread(file, bytes, sizeof bytes, 0) < 0 || fstat(file, &status) != 0)
         return table_trouble("read", reason);
-    for (size_t at = 0; at < sizeof bytes; at += SLOT_DISTANCE) {
-        memcpy(&slot, bytes + at, sizeof slot);
-        if (is_valid(&slot) && slot.generation > state->generation)
-            *state = slot;
-    }
-    if (state->generation == 0)
+    memcpy(state, bytes, sizeof *state);
+    memcpy(&slot, bytes + SLOT_DISTANCE, sizeof slot);
+    bool second = slot.generation > state->generation;
+    const struct state *newer = second ? &slot : state, *older = second ? state : &slot;
+    if (!is_valid(newer)) /* half written, and then the other one counts */
+        newer = is_valid(older) ? older : NULL;
+    if (newer == NULL)
         return fail(reason, ERROR_DAMAGED, "the state of the index in seen/ is damaged");
+    if (newer != state)
+        *state = slot;
     if (state->file != (uint64_t)status.st_ino)
         return fail(reason, ERROR_DAMAGED, "the index in seen/ is a copy");
     return 0;
