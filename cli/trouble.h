@@ -1,4 +1,4 @@
-/* Something that does not work now: it is told once, and tried again after a while. */
+/* Something that does not work now: it is logged once, and tried again after a while. */
 #ifndef DOORPOST_TROUBLE_H
 #define DOORPOST_TROUBLE_H
 

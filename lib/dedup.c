@@ -383,8 +383,7 @@ static int compare(struct search *search, struct place place, bool *gone) {
         close(file);
     if (length < 0)
         return length;
-    struct link link =
-        link_start(); /* of another place: so that a line that was run into is told from this one */
+    struct link link = link_start(); /* not of this place, so that two lines run together are split */
     size_t used = 0;
     enum scan scan =
         length > 0 ? record_scan(dedup->line, (size_t)length, &link, &record, &used) : SCAN_DAMAGED;

@@ -329,7 +329,7 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     return result == 0 ? 1 : result;
 }
 
-/* Visits one file. What is written as `torn` in visit() is told by its first bytes. */
+/* Visits one file; its first bytes show whether it is torn. */
 static int visit_damaged(int directory, const char *name,
                          void (*visit)(void *context, const char *name, uint64_t bytes, bool torn),
                          void *context) {

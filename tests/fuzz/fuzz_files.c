@@ -6,7 +6,7 @@
  * - an event of which a line is whole is a duplicate;
  * - an event whose line was damaged is stored once more, or is a duplicate if its identifiers are there;
  * - no whole line is destroyed, no number of one is given again, and what is cut off is kept in damaged/;
- * - trouble passes after a few attempts, because everything else is made anew from the lines.
+ * - trouble passes after a few attempts, because everything else is rebuilt from the lines.
  *
  * RUNS is how many times (300), SEED what they are drawn with, RUN the number of one that is to be done
  * alone, telling what it does. Prints one line of TAP. */
@@ -583,7 +583,8 @@ static void fill(uint8_t *bytes, size_t length) {
         bytes[i] = (uint8_t)draw(256);
 }
 
-/* Anywhere, or just before or after a line break: that is where damage is told from what was not finished. */
+/* Anywhere, or just before or after a line break: that is where damage and an unfinished write are told
+ * apart. */
 static size_t draw_place(const uint8_t *bytes, size_t size) {
     size_t at = draw(size);
     const uint8_t *line_break = draw(3) == 0 ? memchr(bytes + at, '\n', size - at) : NULL;

@@ -559,9 +559,9 @@ static void a_kill_at_any_call_costs_nothing(void **state) {
     assert_true(killed > 150);
 }
 
-/* ---- beginning anew ---- */
+/* ---- starting over ---- */
 
-/* Deleted while in use: the next one begins anew, and so does the process that had it open. */
+/* Deleted while in use: the next one starts over, and so does the process that had it open. */
 static void a_deleted_index_begins_anew(void **state) {
     struct view view = open_view(*state), other = open_view(*state);
     insert(&view, 0, 200);
