@@ -35,6 +35,7 @@ struct dedup {
     struct event_parser *parser;
     int journal;
     const struct tail *tail;
+    int64_t until;      /* monotonic_now() when what takes long has to stop */
     struct reach reach; /* as of the last dedup_begin() */
     struct event event; /* of a line that is looked at */
     char line[RECORD_LIMIT + 1];
@@ -295,6 +296,7 @@ int dedup_begin(struct dedup *dedup, const struct directory *directory, struct t
                 const struct deadline *deadline, struct reason *reason) {
     dedup->journal = directory->file;
     dedup->tail = tail;
+    dedup->until = deadline->at - SECOND / 2;
     for (int tries = 0;; tries++) {
         int result = index_begin(dedup->index, directory->file, reason);
         if (result == 0) {
@@ -498,6 +500,15 @@ static int add_rejected(void *context, const char *signature, struct place place
     return index_insert_once(dedup->index, fingerprint_of(dedup, signature), place, reason);
 }
 
+/* A line of rejected/ that was read. How far that has come counts, so the next delivery goes on from there.
+ */
+static int take_rejected(void *context, const char *signature, struct place place, struct reason *reason) {
+    const struct dedup *dedup = context;
+    if (monotonic_now() > dedup->until)
+        return fail(reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
+    return add_rejected(context, signature, place, reason);
+}
+
 struct rejected_search {
     const struct dedup *dedup;
     const char *signature;
@@ -517,10 +528,9 @@ int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place
     struct rejected_search search = {
         .dedup = dedup, .signature = signature, .place = place, .reason = reason};
     struct place before = dedup->reach.rejected;
-    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, add_rejected, dedup, reason);
-    if (result == 0 &&
-        (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset))
-        result = index_set_reach(dedup->index, &dedup->reach, reason);
+    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, take_rejected, dedup, reason);
+    if (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset)
+        result = note_reach(dedup, result, reason);
     return result != 0 ? result
                        : index_find(dedup->index, fingerprint_of(dedup, signature), compare_rejected, &search,
                                     reason);

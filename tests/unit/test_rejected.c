@@ -280,6 +280,23 @@ static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
     journal_free(journal);
 }
 
+/* However much is in rejected/ that the index does not know yet, the lock is held no longer than a delivery
+ * may wait. */
+static void a_long_list_keeps_nobody_waiting(void **state) {
+    struct journal *journal = open_worker(state);
+    for (unsigned i = 0; i < 5; i++)
+        check(reject(journal, i), OUTCOME_REJECTED, 0);
+    run("rm -r '%s/seen'", directory);
+    struct entry entry = rejected_entry(3), *entries[] = {&entry};
+    struct deadline deadline = {.at = monotonic_now()};
+    journal_append(journal, entries, 1, &deadline);
+    check(entry, OUTCOME_TROUBLE, 0);
+    assert_non_null(strstr(entry.reason.text, "please wait"));
+    check(reject(journal, 3), OUTCOME_REJECTED, 0);
+    assert_int_equal(times(3), 1);
+    journal_free(journal);
+}
+
 /* ---- too old ---- */
 
 #define HOUR (3600 * SECOND)
@@ -384,6 +401,7 @@ int main(void) {
         JOURNAL_TEST(what_the_disk_lost_is_written_again),
         JOURNAL_TEST(an_error_is_no_absence),
         JOURNAL_TEST(its_name_comes_to_the_disk_before_the_first_line),
+        JOURNAL_TEST(a_long_list_keeps_nobody_waiting),
         JOURNAL_TEST(an_old_event_is_stale_once),
         JOURNAL_TEST(what_the_journal_holds_is_a_duplicate_at_any_age),
         JOURNAL_TEST(a_clock_that_is_wrong_refuses_nothing_for_good),
