@@ -1,5 +1,6 @@
 /* doorpost: the operator's tool. One file a verb; this one chooses. */
 #include "options.h"
+#include "process.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #ifndef VERSION
 #define VERSION "unknown"
@@ -57,9 +57,9 @@ static int refuse_the_web(void) {
 }
 
 int main(int argc, char *argv[]) {
+    process_prepare();
     if (getenv("GATEWAY_INTERFACE") != NULL)
         return refuse_the_web();
-    umask(077);
     if (sodium_init() < 0)
         return problem("the system gives no randomness");
     if (argc < 2) {

@@ -10,6 +10,7 @@
 #include "failed.h"
 #include "follow.h"
 #include "lines.h"
+#include "process.h"
 #include "resume.h"
 #include "schedule.h"
 #include "segment.h"
@@ -745,8 +746,10 @@ static int open_signals(struct runner *runner) {
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
+    if (!process_ignores(SIGINT)) /* signalfd(2) reads ignored signals too */
+        sigaddset(&set, SIGINT);
+    if (!process_ignores(SIGHUP))
+        sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     runner->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -1,40 +1,21 @@
-/* fcntl can wait for a lock, but not until a given time. A timer signal that interrupts the wait every few
- * milliseconds gives it one, without the delays of trying again and again. */
+/* fcntl can wait for a lock, but not until a given time. Interrupting the wait every few milliseconds
+ * gives it one, without the delays of trying again and again. */
 #include "lock.h"
 
+#include "interrupt.h"
 #include "timestamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-#define LOOK_UP 20000 /* microseconds between two looks at the deadline */
 #define HURRIED_WAIT (SECOND / 2)
 
 static int set_lock(int file, int command, short type) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
     return fcntl(file, command, &lock);
-}
-
-static void interrupt(int signal) {
-    (void)signal;
-}
-
-static void tick(long microseconds) {
-    struct itimerval timer = {.it_interval.tv_usec = microseconds, .it_value.tv_usec = microseconds};
-    setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-static void install_interrupt(void) {
-    static bool installed;
-    if (!installed) {
-        struct sigaction action = {.sa_handler = interrupt}; /* no SA_RESTART: it is there to interrupt */
-        sigaction(SIGALRM, &action, NULL);
-        installed = true;
-    }
 }
 
 static int wait_for(int file, const struct deadline *deadline) {
@@ -59,10 +40,9 @@ static int wait_for(int file, const struct deadline *deadline) {
 int lock_take(int file, const struct deadline *deadline, struct reason *reason) {
     int result = set_lock(file, F_SETLK, F_WRLCK);
     if (result != 0 && (errno == EAGAIN || errno == EACCES)) {
-        install_interrupt();
-        tick(LOOK_UP);
+        interrupt_start();
         result = wait_for(file, deadline);
-        tick(0);
+        interrupt_stop();
     }
     if (result == 0)
         return 0;

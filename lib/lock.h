@@ -14,7 +14,7 @@ struct deadline {
 };
 
 /* Locks the whole file exclusively. Returns 0, ERROR_TIMEOUT when the deadline passed, or ERROR_TROUBLE where
- * the file system has no locks. Takes SIGALRM and the real-time interval timer for the time of the wait. The
+ * the file system has no locks. Uses interrupt_start() while it waits. The
  * process must hold one descriptor of the file at most: closing any other one would release the lock (POSIX,
  * fcntl). */
 int lock_take(int file, const struct deadline *deadline, struct reason *reason);
