@@ -26,7 +26,7 @@ UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/tes
 UNIT_SHARED = $(addprefix $(BUILD)/tests/unit/,support.o disk.o deliveries.o)
 E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
-FUZZ = intake record connection
+FUZZ = intake record records
 FUZZ_SECONDS ?= 60
 INPUTS ?= 10000000
 JOBS ?= $(shell nproc)
@@ -171,7 +171,7 @@ $(BUILD)/%.o: %.c
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 
@@ -182,11 +182,11 @@ $(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 # With libFuzzer's main(), or with the one of standalone.c in its place.
-$(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/connection.o
+$(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/records.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(LIB) $(BUILD)/cgi/connection.o
+$(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(LIB) $(BUILD)/cgi/records.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 

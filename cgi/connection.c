@@ -1,114 +1,334 @@
-/* libfcgi reads until it has what it wants, and cannot be interrupted in the middle and resumed. In a loop
- * that serves every connection from one thread, a sender that stalls in the middle of a request would hold up
- * all others. So a socket's buffer is where a request is gathered: we look at it with MSG_PEEK, and hand the
- * connection to libfcgi only once nothing is missing.
+/* The states and what leads from one to the next:
  *
- * Most requests are whole when they are looked at first. Where one is not, it is moved, as it comes, into a
- * socket of our own, and that is what libfcgi gets. Left where it was it might never become whole: a Unix
- * socket counts as writable while a quarter of its buffer is free of what nobody has read, and
- * mod_proxy_fcgi, for one, waits for that before it passes on more. A stalled connection so costs three
- * descriptors, and no time. */
-#define _GNU_SOURCE /* SOCK_CLOEXEC */
+ *   IDLE -- a request begins --> GATHERING -- it is whole, has a fault or is overdue --> READY -- a batch has
+ * room --> SERVING SERVING -- answered --> IDLE, if the web server keeps the connection (FastCGI 1.0,
+ * section 3.5), else ENDING, or DRAINING if it may still be sending
+ *
+ * A peer costs itself alone: everything that is waited for has a deadline, one step reads a bounded part, and
+ * while a peer does not take what it was sent, nothing more is read from it. Only an idle connection has no
+ * deadline: it costs a descriptor, and gives way to a new one. */
+#define _GNU_SOURCE
 #include "connection.h"
 
-#include "config.h"
+#include "handler.h"
+#include "log.h"
+#include "response.h"
+#include "timestamp.h"
 
 #include <errno.h>
-#include <fastcgi.h>
-#include <stdint.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define PARAMS_LIMIT 65536  /* no web server passes on headers of that size */
-#define RECORDS_LIMIT 16384 /* room for the record headers of a body that comes in small pieces */
+#define READ_SIZE 32768    /* bytes in one step */
+#define OUTPUT_LIMIT 65536 /* bytes that wait for a peer to take them */
 
-#define REQUEST_ROOM (PARAMS_LIMIT + RECORDS_LIMIT + BODY_LIMIT)
+/* Requests that were used before, the last one first: their memory is there already. */
+static struct request *spares;
 
-struct progress {
-    uint16_t id; /* of the request, 0 before it began */
-    size_t params, body;
-    bool params_done;
-};
-
-/* Takes in one record. Returns READY_PARTIAL where more records belong to the request. */
-static enum readiness scan_record(const FCGI_Header *header, const unsigned char *content, size_t length,
-                                  struct progress *progress) {
-    uint16_t id = (uint16_t)(header->requestIdB1 << 8 | header->requestIdB0);
-    if (id == FCGI_NULL_REQUEST_ID)
-        return READY_PARTIAL; /* a management record; libfcgi answers it */
-    if (header->type == FCGI_BEGIN_REQUEST) {
-        if (progress->id != 0 || length < 2 || (content[0] << 8 | content[1]) != FCGI_RESPONDER)
-            return READY_NEVER;
-        progress->id = id;
-        return READY_PARTIAL;
-    }
-    if (progress->id == 0 || id != progress->id)
-        return READY_NEVER;
-    if (header->type == FCGI_PARAMS && !progress->params_done) {
-        progress->params += length;
-        progress->params_done = length == 0;
-        return progress->params > PARAMS_LIMIT ? READY_NEVER : READY_PARTIAL;
-    }
-    if (header->type == FCGI_STDIN && progress->params_done) {
-        progress->body += length;
-        return length == 0 ? READY_WHOLE : READY_PARTIAL;
-    }
-    return READY_NEVER; /* FCGI_ABORT_REQUEST, or an order that the protocol does not have */
+static struct request *take_request(void) {
+    struct request *request = spares;
+    if (request == NULL)
+        return malloc(sizeof *request);
+    spares = request->next;
+    return request;
 }
 
-enum readiness connection_scan(const unsigned char *bytes, size_t length, size_t max_body) {
-    struct progress progress = {0};
-    for (size_t at = 0; length - at >= FCGI_HEADER_LEN;) {
-        FCGI_Header header;
-        memcpy(&header, bytes + at, sizeof header);
-        size_t content = (size_t)(header.contentLengthB1 << 8 | header.contentLengthB0);
-        size_t record = FCGI_HEADER_LEN + content + header.paddingLength;
-        if (header.version != FCGI_VERSION_1)
-            return READY_NEVER;
-        if (length - at < record)
-            break;
-        enum readiness readiness = scan_record(&header, bytes + at + FCGI_HEADER_LEN, content, &progress);
-        if (readiness != READY_PARTIAL)
-            return readiness;
-        if (progress.body > max_body)
-            return READY_REFUSE;
-        at += record;
-    }
-    return READY_PARTIAL;
+static void give_request(struct request *request) {
+    request->next = spares;
+    spares = request;
 }
 
-enum readiness connection_look(int file, size_t max_body) {
-    static unsigned char bytes[PARAMS_LIMIT + RECORDS_LIMIT + 2 * BODY_LIMIT];
-    ssize_t got = recv(file, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+/* ---- what is sent ---- */
+
+/* Nothing reaches the peer any more. What it asked for is still decided and kept. */
+static void lose_peer(struct connection *connection) {
+    connection->at_end = connection->broken = true;
+    free(connection->output);
+    connection->output = NULL;
+    connection->output_length = 0;
+}
+
+/* Sends what can be sent at once. Returns how many bytes. */
+static size_t send_now(struct connection *connection, const unsigned char *bytes, size_t length) {
+    ssize_t sent;
+    do
+        sent = send(connection->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        lose_peer(connection);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+static void send_later(struct connection *connection, const unsigned char *bytes, size_t length) {
+    unsigned char *longer = connection->output_length + length <= OUTPUT_LIMIT
+                                ? realloc(connection->output, connection->output_length + length)
+                                : NULL;
+    if (longer == NULL) {
+        lose_peer(connection);
+        return;
+    }
+    if (connection->output_length == 0 && connection->state != CONNECTION_GATHERING)
+        connection->since = monotonic_now();
+    memcpy(longer + connection->output_length, bytes, length);
+    connection->output = longer;
+    connection->output_length += length;
+}
+
+static void send_bytes(struct connection *connection, const unsigned char *bytes, size_t length) {
+    size_t sent = 0;
+    if (connection->broken || length == 0)
+        return;
+    if (connection->output_length == 0)
+        sent = send_now(connection, bytes, length);
+    if (sent < length && !connection->broken)
+        send_later(connection, bytes + sent, length - sent);
+}
+
+/* ---- from state to state ---- */
+
+void connection_close(struct connection *connection) {
+    close(connection->fd);
+    if (connection->fastcgi.request != NULL)
+        give_request(connection->fastcgi.request);
+    free(connection->input);
+    free(connection->output);
+    connection->input = connection->output = NULL;
+    connection->state = CONNECTION_FREE;
+}
+
+static bool is_ending(const struct connection *connection) {
+    return connection->state == CONNECTION_ENDING || connection->state == CONNECTION_DRAINING;
+}
+
+/* Closes it if nothing is left to do. */
+static void settle(struct connection *connection) {
+    bool sent = connection->output_length == 0;
+    switch (connection->state) {
+    case CONNECTION_IDLE:
+    case CONNECTION_GATHERING:
+        if (connection->at_end && sent)
+            connection_close(connection);
+        break;
+    case CONNECTION_ENDING:
+        if (sent)
+            connection_close(connection);
+        break;
+    case CONNECTION_DRAINING:
+        if (sent && (connection->at_end || shutdown(connection->fd, SHUT_WR) != 0))
+            connection_close(connection);
+        break;
+    case CONNECTION_FREE:
+    case CONNECTION_READY:
+    case CONNECTION_SERVING:
+        break;
+    }
+}
+
+static void complain(struct connection *connection, const char *what) {
+    snprintf(connection->trouble, sizeof connection->trouble, "%s", what);
+}
+
+/* A request has had its answer. */
+static void end_request(struct connection *connection) {
+    const struct fastcgi *fastcgi = &connection->fastcgi;
+    connection->since = monotonic_now();
+    if (fastcgi->keep && !fastcgi->lost)
+        connection->state = CONNECTION_IDLE;
+    else
+        connection->state = fastcgi->early ? CONNECTION_DRAINING : CONNECTION_ENDING;
+}
+
+static void begin(struct connection *connection, struct fastcgi_reply *reply) {
+    struct request *request = take_request();
+    if (request == NULL) {
+        complain(connection, "no memory for a request");
+        fastcgi_overloaded(&connection->fastcgi, reply);
+        end_request(connection);
+        return;
+    }
+    connection->state = CONNECTION_GATHERING;
+    connection->since = monotonic_now();
+    fastcgi_gather(&connection->fastcgi, request, connection->since);
+}
+
+static void abandon(struct connection *connection, struct fastcgi_reply *reply) {
+    struct request *request = connection->fastcgi.request;
+    if (connection->state == CONNECTION_SERVING) {
+        request->aborted = true; /* the batch may be written already */
+        return;
+    }
+    fastcgi_aborted(&connection->fastcgi, reply);
+    give_request(request);
+    end_request(connection);
+}
+
+/* Nothing that comes can be understood; a request that has begun is still answered. */
+static void stop_reading(struct connection *connection) {
+    complain(connection, "not FastCGI 1.0: the connection is closed");
+    if (connection->state == CONNECTION_IDLE)
+        connection->state = CONNECTION_DRAINING;
+}
+
+static void take_event(struct connection *connection, enum fastcgi_event event, struct fastcgi_reply *reply) {
+    switch (event) {
+    case FASTCGI_BEGUN:
+        begin(connection, reply);
+        break;
+    case FASTCGI_REQUEST:
+        connection->state = CONNECTION_READY;
+        break;
+    case FASTCGI_ABORTED:
+        abandon(connection, reply);
+        break;
+    case FASTCGI_REFUSED:
+        complain(connection,
+                 connection->state == CONNECTION_GATHERING
+                     ? "a second request on one connection at the same time: refused with FCGI_CANT_MPX_CONN"
+                     : "a request for another role than FCGI_RESPONDER: refused with FCGI_UNKNOWN_ROLE");
+        if (connection->state == CONNECTION_IDLE)
+            end_request(connection);
+        break;
+    case FASTCGI_LOST:
+        stop_reading(connection);
+        break;
+    case FASTCGI_MORE:
+    case FASTCGI_REPLY:
+    case FASTCGI_AGAIN:
+        break;
+    }
+}
+
+/* Reads on until the input is used up or has to wait: for the peer to take replies, or for an answer. Returns
+ * how much was used. */
+static size_t feed(struct connection *connection, const unsigned char *bytes, size_t length) {
+    struct fastcgi_reply reply;
+    size_t at = 0;
+    for (;;) {
+        enum fastcgi_event event;
+        reply.length = 0;
+        do {
+            size_t used;
+            event = fastcgi_read(&connection->fastcgi, bytes + at, length - at, &used, &reply);
+            at += used;
+            take_event(connection, event, &reply);
+        } while (!is_ending(connection) && (event == FASTCGI_BEGUN || event == FASTCGI_REQUEST ||
+                                            event == FASTCGI_ABORTED || event == FASTCGI_REFUSED));
+        send_bytes(connection, reply.bytes, reply.length);
+        if (connection->broken || event == FASTCGI_LOST || is_ending(connection))
+            return length;
+        if (event != FASTCGI_REPLY || connection->output_length > 0)
+            return at;
+    }
+}
+
+static void feed_and_keep(struct connection *connection, const unsigned char *bytes, size_t length) {
+    size_t used = feed(connection, bytes, length);
+    if (used == length)
+        return;
+    connection->input = malloc(length - used);
+    if (connection->input == NULL) {
+        lose_peer(connection);
+        return;
+    }
+    connection->input_length = length - used;
+    memcpy(connection->input, bytes + used, connection->input_length);
+}
+
+/* ---- the steps ---- */
+
+void connection_start(struct connection *connection, int fd, size_t connections) {
+    *connection = (struct connection){.state = CONNECTION_IDLE,
+                                      .fd = fd,
+                                      .since = monotonic_now(),
+                                      .fastcgi.connections = (unsigned int)connections};
+}
+
+short connection_events(const struct connection *connection) {
+    if (connection->output_length > 0)
+        return POLLOUT;
+    return connection->at_end || connection->input_length > 0 || connection->state == CONNECTION_ENDING
+               ? 0
+               : POLLIN;
+}
+
+int64_t connection_deadline(const struct connection *connection) {
+    bool waits = connection->state == CONNECTION_GATHERING || connection->state == CONNECTION_ENDING ||
+                 connection->state == CONNECTION_DRAINING ||
+                 (connection->state == CONNECTION_IDLE && connection->output_length > 0);
+    return waits ? connection->since + ANSWER_WITHIN : INT64_MAX;
+}
+
+void connection_input(struct connection *connection) {
+    static unsigned char bytes[READ_SIZE];
+    if (connection_events(connection) != POLLIN)
+        return;
+    ssize_t got = recv(connection->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
     if (got < 0)
-        return READY_PARTIAL; /* nothing yet; an error shows up as the end of the stream or at the deadline */
-    if (got == 0)
-        return READY_NEVER;
-    enum readiness readiness = connection_scan(bytes, (size_t)got, max_body);
-    return readiness == READY_PARTIAL && (size_t)got == sizeof bytes ? READY_NEVER : readiness;
+        lose_peer(connection);
+    connection->at_end |= got == 0;
+    if (got > 0 && !is_ending(connection))
+        feed_and_keep(connection, bytes, (size_t)got);
+    settle(connection);
 }
 
-int connection_pair(int *inner, int *outer) {
-    int pair[2], size = REQUEST_ROOM;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-        return -1;
-    *inner = pair[0];
-    *outer = pair[1];
-    setsockopt(*outer, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-    return 0;
+void connection_resume(struct connection *connection) {
+    static const unsigned char nothing[1];
+    unsigned char *bytes = connection->input;
+    size_t length = connection->input_length;
+    connection->input = NULL;
+    connection->input_length = 0;
+    if (!is_ending(connection))
+        feed_and_keep(connection, bytes != NULL ? bytes : nothing, length);
+    free(bytes);
+    settle(connection);
 }
 
-int connection_pour(int from, int to) {
-    char bytes[16384];
-    ssize_t got;
-    while ((got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
-        if (send(to, bytes, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL) != got)
-            return -1;
-    return got < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+void connection_output(struct connection *connection) {
+    size_t sent = send_now(connection, connection->output, connection->output_length);
+    if (connection->output_length > sent) {
+        memmove(connection->output, connection->output + sent, connection->output_length - sent);
+        connection->output_length -= sent;
+        return;
+    }
+    free(connection->output);
+    connection->output = NULL;
+    connection->output_length = 0;
+    connection_resume(connection);
 }
 
-void connection_prepare(int listener) {
-    int size = REQUEST_ROOM;
-    /* TCP connections inherit it; on a Unix socket the sender's buffer counts. */
-    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+void connection_overdue(struct connection *connection) {
+    if (connection->state == CONNECTION_GATHERING) {
+        fastcgi_give_up(&connection->fastcgi);
+        connection->state = CONNECTION_READY;
+    } else {
+        connection_close(connection);
+    }
+}
+
+struct request *connection_serve(struct connection *connection) {
+    connection->state = CONNECTION_SERVING;
+    return connection->fastcgi.request;
+}
+
+void connection_answer(struct connection *connection, const char *log, size_t log_length, const char *text,
+                       size_t length) {
+    static unsigned char bytes[LOG_HELD + RESPONSE_SIZE + FASTCGI_ANSWER_ROOM];
+    struct request *request = connection->fastcgi.request;
+    struct fastcgi_reply end = {.length = 0};
+    if (request->aborted) {
+        fastcgi_aborted(&connection->fastcgi, &end);
+        send_bytes(connection, end.bytes, end.length);
+    } else {
+        send_bytes(connection, bytes,
+                   fastcgi_answer(&connection->fastcgi, log, log_length, text, length, bytes));
+    }
+    give_request(request);
+    end_request(connection);
+    settle(connection);
 }

@@ -1,33 +1,63 @@
-/* A web server's connection, until its request is whole. */
+/* A web server's connection: from its first byte over any number of requests to its end. */
 #ifndef DOORPOST_CONNECTION_H
 #define DOORPOST_CONNECTION_H
 
+#include "records.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum readiness {
-    READY_WHOLE,   /* the whole request is in the socket's buffer: reading it will not block */
-    READY_REFUSE,  /* more body than the limit has come: it can be refused without the rest */
-    READY_PARTIAL, /* more has to come */
-    READY_NEVER    /* closed, broken, or no FastCGI request that we serve */
+enum connection_state {
+    CONNECTION_FREE,
+    CONNECTION_IDLE,      /* between requests; waits for as long as nobody needs its place */
+    CONNECTION_GATHERING, /* a request has begun and is not whole */
+    CONNECTION_READY,     /* it can be decided: to be served, with connection_serve() */
+    CONNECTION_SERVING,   /* it is being served, until connection_answer() */
+    CONNECTION_ENDING,    /* answered; to be closed once that is sent */
+    CONNECTION_DRAINING   /* answered early: what still comes is thrown away, or the web server would miss the
+                             answer */
 };
 
-/* Looks at the beginning of a FastCGI 1.0 connection's bytes. READY_REFUSE counts body bytes against
- * `max_body`. Pure. */
-enum readiness connection_scan(const unsigned char *bytes, size_t length, size_t max_body);
+/* The fields belong to connection.c; `state` may be read. */
+struct connection {
+    enum connection_state state;
+    int fd;
+    int64_t since; /* monotonic_now() when the state, or the request, began */
+    bool at_end;   /* nothing more comes */
+    bool broken;   /* and nothing more arrives there */
+    struct fastcgi fastcgi;
+    unsigned char *input, *output; /* read and not looked at; to be sent. NULL if there is none */
+    size_t input_length, output_length;
+    char trouble[96]; /* to be logged, or "" */
+};
 
-/* Looks at what has arrived on a connection without taking it or waiting for it. */
-enum readiness connection_look(int file, size_t max_body);
+/* What a connection waits for, as events of poll(2). */
+short connection_events(const struct connection *connection);
 
-/* Opens a pair of connected sockets with room for a request with the largest body. Returns 0 or -1 with
- * errno. */
-int connection_pair(int *inner, int *outer);
+/* When it has to be closed, on monotonic_now()'s clock; INT64_MAX: it may stay. */
+int64_t connection_deadline(const struct connection *connection);
 
-/* Moves what has arrived on one socket to the other, without waiting. Returns 0, or -1 where no more can
- * come. */
-int connection_pour(int from, int to);
+/* Starts with an accepted socket, which is non-blocking and belongs to the connection from now on.
+ * `connections` is how many there can be at once, for web servers that ask. */
+void connection_start(struct connection *connection, int fd, size_t connections);
 
-/* Makes the sockets that are accepted from `listener` large enough for a request with the largest body. */
-void connection_prepare(int listener);
+/* Each of these takes one step, without waiting: reads and sends what can be read and sent, a bounded part of
+ * it. The state says what comes next; CONNECTION_FREE: it was closed. */
+void connection_input(struct connection *connection);
+void connection_output(struct connection *connection);
+void connection_overdue(struct connection *connection);
+
+/* Looks at what was read and had to wait for an answer. */
+void connection_resume(struct connection *connection);
+
+/* The request to serve; it stays the connection's until the answer. */
+struct request *connection_serve(struct connection *connection);
+
+/* Sends the answer, and `log` beside it as FCGI_STDERR. */
+void connection_answer(struct connection *connection, const char *log, size_t log_length, const char *text,
+                       size_t length);
+
+void connection_close(struct connection *connection);
 
 #endif

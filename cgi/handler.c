@@ -22,11 +22,10 @@ _Static_assert(HANDLER_BATCH <= JOURNAL_BATCH, "a batch goes to the journal with
 
 /* A request on its way. */
 struct delivery {
-    struct request request;
+    struct request *request;
+    void *owner;
     struct decision decision;
     struct entry entry;
-    bool unread; /* answered without reading the body */
-    char *body;  /* max_body bytes, from when they are needed first */
 };
 
 struct batch {
@@ -44,18 +43,18 @@ struct handler {
     struct keys *keys;
     struct event_parser *parser;
     struct journal *journal;
-    const volatile sig_atomic_t *hurry;
+    const volatile sig_atomic_t *stop_requested;
     struct background *background; /* NULL under CGI */
     struct batch *taking;          /* the batch that requests are taken into */
     struct batch *syncing;         /* the one in the background, or NULL */
     struct batch batch[2];
 };
 
-struct handler *handler_new(const volatile sig_atomic_t *hurry, bool lasting) {
+struct handler *handler_new(const volatile sig_atomic_t *stop_requested, bool lasting) {
     struct handler *handler = calloc(1, sizeof *handler);
     if (handler == NULL)
         return NULL;
-    handler->hurry = hurry;
+    handler->stop_requested = stop_requested;
     handler->taking = &handler->batch[0];
     handler->keys = keys_alloc();
     handler->parser = event_parser_new();
@@ -74,18 +73,10 @@ void handler_free(struct handler *handler) {
     if (handler == NULL)
         return;
     background_stop(handler->background);
-    for (size_t i = 0; i < HANDLER_BATCH; i++) {
-        free(handler->batch[0].delivery[i].body);
-        free(handler->batch[1].delivery[i].body);
-    }
     journal_free(handler->journal);
     event_parser_free(handler->parser);
     keys_free(handler->keys);
     free(handler);
-}
-
-size_t handler_max_body(const struct handler *handler) {
-    return handler->configured ? handler->config.max_body : BODY_DEFAULT;
 }
 
 /* Reads the settings until it has worked once, and the keys whenever their file has changed. */
@@ -104,64 +95,52 @@ static int make_ready(struct handler *handler, struct reason *reason) {
     return keys_load(handler->keys, handler->config.key_file, reason);
 }
 
-static void trouble(struct delivery *delivery, const struct reason *reason) {
-    delivery->decision.verdict = VERDICT_TROUBLE;
-    delivery->decision.cause = *reason;
+static enum log_level log_level(const struct handler *handler) {
+    return handler->configured ? handler->config.log : LOG_PROBLEMS;
 }
 
-struct request *handler_place(struct handler *handler) {
-    struct batch *batch = handler->taking;
-    return batch->count < HANDLER_BATCH ? &batch->delivery[batch->count].request : NULL;
+bool handler_has_room(const struct handler *handler) {
+    return handler->taking->count < HANDLER_BATCH;
 }
 
 size_t handler_taken(const struct handler *handler) {
     return handler->taking->count;
 }
 
-void handler_take(struct handler *handler) {
+static void decide(struct handler *handler, const struct batch *batch, struct delivery *delivery) {
+    struct request *request = delivery->request;
+    struct decision *decision = &delivery->decision;
+    if (!batch->ready)
+        intake_refuse(decision, VERDICT_TROUBLE, batch->not_ready.text);
+    else if (request->fault == REQUEST_MALFORMED)
+        intake_refuse(decision, VERDICT_MALFORMED, "the web server's records contradict each other");
+    else if (request->fault == REQUEST_INCOMPLETE)
+        intake_refuse(decision, VERDICT_TROUBLE, "the request did not come to its end in time");
+    else
+        intake_request(&handler->config, handler->keys, handler->parser, &request->metadata, request->body,
+                       request->length, decision);
+}
+
+void handler_take(struct handler *handler, struct request *request, void *owner) {
     struct batch *batch = handler->taking;
     if (batch->count == 0)
         batch->ready = make_ready(handler, &batch->not_ready) == 0;
     struct delivery *delivery = &batch->delivery[batch->count++];
-    struct request *request = &delivery->request;
-    const struct head head = {.method = request_parameter(request, "REQUEST_METHOD"),
-                              .content_length = request_parameter(request, "CONTENT_LENGTH"),
-                              .signature = request_parameter(request, "HTTP_X_SIGNATURE")};
-    delivery->unread = true;
-    delivery->entry = (struct entry){.outcome = OUTCOME_TROUBLE};
-    long length = intake_head(&handler->config, &head, &delivery->decision);
-    if (!batch->ready) {
-        trouble(delivery, &batch->not_ready);
-        return;
-    }
-    if (length < 0)
-        return;
-    if (delivery->body == NULL)
-        delivery->body = malloc(handler->config.max_body);
-    if (delivery->body == NULL) {
-        trouble(delivery, &(struct reason){"no memory for a body"});
-        return;
-    }
-    ssize_t got =
-        request_read(request, delivery->body, (size_t)length, request_accepted_at(request) + ANSWER_WITHIN);
-    delivery->unread = false;
-    delivery->entry.length = (size_t)length;
-    if (got < 0)
-        trouble(delivery, &(struct reason){"the body could not be read, or not in time"});
-    else if (got < length)
-        intake_truncated(&delivery->decision);
-    else
-        intake_body(handler->keys, handler->parser, &head, delivery->body, (size_t)length,
-                    &delivery->decision);
+    delivery->request = request;
+    delivery->owner = owner;
+    memset(&delivery->decision, 0, sizeof delivery->decision);
+    delivery->entry = (struct entry){.outcome = OUTCOME_TROUBLE, .length = request->length};
+    decide(handler, batch, delivery);
 }
 
 /* The delivery's entry for the journal, or NULL if nothing is to be kept. */
 static struct entry *entry_of(const struct handler *handler, struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
     struct entry *entry = &delivery->entry;
-    if (decision->verdict != VERDICT_USABLE && decision->verdict != VERDICT_REJECTED)
+    if (delivery->request->aborted ||
+        (decision->verdict != VERDICT_USABLE && decision->verdict != VERDICT_REJECTED))
         return NULL;
-    entry->body = delivery->body;
+    entry->body = delivery->request->body;
     entry->key = decision->key;
     entry->signature = decision->signature;
     entry->received_at = timestamp_now();
@@ -172,35 +151,32 @@ static struct entry *entry_of(const struct handler *handler, struct delivery *de
     return entry;
 }
 
-static struct deadline deadline_of(const struct handler *handler, const struct batch *batch) {
-    int64_t earliest = request_accepted_at(&batch->delivery[0].request);
-    for (size_t i = 1; i < batch->count; i++)
-        if (request_accepted_at(&batch->delivery[i].request) < earliest)
-            earliest = request_accepted_at(&batch->delivery[i].request);
-    int64_t at = earliest + ANSWER_WITHIN, least = monotonic_now() + LEAST_WAIT;
-    return (struct deadline){.at = at > least ? at : least, .hurry = handler->hurry};
+/* A request that is not kept waits for nothing, and one that took long to come in must not cut short what
+ * others wait for. */
+static void set_deadline(const struct handler *handler, struct batch *batch) {
+    int64_t least = monotonic_now() + LEAST_WAIT, earliest = INT64_MAX;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->delivery[i].entry.body != NULL && batch->delivery[i].request->since < earliest)
+            earliest = batch->delivery[i].request->since;
+    int64_t at = earliest != INT64_MAX ? earliest + ANSWER_WITHIN : least;
+    batch->deadline = (struct deadline){.at = at > least ? at : least, .hurry = handler->stop_requested};
 }
 
-static void keep(struct handler *handler, struct batch *batch) {
+static void choose_kept(const struct handler *handler, struct batch *batch) {
     batch->kept_count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = entry_of(handler, &batch->delivery[i]);
         if (entry != NULL)
             batch->kept[batch->kept_count++] = entry;
     }
-    if (batch->kept_count > 0)
-        journal_write(handler->journal, batch->kept, batch->kept_count, &batch->deadline);
-    if (batch->kept_count > 0 && journal_warning(handler->journal)[0] != '\0')
-        log_warning(handler->config.log, journal_warning(handler->journal));
 }
 
-static int answer(struct delivery *delivery) {
-    char text[RESPONSE_SIZE];
-    if (delivery->entry.outcome == OUTCOME_REJECTED && delivery->decision.verdict == VERDICT_USABLE)
-        explain(&delivery->decision.cause, "%s",
-                delivery->entry.rejection); /* the journal has decided that */
-    size_t length = response_write(&delivery->decision, delivery->entry.outcome, delivery->entry.seq, text);
-    return request_answer(&delivery->request, text, length);
+static void keep(struct handler *handler, struct batch *batch) {
+    if (batch->kept_count == 0)
+        return;
+    journal_write(handler->journal, batch->kept, batch->kept_count, &batch->deadline);
+    if (journal_warning(handler->journal)[0] != '\0')
+        log_warning(handler->config.log, journal_warning(handler->journal));
 }
 
 static void write_log(const struct handler *handler, const struct batch *batch,
@@ -209,15 +185,30 @@ static void write_log(const struct handler *handler, const struct batch *batch,
     struct verdict_line line = response_verdict(decision, delivery->entry.outcome);
     bool not_kept = delivery->entry.reason.text[0] != '\0';
     const char *cause = not_kept ? delivery->entry.reason.text : decision->cause.text;
-    log_answer(handler->configured ? handler->config.log : LOG_PROBLEMS,
-               &(struct log_answer){.status = line.status,
-                                    .verdict = line.word,
-                                    .cause = cause,
-                                    .key = decision->key,
-                                    .event = &decision->event,
-                                    .seq = line.status == 200 ? delivery->entry.seq : 0,
-                                    .batch = batch->count,
-                                    .spent = monotonic_now() - request_accepted_at(&delivery->request)});
+    log_answer(log_level(handler), &(struct log_answer){.status = line.status,
+                                                        .verdict = line.word,
+                                                        .cause = cause,
+                                                        .client = delivery->request->metadata.client,
+                                                        .key = decision->key,
+                                                        .event = &decision->event,
+                                                        .seq = line.status == 200 ? delivery->entry.seq : 0,
+                                                        .batch = batch->count,
+                                                        .spent = monotonic_now() - delivery->request->since});
+}
+
+/* The log comes first: where standard error is nobody's, its lines go out with the answer. */
+static void answer(const struct handler *handler, const struct batch *batch, struct delivery *delivery,
+                   const struct handler_answers *answers) {
+    char text[RESPONSE_SIZE];
+    const char *method = delivery->request->metadata.method;
+    bool with_body = method == NULL || strcmp(method, "HEAD") != 0;
+    if (delivery->entry.outcome == OUTCOME_REJECTED && delivery->decision.verdict == VERDICT_USABLE)
+        explain(&delivery->decision.cause, "%s",
+                delivery->entry.rejection); /* the journal has decided that */
+    write_log(handler, batch, delivery);
+    size_t length =
+        response_write(&delivery->decision, delivery->entry.outcome, delivery->entry.seq, with_body, text);
+    answers->send(answers->context, delivery->owner, text, length);
 }
 
 static bool any_stored(const struct batch *batch) {
@@ -228,17 +219,11 @@ static bool any_stored(const struct batch *batch) {
 }
 
 /* The answers, and what can wait until they are out. */
-static void answer_batch(struct handler *handler, struct batch *batch, const struct handler_done *done) {
+static void answer_batch(struct handler *handler, struct batch *batch,
+                         const struct handler_answers *answers) {
     struct reason reason;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct delivery *delivery = &batch->delivery[i];
-        int file = answer(delivery);
-        if (file >= 0)
-            done->call(done->context, file, delivery->unread);
-        else if (delivery->unread)
-            request_discard(&delivery->request, batch->deadline.at);
-        write_log(handler, batch, delivery);
-    }
+    for (size_t i = 0; i < batch->count; i++)
+        answer(handler, batch, &batch->delivery[i], answers);
     if (batch->ready && any_stored(batch) && on_event_start(&handler->config, &reason) != 0)
         log_warning(handler->config.log, reason.text);
     if (batch->ready && journal_upkeep(handler->journal, &batch->deadline, &reason) != 0)
@@ -246,15 +231,20 @@ static void answer_batch(struct handler *handler, struct batch *batch, const str
     batch->count = 0;
 }
 
+void handler_warn(const struct handler *handler, const char *cause) {
+    log_warning(log_level(handler), cause);
+}
+
 static void sync_journal(void *journal) {
     journal_sync(journal);
 }
 
-void handler_finish(struct handler *handler, bool background, const struct handler_done *done) {
+void handler_finish(struct handler *handler, bool background, const struct handler_answers *answers) {
     struct batch *batch = handler->taking;
     struct reason reason;
-    handler_answer(handler, true, done);
-    batch->deadline = deadline_of(handler, batch);
+    handler_answer(handler, true, answers);
+    choose_kept(handler, batch);
+    set_deadline(handler, batch);
     if (batch->ready && on_event_prepare(&handler->config, &batch->deadline, &reason) != 0)
         log_warning(handler->config.log, reason.text);
     keep(handler, batch);
@@ -266,17 +256,17 @@ void handler_finish(struct handler *handler, bool background, const struct handl
     }
     if (batch->kept_count > 0)
         journal_sync(handler->journal);
-    answer_batch(handler, batch, done);
+    answer_batch(handler, batch, answers);
 }
 
-void handler_answer(struct handler *handler, bool wait, const struct handler_done *done) {
+void handler_answer(struct handler *handler, bool wait, const struct handler_answers *answers) {
     struct batch *batch = handler->syncing;
     if (batch == NULL || !background_ended(handler->background, wait))
         return;
     handler->syncing = NULL;
-    answer_batch(handler, batch, done);
+    answer_batch(handler, batch, answers);
 }
 
-int handler_file(const struct handler *handler) {
+int handler_fd(const struct handler *handler) {
     return handler->background != NULL ? background_file(handler->background) : -1;
 }

@@ -95,15 +95,15 @@ static size_t write_body(const struct decision *decision, struct verdict_line li
     return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", line.word);
 }
 
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq,
+size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, bool with_body,
                       char out[RESPONSE_SIZE]) {
     struct verdict_line line = response_verdict(decision, outcome);
-    char body[BODY_SIZE];
-    size_t length = write_body(decision, line, seq, body);
-    int head = snprintf(out, RESPONSE_SIZE,
-                        "Status: %d %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-                        "Content-Length: %zu\r\n%s\r\n",
-                        line.status, reason_phrase(line.status), length, extra_fields(line.status));
+    char body[BODY_SIZE], fields[64] = "";
+    size_t length = with_body ? write_body(decision, line, seq, body) : 0;
+    if (with_body)
+        snprintf(fields, sizeof fields, "Content-Type: application/json\r\nContent-Length: %zu\r\n", length);
+    int head = snprintf(out, RESPONSE_SIZE, "Status: %d %s\r\n%sCache-Control: no-store\r\n%s\r\n",
+                        line.status, reason_phrase(line.status), fields, extra_fields(line.status));
     memcpy(out + head, body, length);
     return (size_t)head + length;
 }

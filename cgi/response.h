@@ -17,8 +17,8 @@ struct verdict_line {
  * journal made of it. */
 struct verdict_line response_verdict(const struct decision *decision, enum outcome outcome);
 
-/* Writes the answer into `out`. Returns its length. */
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq,
+/* Writes the answer into `out`; to HEAD, without a body (RFC 3875, section 4.3.3). Returns its length. */
+size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, bool with_body,
                       char out[RESPONSE_SIZE]);
 
 #endif

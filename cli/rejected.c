@@ -91,12 +91,10 @@ static int list(void *context, const struct rejection *rejection) {
 
 /* The same decision as for a delivery, with the time of receipt that it had, and the same journal. */
 static void decide(struct replay *replay, const struct rejection *rejection) {
-    char length[24];
-    snprintf(length, sizeof length, "%zu", rejection->length);
-    const struct head head = {.method = "POST", .content_length = length, .signature = rejection->signature};
     memcpy(replay->body, rejection->body, rejection->length);
     memset(&replay->decision, 0, sizeof replay->decision);
-    intake_body(replay->keys, replay->parser, &head, replay->body, rejection->length, &replay->decision);
+    intake_body(replay->keys, replay->parser, rejection->signature, replay->body, rejection->length,
+                &replay->decision);
 }
 
 static void keep(struct replay *replay, const struct rejection *rejection, const char *name) {

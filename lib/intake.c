@@ -4,67 +4,87 @@
 
 #include <string.h>
 
-static long decide(struct decision *decision, enum verdict verdict, const char *cause) {
+void intake_refuse(struct decision *decision, enum verdict verdict, const char *cause) {
     decision->verdict = verdict;
     explain(&decision->cause, "%s", cause);
-    return ERROR_INVALID;
 }
 
-/* RFC 9110, section 8.6: digits alone. Returns -1 for anything else, and the largest number for more than
- * that. */
-static long parse_length(const char *text) {
+long intake_length(const char *content_length) {
     long length = 0;
-    for (const char *digit = text; *digit != '\0'; digit++) {
+    if (content_length == NULL || content_length[0] == '\0' || strcmp(content_length, "-1") == 0)
+        return LENGTH_NOT_TOLD;
+    for (const char *digit = content_length; *digit != '\0'; digit++) {
         if (*digit < '0' || *digit > '9')
-            return -1;
+            return LENGTH_INVALID;
         if (length <= BODY_LIMIT)
             length = length * 10 + (*digit - '0');
     }
     return length;
 }
 
-long intake_head(const struct config *config, const struct head *head, struct decision *decision) {
-    memset(decision, 0, sizeof *decision);
-    if (head->method == NULL || strcmp(head->method, "POST") != 0)
-        return decide(decision, VERDICT_NOT_POST, "the method is not POST");
-    if (head->content_length == NULL || head->content_length[0] == '\0')
-        return decide(decision, VERDICT_NO_LENGTH, "no Content-Length");
-    long length = parse_length(head->content_length);
-    if (length < 0)
-        return decide(decision, VERDICT_MALFORMED, "the Content-Length is not a number");
-    if (length > (long)config->max_body)
-        return decide(decision, VERDICT_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
-    return length;
+static bool is_post(const struct request_metadata *metadata, struct decision *decision) {
+    if (metadata->method != NULL && strcmp(metadata->method, "POST") == 0)
+        return true;
+    intake_refuse(decision, VERDICT_NOT_POST, "the method is not POST");
+    return false;
 }
 
-void intake_truncated(struct decision *decision) {
-    decide(decision, VERDICT_MALFORMED, "the body is shorter than its Content-Length");
+/* Does the body have the length that it must have? If not, the decision is made. */
+static bool fits(const struct config *config, const char *content_length, size_t length,
+                 struct decision *decision) {
+    long told = intake_length(content_length);
+    if (told == LENGTH_INVALID)
+        intake_refuse(decision, VERDICT_MALFORMED, "the Content-Length is not a number");
+    else if (told > (long)config->max_body || (told == LENGTH_NOT_TOLD && length > config->max_body))
+        intake_refuse(decision, VERDICT_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
+    else if (told == LENGTH_NOT_TOLD && length == 0)
+        intake_refuse(decision, VERDICT_NO_LENGTH, "no Content-Length and no body");
+    else if (told != LENGTH_NOT_TOLD && (size_t)told > length)
+        intake_refuse(decision, VERDICT_MALFORMED, "the body is shorter than its Content-Length");
+    else if (told != LENGTH_NOT_TOLD && (size_t)told < length)
+        intake_refuse(decision, VERDICT_MALFORMED, "the body is longer than its Content-Length");
+    else
+        return true;
+    return false;
 }
 
-/* Sets key and signature of the decision. Returns 0, or ERROR_INVALID with the decision made. */
-static int verify(struct keys *keys, const struct head *head, const char *body, size_t length,
-                  struct decision *decision) {
+/* Sets key and signature of the decision. Returns false if the decision is made. */
+static bool verify(struct keys *keys, const char *signature, const char *body, size_t length,
+                   struct decision *decision) {
     uint8_t digest[SIGNATURE_BYTES];
-    if (head->signature == NULL || head->signature[0] == '\0')
-        return (int)decide(decision, VERDICT_UNSIGNED, "X-Signature is missing");
-    if (signature_parse(head->signature, digest) != 0)
-        return (int)decide(decision, VERDICT_UNSIGNED,
-                           "X-Signature is not sha256= and 64 hexadecimal digits");
+    if (signature == NULL || signature[0] == '\0') {
+        intake_refuse(decision, VERDICT_UNSIGNED, "X-Signature is missing");
+        return false;
+    }
+    if (signature_parse(signature, digest) != 0) {
+        intake_refuse(decision, VERDICT_UNSIGNED, "X-Signature is not sha256= and 64 hexadecimal digits");
+        return false;
+    }
     int key = signature_verify(keys, body, length, digest);
-    if (key < 0)
-        return (int)decide(decision, VERDICT_UNSIGNED, "no key at hand makes this X-Signature of this body");
+    if (key < 0) {
+        intake_refuse(decision, VERDICT_UNSIGNED, "no configured key matches X-Signature");
+        return false;
+    }
     memcpy(decision->key, keys_fingerprint(keys, (size_t)key), FINGERPRINT_SIZE);
     signature_format(digest, decision->signature);
-    return 0;
+    return true;
 }
 
-void intake_body(struct keys *keys, struct event_parser *parser, const struct head *head, const char *body,
+void intake_body(struct keys *keys, struct event_parser *parser, const char *signature, const char *body,
                  size_t length, struct decision *decision) {
-    if (verify(keys, head, body, length, decision) != 0)
+    if (!verify(keys, signature, body, length, decision))
         return;
     int result = event_parse(parser, body, length, &decision->event, &decision->cause);
     if (result != 0)
         decision->verdict = result == ERROR_INVALID ? VERDICT_REJECTED : VERDICT_TROUBLE;
     else
         decision->verdict = VERDICT_USABLE;
+}
+
+void intake_request(const struct config *config, struct keys *keys, struct event_parser *parser,
+                    const struct request_metadata *metadata, const char *body, size_t length,
+                    struct decision *decision) {
+    memset(decision, 0, sizeof *decision);
+    if (is_post(metadata, decision) && fits(config, metadata->content_length, length, decision))
+        intake_body(keys, parser, metadata->signature, body, length, decision);
 }

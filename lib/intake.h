@@ -15,18 +15,19 @@ enum verdict {
                        */
     VERDICT_UNSIGNED, /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
     VERDICT_NOT_POST, /* another method */
-    VERDICT_NO_LENGTH, /* no Content-Length */
-    VERDICT_TOO_LARGE, /* a Content-Length over the limit */
-    VERDICT_MALFORMED, /* a Content-Length that is no number, or a body shorter than it says */
+    VERDICT_NO_LENGTH, /* no Content-Length, and no body either */
+    VERDICT_TOO_LARGE, /* a Content-Length or a body over the limit */
+    VERDICT_MALFORMED, /* a Content-Length that is no number or not that of the body, or parameters that are
+                          none */
     VERDICT_TROUBLE    /* our fault: a retry may help */
 };
 
-/* What of a request decides, as the web server passes it on (RFC 3875, section 4.1). Any of them may be NULL.
- */
-struct head {
+/* What of a request decides, as the gateway passes it on (RFC 3875, section 4.1). Any of them may be NULL. */
+struct request_metadata {
     const char *method;         /* REQUEST_METHOD */
     const char *content_length; /* CONTENT_LENGTH */
     const char *signature;      /* HTTP_X_SIGNATURE */
+    const char *client;         /* REMOTE_ADDR; for the log alone */
 };
 
 struct decision {
@@ -37,17 +38,26 @@ struct decision {
     struct event event; /* where VERDICT_USABLE; where VERDICT_REJECTED, what could be read of it */
 };
 
-/* What can be said before the body is read. Returns the length of the body that is to be read then; or
- * ERROR_INVALID, and the decision is final. */
-long intake_head(const struct config *config, const struct head *head, struct decision *decision);
+#define LENGTH_NOT_TOLD (-1)
+#define LENGTH_INVALID (-2)
 
-/* The rest, once `length` bytes of body are there. Nothing looks into the body before its signature has been
- * verified. Whether an event is too old is not decided here: one that the journal holds is a duplicate at any
- * age. */
-void intake_body(struct keys *keys, struct event_parser *parser, const struct head *head, const char *body,
+/* Reads a CONTENT_LENGTH (RFC 9110, section 8.6): digits alone; more than BODY_LIMIT comes back as some
+ * larger number. LENGTH_NOT_TOLD: it is NULL, empty, or -1, which Caddy sends for a chunked body.
+ * LENGTH_INVALID: anything else. */
+long intake_length(const char *content_length);
+
+/* Decides on a request whose body, `length` bytes, is there to its end; a length over BODY_LIMIT is refused
+ * without a look at the body. Nothing looks into the body before its signature has been verified. Whether an
+ * event is too old is not decided here: one that the journal holds is a duplicate at any age. */
+void intake_request(const struct config *config, struct keys *keys, struct event_parser *parser,
+                    const struct request_metadata *metadata, const char *body, size_t length,
+                    struct decision *decision);
+
+/* The last part of that: decides by the signature and the body alone. */
+void intake_body(struct keys *keys, struct event_parser *parser, const char *signature, const char *body,
                  size_t length, struct decision *decision);
 
-/* A body that ended before its length. */
-void intake_truncated(struct decision *decision);
+/* Decides VERDICT_MALFORMED or VERDICT_TROUBLE, with this cause. */
+void intake_refuse(struct decision *decision, enum verdict verdict, const char *cause);
 
 #endif

@@ -1,21 +1,123 @@
 /* logfmt: key=value pairs, values quoted unless they are plain. A line is written with one call, so that the
- * lines of several processes do not mix; it is as long as a pipe takes whole (PIPE_BUF) at most. */
+ * lines of several processes do not mix; it is as long as a pipe takes whole (PIPE_BUF) at most.
+ *
+ * Standard error is whatever the web server made it. A file can have been rotated: the name is looked up
+ * again. A pipe, a socket or a terminal may have nobody who reads: each write is asked for first, and
+ * interrupted if it blocks after all, because other processes write there too. It cannot be made
+ * non-blocking: the setting belongs to all who share it. */
+#define _GNU_SOURCE
 #include "log.h"
 
+#include "interrupt.h"
 #include "quote.h"
+#include "timestamp.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define LINE_SIZE 4096
 #define VALUE_SIZE 640 /* of one quoted value */
+#define CAUSES 16      /* that are counted apart; more make the oldest one's count be written early */
 
 struct line {
     char text[LINE_SIZE];
     size_t used;
 };
+
+/* ---- standard error ---- */
+
+static struct {
+    enum { TARGET_UNKNOWN, TARGET_NOWHERE, TARGET_FILE, TARGET_STREAM } kind;
+    char name[PATH_MAX]; /* of the file, or "" */
+    struct stat is;
+    unsigned long dropped;
+} target;
+
+static char held[LOG_HELD];
+static size_t held_length;
+
+static void look_at_standard_error(void) {
+    if (fstat(STDERR_FILENO, &target.is) != 0)
+        target.kind = TARGET_NOWHERE;
+    else if (S_ISCHR(target.is.st_mode) && target.is.st_rdev == makedev(1, 3)) /* /dev/null */
+        target.kind = TARGET_NOWHERE;
+    else
+        target.kind = S_ISREG(target.is.st_mode) ? TARGET_FILE : TARGET_STREAM;
+    ssize_t length =
+        target.kind != TARGET_FILE ? 0 : readlink("/proc/self/fd/2", target.name, sizeof target.name - 1);
+    target.name[length > 0 && target.name[0] == '/' ? length : 0] = '\0';
+}
+
+/* After logrotate another file has the name: it is the log now. A name that nothing has yet changes nothing.
+ */
+static void follow_name(void) {
+    struct stat now;
+    if (target.name[0] == '\0' || lstat(target.name, &now) != 0 || !S_ISREG(now.st_mode) ||
+        (now.st_ino == target.is.st_ino && now.st_dev == target.is.st_dev))
+        return;
+    int fd = open(target.name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &now) == 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO)
+        target.is = now;
+    close(fd);
+}
+
+static bool write_stream(const char *text, size_t length) {
+    struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&stream, 1, 0) != 1 || !(stream.revents & POLLOUT))
+        return false;
+    interrupt_start();
+    ssize_t written = write(STDERR_FILENO, text, length);
+    interrupt_stop();
+    return written > 0;
+}
+
+static bool hold(const char *text, size_t length) {
+    if (held_length + length > sizeof held)
+        return false;
+    memcpy(held + held_length, text, length);
+    held_length += length;
+    return true;
+}
+
+static bool deliver(const char *text, size_t length) {
+    if (target.kind == TARGET_UNKNOWN)
+        look_at_standard_error();
+    switch (target.kind) {
+    case TARGET_FILE:
+        follow_name();
+        return write(STDERR_FILENO, text, length) > 0;
+    case TARGET_STREAM:
+        return write_stream(text, length);
+    case TARGET_NOWHERE:
+    case TARGET_UNKNOWN:
+        break;
+    }
+    return hold(text, length);
+}
+
+size_t log_take(char *out, size_t size) {
+    size_t length = held_length < size ? held_length : size;
+    if (length < held_length) {
+        const char *line_break = memrchr(held, '\n', length);
+        length = line_break != NULL ? (size_t)(line_break + 1 - held) : 0;
+    }
+    memcpy(out, held, length);
+    held_length -= length;
+    memmove(held, held + length, held_length);
+    return length;
+}
+
+/* ---- lines ---- */
 
 static void add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -36,20 +138,121 @@ static void add_value(struct line *line, const char *name, const char *value) {
     add(line, " %s=%s", name, quoted);
 }
 
+static void start(struct line *line, const char *level) {
+    char now[TIMESTAMP_SIZE];
+    timestamp_format(timestamp_now(), now);
+    line->used = 0;
+    add(line, "doorpost time=%s level=%s", now, level);
+}
+
+/* A log that cannot be written is no reason to refuse a delivery. */
 static void finish(struct line *line) {
+    struct line note;
     line->text[line->used++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line->text, line->used);
-    (void)written; /* a log that cannot be written is no reason to refuse a delivery */
+    if (target.dropped > 0) {
+        start(&note, "warning");
+        add(&note, " cause=\"standard error was not read: lines were dropped\" dropped=%lu\n",
+            target.dropped);
+        if (!deliver(note.text, note.used)) {
+            target.dropped++;
+            return;
+        }
+        target.dropped = 0;
+    }
+    target.dropped += !deliver(line->text, line->used);
+}
+
+/* ---- what repeats ---- */
+
+/* A line each second may be written, and after a pause a few at once. */
+#define BURST 3
+
+static struct repeated {
+    int status; /* 0: a warning */
+    char cause[128];
+    int64_t used_until;  /* each line that is written uses up a second */
+    unsigned long count; /* of those that were not */
+} causes[CAUSES];
+
+static const char *level_of(int status) {
+    return status == 0 || (status >= 400 && status <= 499) ? "warning" : status > 499 ? "error" : "info";
+}
+
+static void write_count(struct repeated *repeated) {
+    struct line line;
+    if (repeated->count == 0)
+        return;
+    start(&line, level_of(repeated->status));
+    if (repeated->status != 0)
+        add(&line, " status=%d", repeated->status);
+    add_value(&line, "cause", repeated->cause);
+    add(&line, " repeated=%lu", repeated->count);
+    repeated->count = 0;
+    finish(&line);
+}
+
+static bool may_write(const struct repeated *repeated, int64_t now) {
+    return repeated->used_until - now <= (BURST - 1) * SECOND;
+}
+
+static struct repeated *find_cause(int status, const char *cause) {
+    struct repeated *found = &causes[0];
+    for (size_t i = 0; i < CAUSES; i++) {
+        if (causes[i].status == status && strncmp(causes[i].cause, cause, sizeof found->cause - 1) == 0)
+            return &causes[i];
+        if (causes[i].used_until < found->used_until)
+            found = &causes[i];
+    }
+    write_count(found);
+    *found = (struct repeated){.status = status};
+    snprintf(found->cause, sizeof found->cause, "%s", cause);
+    return found;
+}
+
+/* Is this to be counted, and not written? */
+static bool repeats(int status, const char *cause) {
+    int64_t now = monotonic_now();
+    struct repeated *repeated = find_cause(status, cause);
+    bool write = may_write(repeated, now);
+    if (!write || repeated->count > 0)
+        repeated->count++;
+    if (!write)
+        return true;
+    repeated->used_until = (repeated->used_until > now ? repeated->used_until : now) + SECOND;
+    bool counted = repeated->count > 0;
+    write_count(repeated);
+    return counted;
+}
+
+int64_t log_summarize(bool all) {
+    int64_t now = monotonic_now(), next = INT64_MAX;
+    for (size_t i = 0; i < CAUSES; i++) {
+        struct repeated *repeated = &causes[i];
+        if (repeated->count == 0)
+            continue;
+        int64_t due = repeated->used_until - (BURST - 1) * SECOND;
+        if (all || due <= now) {
+            repeated->used_until += SECOND;
+            write_count(repeated);
+        } else if (due < next) {
+            next = due;
+        }
+    }
+    return next;
 }
 
 void log_answer(enum log_level level, const struct log_answer *answer) {
-    struct line line = {.used = 0};
-    int is_problem = answer->status < 200 || answer->status > 299;
+    struct line line;
+    bool is_problem = answer->status < 200 || answer->status > 299;
     if (level == LOG_OFF || (level == LOG_PROBLEMS && !is_problem))
         return;
-    add(&line, "doorpost level=%s status=%d verdict=%s", is_problem ? "problem" : "info", answer->status,
-        answer->verdict);
+    if (is_problem && (answer->key == NULL || answer->key[0] == '\0') && answer->cause != NULL &&
+        repeats(answer->status, answer->cause))
+        return;
+    start(&line, level_of(answer->status));
+    add(&line, " status=%d verdict=%s", answer->status, answer->verdict);
     add_value(&line, "cause", answer->cause);
+    add_value(&line, "client", answer->client);
     if (answer->event != NULL) {
         add_value(&line, "event_id", answer->event->id);
         add_value(&line, "type", answer->event->type);
@@ -63,11 +266,18 @@ void log_answer(enum log_level level, const struct log_answer *answer) {
     finish(&line);
 }
 
-void log_warning(enum log_level level, const char *cause) {
-    struct line line = {.used = 0};
-    if (level == LOG_OFF)
-        return;
-    add(&line, "doorpost level=warning");
+static void write_message(const char *level, const char *cause) {
+    struct line line;
+    start(&line, level);
     add_value(&line, "cause", cause);
     finish(&line);
+}
+
+void log_warning(enum log_level level, const char *cause) {
+    if (level != LOG_OFF && !repeats(0, cause))
+        write_message("warning", cause);
+}
+
+void log_error(const char *cause) {
+    write_message("error", cause);
 }

@@ -71,9 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(body, data, size);
     signature_make(keys, 0, body, size, digest);
     signature_format(digest, signature);
-    const struct head head = {.method = "POST", .content_length = "1", .signature = signature};
-    intake_head(&config, &head, &decision);
-    intake_body(keys, parser, &head, body, size, &decision);
+    const struct request_metadata metadata = {.method = "POST", .signature = signature};
+    if (size > 0)
+        intake_request(&config, keys, parser, &metadata, body, size, &decision);
+    else
+        intake_body(keys, parser, signature, body, size, &decision);
     if (decision.verdict == VERDICT_USABLE) {
         check_identifiers(&decision.event, body, size);
         check_line(&decision, body, size);

@@ -22,4 +22,4 @@ def replay(target):
     return one
 
 
-run_tests(*(replay(target) for target in ("intake", "record", "connection")))
+run_tests(*(replay(target) for target in ("intake", "record", "records")))
