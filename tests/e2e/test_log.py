@@ -4,7 +4,7 @@ import re
 
 from lab import KEY, Lab, check, press, run_tests, sign
 
-LINE = re.compile(r'doorpost( [a-z_]+=("([^"\\]|\\["\\n]|\\u[0-9a-f]{4})*"|[A-Za-z0-9_.-]+))+')
+LINE = re.compile(r'doorpost( [a-z_]+=("([^"\\]|\\["\\n]|\\u[0-9a-f]{4})*"|[A-Za-z0-9_.:-]+))+')
 
 
 def run(lab, body, signature, **variables):
@@ -17,7 +17,7 @@ def run(lab, body, signature, **variables):
 def a_stored_press_is_told_with_all_fields():
     with Lab(LOG="all") as lab:
         _, log = run(lab, press(1), sign(press(1)))
-        check(re.fullmatch(r'doorpost level=info status=200 verdict=stored event_id="event-1" type="button_press" '
+        check(re.fullmatch(r'doorpost time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z level=info status=200 verdict=stored event_id="event-1" type="button_press" '
                            r'device="device-4" account="account-1" key="69ffb5b9" seq=1 batch=1 us=\d+\n', log), log)
 
 

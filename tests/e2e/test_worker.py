@@ -159,13 +159,13 @@ def every_answer_follows_its_sync():
     """strace shows the order: the line is written, synced, and only then is anything sent."""
     with Lab(LOG="off") as lab:
         worker, path = serving(lab)
-        with traced(lab, worker, "pwritev,pwrite64,fdatasync,write") as trace:
+        with traced(lab, worker, "pwritev,pwrite64,fdatasync,sendto") as trace:
             if trace is None:
                 return "strace cannot attach here"
             for body in (press(1), press(1)):
                 check(fastcgi(path, body, sign(body))[0] == 200, "not served")
         calls = [line.split(None, 1)[1].split("(")[0] for line in trace.read_text().splitlines() if "(" in line]
-        answers = [i for i, call in enumerate(calls) if call == "write"]
+        answers = [i for i, call in enumerate(calls) if call == "sendto"]
         check(len(answers) == 2, calls)
         check("pwritev" in calls[:answers[0]], calls)
         for start, end in ((0, answers[0]), (answers[0] + 1, answers[1])):
@@ -181,7 +181,7 @@ def the_next_batch_is_taken_while_one_syncs():
     """
     with Lab(LOG="off") as lab:
         worker, path = serving(lab)
-        with traced(lab, worker, "pwritev,fdatasync,accept4,write",
+        with traced(lab, worker, "pwritev,fdatasync,accept4,sendto",
                     "-e", "inject=fdatasync:delay_enter=1000000:when=1") as trace:
             if trace is None:
                 return "strace cannot attach here"
@@ -197,7 +197,7 @@ def the_next_batch_is_taken_while_one_syncs():
                 covers[thread] = written
             elif call.startswith("accept4(") and covers and "= -1" not in call:
                 taken_meanwhile += 1
-            elif call.startswith("write(") and "Status: " in call:
+            elif call.startswith("sendto(") and "Status: " in call:
                 answered += 1
                 check(answered <= synced, "answer", answered, "though only", synced, "are synced")
             if "fdatasync" in call and re.search(r"= 0( \(DELAYED\))?$", call):
