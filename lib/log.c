@@ -45,12 +45,11 @@ static char held[LOG_HELD];
 static size_t held_length;
 
 static void look_at_standard_error(void) {
-    if (fstat(STDERR_FILENO, &target.is) != 0)
-        target.kind = TARGET_NOWHERE;
-    else if (S_ISCHR(target.is.st_mode) && target.is.st_rdev == makedev(1, 3)) /* /dev/null */
-        target.kind = TARGET_NOWHERE;
-    else
-        target.kind = S_ISREG(target.is.st_mode) ? TARGET_FILE : TARGET_STREAM;
+    bool known = fstat(STDERR_FILENO, &target.is) == 0;
+    bool is_null = known && S_ISCHR(target.is.st_mode) && target.is.st_rdev == makedev(1, 3); /* /dev/null */
+    target.kind = !known || is_null            ? TARGET_NOWHERE
+                  : S_ISREG(target.is.st_mode) ? TARGET_FILE
+                                               : TARGET_STREAM;
     ssize_t length =
         target.kind != TARGET_FILE ? 0 : readlink("/proc/self/fd/2", target.name, sizeof target.name - 1);
     target.name[length > 0 && target.name[0] == '/' ? length : 0] = '\0';
