@@ -27,7 +27,7 @@
 #define DESCRIPTORS_RESERVED 40 /* for the journal, its index, and a command that is started */
 #define EVENTS_MAX HANDLER_BATCH
 #define ACCEPTS_MAX HANDLER_BATCH /* in one turn */
-#define ACCEPT_FOR (SECOND / 100) /* and no longer */
+#define ACCEPT_FOR (SECOND / 4)   /* and no longer */
 #define NAP 10000                 /* microseconds to wait if no descriptor is free */
 #define ADDRESSES "FCGI_WEB_SERVER_ADDRS"
 
@@ -275,15 +275,11 @@ static void handle_event(struct worker *worker, const struct epoll_event *event)
     attend(worker, place);
 }
 
-static void answer_finished(struct worker *worker, bool wait) {
-    handler_answer(worker->handler, wait, &worker->answers);
-}
-
 static void run_once(struct worker *worker) {
     struct epoll_event events[EVENTS_MAX];
     bool knocking = false;
     int count = epoll_wait(worker->epoll, events, EVENTS_MAX, poll_timeout(worker, log_summarize(false)));
-    answer_finished(worker, false);
+    handler_answer(worker->handler, false, &worker->answers);
     serve_more(worker);
     for (int i = 0; i < count; i++) {
         knocking |= events[i].data.u32 == FROM_LISTENER;
@@ -310,6 +306,26 @@ static bool watch_sources(struct worker *worker, int wake) {
            (sync < 0 || watch(worker, EPOLL_CTL_ADD, sync, EPOLLIN, FROM_OTHERS) == 0);
 }
 
+/* What has arrived by now is still served: on a kept connection the web server could not know that it came
+ * too late. */
+static void finish(struct worker *worker) {
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+        if (worker->places[i].connection.state == CONNECTION_IDLE ||
+            worker->places[i].connection.state == CONNECTION_GATHERING) {
+            connection_input(&worker->places[i].connection);
+            attend(worker, &worker->places[i]);
+        }
+    while (handler_taken(worker->handler) > 0 || worker->more) {
+        handler_finish(worker->handler, false, &worker->answers);
+        serve_more(worker);
+    }
+    handler_answer(worker->handler, true, &worker->answers);
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+        if (worker->places[i].connection.state != CONNECTION_FREE)
+            drop(worker, &worker->places[i]);
+    log_summarize(true);
+}
+
 static size_t connection_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= CONNECTIONS_MAX + DESCRIPTORS_RESERVED)
@@ -330,11 +346,7 @@ int worker_serve(struct handler *handler, const volatile sig_atomic_t *stop_requ
     }
     while (!*stop_requested)
         run_once(&worker);
-    answer_finished(&worker, true);
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        if (worker.places[i].connection.state != CONNECTION_FREE)
-            drop(&worker, &worker.places[i]);
-    log_summarize(true);
+    finish(&worker);
     close(worker.epoll);
     return EXIT_SUCCESS;
 }

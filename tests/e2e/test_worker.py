@@ -41,6 +41,21 @@ def it_ends_within_a_second_when_told():
             check(ends_quickly(worker, number) < 1, "it took its time")
 
 
+def what_has_arrived_is_answered_before_it_ends():
+    """More kept connections than a batch holds, each with a request that the worker has not read when it is told to end."""
+    with Lab() as lab:
+        worker, path = serving(lab)
+        connections = [fastcgi_connect(path) for _ in range(110)]
+        check(fastcgi(path, press("last"), sign(press("last")))[0] == 200, "not served")  # all are accepted now
+        worker.send_signal(signal.SIGSTOP)
+        for number, connection in enumerate(connections):
+            connection.sendall(fastcgi_request(press(number), sign(press(number))))
+        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGCONT)
+        check(all(fastcgi_answer(connection)[0] == 200 for connection in connections), "an arrived request was not answered")
+        check(worker.wait(60) == 0 and len(lab.lines()) == 112, worker.returncode, len(lab.lines()))
+
+
 def it_ends_when_told_at_any_moment_of_its_start():
     with Lab() as lab:
         listener, _ = lab.listener()
@@ -219,7 +234,7 @@ def a_sync_that_fails_in_the_background_is_mended():
         check(len(verify_journal(lab)) == 151, "kept", len(lab.lines()))
 
 
-run_tests(it_ends_within_a_second_when_told, it_ends_when_told_at_any_moment_of_its_start,
+run_tests(it_ends_within_a_second_when_told, what_has_arrived_is_answered_before_it_ends, it_ends_when_told_at_any_moment_of_its_start,
           it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
           it_ends_in_time_though_the_lock_is_held, an_idle_worker_uses_no_cpu,
           it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync,
