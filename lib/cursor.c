@@ -158,14 +158,9 @@ int cursor_read(int directory, const char *name, struct cursor *cursor, struct r
 
 int cursor_each(int directory, int (*visit)(void *context, const char *name), void *context,
                 struct reason *reason) {
-    int file = openat(directory, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0)
+    DIR *stream = directory_list(directory, "cursors");
+    if (stream == NULL)
         return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot open cursors/: %s", strerror(errno));
-    DIR *stream = fdopendir(file);
-    if (stream == NULL) {
-        close(file);
-        return fail(reason, ERROR_TROUBLE, "cannot list cursors/: %s", strerror(errno));
-    }
     int result = 0;
     const struct dirent *entry;
     while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL)

@@ -140,3 +140,20 @@ int directory_within(int directory, const char *name, bool make, struct reason *
     return fail(reason, errno == ENOENT && !make ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s/: %s", name,
                 strerror(errno));
 }
+
+DIR *directory_list(int directory, const char *name) {
+    int file = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = file >= 0 ? fdopendir(file) : NULL;
+    if (stream == NULL && file >= 0)
+        close(file);
+    return stream;
+}
+
+int directory_sync(int directory, const char *name) {
+    int file = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = file >= 0 ? fsync(file) : -1, error = errno;
+    if (file >= 0)
+        close(file);
+    errno = error;
+    return result;
+}

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "lock.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -43,5 +44,11 @@ void directory_look(struct directory *directory);
  * durable, or returns ERROR_INVALID if `make` is false. Returns a descriptor, or ERROR_TROUBLE with a reason.
  */
 int directory_within(int directory, const char *name, bool make, struct reason *reason);
+
+/* Opens the subdirectory to list it, for closedir(). NULL with errno set if that fails. */
+DIR *directory_list(int directory, const char *name);
+
+/* Makes the names in the subdirectory durable. Returns 0, or -1 with errno set. */
+int directory_sync(int directory, const char *name);
 
 #endif

@@ -102,20 +102,10 @@ int replace_reserve(int directory, const char *spare, size_t size, struct reason
                 strerror(errno));
 }
 
-static int sync_directory(int directory) {
-    int file = openat(directory, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0)
-        return -1;
-    int result = fsync(file), error = errno;
-    close(file);
-    errno = error;
-    return result;
-}
-
 int replace_write(int directory, const char *spare, const char *path, const char *text, size_t length,
                   struct reason *reason) {
     if (fill(directory, spare, text, length, true) == 0 && renameat(directory, spare, directory, path) == 0 &&
-        sync_directory(directory) == 0)
+        directory_sync(directory, "cursors") == 0)
         return 0;
     return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
 }

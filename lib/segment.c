@@ -1,6 +1,8 @@
 /* Segments are named 2026-11-23.jsonl, so that names sort like days. */
 #include "segment.h"
 
+#include "directory.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,17 +35,9 @@ int segment_create(int directory, int32_t day, struct reason *reason) {
                      : fail(reason, ERROR_TROUBLE, "cannot make the segment %s: %s", name, strerror(errno));
 }
 
-static DIR *open_directory(int directory) {
-    int file = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = file < 0 ? NULL : fdopendir(file);
-    if (stream == NULL && file >= 0)
-        close(file);
-    return stream;
-}
-
 int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last,
                   struct reason *reason) {
-    DIR *stream = open_directory(directory);
+    DIR *stream = directory_list(directory, ".");
     if (stream == NULL)
         return fail(reason, ERROR_TROUBLE, "cannot list the journal: %s", strerror(errno));
     int found = 0;

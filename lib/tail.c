@@ -349,17 +349,14 @@ int tail_each_damaged(int directory,
                       void *context, struct reason *reason) {
     int count = 0;
     const struct dirent *entry;
-    int file = directory_within(directory, DAMAGED, false, reason);
-    DIR *stream = file >= 0 ? fdopendir(file) : NULL;
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : file;
-    while (stream != NULL && (entry = readdir(stream)) != NULL)
+    DIR *stream = directory_list(directory, DAMAGED);
+    if (stream == NULL)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot open " DAMAGED "/: %s", strerror(errno));
+    while ((entry = readdir(stream)) != NULL)
         if (entry->d_name[0] != '.')
-            count += visit_damaged(file, entry->d_name, visit, context);
-    if (stream != NULL)
-        closedir(stream);
-    else
-        close(file);
+            count += visit_damaged(dirfd(stream), entry->d_name, visit, context);
+    closedir(stream);
     return count;
 }
 
