@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WRONG_MAX 8 /* places that turned out to be wrong are taken back so many at a time */
 #define MUCH \
     512 /* lines: after so many were read again, the index is synced, so that the next process need not */
 /* A directory that changed within this time may change again under the same time stamp, which comes from the
@@ -333,11 +332,9 @@ struct search {
     struct original *original;
     struct reason *reason;
     uint64_t fingerprint;
-    size_t wrong_count;
-    struct {
-        uint64_t fingerprint;
-        struct place place;
-    } wrong[WRONG_MAX];
+    /* Days with a place that turned out to be wrong are searched, in their order: the last one that was, and
+     * the next one; -1: none. */
+    int32_t searched, next;
 };
 
 /* Opens the segment at `place`; *owned if the caller has to close it. Returns ERROR_INVALID if there is none.
@@ -415,10 +412,8 @@ static int visit(void *context, struct place place) {
     int result = compare(search, place, &gone);
     if (result != ERROR_INVALID)
         return result;
-    if (!gone && search->wrong_count < WRONG_MAX) {
-        search->wrong[search->wrong_count].fingerprint = search->fingerprint;
-        search->wrong[search->wrong_count++].place = place;
-    }
+    if (!gone && place.day > search->searched && (search->next < 0 || place.day < search->next))
+        search->next = place.day;
     return 0;
 }
 
@@ -429,44 +424,40 @@ static int add_once(struct dedup *dedup, const struct event *event, struct place
     return result != 0 ? result : index_insert_once(dedup->index, identity.event, place, reason);
 }
 
-/* The day of a place that turned out to be wrong is searched for the event; then the place is not needed any
- * more. */
-static int search_day(struct search *search, size_t i, const struct deadline *deadline) {
+/* Searches a day for the event, because the index was wrong about it. */
+static int search_day(struct search *search, int32_t day, const struct deadline *deadline) {
     struct dedup *dedup = search->dedup;
-    struct place place = {.day = search->wrong[i].place.day};
+    struct place place = {.day = day};
     bool gone;
     int result = need_indexer(dedup, search->reason);
     if (result == 0)
         result =
             indexer_search(dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
-    if (result > 0) {
-        int added = add_once(dedup, search->event, place, search->reason);
-        result = added != 0 ? added : compare(search, place, &gone);
-        if (result == ERROR_INVALID) /* it has the identifiers, but is no event any more */
-            result = 0;
-    }
-    if (result < 0)
+    if (result <= 0)
         return result;
-    int erased =
-        index_erase(dedup->index, search->wrong[i].fingerprint, search->wrong[i].place, search->reason);
-    return erased != 0 ? erased : result;
+    result = add_once(dedup, search->event, place, search->reason);
+    if (result == 0)
+        result = compare(search, place, &gone);
+    return result == ERROR_INVALID ? 0 : result; /* it has the identifiers, but is no event any more */
 }
 
 int dedup_find(struct dedup *dedup, const struct event *event, struct original *original,
                const struct deadline *deadline, struct reason *reason) {
-    struct search search = {.dedup = dedup, .event = event, .original = original, .reason = reason};
+    struct search search = {
+        .dedup = dedup, .event = event, .original = original, .reason = reason, .next = -1};
     struct identity identity = identify(dedup, event);
     const uint64_t fingerprints[] = {identity.request, identity.event};
     int result = 0;
     do {
-        search.wrong_count = 0;
+        search.searched = search.next;
+        search.next = -1;
         for (int i = 0; i < 2 && result == 0; i++) {
             search.fingerprint = fingerprints[i];
             result = index_find(dedup->index, search.fingerprint, visit, &search, reason);
         }
-        for (size_t i = 0; i < search.wrong_count && result == 0; i++)
-            result = search_day(&search, i, deadline);
-    } while (result == 0 && search.wrong_count == WRONG_MAX);
+        if (result == 0 && search.next >= 0)
+            result = search_day(&search, search.next, deadline);
+    } while (result == 0 && search.next >= 0);
     return result;
 }
 

@@ -1,7 +1,8 @@
-/* Inserts go to the newest table. When it is full, the next one begins, four times as large, so nothing is
- * ever moved or hashed again, and a lookup reads one bucket of each table: six at thirty million events. The
- * next table is written empty, piece by piece, while the newest fills: no insert waits for a large file to be
- * made, and none for the blocks of a sparse one. */
+/* Inserts go to the newest table. When it is full, the next one begins, four
+ * times as large, so nothing is ever moved or hashed again, and a lookup reads
+ * one bucket of each table: six at thirty million events. The next table is
+ * written empty, piece by piece, while the newest fills: no insert waits for a
+ * large file to be made, and none for the blocks of a sparse one. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -64,7 +65,8 @@ void index_set_boot(struct index *index, const char *boot) {
     index->boot = boot != NULL ? hash_of(boot, strlen(boot)) : 0;
 }
 
-/* If Linux does not say which boot this is, no other process is known to be of the same one. */
+/* If Linux does not say which boot this is, no other process is known to be of
+ * the same one. */
 static void find_boot(struct index *index) {
     char text[64];
     int file = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
@@ -141,7 +143,8 @@ bool index_exists(int journal) {
     return faccessat(journal, STATE_NAME, F_OK, 0) == 0;
 }
 
-/* Makes an empty index, in place of whatever is there: an index of an earlier version, say. */
+/* Makes an empty index, in place of whatever is there: an index of an earlier
+ * version, say. */
 static int create(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     int result = index_remove(index->journal, "seen", reason);
@@ -175,8 +178,9 @@ static int create(struct index *index, struct reason *reason) {
 
 /* ---- taking up what others have done ---- */
 
-/* After a reboot: what was never synced is not believed. Where the boot is not known, workers fall back in
- * turn; what this one has synced itself counts nevertheless, or else none of them would get any further. */
+/* After a reboot: what was never synced is not believed. Where the boot is not
+ * known, workers fall back in turn; what this one has synced itself counts
+ * nevertheless, or else none of them would get any further. */
 static void fall_back(struct index *index) {
     struct state *state = &index->state;
     if (index->step == STEP_SYNCED && index->point.cuts == state->cuts &&
@@ -267,8 +271,8 @@ int index_set_reach(struct index *index, const struct reach *reach, struct reaso
     state->listed = reach->listed;
     state->checked = place_pack(reach->checked);
     state->rejected = place_pack(reach->rejected);
-    /* A mark that did not hold, of the checkpoint or on the way to the next one, is given up with what
-     * followed it. */
+    /* A mark that did not hold, of the checkpoint or on the way to the next one,
+     * is given up with what followed it. */
     if (state->checkpoint.mark.place > state->reached.place)
         state->checkpoint.mark = state->reached;
     if (state->round.mark.place > state->reached.place)
@@ -307,7 +311,8 @@ void index_prefetch(struct index *index, uint64_t fingerprint) {
         table_prefetch(&index->table[i], fingerprint);
 }
 
-/* A bucket; of the newest table from the cache, if it is there. *bucket is good until the next call. */
+/* A bucket; of the newest table from the cache, if it is there. *bucket is good
+ * until the next call. */
 static int get_bucket(struct index *index, uint32_t table, uint32_t number, struct bucket **bucket,
                       struct reason *reason) {
     if (table != index->open - 1) {
@@ -331,8 +336,8 @@ static int put_bucket(struct index *index, uint32_t table, struct bucket *bucket
     return result;
 }
 
-/* Calls `at` for each bucket of a table in which the fingerprint may be, up to the first that is not full,
- * until it returns something other than 0. */
+/* Calls `at` for each bucket of a table in which the fingerprint may be, up to
+ * the first that is not full, until it returns something other than 0. */
 static int each_bucket(struct index *index, uint32_t table, uint64_t fingerprint,
                        int (*at)(void *context, uint32_t table, struct bucket *bucket, struct reason *reason),
                        void *context, struct reason *reason) {
@@ -362,7 +367,7 @@ static int visit_bucket(void *context, uint32_t table, struct bucket *bucket, st
     (void)table;
     (void)reason;
     for (uint32_t i = 0; i < bucket->used && result == 0; i++)
-        if (bucket->slot[i].fingerprint == search->fingerprint && bucket->slot[i].place != ERASED)
+        if (bucket->slot[i].fingerprint == search->fingerprint)
             result = search->visit(search->context, place_unpack(bucket->slot[i].place));
     return result;
 }
@@ -394,42 +399,27 @@ int index_holds(struct index *index, uint64_t fingerprint, struct place place, s
     return index_find(index, fingerprint, same_place, &wanted, reason);
 }
 
-static int erase_in(void *context, uint32_t table, struct bucket *bucket, struct reason *reason) {
-    struct search *search = context;
-    for (uint32_t i = 0; i < bucket->used; i++)
-        if (bucket->slot[i].fingerprint == search->fingerprint && bucket->slot[i].place == search->place) {
-            bucket->slot[i].place =
-                ERASED; /* the slot stays taken: a full bucket must not look as if it were not */
-            return put_bucket(search->index, table, bucket, reason);
-        }
-    return 0;
-}
-
-int index_erase(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
-    struct search search = {.index = index, .fingerprint = fingerprint, .place = place_pack(place)};
-    return look_through(&search, erase_in, reason);
-}
-
 int index_each(struct index *index, int (*visit)(void *context, uint64_t fingerprint, struct place place),
                void *context, struct reason *reason) {
     struct bucket *bucket = &index->scratch;
     int result = 0;
     for (uint32_t i = 0; i < index->open; i++)
         for (uint32_t number = 0; number < index->table[i].buckets && result == 0; number++) {
-            /* A bucket that is being written can be seen half done; read once more, it is whole. */
+            /* A bucket that is being written can be seen half done; read once more,
+             * it is whole. */
             result = ERROR_DAMAGED;
             for (int tries = 0; tries < 10 && result == ERROR_DAMAGED; tries++)
                 result = table_read(&index->table[i], number, bucket, reason);
             for (uint32_t s = 0; s < bucket->used && result == 0; s++)
-                if (bucket->slot[s].place != ERASED)
-                    result = visit(context, bucket->slot[s].fingerprint, place_unpack(bucket->slot[s].place));
+                result = visit(context, bucket->slot[s].fingerprint, place_unpack(bucket->slot[s].place));
         }
     return result;
 }
 
 /* ---- inserting ---- */
 
-/* Opens the file of the next table: a new one if nothing of it is written yet. */
+/* Opens the file of the next table: a new one if nothing of it is written yet.
+ */
 static int open_next(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     char name[TABLE_NAME_SIZE];

@@ -77,9 +77,6 @@ int index_holds(struct index *index, uint64_t fingerprint, struct place place, s
 int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 
-/* Takes a place back that turned out to be wrong. */
-int index_erase(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
-
 /* How many places it holds, give or take those of killed writers; those of lines that were deleted since
  * count too. */
 uint64_t index_count(const struct index *index);

@@ -14,7 +14,6 @@
 #include <sys/types.h>
 
 #define TABLE_SLOTS 31
-#define ERASED UINT64_MAX /* in place of a place: nothing is stored here any more */
 
 struct slot {
     uint64_t fingerprint;

@@ -100,9 +100,9 @@ static void a_line_that_the_index_does_not_hold_shows(void **state) {
     uint64_t fingerprint = index_fingerprint(index, IDENTIFIER_EVENT, "event-11", 8);
     struct place place = {timestamp_day(DAY_ONE) + 1, 0};
     assert_int_equal(index_holds(index, fingerprint, place, &reason), 1);
-    assert_int_equal(index_erase(index, fingerprint, place, &reason), 0);
+    run("sed -i s/event-11/event-ab/ '%s/" SECOND_DAY "'", (char *)*state);
     assert_int_equal(audit(*state, &absent), 1);
-    assert_int_equal(index_insert(index, fingerprint, place, &reason), 0);
+    run("sed -i s/event-ab/event-11/ '%s/" SECOND_DAY "'", (char *)*state);
     assert_int_equal(audit(*state, &absent), 0);
     assert_int_equal(index_insert(index, fingerprint + 1, place, &reason), 0); /* one too many */
     assert_int_equal(audit(*state, &absent), -1);

@@ -204,27 +204,6 @@ static void collisions_are_all_visited(void **state) {
     close_view(&view);
 }
 
-/* A full bucket from which something was erased still spills into the next one. */
-static void erasing_keeps_a_full_bucket_full(void **state) {
-    struct view view = open_view(*state);
-    unsigned visited = 0;
-    assert_int_equal(begin(&view), 0);
-    for (unsigned i = 0; i < 40; i++)
-        assert_int_equal(index_insert(view.index, 42, place_of(i), &reason), 0);
-    for (unsigned i = 0; i < 20; i++)
-        assert_int_equal(index_erase(view.index, 42, place_of(i), &reason), 0);
-    assert_int_equal(index_erase(view.index, 43, place_of(30), &reason), 0); /* is not there */
-    assert_int_equal(begin(&view), 0);
-    assert_int_equal(index_find(view.index, 42, count_places, &visited, &reason), 0);
-    assert_int_equal(visited, 20);
-    for (unsigned i = 0; i < 40; i++)
-        assert_int_equal(index_holds(view.index, 42, place_of(i), &reason), i >= 20);
-    uint64_t sums[2] = {0};
-    assert_int_equal(index_each(view.index, add_up, sums, &reason), 0);
-    assert_int_equal(sums[0], 20);
-    close_view(&view);
-}
-
 static void its_reach_is_remembered(void **state) {
     struct view view = open_view(*state);
     struct reach reach, wanted = {.mark = {{20001, 777}, 5, "0123456789abcdef0123456789abcdef"},
@@ -832,7 +811,6 @@ int main(void) {
         TEST(it_grows_over_several_tables),
         TEST(a_bucket_is_read_again_under_each_lock),
         TEST(collisions_are_all_visited),
-        TEST(erasing_keeps_a_full_bucket_full),
         TEST(its_reach_is_remembered),
         TEST(a_checkpoint_is_made_in_steps),
         TEST(a_growing_index_is_synced_too),
