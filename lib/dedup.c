@@ -126,18 +126,13 @@ static int find_held(struct dedup *dedup, int32_t first, int32_t day, struct mar
 /* Makes sure that the index reaches as far as it says, or finds out how far it does. */
 static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason) {
     struct mark *mark = &dedup->reach.mark;
-    struct place checkpoint = index_checkpoint(dedup->index);
     if (mark->seq == 0) { /* nothing is indexed */
         *mark = (struct mark){.place = {.day = first}};
         return 0;
     }
-    int32_t day = mark->place.day;
     int result = mark_check(dedup->journal, mark, reason);
-    if (result != 0)
-        return result < 0 ? result : 0;
-    if (dedup->reach.last_seq == 0 && checkpoint.day < day) /* after a reboot only what was synced counts */
-        day = checkpoint.day;
-    result = find_held(dedup, first, day, mark, reason);
+    if (result == 0)
+        result = find_held(dedup, first, mark->place.day, mark, reason);
     if (result != 0)
         return result < 0 ? result : 0;
     result = index_discard(dedup->index, reason); /* it is of another history, or about no day that is left */

@@ -53,28 +53,16 @@ void index_free(struct index *index) {
 
 /* ---- the boot ---- */
 
-static uint64_t hash_of(const char *text, size_t length) {
-    static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost boot";
-    uint64_t hash;
-    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text, length, key);
-    return hash;
-}
-
-void index_set_boot(struct index *index, const char *boot) {
-    index->pretended_boot = boot != NULL;
-    index->boot = boot != NULL ? hash_of(boot, strlen(boot)) : 0;
-}
-
-/* If Linux does not say which boot this is, no other process is known to be of
- * the same one. */
+/* If Linux does not say which boot this is, no other process is known to be of the same one. */
 static void find_boot(struct index *index) {
-    char text[64];
+    static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost boot";
+    unsigned char text[64];
     int file = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
     ssize_t got = file >= 0 ? read(file, text, sizeof text) : -1;
     if (file >= 0)
         close(file);
     if (got > 0)
-        index->boot = hash_of(text, (size_t)got);
+        crypto_shorthash((unsigned char *)&index->boot, text, (size_t)got, key);
     else
         randombytes_buf(&index->boot, sizeof index->boot);
 }
@@ -208,7 +196,7 @@ static bool is_still_there(const struct index *index) {
 }
 
 static int open_state(struct index *index, struct reason *reason) {
-    if (!index->pretended_boot)
+    if (index->boot == 0)
         find_boot(index);
     index->file = openat(index->journal, STATE_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (index->file < 0)
@@ -278,10 +266,6 @@ int index_set_reach(struct index *index, const struct reach *reach, struct reaso
     if (state->round.mark.place > state->reached.place)
         state->round_table = NO_TABLE;
     return state_write(index->file, state, reason);
-}
-
-struct place index_checkpoint(const struct index *index) {
-    return place_unpack(index->state.checkpoint.mark.place);
 }
 
 uint64_t index_count(const struct index *index) {

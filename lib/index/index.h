@@ -21,10 +21,6 @@ void index_free(struct index *index);
 /* Closes the files: the next index_begin() opens what is there then. */
 void index_close(struct index *index);
 
-/* Pretends that this is another boot of the machine, for tests; NULL: no longer. Before the first
- * index_begin(). */
-void index_set_boot(struct index *index, const char *boot);
-
 /* The functions below need the append lock unless they say otherwise, and index_begin() under that lock
  * first. They return 0 (or what they say), ERROR_TROUBLE if the disk or the file system refused, or
  * ERROR_DAMAGED: the index has to be dropped with index_discard() and filled again from the journal. Errors
@@ -51,10 +47,6 @@ struct reach {
  */
 void index_reach(const struct index *index, struct reach *reach);
 int index_set_reach(struct index *index, const struct reach *reach, struct reason *reason);
-
-/* How far the checkpoint reaches: lines before this place are in the index whatever happens to the machine. A
- * day of 0: there is none. */
-struct place index_checkpoint(const struct index *index);
 
 /* A 64-bit fingerprint (keyed SipHash-2-4) of an identifier. */
 uint64_t index_fingerprint(const struct index *index, enum identifier kind, const char *text, size_t length);

@@ -23,8 +23,7 @@ struct index {
     int file;           /* seen/state; -1: not open */
     struct stat status; /* of it */
     uint32_t first_buckets;
-    uint64_t boot;
-    bool pretended_boot;
+    uint64_t boot; /* a hash of the boot id; 0: not known yet */
     bool hastened;
     bool insisting;     /* the next whole step is made with the lock held throughout */
     enum step step;     /* between index_step_begin() and index_step_end() */

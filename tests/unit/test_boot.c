@@ -180,8 +180,11 @@ static void a_remote_index_is_synced_too(void **state) {
     deliver(2001, OUTCOME_STORED, 2001); /* reads much, so a whole step follows */
     struct index *index = index_new(0);
     int file = open(directory, O_RDONLY | O_DIRECTORY);
+    struct reach reach;
+    disk.boot = "after a power failure";
     assert_int_equal(index_begin(index, file, NULL), 0);
-    assert_int_equal(index_checkpoint(index).offset, size_of(path_in(directory, FIRST)));
+    index_reach(index, &reach);
+    assert_int_equal(reach.mark.place.offset, size_of(path_in(directory, FIRST)));
     index_free(index);
     close(file);
 }
