@@ -99,10 +99,7 @@ int audit_find(struct audit *audit, struct place place, const char *request_id, 
     for (;;) {
         uint64_t request = index_fingerprint(audit->index, IDENTIFIER_REQUEST, request_id, request_length);
         uint64_t event = index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length);
-        int found = ERROR_DAMAGED;
-        for (int tries = 0; tries < 10 && found == ERROR_DAMAGED;
-             tries++) /* a bucket may be seen half written */
-            found = find_both(audit, place, request, event, reason);
+        int found = find_both(audit, place, request, event, reason);
         if (index_is_current(audit->index))
             return found;
         struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};

@@ -531,31 +531,20 @@ void dedup_add_rejected(struct dedup *dedup, const char *signature, struct place
 
 /* ---- the checkpoint ---- */
 
-/* Calls one part of a step with the lock held and the index as it is now. */
-static int locked(struct dedup *dedup, struct directory *directory,
-                  int (*part)(struct index *index, struct reason *reason), const struct deadline *deadline,
-                  struct reason *reason) {
+static int lock(struct dedup *dedup, struct directory *directory, const struct deadline *deadline,
+                struct reason *reason) {
     int result = directory_lock(directory, deadline, reason);
     if (result > 0)
         index_close(dedup->index); /* of a directory that was there before */
-    if (result >= 0)
-        result = index_begin(dedup->index, directory->file, reason);
-    if (result == 0)
-        result = part(dedup->index, reason);
-    if (result == ERROR_DAMAGED)
-        (void)index_discard(dedup->index, NULL);
-    directory_unlock(directory);
-    return result;
+    return result >= 0 ? index_begin(dedup->index, directory->file, reason) : result;
 }
 
-/* A whole step under one hold of the lock, where files must not stay open without it. */
-static int whole_step(struct index *index, struct reason *reason) {
-    int result = index_step_begin(index, reason);
-    if (result == 0)
-        result = index_step_sync(index, reason);
-    if (result == 0)
-        result = index_step_end(index, reason);
-    index_close(index);
+static int unlock(struct dedup *dedup, struct directory *directory, int result) {
+    if (result == ERROR_DAMAGED)
+        (void)index_discard(dedup->index, NULL);
+    if (directory->remote) /* where files must not stay open without the lock */
+        index_close(dedup->index);
+    directory_unlock(directory);
     return result;
 }
 
@@ -563,12 +552,15 @@ int dedup_upkeep(struct dedup *dedup, struct directory *directory, const struct 
                  struct reason *reason) {
     if (!index_step_due(dedup->index))
         return 0;
-    int result =
-        locked(dedup, directory, directory->remote ? whole_step : index_step_begin, deadline, reason);
+    int result = lock(dedup, directory, deadline, reason);
+    if (result == 0)
+        result = index_step_begin(dedup->index, directory->remote, reason);
+    result = unlock(dedup, directory, result);
     if (result != 0 || directory->remote)
         return result;
-    result = index_step_sync(dedup->index, reason);
-    int noted = locked(dedup, directory, result == ERROR_DAMAGED ? index_discard : index_step_end, deadline,
-                       result == 0 ? reason : NULL);
-    return result != 0 ? result : noted;
+    int synced = index_step_sync(dedup->index, reason);
+    result = lock(dedup, directory, deadline, synced == 0 ? reason : NULL);
+    if (result == 0)
+        result = synced == 0 ? index_step_end(dedup->index, reason) : synced;
+    return unlock(dedup, directory, result);
 }

@@ -149,6 +149,21 @@ DIR *directory_list(int directory, const char *name) {
     return stream;
 }
 
+int directory_clear(int directory, const char *name, struct reason *reason) {
+    DIR *stream = directory_list(directory, name);
+    if (stream == NULL)
+        return errno == ENOENT ? 0
+                               : fail(reason, ERROR_TROUBLE, "cannot list %s/: %s", name, strerror(errno));
+    bool good = true;
+    const struct dirent *entry;
+    while (good && (errno = 0, entry = readdir(stream)) != NULL)
+        good = entry->d_name[0] == '.' || unlinkat(dirfd(stream), entry->d_name, 0) == 0 || errno == ENOENT;
+    good = good && errno == 0 && fsync(dirfd(stream)) == 0;
+    int result = good ? 0 : fail(reason, ERROR_TROUBLE, "cannot empty %s/: %s", name, strerror(errno));
+    closedir(stream);
+    return result;
+}
+
 int directory_sync(int directory, const char *name) {
     int file = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int result = file >= 0 ? fsync(file) : -1, error = errno;

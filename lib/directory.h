@@ -48,6 +48,10 @@ int directory_within(int directory, const char *name, bool make, struct reason *
 /* Opens the subdirectory to list it, for closedir(). NULL with errno set if that fails. */
 DIR *directory_list(int directory, const char *name);
 
+/* Removes the files in the subdirectory, if there is one, durably: what is made next does not come to the
+ * disk before they are gone from it. Returns 0, or ERROR_TROUBLE with a reason. */
+int directory_clear(int directory, const char *name, struct reason *reason);
+
 /* Makes the names in the subdirectory durable. Returns 0, or -1 with errno set. */
 int directory_sync(int directory, const char *name);
 

@@ -45,16 +45,12 @@ static int checkpoint(struct rebuild *rebuild, struct reason *reason) {
     struct reach reach = {.mark = rebuild->mark};
     index_hasten(rebuild->index);
     int result = index_set_reach(rebuild->index, &reach, reason);
-    if (result == 0)
-        result = index_step_begin(rebuild->index, reason);
-    if (result == 0)
-        result = index_step_sync(rebuild->index, reason);
-    return result == 0 ? index_step_end(rebuild->index, reason) : result;
+    return result == 0 ? index_step_begin(rebuild->index, true, reason) : result;
 }
 
 /* Removes an index: that of a directory in which seen/ is. */
 static void remove_index(int directory, const char *name) {
-    (void)index_remove(directory, name, NULL);
+    (void)directory_clear(directory, name, NULL);
     unlinkat(directory, name, AT_REMOVEDIR);
 }
 

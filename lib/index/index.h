@@ -1,6 +1,6 @@
 /* The idempotency index: which identifiers the journal holds already, and in which line.
  *
- * It is a few hash tables in files of seen/ (table.h) and one file that says what they are (state.h). All of
+ * It is a few hash tables in files of seen/ (table.c) and one file that says what they are (state.c). All of
  * it can be deleted, and is rebuilt from the journal. Nothing here is synced before an answer. */
 #ifndef DOORPOST_INDEX_H
 #define DOORPOST_INDEX_H
@@ -14,7 +14,7 @@ enum identifier { IDENTIFIER_REQUEST, IDENTIFIER_EVENT, IDENTIFIER_SIGNATURE, ID
 
 struct index;
 
-/* `first_buckets` is the size of the first table (0: the usual one). NULL when there is no memory. */
+/* `first_buckets`: of the first table; 0: the usual ones. NULL when there is no memory. */
 struct index *index_new(unsigned first_buckets);
 void index_free(struct index *index);
 
@@ -32,45 +32,39 @@ int index_begin(struct index *index, int journal, struct reason *reason);
 
 /* What the index knows of the journal. */
 struct reach {
-    struct mark mark; /* every line before it is in the index; a day of 0 and a seq of 0: none is */
-    uint64_t
-        last_seq;   /* the highest number that a line was given in this boot of the machine; 0: not known */
-    int32_t newest; /* the newest day of the journal, and */
-    /* The modification time (nanoseconds) that the directory had when that was found out; negative: it was so
-     * recent that the directory may have changed again under it. */
-    int64_t listed;
+    struct mark mark;      /* every line before it is in the index; a day of 0 and a seq of 0: none is */
+    uint64_t last_seq;     /* the highest number that a line was given in this boot; 0: not known */
+    int32_t newest;        /* the newest day of the journal, and */
+    int64_t listed;        /* the modification time (nanoseconds) that the directory had when that was found;
+                              negative: so recent that the directory may have changed again under it */
     struct place checked;  /* days before it were looked at since the directory changed */
     struct place rejected; /* everything before it in rejected/ is in the index */
 };
 
-/* The state after a reboot of the machine is that of the last checkpoint: what was never synced may be gone.
- */
+/* After a reboot it is that of the last checkpoint: what was never synced may be gone. */
 void index_reach(const struct index *index, struct reach *reach);
 int index_set_reach(struct index *index, const struct reach *reach, struct reason *reason);
 
 /* A 64-bit fingerprint (keyed SipHash-2-4) of an identifier. */
 uint64_t index_fingerprint(const struct index *index, enum identifier kind, const char *text, size_t length);
 
-/* Has the kernel begin to read what index_find() will need, so that many lookups wait for the disk together.
- */
+/* Has the kernel begin to read what index_find() will need: many lookups wait for the disk together. */
 void index_prefetch(struct index *index, uint64_t fingerprint);
 
 /* Calls visit for each place that was stored under the fingerprint until it returns something other than 0,
- * which is then the result; 0 if there are no more. Different identifiers can share a fingerprint, and the
- * file may have changed since: the line itself decides. */
+ * which is then the result. Different identifiers can share a fingerprint, and the file may have changed
+ * since: the line itself decides. */
 int index_find(struct index *index, uint64_t fingerprint, int (*visit)(void *context, struct place place),
                void *context, struct reason *reason);
 
 /* Returns 1 if this place is stored under the fingerprint, else 0. */
 int index_holds(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 
-/* Stores a place under a fingerprint; index_insert_once() only if it is not stored there already, which takes
- * a lookup more. */
+/* Stores a place under a fingerprint; index_insert_once() only if it is not there yet, by a lookup more. */
 int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
 
-/* How many places it holds, give or take those of killed writers; those of lines that were deleted since
- * count too. */
+/* How many places it holds, give or take those of killed writers; those of deleted lines count too. */
 uint64_t index_count(const struct index *index);
 
 /* Forgets everything and removes the files. */
@@ -79,21 +73,18 @@ int index_discard(struct index *index, struct reason *reason);
 /* Returns true if there is an index in directory `journal`. */
 bool index_exists(int journal);
 
-/* Removes the files of an index that no process uses: those of directory `path`, such as "seen". */
-int index_remove(int directory, const char *path, struct reason *reason);
-
 /* Returns true when a step to the next checkpoint is due. No lock required. */
 bool index_step_due(const struct index *index);
 
 /* A step: index_step_begin() decides what is to be synced; index_step_sync() syncs it, which may take its
  * time and requires no lock; index_step_end() notes, after another index_begin(), that it is done. If the
- * sync fails, the kernel may have dropped what was written: ERROR_DAMAGED. */
-int index_step_begin(struct index *index, struct reason *reason);
+ * lock is `held` throughout, index_step_begin() does it all. If the sync fails, the kernel may have dropped
+ * what was written: ERROR_DAMAGED. */
+int index_step_begin(struct index *index, bool held, struct reason *reason);
 int index_step_sync(struct index *index, struct reason *reason);
 int index_step_end(struct index *index, struct reason *reason);
 
-/* Has the next step be a whole checkpoint, due at once: after much had to be indexed again, so that the next
- * process does not have to. */
+/* Has the next step be a whole checkpoint, due at once: so that what was indexed is not indexed again. */
 void index_hasten(struct index *index);
 
 /* Calls visit for each place in the index, in no order, until it returns something other than 0, which is

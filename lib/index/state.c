@@ -1,11 +1,21 @@
-#include "state.h"
-
-#include "table.h"
+/* seen/state: all that the index knows of itself, in one place. A table exists if the state says so.
+ *
+ * The file has two slots of 512 bytes, at 0 and at 4096, so that no single write of a page can tear both.
+ * Each carries a generation and a checksum; the valid slot of the higher generation is the truth, and a new
+ * state is always written over the other one.
+ *
+ * The order of writes is: buckets, then the state that speaks of them. A process that is killed in between
+ * leaves buckets that the state does not know of yet, and what they hold is inserted again, once. After a
+ * crash of the machine (another boot) buckets may be gone that the state speaks of: then only its checkpoint
+ * counts, which was written after the tables had been synced up to there.
+ *
+ * The state names its own file and the tables by inode number. An index that was copied, in whole or in part,
+ * is rebuilt: nobody can tell whether the parts are of one moment. */
+#include "internal.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x34306e6565735044) /* "DPseen04" */
@@ -14,54 +24,39 @@
 
 _Static_assert(sizeof(struct state) <= SECTOR, "a slot is in one sector");
 
-uint64_t place_pack(struct place place) {
-    return (uint64_t)place.day << 48 | place.offset;
-}
+struct slots {
+    struct state first;
+    char gap[SLOT_DISTANCE - sizeof(struct state)];
+    struct state second;
+};
 
-struct place place_unpack(uint64_t packed) {
-    return (struct place){.day = (int32_t)(packed >> 48), .offset = packed & 0xffffffffffff};
-}
-
-struct packed_mark mark_pack(const struct mark *mark) {
-    struct packed_mark packed = {.place = place_pack(mark->place), .seq = mark->seq};
-    memcpy(packed.chain, mark->chain, sizeof packed.chain);
-    return packed;
-}
-
-struct mark mark_unpack(const struct packed_mark *packed) {
-    struct mark mark = {.place = place_unpack(packed->place), .seq = packed->seq};
-    memcpy(mark.chain, packed->chain, sizeof packed->chain);
-    return mark;
-}
-
-static void make_checksum(const struct state *state, unsigned char out[crypto_shorthash_BYTES]) {
+static uint64_t checksum_of(const struct state *state) {
     static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost state";
-    crypto_shorthash(out, (const unsigned char *)state, offsetof(struct state, checksum), key);
+    uint64_t sum;
+    crypto_shorthash((unsigned char *)&sum, (const unsigned char *)state, offsetof(struct state, checksum),
+                     key);
+    return sum;
 }
 
 static bool is_valid(const struct state *state) {
-    unsigned char checksum[crypto_shorthash_BYTES];
-    make_checksum(state, checksum);
-    return state->magic == MAGIC && memcmp(checksum, state->checksum, sizeof checksum) == 0;
+    return state->magic == MAGIC && state->checksum == checksum_of(state);
 }
 
 int state_read(int file, struct state *state, struct reason *reason) {
-    unsigned char bytes[SLOT_DISTANCE + SECTOR];
-    struct state slot;
+    struct slots slots;
     struct stat status;
-    memset(bytes, 0, sizeof bytes);
-    if (pread(file, bytes, sizeof bytes, 0) < 0 || fstat(file, &status) != 0)
+    memset(&slots, 0, sizeof slots);
+    if (pread(file, &slots, sizeof slots, 0) < 0 || fstat(file, &status) != 0)
         return table_trouble("read", reason);
-    memcpy(state, bytes, sizeof *state);
-    memcpy(&slot, bytes + SLOT_DISTANCE, sizeof slot);
-    bool second = slot.generation > state->generation;
-    const struct state *newer = second ? &slot : state, *older = second ? state : &slot;
-    if (!is_valid(newer)) /* half written, and then the other one counts */
-        newer = is_valid(older) ? older : NULL;
-    if (newer == NULL)
+    bool second = slots.second.generation > slots.first.generation;
+    const struct state *newer = second ? &slots.second : &slots.first;
+    const struct state *older = second ? &slots.first : &slots.second;
+    if (is_valid(newer))
+        *state = *newer;
+    else if (is_valid(older)) /* the newer one was half written */
+        *state = *older;
+    else
         return fail(reason, ERROR_DAMAGED, "the state of the index in seen/ is damaged");
-    if (newer != state)
-        *state = slot;
     if (state->file != (uint64_t)status.st_ino)
         return fail(reason, ERROR_DAMAGED, "the index in seen/ is a copy");
     return 0;
@@ -70,7 +65,7 @@ int state_read(int file, struct state *state, struct reason *reason) {
 int state_write(int file, struct state *state, struct reason *reason) {
     state->magic = MAGIC;
     state->generation++;
-    make_checksum(state, state->checksum);
+    state->checksum = checksum_of(state);
     off_t at = (off_t)(state->generation % 2) * SLOT_DISTANCE;
     ssize_t written = pwrite(file, state, sizeof *state, at);
     if (written == (ssize_t)sizeof *state)

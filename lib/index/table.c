@@ -1,8 +1,13 @@
-#include "table.h"
+/* One hash table of the index, in a file: from fingerprints to places in the journal.
+ *
+ * The file is buckets of 512 bytes and nothing else; how many there are is known to the state file (state.c).
+ * A bucket has a checksum, its number, and up to 31 slots. A fingerprint's home is one bucket; a bucket that
+ * is full spills into the next one, the last into the first. Every bucket is written when the file is made,
+ * so one of zeros is damage. The checksum begins with a secret of the index, so a bucket of another index is
+ * damage too. Numbers are in the host's byte order. */
+#include "internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,13 +41,16 @@ static uint64_t checksum_of(const struct bucket *bucket, uint64_t secret) {
 }
 
 int table_read(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
-    ssize_t got = pread(table->file, bucket, sizeof *bucket, table_offset(number));
-    if (got < 0)
-        return table_trouble("read", reason);
-    if (got != (ssize_t)sizeof *bucket || bucket->number != number || bucket->used > TABLE_SLOTS ||
-        bucket->checksum != checksum_of(bucket, table->secret))
-        return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
-    return 0;
+    /* Without the lock, a bucket that is being written can be seen half done; read once more, it is whole. */
+    for (int tries = 0; tries < 10; tries++) {
+        ssize_t got = pread(table->file, bucket, sizeof *bucket, table_offset(number));
+        if (got < 0)
+            return table_trouble("read", reason);
+        if (got == (ssize_t)sizeof *bucket && bucket->number == number && bucket->used <= TABLE_SLOTS &&
+            bucket->checksum == checksum_of(bucket, table->secret))
+            return 0;
+    }
+    return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
 }
 
 static int write_all(const struct table *table, const struct bucket *buckets, uint32_t count,
@@ -72,9 +80,4 @@ int table_clear(const struct table *table, uint32_t first, uint32_t last, struct
         result = write_all(table, buckets, count, reason);
     }
     return result;
-}
-
-void table_prefetch(const struct table *table, uint64_t fingerprint) {
-    posix_fadvise(table->file, table_offset(table_home(table, fingerprint)), sizeof(struct bucket),
-                  POSIX_FADV_WILLNEED);
 }

@@ -2,6 +2,7 @@
  */
 #include "deliveries.h"
 
+#include "directory.h"
 #include "index/index.h"
 
 #include <errno.h>
@@ -260,7 +261,7 @@ static unsigned trusted(const char *path) {
 
 static int step(struct view *view) {
     assert_int_equal(begin(view), 0);
-    assert_int_equal(index_step_begin(view->index, &reason), 0);
+    assert_int_equal(index_step_begin(view->index, false, &reason), 0);
     int result = index_step_sync(view->index, &reason);
     assert_int_equal(begin(view), 0);
     return result != 0 ? result : index_step_end(view->index, &reason);
@@ -354,7 +355,7 @@ static void two_processes_make_one_checkpoint(void **state) {
         assert_int_equal(trusted(*state), 0);
         for (unsigned one = 0; one < 2; one++) {
             assert_int_equal(begin(both[one]), 0);
-            assert_int_equal(index_step_begin(both[one]->index, &reason), 0);
+            assert_int_equal(index_step_begin(both[one]->index, false, &reason), 0);
         }
         for (unsigned one = 0; one < 2; one++) {
             assert_int_equal(index_step_sync(both[one]->index, &reason), 0);
@@ -372,7 +373,7 @@ static void two_processes_make_one_checkpoint(void **state) {
 static void a_late_step_changes_nothing(void **state) {
     struct view late = open_view_of(*state, 0), view = open_view_of(*state, 0);
     insert(&late, 0, DUE);
-    assert_int_equal(index_step_begin(late.index, &reason), 0);
+    assert_int_equal(index_step_begin(late.index, false, &reason), 0);
     for (unsigned i = 1; i <= 2 * STEPS; i++) {
         insert(&view, i * DUE, (i + 1) * DUE);
         assert_int_equal(step(&view), 0);
@@ -448,7 +449,7 @@ static void checkpoints_advance_without_a_boot_id(void **state) {
         insert(view, reached(view), number + 20);
         number += 20;
         index_hasten(view->index);
-        assert_int_equal(index_step_begin(view->index, &reason), 0);
+        assert_int_equal(index_step_begin(view->index, false, &reason), 0);
         insert(other, reached(other), number + 10);
         assert_int_equal(index_step_sync(view->index, &reason), 0);
         assert_int_equal(begin(view), 0);
@@ -535,7 +536,7 @@ static void a_kill_at_any_call_costs_nothing(void **state) {
         work_on(*state);
         check_whole(*state, KILLED_UNTIL);
         assert_true(has_table(*state, 2));
-        assert_int_equal(index_remove(AT_FDCWD, path_in(*state, "seen"), &reason), 0);
+        assert_int_equal(directory_clear(AT_FDCWD, path_in(*state, "seen"), &reason), 0);
     }
     assert_true(killed > 150);
 }
@@ -593,9 +594,9 @@ static void files_of_older_versions_go(void **state) {
     assert_int_equal(index_discard(view.index, &reason), 0);
     check_no_older_files(*state);
     write_older_files(*state);
-    assert_int_equal(index_remove(view.directory, "seen", &reason), 0);
+    assert_int_equal(directory_clear(view.directory, "seen", &reason), 0);
     check_no_older_files(*state);
-    assert_int_equal(index_remove(view.directory, "nowhere", &reason), 0);
+    assert_int_equal(directory_clear(view.directory, "nowhere", &reason), 0);
     close_view(&view);
 }
 
