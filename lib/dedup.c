@@ -30,7 +30,6 @@
 
 struct dedup {
     struct index *index;
-    struct indexer *indexer; /* NULL until it is needed: most processes never do */
     struct event_parser *parser;
     int journal;
     const struct tail *tail;
@@ -38,6 +37,7 @@ struct dedup {
     struct reach reach; /* as of the last dedup_begin() */
     struct event event; /* of a line that is looked at */
     char line[RECORD_LIMIT + 1];
+    struct indexer indexer;
 };
 
 struct dedup *dedup_new(unsigned first_buckets) {
@@ -50,6 +50,7 @@ struct dedup *dedup_new(unsigned first_buckets) {
         dedup_free(dedup);
         return NULL;
     }
+    indexer_start(&dedup->indexer, dedup->parser);
     return dedup;
 }
 
@@ -57,7 +58,6 @@ void dedup_free(struct dedup *dedup) {
     if (dedup == NULL)
         return;
     index_free(dedup->index);
-    indexer_free(dedup->indexer);
     event_parser_free(dedup->parser);
     free(dedup);
 }
@@ -70,26 +70,8 @@ int dedup_discard(struct dedup *dedup, struct reason *reason) {
     return index_discard(dedup->index, reason);
 }
 
-static int need_indexer(struct dedup *dedup, struct reason *reason) {
-    if (dedup->indexer == NULL)
-        dedup->indexer = indexer_new();
-    return dedup->indexer != NULL ? 0 : fail(reason, ERROR_TROUBLE, "no memory to index the journal");
-}
-
-/* The identifiers of an event, as the index knows them until it is discarded. */
-struct identity {
-    uint64_t request, event;
-};
-
-static struct identity identify(const struct dedup *dedup, const struct event *event) {
-    return (struct identity){
-        .request =
-            index_fingerprint(dedup->index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)),
-        .event = index_fingerprint(dedup->index, IDENTIFIER_EVENT, event->id, strlen(event->id))};
-}
-
 void dedup_prefetch(struct dedup *dedup, const struct event *event) {
-    struct identity identity = identify(dedup, event);
+    struct identity identity = indexer_identify(dedup->index, event);
     index_prefetch(dedup->index, identity.request);
     index_prefetch(dedup->index, identity.event);
 }
@@ -107,7 +89,15 @@ static int holds_line(struct dedup *dedup, const struct mark *mark, struct reaso
         event_parse(dedup->parser, record.event, record.event_length, &dedup->event, NULL) != 0)
         return 0;
     struct place place = {mark->place.day, line.offset};
-    return index_holds(dedup->index, identify(dedup, &dedup->event).request, place, reason);
+    return index_holds(dedup->index, indexer_identify(dedup->index, &dedup->event).request, place, reason);
+}
+
+/* Returns 1 if the index holds the last line of a day, 0 if not; *mark is the end of that line, with a seq of
+ * 0 if there is none that can be read. */
+static int holds_last(struct dedup *dedup, int32_t day, struct mark *mark, struct reason *reason) {
+    *mark = (struct mark){.seq = 0};
+    int result = tail_mark(dedup->journal, day, mark, reason);
+    return result > 0 ? holds_line(dedup, mark, reason) : result;
 }
 
 /* Sets *mark to the last line of the newest day before `day` that the index holds. Returns 1, 0 if there is
@@ -115,11 +105,8 @@ static int holds_line(struct dedup *dedup, const struct mark *mark, struct reaso
 static int find_held(struct dedup *dedup, int32_t first, int32_t day, struct mark *mark,
                      struct reason *reason) {
     int result = 0;
-    while (result == 0 && day-- > first) {
-        result = tail_mark(dedup->journal, day, mark, reason);
-        if (result > 0)
-            result = mark->seq != 0 ? holds_line(dedup, mark, reason) : 0;
-    }
+    while (result == 0 && day-- > first)
+        result = holds_last(dedup, day, mark, reason);
     return result;
 }
 
@@ -147,32 +134,22 @@ static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason
 static int check_days(struct dedup *dedup, int32_t first, const struct deadline *deadline,
                       struct reason *reason) {
     struct place *checked = &dedup->reach.checked;
-    int result = need_indexer(dedup, reason);
     if (checked->day < first)
         *checked = (struct place){.day = first};
-    for (; result == 0 && checked->day < dedup->reach.mark.place.day;
-         *checked = (struct place){.day = checked->day + 1}) {
+    while (checked->day < dedup->reach.mark.place.day) {
         struct mark mark;
-        result = tail_mark(dedup->journal, checked->day, &mark, reason);
-        if (result > 0)
-            result = mark.seq != 0 ? holds_line(dedup, &mark, reason) : 1;
-        else if (result == 0)
-            result = 1; /* no such day */
-        if (result != 0) {
-            result = result > 0 ? 0 : result;
-            if (result < 0)
-                break;
-            continue;
-        }
-        mark = (struct mark){.place = *checked};
-        result = indexer_run(dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
-                             deadline, reason);
-        if (result != 0) {
+        int result = holds_last(dedup, checked->day, &mark, reason);
+        if (result == 0 && mark.seq != 0) {
+            mark = (struct mark){.place = *checked};
+            result = indexer_run(&dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
+                                 deadline, reason);
             *checked = mark.place;
-            break;
         }
+        if (result < 0)
+            return result;
+        *checked = (struct place){.day = checked->day + 1};
     }
-    return result;
+    return 0;
 }
 
 /* Indexes from the mark up to the end. */
@@ -180,12 +157,8 @@ static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *
                     struct reason *reason) {
     struct mark *mark = &dedup->reach.mark;
     uint64_t before = mark->seq;
-    int result = need_indexer(dedup, reason);
-    if (result == 0)
-        result =
-            indexer_run(dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
-    if (result != 0 && result != ERROR_TIMEOUT)
-        return result;
+    int result =
+        indexer_run(&dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
     if (mark->seq > before + MUCH)
         index_hasten(dedup->index);
     return result;
@@ -279,7 +252,7 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         dedup->reach.checked = (struct place){0};
     }
     /* The last line need not have the highest number, if somebody has put it there. */
-    uint64_t highest = indexer_highest(dedup->indexer);
+    uint64_t highest = indexer_highest(&dedup->indexer);
     if (highest > tail->link.seq + tail->link.damaged)
         tail->link.damaged = highest - tail->link.seq;
     dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
@@ -388,7 +361,7 @@ static int compare(struct search *search, struct place place, bool *gone) {
         return result;
     if (strcmp(dedup->event.request_id, search->event->request_id) != 0 &&
         strcmp(dedup->event.id, search->event->id) != 0) {
-        struct identity identity = identify(dedup, &dedup->event);
+        struct identity identity = indexer_identify(dedup->index, &dedup->event);
         return identity.request == search->fingerprint || identity.event == search->fingerprint
                    ? 0
                    : ERROR_INVALID;
@@ -412,25 +385,16 @@ static int visit(void *context, struct place place) {
     return 0;
 }
 
-static int add_once(struct dedup *dedup, const struct event *event, struct place place,
-                    struct reason *reason) {
-    struct identity identity = identify(dedup, event);
-    int result = index_insert_once(dedup->index, identity.request, place, reason);
-    return result != 0 ? result : index_insert_once(dedup->index, identity.event, place, reason);
-}
-
 /* Searches a day for the event, because the index was wrong about it. */
 static int search_day(struct search *search, int32_t day, const struct deadline *deadline) {
     struct dedup *dedup = search->dedup;
     struct place place = {.day = day};
     bool gone;
-    int result = need_indexer(dedup, search->reason);
-    if (result == 0)
-        result =
-            indexer_search(dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
+    int result =
+        indexer_search(&dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
     if (result <= 0)
         return result;
-    result = add_once(dedup, search->event, place, search->reason);
+    result = indexer_put(dedup->index, search->event, place, index_insert_once, search->reason);
     if (result == 0)
         result = compare(search, place, &gone);
     return result == ERROR_INVALID ? 0 : result; /* it has the identifiers, but is no event any more */
@@ -440,7 +404,7 @@ int dedup_find(struct dedup *dedup, const struct event *event, struct original *
                const struct deadline *deadline, struct reason *reason) {
     struct search search = {
         .dedup = dedup, .event = event, .original = original, .reason = reason, .next = -1};
-    struct identity identity = identify(dedup, event);
+    struct identity identity = indexer_identify(dedup->index, event);
     const uint64_t fingerprints[] = {identity.request, identity.event};
     int result = 0;
     do {
@@ -457,9 +421,7 @@ int dedup_find(struct dedup *dedup, const struct event *event, struct original *
 }
 
 int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason) {
-    struct identity identity = identify(dedup, event);
-    int result = index_insert(dedup->index, identity.request, place, reason);
-    return result != 0 ? result : index_insert(dedup->index, identity.event, place, reason);
+    return indexer_put(dedup->index, event, place, index_insert, reason);
 }
 
 void dedup_reach(struct dedup *dedup, const struct tail *tail) {

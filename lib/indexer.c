@@ -3,51 +3,37 @@
 
 #include "timestamp.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define STEP 256 /* lines between two looks at the clock */
 #define SPARE (SECOND / 2)
 
-struct indexer {
-    struct event_parser *parser;
-    struct event event;
-    uint64_t highest;
-    struct walk walk;
-};
-
-struct indexer *indexer_new(void) {
-    struct indexer *indexer = calloc(1, sizeof *indexer);
-    if (indexer == NULL)
-        return NULL;
-    indexer->parser = event_parser_new();
-    if (indexer->parser == NULL) {
-        free(indexer);
-        return NULL;
-    }
-    return indexer;
+void indexer_start(struct indexer *indexer, struct event_parser *parser) {
+    indexer->parser = parser;
+    indexer->highest = 0;
 }
 
-void indexer_free(struct indexer *indexer) {
-    if (indexer != NULL)
-        event_parser_free(indexer->parser);
-    free(indexer);
+struct identity indexer_identify(const struct index *index, const struct event *event) {
+    return (struct identity){
+        .request = index_fingerprint(index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id)),
+        .event = index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id))};
+}
+
+int indexer_put(struct index *index, const struct event *event, struct place place,
+                int (*insert)(struct index *index, uint64_t fingerprint, struct place place,
+                              struct reason *reason),
+                struct reason *reason) {
+    struct identity identity = indexer_identify(index, event);
+    int result = insert(index, identity.request, place, reason);
+    return result != 0 ? result : insert(index, identity.event, place, reason);
 }
 
 static int index_record(struct indexer *indexer, struct index *index, const struct record *record,
                         struct place place, struct reason *reason) {
-    struct event *event = &indexer->event;
-    int result = event_parse(indexer->parser, record->event, record->event_length, event, reason);
+    int result = event_parse(indexer->parser, record->event, record->event_length, &indexer->event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
-    uint64_t request =
-        index_fingerprint(index, IDENTIFIER_REQUEST, event->request_id, strlen(event->request_id));
-    result = index_insert_once(index, request, place, reason);
-    return result != 0
-               ? result
-               : index_insert_once(index,
-                                   index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id)),
-                                   place, reason);
+    return indexer_put(index, &indexer->event, place, index_insert_once, reason);
 }
 
 static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {

@@ -7,11 +7,28 @@
 
 #include "index/index.h"
 
-struct indexer;
+/* The fields belong to indexer.c. It is large: place it with malloc, or statically. */
+struct indexer {
+    struct event_parser *parser;
+    struct event event;
+    uint64_t highest;
+    struct walk walk;
+};
 
-/* NULL when there is no memory. */
-struct indexer *indexer_new(void);
-void indexer_free(struct indexer *indexer);
+/* The parser stays the caller's. */
+void indexer_start(struct indexer *indexer, struct event_parser *parser);
+
+/* The fingerprints of an event's identifiers, as the index knows them until it is discarded. */
+struct identity {
+    uint64_t request, event;
+};
+struct identity indexer_identify(const struct index *index, const struct event *event);
+
+/* Puts the place of an event into the index; `insert` is index_insert, or index_insert_once. */
+int indexer_put(struct index *index, const struct event *event, struct place place,
+                int (*insert)(struct index *index, uint64_t fingerprint, struct place place,
+                              struct reason *reason),
+                struct reason *reason);
 
 /* Reads on at *mark, up to the end of the day `last`, in the journal `directory` (a descriptor), puts every
  * event into the index, and steps *mark to the end of the last line it has read. Returns 0; ERROR_TIMEOUT
@@ -24,8 +41,8 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
 uint64_t indexer_highest(const struct indexer *indexer);
 
 /* Reads the day of *place for an event that has one of the two identifiers. The caller holds the append lock.
- * Returns 1 with *place set to
- * where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above, or another error. */
+ * Returns 1 with *place set to where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above,
+ * or another error. */
 int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
                    const struct deadline *deadline, struct reason *reason);
 

@@ -16,7 +16,7 @@
 struct rebuild {
     int beside;
     struct index *index;
-    struct indexer *indexer;
+    struct indexer indexer;
     struct mark mark;
     int32_t last;
 };
@@ -32,8 +32,8 @@ static int index_all(struct rebuild *rebuild, const struct directory *directory,
         rebuild->mark = (struct mark){.place = {.day = first}};
     do {
         struct deadline soon = {.at = monotonic_now() + 3 * SECOND / 2};
-        result = indexer_run(rebuild->indexer, rebuild->index, directory->file, &rebuild->mark, rebuild->last,
-                             false, &soon, reason);
+        result = indexer_run(&rebuild->indexer, rebuild->index, directory->file, &rebuild->mark,
+                             rebuild->last, false, &soon, reason);
         if (step != NULL)
             step(context, rebuild->mark.place);
     } while (result == ERROR_TIMEOUT);
@@ -97,9 +97,14 @@ static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
 
 int rebuild_index(struct directory *directory, void (*step)(void *context, struct place place), void *context,
                   struct reason *reason) {
-    struct rebuild rebuild = {.beside = -1, .index = index_new(0), .indexer = indexer_new()};
+    static struct rebuild rebuild;
+    struct event_parser *parser = event_parser_new();
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
-    int result = rebuild.index != NULL && rebuild.indexer != NULL
+    memset(&rebuild.mark, 0, sizeof rebuild.mark);
+    rebuild.beside = -1;
+    rebuild.index = index_new(0);
+    indexer_start(&rebuild.indexer, parser);
+    int result = rebuild.index != NULL && parser != NULL
                      ? directory_lock(directory, &deadline, reason)
                      : fail(reason, ERROR_TROUBLE, "no memory for the index");
     if (result >= 0) {
@@ -114,6 +119,6 @@ int rebuild_index(struct directory *directory, void (*step)(void *context, struc
     if (rebuild.beside >= 0)
         close(rebuild.beside);
     index_free(rebuild.index);
-    indexer_free(rebuild.indexer);
+    event_parser_free(parser);
     return result;
 }
