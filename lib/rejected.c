@@ -172,88 +172,99 @@ int rejected_open(int directory, struct place place, struct reason *reason) {
     return file < 0 ? ERROR_TROUBLE : file;
 }
 
-/* Visits the lines of one open file from `offset` on. */
-static int scan_file(FILE *file, struct place *from,
-                     int (*visit)(void *context, const char *signature, struct place place,
-                                  struct reason *reason),
-                     void *context, struct reason *reason) {
-    char *line = NULL, text[SIGNATURE_TEXT_SIZE];
-    size_t size = 0;
-    ssize_t length = 0;
-    int result = fseeko(file, (off_t)from->offset, SEEK_SET);
-    while (result == 0 && (length = getline(&line, &size, file)) > 0 && line[length - 1] == '\n') {
-        const char *signature = signature_of(line, (size_t)length);
-        if (signature != NULL) {
-            snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, signature);
-            result = visit(context, text, *from, reason);
+/* ---- reading ---- */
+
+/* More than a line can be: the body in base64, and the rest. */
+#define LINE_LIMIT (2 * BODY_LIMIT + FRAME + QUOTE_SIZE(sizeof(struct reason)))
+
+/* Visits the whole lines of a day's file from *from on, and steps *from past each. The text ends with a NUL
+ * in place of the line break; it is NULL if what stands there is too long to be a line. */
+static int visit_lines(int file, struct place *from,
+                       int (*visit)(void *context, const char *text, struct place place), void *context,
+                       struct reason *reason) {
+    static char window[LINE_LIMIT];
+    uint64_t at = from->offset; /* of the end of what is in the window */
+    size_t filled = 0;
+    bool too_long = false;
+    ssize_t got = 0;
+    int result = 0;
+    while (result == 0 && (got = pread(file, window + filled, sizeof window - filled, (off_t)at)) > 0) {
+        char *text = window, *end = window + filled + got, *line_break;
+        at += (uint64_t)got;
+        while (result == 0 && (line_break = memchr(text, '\n', (size_t)(end - text))) != NULL) {
+            *line_break = '\0';
+            result = visit(context, too_long ? NULL : text, *from);
+            too_long = false;
+            text = line_break + 1;
+            if (result == 0)
+                from->offset = at - (uint64_t)(end - text);
         }
-        from->offset += result == 0 ? (uint64_t)length : 0;
+        filled = (size_t)(end - text);
+        if (filled == sizeof window) {
+            too_long = true;
+            filled = 0;
+        }
+        memmove(window, text, filled);
     }
-    if (result == 0 && ferror(file))
-        result = fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
-    free(line);
+    if (got < 0)
+        return fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
+    return result == 0 && too_long ? visit(context, NULL, *from) : result;
+}
+
+/* Visits the lines of all days from *from on. */
+static int visit_days(int directory, struct place *from,
+                      int (*visit)(void *context, const char *text, struct place place), void *context,
+                      struct reason *reason) {
+    int32_t first = 0, last = -1;
+    int rejected = directory_within(directory, "rejected", false, reason);
+    if (rejected < 0)
+        return rejected == ERROR_INVALID ? 0 : rejected;
+    int result = segment_range(rejected, from->day, DAY_MAX, &first, &last, reason);
+    result = result < 0 ? result : 0;
+    for (int32_t day = first; result == 0 && day <= last; day++) {
+        int file = segment_open(rejected, day, false, reason);
+        if (file < 0) {
+            result = file == ERROR_INVALID ? 0 : file;
+            continue;
+        }
+        if (day != from->day)
+            *from = (struct place){.day = day};
+        result = visit_lines(file, from, visit, context, reason);
+        close(file);
+    }
+    close(rejected);
     return result;
 }
 
-/* Visits the lines of a day's file, which it closes. */
-static int scan_day(int file, struct place *from,
-                    int (*visit)(void *context, const char *signature, struct place place,
-                                 struct reason *reason),
-                    void *context, struct reason *reason) {
-    struct stat status;
-    int result = fstat(file, &status);
-    if (result == 0 && (uint64_t)status.st_size <= from->offset) {
-        close(file);
+struct scanner {
+    int (*visit)(void *context, const char *signature, struct place place, struct reason *reason);
+    void *context;
+    struct reason *reason;
+};
+
+static int scan_line(void *context, const char *text, struct place place) {
+    const struct scanner *scanner = context;
+    char signature[SIGNATURE_TEXT_SIZE];
+    const char *found = text != NULL ? signature_of(text, strnlen(text, FRAME)) : NULL;
+    if (found == NULL)
         return 0;
-    }
-    FILE *stream = result == 0 ? fdopen(file, "r") : NULL;
-    if (stream == NULL) {
-        result = fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
-        close(file);
-        return result;
-    }
-    result = scan_file(stream, from, visit, context, reason);
-    fclose(stream);
-    return result;
+    snprintf(signature, sizeof signature, "%.*s", (int)sizeof signature - 1, found);
+    return scanner->visit(scanner->context, signature, place, scanner->reason);
 }
 
 int rejected_scan(int directory, struct place *from,
                   int (*visit)(void *context, const char *signature, struct place place,
                                struct reason *reason),
                   void *context, struct reason *reason) {
-    int32_t first = 0, last = -1;
-    int rejected = directory_within(directory, "rejected", false, reason);
-    if (rejected < 0)
-        return rejected == ERROR_INVALID ? 0 : rejected;
-    int result = segment_range(rejected, from->day, DAY_MAX, &first, &last, reason);
-    int32_t day = result > 0 && from->day < first ? first : from->day;
-    for (result = result < 0 ? result : 0; result == 0 && day <= last; day++) {
-        int file = segment_open(rejected, day, false, reason);
-        if (file < 0 && file != ERROR_INVALID)
-            result = file;
-        if (file < 0)
-            continue;
-        if (day != from->day)
-            *from = (struct place){.day = day};
-        result = scan_day(file, from, visit, context, reason);
-    }
-    close(rejected);
-    return result;
+    struct scanner scanner = {.visit = visit, .context = context, .reason = reason};
+    return visit_days(directory, from, scan_line, &scanner, reason);
 }
-
-/* ---- reading ---- */
-
-/* More than a line can be: the body in base64, and the rest. */
-#define LINE_LIMIT (2 * BODY_LIMIT + FRAME + QUOTE_SIZE(sizeof(struct reason)))
 
 struct visitor {
     int64_t since, until;
     int (*visit)(void *context, const struct rejection *rejection);
     void *context;
-    bool skipping; /* a line that is too long */
-    size_t filled;
-    char window[LINE_LIMIT];
-    unsigned char body[BODY_LIMIT];
+    struct rejection rejection;
 };
 
 static const char *text_of(struct json_object *line, const char *name) {
@@ -263,27 +274,28 @@ static const char *text_of(struct json_object *line, const char *name) {
                : NULL;
 }
 
-static bool parse_line(struct visitor *visitor, struct json_object *line, struct rejection *rejection) {
+static bool parse_line(struct json_object *line, struct rejection *rejection) {
+    static unsigned char bytes[BODY_LIMIT];
     const char *at = text_of(line, "received_at");
     const char *body = text_of(line, "body");
     rejection->key = text_of(line, "key");
     rejection->signature = text_of(line, "signature");
     rejection->reason = text_of(line, "reason");
-    if (at == NULL || body == NULL || rejection->key == NULL || rejection->signature == NULL ||
-        rejection->reason == NULL || timestamp_parse(at, strlen(at), &rejection->received_at) != 0 ||
-        sodium_base642bin(visitor->body, sizeof visitor->body, body, strlen(body), NULL, &rejection->length,
-                          NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
-        return false;
-    rejection->body = (const char *)visitor->body;
-    return true;
+    rejection->body = (const char *)bytes;
+    return at != NULL && body != NULL && rejection->key != NULL && rejection->signature != NULL &&
+           rejection->reason != NULL && timestamp_parse(at, strlen(at), &rejection->received_at) == 0 &&
+           sodium_base642bin(bytes, sizeof bytes, body, strlen(body), NULL, &rejection->length, NULL,
+                             sodium_base64_VARIANT_ORIGINAL) == 0;
 }
 
-/* Visits the line at text[0..length), whose line break has become a NUL; NULL: it was too long to be one. */
-static int visit_line(struct visitor *visitor, const char *text, struct rejection *rejection) {
+static int read_line(void *context, const char *text, struct place place) {
+    struct visitor *visitor = context;
+    struct rejection *rejection = &visitor->rejection;
     struct json_object *line = text != NULL ? json_tokener_parse(text) : NULL;
     int result = 0;
-    rejection->line++;
-    if (!parse_line(visitor, line, rejection)) {
+    rejection->line = rejection->day == place.day ? rejection->line + 1 : 1;
+    rejection->day = place.day;
+    if (!parse_line(line, rejection)) {
         *rejection = (struct rejection){
             .day = rejection->day, .line = rejection->line, .reason = "a damaged line of rejected/"};
         result = visitor->visit(visitor->context, rejection);
@@ -293,72 +305,10 @@ static int visit_line(struct visitor *visitor, const char *text, struct rejectio
     return result;
 }
 
-/* Visits the whole lines of what is in the window, and keeps the rest of it for later. What fills the window
- * without a line break is damage, and is skipped up to the next one. */
-static int visit_window(struct visitor *visitor, struct rejection *rejection) {
-    char *text = visitor->window;
-    char *end = text + visitor->filled;
-    char *line_break;
-    int result = 0;
-    while (result == 0 && (line_break = memchr(text, '\n', (size_t)(end - text))) != NULL) {
-        *line_break = '\0';
-        result = visit_line(visitor, visitor->skipping ? NULL : text, rejection);
-        visitor->skipping = false;
-        text = line_break + 1;
-    }
-    visitor->filled = (size_t)(end - text);
-    if (visitor->filled == sizeof visitor->window) {
-        visitor->skipping = true;
-        visitor->filled = 0;
-    }
-    memmove(visitor->window, text, visitor->filled);
-    return result;
-}
-
-static int visit_file(struct visitor *visitor, int directory, int32_t day, struct reason *reason) {
-    struct rejection rejection = {.day = day};
-    ssize_t got = 0;
-    int result = 0;
-    int file = segment_open(directory, day, false, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : ERROR_TROUBLE;
-    visitor->filled = 0;
-    visitor->skipping = false;
-    while (result == 0 && (got = read(file, visitor->window + visitor->filled,
-                                      sizeof visitor->window - visitor->filled)) > 0) {
-        visitor->filled += (size_t)got;
-        result = visit_window(visitor, &rejection);
-    }
-    if (got < 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
-    else if (result == 0 && visitor->skipping)
-        result = visit_line(visitor, NULL, &rejection);
-    close(file);
-    return result;
-}
-
 int rejected_each(int directory, int64_t since, int64_t until,
                   int (*visit)(void *context, const struct rejection *rejection), void *context,
                   struct reason *reason) {
-    int32_t first, last;
-    int rejected = openat(directory, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (rejected < 0)
-        return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot open rejected/: %s", strerror(errno));
-    int result = segment_range(rejected, 0, DAY_MAX, &first, &last, reason);
-    struct visitor *visitor = malloc(sizeof *visitor);
-    if (visitor == NULL)
-        result = fail(reason, ERROR_TROUBLE, "no memory to read rejected/");
-    if (result > 0) {
-        visitor->since = since;
-        visitor->until = until;
-        visitor->visit = visit;
-        visitor->context = context;
-        result = 0;
-        for (int32_t day = first; day <= last && result == 0; day++)
-            result = visit_file(visitor, rejected, day, reason);
-    }
-    free(visitor);
-    close(rejected);
-    return result;
+    struct visitor visitor = {.since = since, .until = until, .visit = visit, .context = context};
+    struct place from = {0};
+    return visit_days(directory, &from, read_line, &visitor, reason);
 }
