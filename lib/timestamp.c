@@ -114,42 +114,18 @@ int day_parse(const char *text, size_t length, int32_t *day) {
     return parse_date(&text, end, false, day) != 0 || text != end ? ERROR_INVALID : 0;
 }
 
-/* "." and 1 to 9 digits, or nothing; if not `strict`, any number of digits, and a comma will do. Returns
- * microseconds, or -1. */
-static int64_t parse_fraction(const char **text, const char *end, bool strict) {
+/* Digits after a point or a comma, or nothing. Returns microseconds, or -1. */
+static int64_t parse_fraction(const char **text, const char *end) {
     int64_t fraction = 0;
     int count = 0;
-    if (!literal(text, end, '.') && (strict || !literal(text, end, ',')))
+    if (!literal(text, end, '.') && !literal(text, end, ','))
         return 0;
     for (; *text < end && **text >= '0' && **text <= '9'; count++, (*text)++)
         if (count < 6)
             fraction = fraction * 10 + (**text - '0');
     for (int place = count; place < 6; place++)
         fraction *= 10;
-    return count >= 1 && (count <= 9 || !strict) ? fraction : -1;
-}
-
-int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
-    int32_t day;
-    const char *end = text + length;
-    if (parse_date(&text, end, false, &day) != 0 || !literal(&text, end, 'T'))
-        return ERROR_INVALID;
-    int hour = digits(&text, end, 2);
-    int minute = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
-    int second = literal(&text, end, ':') ? digits(&text, end, 2) : -1;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
-        return ERROR_INVALID;
-    int64_t fraction = parse_fraction(&text, end, true);
-    if (fraction < 0)
-        return ERROR_INVALID;
-    if (!literal(&text, end, 'Z'))
-        for (const char *zero = "+00:00"; *zero != '\0'; zero++)
-            if (!literal(&text, end, *zero))
-                return ERROR_INVALID;
-    if (text != end)
-        return ERROR_INVALID;
-    *microseconds = (day * DAY_SECONDS + hour * 3600 + minute * 60 + second) * SECOND + fraction;
-    return 0;
+    return count >= 1 ? fraction : -1;
 }
 
 /* hh:mm, hh:mm:ss or hh:mm:ss.s; a comma for the point, no colons; 24:00 is the end of the day. */
@@ -160,7 +136,7 @@ static int parse_time_of_day(const char **text, const char *end, int64_t *micros
     int64_t fraction = 0;
     if (*text < end && (basic ? **text >= '0' && **text <= '9' : literal(text, end, ':'))) {
         second = digits(text, end, 2);
-        fraction = parse_fraction(text, end, false);
+        fraction = parse_fraction(text, end);
     }
     if (hour < 0 || hour > 24 || minute < 0 || minute > 59 || second < 0 || second > 60 || fraction < 0)
         return ERROR_INVALID;
@@ -195,6 +171,16 @@ int timestamp_parse_iso8601(const char *text, size_t length, int64_t *microsecon
         return ERROR_INVALID;
     *microseconds = (day * DAY_SECONDS - offset) * SECOND + time;
     return 0;
+}
+
+int timestamp_parse(const char *text, size_t length, int64_t *microseconds) {
+    size_t zone = length > 0 && text[length - 1] == 'Z' ? 1 : sizeof "+00:00" - 1;
+    size_t least = sizeof "2026-11-23T12:00:00" - 1, most = least + sizeof ".123456789" - 1;
+    if (length < least + zone || length > most + zone || text[4] != '-' || text[10] != 'T' ||
+        memcmp(text + 11, "24", 2) == 0 || text[13] != ':' || text[16] != ':' ||
+        memchr(text, ',', length) != NULL || (zone > 1 && memcmp(text + length - zone, "+00:00", zone) != 0))
+        return ERROR_INVALID;
+    return timestamp_parse_iso8601(text, length, microseconds);
 }
 
 int duration_parse(const char *text, int64_t *seconds) {
