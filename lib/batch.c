@@ -33,13 +33,10 @@ static void close_owned(struct batch *batch, size_t index) {
 static int renew(struct batch *batch, size_t index, const struct original *original, const struct tail *tail,
                  int directory, struct reason *reason) {
     int file = tail->file;
-    bool read_only = original->place.day == tail->day && tail->read_only;
+    bool read_only = tail->read_only;
     if (original->place.day != tail->day) {
-        file = segment_open(directory, original->place.day, true, reason);
-        if (file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS)) {
-            file = segment_open(directory, original->place.day, false, reason);
-            read_only = true; /* nobody may write to it: it was synced long ago */
-        }
+        /* If nobody may write to it, it was synced long ago. */
+        file = segment_open_either(directory, original->place.day, &read_only, reason);
         if (file < 0)
             return ERROR_TROUBLE;
         batch->owned_file[index] = file;

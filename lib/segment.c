@@ -27,6 +27,12 @@ int segment_open(int directory, int32_t day, bool append, struct reason *reason)
                 name, strerror(errno));
 }
 
+int segment_open_either(int directory, int32_t day, bool *read_only, struct reason *reason) {
+    int file = segment_open(directory, day, true, reason);
+    *read_only = file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS);
+    return *read_only ? segment_open(directory, day, false, reason) : file;
+}
+
 int segment_create(int directory, int32_t day, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);

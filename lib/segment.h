@@ -14,6 +14,10 @@ void segment_name(int32_t day, char out[SEGMENT_NAME_SIZE]);
  * Returns a descriptor; ERROR_INVALID where there is no such segment; or ERROR_TROUBLE with a reason. */
 int segment_open(int directory, int32_t day, bool append, struct reason *reason);
 
+/* The same for writing, or for reading if it may not be written to, as is right for an earlier day: then
+ * *read_only. */
+int segment_open_either(int directory, int32_t day, bool *read_only, struct reason *reason);
+
 /* Makes the segment if it is not there. Its directory entry is not durable yet: the writer of the first line
  * syncs the directory before. Returns its descriptor, or ERROR_TROUBLE with a reason. */
 int segment_create(int directory, int32_t day, struct reason *reason);

@@ -267,13 +267,6 @@ static int repair(struct end *end, const struct mark *known, struct reason *warn
     return result;
 }
 
-/* Opens a segment; *read_only if it may not be written to, as is right for an earlier day. */
-static int open_segment(int directory, int32_t day, bool *read_only, struct reason *reason) {
-    int file = segment_open(directory, day, true, reason);
-    *read_only = file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS);
-    return *read_only ? segment_open(directory, day, false, reason) : file;
-}
-
 /* Finds the end of a segment and repairs it. A day without a line that can be read goes on from the days
  * before. */
 static int settle(struct end *end, const struct mark *known, struct reason *warning, struct reason *reason) {
@@ -302,7 +295,7 @@ int tail_link_before(int directory, int32_t day, struct link *link, struct reaso
     *link = link_start();
     if (found <= 0)
         return found;
-    end.file = open_segment(directory, end.day, &end.read_only, reason);
+    end.file = segment_open_either(directory, end.day, &end.read_only, reason);
     if (end.file < 0)
         return ERROR_TROUBLE;
     int result = measure(&end, reason);
@@ -398,7 +391,7 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
 /* Opens the segment that has the name. */
 static int open_tail(struct tail *tail, int directory, int32_t day, struct reason *reason) {
     tail_close(tail);
-    int file = open_segment(directory, day, &tail->read_only, reason);
+    int file = segment_open_either(directory, day, &tail->read_only, reason);
     if (file < 0)
         return file;
     tail->file = file;
