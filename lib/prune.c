@@ -6,6 +6,7 @@
  * verified too. If days are deleted by other means, that is lost, and nothing else. */
 #include "prune.h"
 
+#include "replace.h"
 #include "segment.h"
 #include "tail.h"
 
@@ -50,13 +51,7 @@ static int write_anchor(int directory, const struct link *link, struct reason *r
     char text[ANCHOR_SIZE];
     int length =
         snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"chain\":\"%s\"}\n", link->seq, link->recorded);
-    int file = openat(directory, ANCHOR ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool written = file >= 0 && write(file, text, (size_t)length) == length && fsync(file) == 0 &&
-                   renameat(directory, ANCHOR ".new", directory, ANCHOR) == 0 && fsync(directory) == 0;
-    int result = written ? 0 : fail(reason, ERROR_TROUBLE, "cannot write " ANCHOR ": %s", strerror(errno));
-    if (file >= 0)
-        close(file);
-    return result;
+    return replace_write(directory, ANCHOR ".new", ANCHOR, text, (size_t)length, reason);
 }
 
 /* ---- deleting the oldest days ---- */

@@ -105,7 +105,7 @@ int replace_reserve(int directory, const char *spare, size_t size, struct reason
 int replace_write(int directory, const char *spare, const char *path, const char *text, size_t length,
                   struct reason *reason) {
     if (fill(directory, spare, text, length, true) == 0 && renameat(directory, spare, directory, path) == 0 &&
-        directory_sync(directory, "cursors") == 0)
+        directory_sync(directory, strchr(path, '/') != NULL ? "cursors" : ".") == 0)
         return 0;
     return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
 }

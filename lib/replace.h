@@ -1,4 +1,4 @@
-/* Small files in cursors/ that are read, and replaced, as a whole. */
+/* Small files, of the journal or in cursors/, that are read, and replaced, as a whole. */
 #ifndef DOORPOST_REPLACE_H
 #define DOORPOST_REPLACE_H
 
