@@ -125,19 +125,14 @@ static const char *signature_of(const char *line, size_t length) {
     return at != NULL && (size_t)(line + near - at) >= SIGNATURE_TEXT_SIZE ? at : NULL;
 }
 
-/* Opens the file of a day in rejected/. */
+/* Opens the file of a day. */
 static int open_day(int journal, int32_t day, int flags, struct reason *reason) {
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(day, name);
-    int directory = directory_within(journal, "rejected", false, reason);
-    if (directory < 0)
-        return directory;
-    int file = openat(directory, name, flags | O_CLOEXEC);
-    if (file < 0)
-        file = fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open rejected/%s: %s",
-                    name, strerror(errno));
-    close(directory);
-    return file;
+    char path[sizeof "rejected/" + SEGMENT_NAME_SIZE] = "rejected/";
+    segment_name(day, path + strlen(path));
+    int file = openat(journal, path, flags | O_CLOEXEC);
+    return file >= 0 ? file
+                     : fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s: %s",
+                            path, strerror(errno));
 }
 
 int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason) {
