@@ -123,7 +123,11 @@ static int scan_segment(struct end *end, struct reason *reason) {
 
 /* Finds the end of the last whole line, and the chain state there. */
 static int look(struct end *end, struct reason *reason) {
+    struct stat status;
     ptrdiff_t start = -1;
+    if (fstat(end->file, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+    end->size = (uint64_t)status.st_size;
     for (size_t length = LOOK_BACK; start < 0; length *= 4) {
         int result = read_end(end, length, reason);
         if (result != 0)
@@ -279,14 +283,6 @@ static int settle(struct end *end, const struct mark *known, struct reason *warn
     return result == 0 ? repair(end, known, warning, reason) : result;
 }
 
-static int measure(struct end *end, struct reason *reason) {
-    struct stat status;
-    if (fstat(end->file, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
-    end->size = (uint64_t)status.st_size;
-    return 0;
-}
-
 int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
                      struct reason *reason) {
     struct end end = {.directory = directory};
@@ -298,9 +294,7 @@ int tail_link_before(int directory, int32_t day, struct link *link, struct reaso
     end.file = segment_open_either(directory, end.day, &end.read_only, reason);
     if (end.file < 0)
         return ERROR_TROUBLE;
-    int result = measure(&end, reason);
-    if (result == 0)
-        result = settle(&end, NULL, warning, reason);
+    int result = settle(&end, NULL, warning, reason);
     close(end.file);
     free(end.text);
     *link = end.link;
@@ -312,9 +306,7 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     end.file = segment_open(directory, day, false, reason);
     if (end.file < 0)
         return end.file == ERROR_INVALID ? 0 : end.file;
-    int result = measure(&end, reason);
-    if (result == 0)
-        result = look(&end, reason);
+    int result = look(&end, reason);
     *mark = end.readable;
     mark->place.day = day;
     close(end.file);
@@ -362,11 +354,8 @@ void tail_close(struct tail *tail) {
 }
 
 static int examine(struct tail *tail, int directory, const struct mark *known, struct reason *reason) {
-    struct end end = {.directory = directory,
-                      .file = tail->file,
-                      .day = tail->day,
-                      .read_only = tail->read_only,
-                      .size = (uint64_t)tail->status.st_size};
+    struct end end = {
+        .directory = directory, .file = tail->file, .day = tail->day, .read_only = tail->read_only};
     uint64_t known_end = known->place.day == tail->day ? known->place.offset : 0;
     int result = settle(&end, known, &tail->warning, reason);
     free(end.text);
