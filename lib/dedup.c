@@ -442,19 +442,10 @@ static uint64_t fingerprint_of(const struct dedup *dedup, const char *signature)
     return index_fingerprint(dedup->index, IDENTIFIER_SIGNATURE, signature, strlen(signature));
 }
 
-static int add_rejected(void *context, const char *signature, struct place place, struct reason *reason) {
-    struct dedup *dedup = context;
+static int add_rejected(const struct dedup *dedup, const char *signature, struct place place,
+                        struct reason *reason) {
     place.offset |= PLACE_IN_REJECTED;
     return index_insert_once(dedup->index, fingerprint_of(dedup, signature), place, reason);
-}
-
-/* A line of rejected/ that was read. How far that has come counts, so the next delivery goes on from there.
- */
-static int take_rejected(void *context, const char *signature, struct place place, struct reason *reason) {
-    const struct dedup *dedup = context;
-    if (monotonic_now() > dedup->until)
-        return fail(reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
-    return add_rejected(context, signature, place, reason);
 }
 
 struct rejected_search {
@@ -463,6 +454,15 @@ struct rejected_search {
     struct place *place;
     struct reason *reason;
 };
+
+/* A line of rejected/ that was read. How far that has come counts, so the next delivery goes on from there.
+ */
+static int take_rejected(void *context, const char *signature, struct place place) {
+    const struct rejected_search *search = context;
+    if (monotonic_now() > search->dedup->until)
+        return fail(search->reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
+    return add_rejected(search->dedup, signature, place, search->reason);
+}
 
 static int compare_rejected(void *context, struct place place) {
     struct rejected_search *search = context;
@@ -476,7 +476,7 @@ int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place
     struct rejected_search search = {
         .dedup = dedup, .signature = signature, .place = place, .reason = reason};
     struct place before = dedup->reach.rejected;
-    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, take_rejected, dedup, reason);
+    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, take_rejected, &search, reason);
     if (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset)
         result = note_reach(dedup, result, reason);
     return result != 0 ? result

@@ -232,9 +232,8 @@ static int visit_days(int directory, struct place *from,
 }
 
 struct scanner {
-    int (*visit)(void *context, const char *signature, struct place place, struct reason *reason);
+    int (*visit)(void *context, const char *signature, struct place place);
     void *context;
-    struct reason *reason;
 };
 
 static int scan_line(void *context, const char *text, struct place place) {
@@ -244,14 +243,13 @@ static int scan_line(void *context, const char *text, struct place place) {
     if (found == NULL)
         return 0;
     snprintf(signature, sizeof signature, "%.*s", (int)sizeof signature - 1, found);
-    return scanner->visit(scanner->context, signature, place, scanner->reason);
+    return scanner->visit(scanner->context, signature, place);
 }
 
 int rejected_scan(int directory, struct place *from,
-                  int (*visit)(void *context, const char *signature, struct place place,
-                               struct reason *reason),
-                  void *context, struct reason *reason) {
-    struct scanner scanner = {.visit = visit, .context = context, .reason = reason};
+                  int (*visit)(void *context, const char *signature, struct place place), void *context,
+                  struct reason *reason) {
+    struct scanner scanner = {.visit = visit, .context = context};
     return visit_days(directory, from, scan_line, &scanner, reason);
 }
 

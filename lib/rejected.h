@@ -32,11 +32,10 @@ int rejected_holds(int directory, struct place place, const char *signature, str
 int rejected_open(int directory, struct place place, struct reason *reason);
 
 /* Calls visit with the signature of each line from *from on, until it returns something other than 0, which
- * is then the result, and steps *from to the end. Returns 0 or an error with a reason. */
+ * is then the result, and steps *from past each. Returns 0 or an error with a reason. */
 int rejected_scan(int directory, struct place *from,
-                  int (*visit)(void *context, const char *signature, struct place place,
-                               struct reason *reason),
-                  void *context, struct reason *reason);
+                  int (*visit)(void *context, const char *signature, struct place place), void *context,
+                  struct reason *reason);
 
 /* A line of rejected/, read back. The text fields end with NUL; `body` is its bytes again. */
 struct rejection {
