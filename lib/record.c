@@ -208,15 +208,44 @@ static const char *find_start(const char *text, const char *end) {
     return NULL;
 }
 
-/* Takes a line apart after which another one begins without a line break: that is gone, or is a byte that
- * does not belong to the line. */
-static bool parse_before(const char *text, size_t length, const struct link *link, struct record *record,
-                         char computed[CHAIN_SIZE]) {
-    if (record_parse(text, length - 1, record) == 0 && follows(record, link, computed) == PROOF_CHAIN)
-        return true;
-    if (record_parse(text, length, record) != 0 && record_parse(text, length - 1, record) != 0)
+/* Where the object that begins at text ends; NULL if it does not. */
+static const char *find_close(const char *text, const char *end) {
+    bool quoted = false;
+    for (int depth = 0; text < end; text++) {
+        if (quoted && *text == '\\')
+            text++;
+        else if (*text == '"')
+            quoted = !quoted;
+        else if (!quoted && *text == '{')
+            depth++;
+        else if (!quoted && *text == '}' && --depth <= 0)
+            return text + 1;
+    }
+    return NULL;
+}
+
+/* Looks for a line that ends before the line break, because the one after it was damaged: where its object
+ * closes, or, if the line was damaged too, where another one begins. If there is one, takes it apart, leaves
+ * in *used where the next one begins, and returns true. */
+static bool take_first(const char *text, size_t *used, struct record *record, bool *readable) {
+    const char *line_break = text + *used - 1, *close = find_close(text, line_break);
+    const char *start = (*readable ? record->line : text) + 1, *next;
+    struct record first;
+    if (*readable && close == record->line + record->length)
         return false;
-    follows(record, link, computed);
+    if (close != NULL && record_parse(text, (size_t)(close - text), &first) == 0) {
+        next = memmem(close, (size_t)(line_break - close), START, sizeof START - 1);
+        *record = first;
+        *readable = true;
+    } else {
+        next = start < line_break ? find_start(start, line_break) : NULL;
+        if (next == NULL)
+            return false;
+        *readable = record_parse(text, (size_t)(next - text), record) == 0 ||
+                    record_parse(text, (size_t)(next - text) - 1, record) == 0;
+    }
+    if (next != NULL)
+        *used = (size_t)(next - text);
     return true;
 }
 
@@ -230,16 +259,13 @@ enum scan record_scan(const char *text, size_t length, struct link *link, struct
     *used = (size_t)(line_break - text) + 1;
     bool readable = record_parse(text, *used - 1, record) == 0;
     enum proof proof = readable ? follows(record, link, computed) : PROOF_NONE;
-    const char *after = readable ? record->line + 1 : text + 1;
-    const char *next = proof != PROOF_CHAIN && after < line_break ? find_start(after, line_break) : NULL;
-    if (proof != PROOF_NONE && next == NULL) {
+    bool is_first = proof != PROOF_CHAIN && take_first(text, used, record, &readable);
+    if (proof != PROOF_NONE && !is_first) {
         step(link, record, computed);
         return SCAN_RECORD;
     }
-    if (next != NULL) {
-        *used = (size_t)(next - text);
-        readable = parse_before(text, *used, link, record, computed);
-    }
+    if (is_first && readable)
+        follows(record, link, computed);
     if (!readable) {
         bool is_blank = *used == 1 || (*used == 2 && text[0] == '\r');
         link->damaged += !is_blank; /* a blank line takes no line's place */

@@ -159,8 +159,30 @@ static void a_line_break_is_lost(void **state) {
         IN_PLACE("sed '1{N;s/\\n/x/}'", THREE),
         IN_PLACE("sed '5{N;s/\\n/x/}'", TWO),
         IN_PLACE("sed '1{N;N;s/\\n/x/g}'", TWO),
+        IN_PLACE("sed '1{N;s/\\n/}/}'", ONE),
+        IN_PLACE("sed '5{N;s/\\n/}/}'", THREE),
+        IN_PLACE("sed '1{N;N;s/\\n/}/g}'", TWO),
+        IN_PLACE("sed 's/$/}/'", TWO),
     };
-    DISTURB(state, acts);
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        disturb(state, acts[i]);
+        assert_int_equal(read_before.lines, 18);
+    }
+}
+
+/* Only the line after it is lost, of which a part is damaged too. */
+static void a_line_is_damaged_with_the_line_break_before_it(void **state) {
+    static const char *const acts[] = {
+        IN_PLACE("sed '1{N;s/\\n/x/;s/\"key\":\"/&x/2}'", ONE),
+        IN_PLACE("sed '1{N;s/\\n/}/;s/\"key\":\"/&x/2}'", ONE),
+        IN_PLACE("sed '5{N;s/\\n{\"seq/garbage/}'", TWO),
+        IN_PLACE("sed '3{N;s/\\n/x/;s/\"key\":\"/&x/2}'", THREE),
+        IN_PLACE("sed '5{N;s/\\n/x/;s/\"key\":\"/&x/2}'", THREE),
+    };
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        disturb(state, acts[i]);
+        assert_int_equal(read_before.lines, 17);
+    }
 }
 
 static void a_line_is_damaged(void **state) {
@@ -450,6 +472,7 @@ int main(void) {
         JOURNAL_TEST(editors_add_their_marks),
         JOURNAL_TEST(lines_are_swapped),
         JOURNAL_TEST(a_line_break_is_lost),
+        JOURNAL_TEST(a_line_is_damaged_with_the_line_break_before_it),
         JOURNAL_TEST(a_line_is_damaged),
         JOURNAL_TEST(older_copies_are_put_back),
         JOURNAL_TEST(days_are_renamed),
