@@ -80,11 +80,14 @@ int reader_rest(struct reader *reader, enum scan *scan, struct record *record, u
         return 0;
     rest[length] = '\n';
     *scan = record_scan(rest, length + 1, &link, record, &used);
-    if ((*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED) || used != length + 1)
-        return 0;
+    if (used > length) { /* no line begins within the rest */
+        if (*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED)
+            return 0;
+        used = length;
+    }
     *offset = reader->offset;
     reader->link = link;
-    reader->start += length;
-    reader->offset += length;
+    reader->start += used;
+    reader->offset += used;
     return 1;
 }

@@ -24,7 +24,8 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
                 struct reason *reason);
 
 /* The same for what is left when reader_next() returned 0 and the segment will not grow: a line of which only
- * the line break is missing. Returns 1, or 0 if there is no such line. */
+ * the line break is missing, and what stands before it on the same line of text. Returns 1, or 0 if there is
+ * no such line. */
 int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset);
 
 /* Where the chain stands after the line that was read last. */

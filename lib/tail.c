@@ -151,21 +151,21 @@ static bool holds_event(const struct record *record) {
     return whole;
 }
 
-/* Returns true if what follows the last line break is a whole line once that break is put right at `length`.
- */
-static bool is_whole(struct end *end, char *rest, size_t length) {
-    struct link next = end->link;
+/* Returns where the last whole line ends in what follows the last line break, and steps end->link over it; 0
+ * if there is none. As a rule it is the only one, and lacks no more than its line break. */
+static size_t find_whole(struct end *end, char *rest, size_t length) {
+    struct link link = end->link;
     struct record record;
-    size_t used = 0;
-    char saved = rest[length];
+    size_t whole = 0;
     rest[length] = '\n';
-    enum scan scan = length > 0 ? record_scan(rest, length + 1, &next, &record, &used) : SCAN_DAMAGED;
-    if ((scan == SCAN_RECORD || scan == SCAN_UNCHAINED) && used == length + 1 && holds_event(&record)) {
-        end->link = next;
-        return true;
+    for (size_t start = 0, used; start < length; start += used) {
+        enum scan scan = record_scan(rest + start, length + 1 - start, &link, &record, &used);
+        if ((scan == SCAN_RECORD || scan == SCAN_UNCHAINED) && holds_event(&record)) {
+            whole = (size_t)(record.line + record.length - rest);
+            end->link = link;
+        }
     }
-    rest[length] = saved;
-    return false;
+    return whole;
 }
 
 bool tail_is_torn(const char *rest, size_t length) {
@@ -255,19 +255,17 @@ static int repair(struct end *end, const struct mark *known, struct reason *warn
     char *text = rest <= end->length ? end->text + end->length - rest : NULL;
     if (rest == 0 || end->read_only)
         return 0;
-    size_t length = (size_t)rest;
-    if (text != NULL && (is_whole(end, text, length) || is_whole(end, text, --length))) {
-        if (pwrite(end->file, "\n", 1, (off_t)(end->at + length)) != 1)
-            return fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s",
-                        strerror(errno));
-        end->at += length + 1;
-        return 0;
-    }
     bool torn = text != NULL && is_last_known(end, known) && tail_is_torn(text, (size_t)rest);
-    int result = torn ? 0 : keep_rest(end, warning, reason);
+    size_t whole = text != NULL ? find_whole(end, text, (size_t)rest) : 0;
+    bool only_break = whole > 0 && rest - whole <= 1; /* is missing, or is another byte */
+    end->at += whole;
+    int result = only_break || (torn && whole == 0) ? 0 : keep_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
         result =
             fail(reason, ERROR_TROUBLE, "cannot cut off the torn end of the journal: %s", strerror(errno));
+    if (result == 0 && whole > 0 && pwrite(end->file, "\n", 1, (off_t)end->at++) != 1)
+        result =
+            fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s", strerror(errno));
     return result;
 }
 

@@ -19,11 +19,11 @@ struct tail {
 void tail_close(struct tail *tail);
 
 /* Opens the segment of `day`, the newest one, if the open one is not what that name stands for now, and finds
- * its end. If only the line break is missing there, it is added; the beginning of a line after `known`, which
- * was never acknowledged then, is cut off. Anything else that is no line is damage, or may be: it is kept in
- * damaged/DAY-OFFSET before it is cut off, and told in tail->warning. `known` is the last line and the
- * highest number that are known to have been written; a day of 0: none is. Numbers up to known->seq are not
- * given again.
+ * its end. If the line break of a whole line is missing there, or is another byte, it is put right; the
+ * beginning of a line after `known`, which was never acknowledged then, is cut off. Anything else that is no
+ * line is damage, or may be: it is kept in damaged/DAY-OFFSET before it is cut off, and told in
+ * tail->warning. `known` is the last line and the highest number that are known to have been written; a day
+ * of 0: none is. Numbers up to known->seq are not given again.
  *
  * The caller holds the append lock. Returns 0; ERROR_INVALID if there is no such segment; or ERROR_TROUBLE
  * with a reason, and the tail is closed then. */

@@ -156,10 +156,9 @@ static void read_day(struct reader *reader, int file, struct event_parser *parse
             continue;
         take(parser, &record, contents);
     }
-    static char rest[RECORD_LIMIT];
-    ssize_t length = pread(file, rest, sizeof rest, (off_t)reader_offset(reader));
-    if (length > 0 && record_parse(rest, (size_t)length, &record) == 0) /* only its line break is missing */
-        take(parser, &record, contents);
+    while (reader_rest(reader, &scan, &record, &offset) == 1)
+        if (scan != SCAN_DAMAGED)
+            take(parser, &record, contents);
 }
 
 struct contents read_journal(const char *path) {

@@ -163,6 +163,10 @@ static void a_line_break_is_lost(void **state) {
         IN_PLACE("sed '5{N;s/\\n/}/}'", THREE),
         IN_PLACE("sed '1{N;N;s/\\n/}/g}'", TWO),
         IN_PLACE("sed 's/$/}/'", TWO),
+        "truncate -s -1 " ONE " && " IN_PLACE("sed '5{N;s/\\n//}'", ONE),
+        "truncate -s -1 " TWO " && " IN_PLACE("sed '$s/^/{\"se/'", TWO),
+        "truncate -s -1 " THREE " && " IN_PLACE("sed '5{N;s/\\n/x/}'", THREE),
+        "truncate -s -1 " THREE " && " IN_PLACE("sed '$s/^/{\"se/'", THREE),
     };
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         disturb(state, acts[i]);
@@ -178,6 +182,9 @@ static void a_line_is_damaged_with_the_line_break_before_it(void **state) {
         IN_PLACE("sed '5{N;s/\\n{\"seq/garbage/}'", TWO),
         IN_PLACE("sed '3{N;s/\\n/x/;s/\"key\":\"/&x/2}'", THREE),
         IN_PLACE("sed '5{N;s/\\n/x/;s/\"key\":\"/&x/2}'", THREE),
+        "truncate -s -50 " ONE " && " IN_PLACE("sed '5{N;s/\\n//}'", ONE),
+        "truncate -s -50 " THREE " && " IN_PLACE("sed '5{N;s/\\n//}'", THREE),
+        "truncate -s -50 " THREE " && " IN_PLACE("sed '5{N;s/\\n/x/}'", THREE),
     };
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         disturb(state, acts[i]);
