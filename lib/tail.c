@@ -240,10 +240,10 @@ static int keep_rest(const struct end *end, struct reason *warning, struct reaso
     return result;
 }
 
-/* Returns true if the last whole line is the last one that is known: then nothing after it was acknowledged.
- */
+/* Returns true if the last whole line is the last one that is known, and has the highest number that is
+ * known: then nothing after it was acknowledged. */
 static bool is_last_known(const struct end *end, const struct mark *known) {
-    if (known == NULL || known->place.day == 0)
+    if (known == NULL || known->place.day == 0 || known->seq > end->link.seq + end->link.damaged)
         return false;
     return known->place.day == end->day ? known->place.offset == end->at
                                         : known->place.day < end->day && end->at == 0;

@@ -313,6 +313,19 @@ static void a_torn_line_of_an_older_day_is_kept(void **state) {
     }
 }
 
+/* The last line of a day was damaged, and its number is known; then it is cut short. That looks like the
+ * beginning of a line that nobody knows. */
+static void a_line_that_was_damaged_before_is_kept(void **state) {
+    journal_free(open_worker(state));
+    clock_now += A_DAY;
+    check_by_another(directory, 6, OUTCOME_STORED, 6);
+    run("sed -i s/event/evemt/ '%s/" SECOND_DAY "'", directory);
+    check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
+    assert_int_equal(truncate(path_in(directory, SECOND_DAY), 100), 0);
+    check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
+    run("test $(stat -c %%s '%s/damaged/2026-11-24-0') = 100", directory);
+}
+
 /* ---- what cannot be written to ---- */
 
 /* As a user who may not write to the file. */
@@ -381,6 +394,7 @@ int main(void) {
         JOURNAL_TEST(a_missing_last_line_break_is_put_right),
         JOURNAL_TEST(a_missing_last_line_break_of_an_older_day_is_put_right),
         JOURNAL_TEST(a_torn_line_of_an_older_day_is_kept),
+        JOURNAL_TEST(a_line_that_was_damaged_before_is_kept),
         JOURNAL_TEST(a_huge_hole_takes_no_time),
         JOURNAL_TEST(a_read_only_end_stays_as_it_is),
     };
