@@ -3,7 +3,7 @@
  * program's own reading of the day files says what each answer must be:
  *
  * - a new event is stored, and is then in the day files, whole, once;
- * - an event of which a line is whole is a duplicate;
+ * - an event of which a line is whole, in the day that it was stored in, is a duplicate;
  * - an event whose line was damaged is stored once more, or is a duplicate if its identifiers are there;
  * - no whole line is destroyed, no number of one is given again, and what is cut off is kept in damaged/;
  * - trouble passes after a few attempts, because everything else is rebuilt from the lines.
@@ -14,6 +14,7 @@
 #include "cursor.h"
 #include "journal.h"
 #include "record.h"
+#include "segment.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -207,13 +208,16 @@ static void lay_out(const struct tree *tree) {
 
 /* ---- what was stored, and what is there of it ---- */
 
+struct line_sent {
+    char text[RECORD_HEAD_SIZE + BODY_SIZE];
+    size_t length;
+    char day[SEGMENT_NAME_SIZE]; /* the file that it was stored in */
+    bool whole, at_home;         /* as of the last look: in any day, and in that one */
+};
+
 struct sent {
     size_t count;
-    struct {
-        char text[RECORD_HEAD_SIZE + BODY_SIZE];
-        size_t length;
-        bool whole; /* as of the last look */
-    } line[LINES];
+    struct line_sent line[LINES];
 };
 
 static struct sent sent[EVENTS];
@@ -252,17 +256,26 @@ static bool ends_well(const char *end) {
            (left > sizeof LINE_START && memcmp(end + 1, LINE_START, sizeof LINE_START - 1) == 0);
 }
 
-static bool is_whole(const char *text, size_t length) {
-    const char *at = days;
-    while ((at = memmem(at, (size_t)(days + days_length - at), text, length)) != NULL) {
-        if (ends_well(at + length))
-            return true;
-        at++;
-    }
-    return false;
+static struct tree tree; /* the same by file, with what else is beside them */
+
+/* The name of the day file that a place in `days` is of. */
+static const char *day_of(const char *at) {
+    const char *end = days;
+    size_t i = 0;
+    while ((end += is_day(tree.file[i].path) ? tree.file[i].size + 1 : 0) <= at)
+        i++;
+    return tree.file[i].path;
 }
 
-static struct tree tree; /* the same by file, with what else is beside them */
+static void look_for(struct line_sent *line) {
+    const char *at = days, *end = days + days_length;
+    line->whole = line->at_home = false;
+    for (; !line->at_home && (at = memmem(at, (size_t)(end - at), line->text, line->length)) != NULL; at++)
+        if (ends_well(at + line->length)) {
+            line->whole = true;
+            line->at_home = strcmp(day_of(at), line->day) == 0;
+        }
+}
 
 static void look(void) {
     free_tree(&tree);
@@ -284,7 +297,16 @@ static void look(void) {
     days[days_length] = '\0';
     for (size_t i = 0; i < EVENTS; i++)
         for (size_t j = 0; j < sent[i].count; j++)
-            sent[i].line[j].whole = is_whole(sent[i].line[j].text, sent[i].line[j].length);
+            look_for(&sent[i].line[j]);
+}
+
+/* A copy that damage has put into another day, while the original was damaged, does not count: the index
+ * leads to the day of the original, and nobody reads all days for each new event. */
+static bool any_at_home(size_t number) {
+    for (size_t i = 0; i < sent[number].count; i++)
+        if (sent[number].line[i].at_home)
+            return true;
+    return false;
 }
 
 static bool any_whole(size_t number) {
@@ -323,9 +345,10 @@ static unsigned find_stored(size_t number, uint64_t seq) {
             continue;
         struct sent *event = &sent[number];
         if (found++ == 0 && event->count < LINES) {
-            memcpy(event->line[event->count].text, at, whole);
-            event->line[event->count].length = whole;
-            event->line[event->count++].whole = true;
+            struct line_sent *line = &event->line[event->count++];
+            *line = (struct line_sent){.length = whole, .whole = true, .at_home = true};
+            memcpy(line->text, at, whole);
+            snprintf(line->day, sizeof line->day, "%s", day_of(at));
         }
     }
     return found;
@@ -342,7 +365,7 @@ static int64_t clock_of_the_test(void) {
 
 struct delivery {
     size_t number;
-    bool was_whole, was_mentioned;
+    bool was_at_home, was_mentioned;
     char body[BODY_SIZE];
     struct event event;
     struct entry entry;
@@ -352,7 +375,7 @@ static void prepare(struct delivery *delivery, size_t number) {
     static const char signature[] = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     size_t length = make_body(number, delivery->body);
     delivery->number = number;
-    delivery->was_whole = any_whole(number);
+    delivery->was_at_home = any_at_home(number);
     delivery->was_mentioned = is_mentioned(number);
     if (event_parse(parser, delivery->body, length, &delivery->event, NULL) != 0)
         die("event_parse");
@@ -370,7 +393,7 @@ static void judge(const struct delivery *delivery) {
     uint64_t seq = delivery->entry.seq;
     bool matches = false;
     if (delivery->entry.outcome == OUTCOME_STORED) {
-        if (delivery->was_whole)
+        if (delivery->was_at_home)
             wrong("event %zu, of which a line is whole, is stored again as %" PRIu64, number, seq);
         for (size_t i = 0; i < EVENTS; i++)
             for (size_t j = 0; j < sent[i].count; j++)
