@@ -139,7 +139,7 @@ static void end_request(struct connection *connection) {
     if (fastcgi->keep && !fastcgi->lost)
         connection->state = CONNECTION_IDLE;
     else
-        connection->state = fastcgi->early ? CONNECTION_DRAINING : CONNECTION_ENDING;
+        connection->state = fastcgi_is_amid(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
 }
 
 static void begin(struct connection *connection, struct fastcgi_reply *reply) {
