@@ -281,6 +281,8 @@ void connection_resume(struct connection *connection) {
     static const unsigned char nothing[1];
     unsigned char *bytes = connection->input;
     size_t length = connection->input_length;
+    if (connection->output_length > 0)
+        return; /* connection_output() goes on when the peer has taken it */
     connection->input = NULL;
     connection->input_length = 0;
     if (!is_ending(connection))
