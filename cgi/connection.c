@@ -169,8 +169,10 @@ static void abandon(struct connection *connection, struct fastcgi_reply *reply) 
 /* Nothing that comes can be understood; a request that has begun is still answered. */
 static void stop_reading(struct connection *connection) {
     complain(connection, "not FastCGI 1.0: the connection is closed");
-    if (connection->state == CONNECTION_IDLE)
+    if (connection->state == CONNECTION_IDLE) {
         connection->state = CONNECTION_DRAINING;
+        connection->since = monotonic_now();
+    }
 }
 
 static void take_event(struct connection *connection, enum fastcgi_event event, struct fastcgi_reply *reply) {
