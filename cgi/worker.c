@@ -207,8 +207,16 @@ static struct place *free_place(struct worker *worker) {
     return &worker->places[worker->next_free];
 }
 
+/* Is there anything to accept? No connection is to give way for nothing. */
+static bool is_knocked(void) {
+    struct pollfd listener = {.fd = LISTENER, .events = POLLIN};
+    return poll(&listener, 1, 0) == 1;
+}
+
 /* Returns false if there is nothing to accept, or no room for it. */
 static bool accept_one(struct worker *worker) {
+    if (worker->count >= worker->limit && !is_knocked())
+        return false;
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof peer;
     struct place *place = free_place(worker);
