@@ -320,43 +320,87 @@ def parse_answer(text):
 
 # ---- a FastCGI client of the tests' own ----
 
-def fastcgi_record(kind, content):
-    return struct.pack(">BBHHBx", 1, kind, 1, len(content), 0) + content
+# Types of records, roles, flags and kinds of ends (FastCGI 1.0, section 8).
+(BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR, DATA, GET_VALUES, GET_VALUES_RESULT,
+ UNKNOWN_TYPE) = range(1, 12)
+RESPONDER, AUTHORIZER, FILTER = 1, 2, 3
+KEEP_CONN = 1
+REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE = range(4)
 
 
-def fastcgi_request(body, signature, **parameters):
-    """The bytes of a request as a web server sends them (FastCGI 1.0, section 3)."""
+def fastcgi_record(kind, content=b"", id=1, padding=b"", version=1):
+    return struct.pack(">BBHHBx", version, kind, id, len(content), len(padding)) + content + padding
+
+
+def fastcgi_begin(id=1, role=RESPONDER, flags=0):
+    return fastcgi_record(BEGIN_REQUEST, struct.pack(">HB5x", role, flags), id)
+
+
+def fastcgi_length(length, long=True):
+    """The length of a name or a value (section 3.4), in its long form or its short one."""
+    return struct.pack(">I", length | 1 << 31) if long else struct.pack(">B", length)
+
+
+def fastcgi_pair(name, value, long_name=True, long_value=True):
+    name, value = name.encode(), value.encode()
+    return fastcgi_length(len(name), long_name) + fastcgi_length(len(value), long_value) + name + value
+
+
+def fastcgi_metadata(body, signature, **parameters):
+    """What a web server says of a request; parameters that are None are left out."""
     values = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": signature, **parameters}
-    encoded = b""
-    for name, value in values.items():
-        if value is not None:
-            name, value = name.encode(), value.encode()
-            encoded += struct.pack(">I", len(name) | 1 << 31) + struct.pack(">I", len(value) | 1 << 31) + name + value
-    text = fastcgi_record(1, struct.pack(">HB5x", 1, 0)) + fastcgi_record(4, encoded) + fastcgi_record(4, b"")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def fastcgi_request(body, signature, id=1, flags=0, **parameters):
+    """The bytes of a request as a web server sends them (FastCGI 1.0, section 3)."""
+    encoded = b"".join(fastcgi_pair(*pair) for pair in fastcgi_metadata(body, signature, **parameters).items())
+    text = fastcgi_begin(id, RESPONDER, flags) + fastcgi_record(PARAMS, encoded, id) + fastcgi_record(PARAMS, b"", id)
     for start in range(0, len(body), 65535):
-        text += fastcgi_record(5, body[start:start + 65535])
-    return text + fastcgi_record(5, b"")
+        text += fastcgi_record(STDIN, body[start:start + 65535], id)
+    return text + fastcgi_record(STDIN, b"", id)
 
 
 def fastcgi_connect(path):
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """Connects to a Unix socket, or where `path` is a pair of host and port, over TCP."""
+    connection = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET, socket.SOCK_STREAM)
     connection.settimeout(PATIENCE)
     connection.connect(path)
     return connection
 
 
-def fastcgi_answer(connection):
-    """Reads until the worker closes. Returns (status, fields, body), or None where no answer came."""
+def read_exactly(connection, length):
+    """None where the worker closed before."""
     data = b""
     with contextlib.suppress(ConnectionResetError):
-        while part := connection.recv(65536):
+        while len(data) < length and (part := connection.recv(length - len(data))):
             data += part
+    return data if len(data) == length else None
+
+
+def fastcgi_records(connection):
+    """Yields (type, id, content) of each record that comes, until the worker closes."""
+    while header := read_exactly(connection, 8):
+        version, kind, id, length, padding = struct.unpack(">BBHHBx", header)
+        check(version == 1, "a record of version", version)
+        content = read_exactly(connection, length + padding)
+        check(content is not None, "a record of type", kind, "is cut")
+        yield kind, id, content[:length]
+
+
+def fastcgi_reply(connection, id=1):
+    """Reads to the end of one request; the connection may stay. Returns as fastcgi_answer() does."""
     out = b""
-    while len(data) >= 8:
-        _, kind, _, length, padding = struct.unpack(">BBHHBx", data[:8])
-        if kind == 6:
-            out += data[8:8 + length]
-        data = data[8 + length + padding:]
+    for kind, of, content in fastcgi_records(connection):
+        out += content if (kind, of) == (STDOUT, id) else b""
+        if (kind, of) == (END_REQUEST, id):
+            break
+    return parse_answer(out) if out else None
+
+
+def fastcgi_answer(connection):
+    """Reads until the worker closes. Returns (status, fields, body), or None where no answer came."""
+    out = b"".join(content for kind, _, content in fastcgi_records(connection) if kind == STDOUT)
     return parse_answer(out) if out else None
 
 
