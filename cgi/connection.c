@@ -136,10 +136,14 @@ static void complain(struct connection *connection, const char *what) {
 static void end_request(struct connection *connection) {
     const struct fastcgi *fastcgi = &connection->fastcgi;
     connection->since = monotonic_now();
-    if (fastcgi->keep && !fastcgi->lost)
+    if (fastcgi->keep && !fastcgi->lost) {
         connection->state = CONNECTION_IDLE;
-    else
-        connection->state = fastcgi_is_amid(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
+        return;
+    }
+    connection->state = fastcgi_is_amid(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
+    free(connection->input); /* nobody will look at it */
+    connection->input = NULL;
+    connection->input_length = 0;
 }
 
 static void begin(struct connection *connection, struct fastcgi_reply *reply) {
