@@ -55,7 +55,7 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
-	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/damage/fuzz-files
+	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
@@ -76,6 +76,11 @@ fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
 	  $(SANITIZERS),fuzzer-no-link" LDFLAGS="$(SANITIZERS),fuzzer" fuzzers
 	@for target in $(FUZZ); do mkdir -p build/fuzz/corpus/$$target; build/fuzz/fuzz-$$target -max_total_time=$(FUZZ_SECONDS) \
 	  -max_len=8192 -print_final_stats=1 build/fuzz/corpus/$$target build/fuzz/seeds/$$target || exit 1; done
+
+fuzz-connections: ## a million web servers, good ones and broken ones, at the other end of a connection (RUNS, SEED)
+	@deploy/deps.sh build check
+	@$(MAKE) --no-print-directory $(SANITIZED) build/check/fuzz-connections
+	@RUNS=$(or $(RUNS),1000000) LIMIT=3600 python3 tests/run.py build/check/fuzz-connections
 
 differential-fuzz: ## compare what is read in INPUTS (10,000,000) bodies with what Python's json reads
 	@deploy/deps.sh build check
@@ -169,15 +174,19 @@ $(BUILD)/%.o: %.c
 	@echo "CC   $<"
 	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts
+test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
 $(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(LIB)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
@@ -226,5 +235,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
-.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz differential-fuzz fuzzers
+.PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
 .SECONDARY:
