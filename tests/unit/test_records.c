@@ -1,55 +1,10 @@
 #include "records.h"
+#include "stream.h"
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What the web server sends. */
-struct stream {
-    unsigned char bytes[400000];
-    size_t length;
-};
-
-static struct stream stream;
-
-static void add_record(int type, int id, const void *content, size_t length, int padding) {
-    const FCGI_Header header = {.version = FCGI_VERSION_1,
-                                .type = (unsigned char)type,
-                                .requestIdB1 = (unsigned char)(id >> 8),
-                                .requestIdB0 = (unsigned char)id,
-                                .contentLengthB1 = (unsigned char)(length >> 8),
-                                .contentLengthB0 = (unsigned char)length,
-                                .paddingLength = (unsigned char)padding};
-    memcpy(stream.bytes + stream.length, &header, sizeof header);
-    if (length > 0)
-        memcpy(stream.bytes + stream.length + sizeof header, content, length);
-    memset(stream.bytes + stream.length + sizeof header + length, 0xff, (size_t)padding);
-    stream.length += sizeof header + length + (size_t)padding;
-}
-
-static void add_begin(int id, int role, int flags) {
-    const unsigned char body[8] = {0, (unsigned char)role, (unsigned char)flags};
-    add_record(FCGI_BEGIN_REQUEST, id, body, sizeof body, 0);
-}
-
-static const char params[] = "\x0e\x04REQUEST_METHODPOST"
-                             "\x0e\x01"
-                             "CONTENT_LENGTH5"
-                             "\x80\x00\x00\x10\x80\x00\x00\x03HTTP_X_SIGNATUREsig"
-                             "\x0c\x00SCRIPT_NAME_"
-                             "\x00\x00\x0b\x09REMOTE_ADDR127.0.0.1";
-
-static void add_request(int id, int flags, const char *body, size_t length, size_t piece) {
-    add_begin(id, FCGI_RESPONDER, flags);
-    for (size_t at = 0; at < sizeof params - 1; at += piece)
-        add_record(FCGI_PARAMS, id, params + at,
-                   at + piece < sizeof params - 1 ? piece : sizeof params - 1 - at, 3);
-    add_record(FCGI_PARAMS, id, NULL, 0, 5);
-    for (size_t at = 0; at < length; at += piece)
-        add_record(FCGI_STDIN, id, body + at, at + piece < length ? piece : length - at, 1);
-    add_record(FCGI_STDIN, id, NULL, 0, 255);
-}
 
 /* What came of it, as text: an event or a reply a word. */
 static char told[4096];
@@ -259,7 +214,7 @@ static void management_records_are_answered(void **state) {
     add_begin(1, FCGI_RESPONDER, 0);
     add_record(FCGI_PARAMS, 1, params, 9, 0);
     add_record(FCGI_GET_VALUES, 0, all, 16, 0);
-    add_record(FCGI_PARAMS, 1, params + 9, sizeof params - 10, 0);
+    add_record(FCGI_PARAMS, 1, params + 9, params_length - 9, 0);
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
     for (int i = 0; i < 300; i++)
         add_record(12, 0, NULL, 0, 0);
@@ -280,7 +235,7 @@ static void what_belongs_to_no_request_is_passed_over(void **state) {
     add_record(FCGI_ABORT_REQUEST, 9, NULL, 0, 0);
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
     add_record(FCGI_PARAMS, 2, "\xff\xff", 2, 0);
-    add_record(FCGI_PARAMS, 1, params, sizeof params - 1, 0);
+    add_record(FCGI_PARAMS, 1, params, params_length, 0);
     add_record(FCGI_DATA, 1, "x", 1, 0);
     add_record(77, 1, "\x01\x01\x00\x01\x00\x08", 6, 0); /* what looks like a record in a record is none */
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
@@ -299,7 +254,7 @@ static void what_belongs_to_no_request_is_passed_over(void **state) {
 static void requests_that_cannot_be_served_are_refused(void **state) {
     (void)state;
     add_begin(3, FCGI_AUTHORIZER, FCGI_KEEP_CONN);
-    add_record(FCGI_PARAMS, 3, params, sizeof params - 1, 0);
+    add_record(FCGI_PARAMS, 3, params, params_length, 0);
     add_record(FCGI_STDIN, 3, NULL, 0, 0);
     add_begin(4, FCGI_RESPONDER, FCGI_KEEP_CONN);
     add_begin(5, FCGI_RESPONDER, FCGI_KEEP_CONN);
@@ -313,7 +268,7 @@ static void requests_that_cannot_be_served_are_refused(void **state) {
 static void an_abort_ends_the_request(void **state) {
     (void)state;
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
-    add_record(FCGI_PARAMS, 1, params, sizeof params - 1, 0);
+    add_record(FCGI_PARAMS, 1, params, params_length, 0);
     add_record(FCGI_ABORT_REQUEST, 1, NULL, 0, 7);
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     add_record(FCGI_ABORT_REQUEST, 1, NULL, 0, 0);
