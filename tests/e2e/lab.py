@@ -364,8 +364,10 @@ def fastcgi_request(body, signature, id=1, flags=0, **parameters):
 def fastcgi_connect(path):
     """Connects to a Unix socket, or where `path` is a pair of host and port, over TCP."""
     connection = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET, socket.SOCK_STREAM)
-    connection.settimeout(PATIENCE)
+    # Waits for room in the listen queue; with a timeout of Python's own, connect() would not.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
     connection.connect(path)
+    connection.settimeout(PATIENCE)
     return connection
 
 
