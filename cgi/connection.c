@@ -324,6 +324,10 @@ struct request *connection_serve(struct connection *connection) {
     return connection->fastcgi.request;
 }
 
+bool connection_is_awaited(const struct connection *connection) {
+    return !connection->broken && !connection->fastcgi.request->aborted;
+}
+
 void connection_answer(struct connection *connection, const char *log, size_t log_length, const char *text,
                        size_t length) {
     static unsigned char bytes[LOG_HELD + RESPONSE_SIZE + FASTCGI_ANSWER_ROOM];

@@ -54,6 +54,9 @@ void connection_resume(struct connection *connection);
 /* The request to serve; it stays the connection's until the answer. */
 struct request *connection_serve(struct connection *connection);
 
+/* Does the web server still take an answer? If not, a log beside it would be lost. */
+bool connection_is_awaited(const struct connection *connection);
+
 /* Sends the answer, and `log` beside it as FCGI_STDERR. */
 void connection_answer(struct connection *connection, const char *log, size_t log_length, const char *text,
                        size_t length);

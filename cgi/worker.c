@@ -162,7 +162,7 @@ static void send_answer(void *context, void *owner, const char *text, size_t len
     struct worker *worker = context;
     struct connection *connection = owner;
     char log[LOG_HELD];
-    size_t log_length = log_take(log, sizeof log);
+    size_t log_length = connection_is_awaited(connection) ? log_take(log, sizeof log) : 0;
     connection_answer(connection, log, log_length, text, length);
     if (connection->state == CONNECTION_IDLE)
         connection_resume(connection);

@@ -295,9 +295,11 @@ static void an_abort_while_it_is_served_waits_for_the_batch(void **state) {
     send_all();
     const struct request *request = connection_serve(&connection);
     assert_false(request->aborted);
+    assert_true(connection_is_awaited(&connection));
     add_record(FCGI_ABORT_REQUEST, 1, NULL, 0, 0);
     send_all();
     assert_true(request->aborted);
+    assert_false(connection_is_awaited(&connection));
     assert_string_equal(received(), "");
     assert_int_equal(connection.state, CONNECTION_SERVING);
     connection_answer(&connection, NULL, 0, "200", 3);
