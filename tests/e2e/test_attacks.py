@@ -15,7 +15,7 @@ import statistics
 import time
 
 from lab import (ABORT_REQUEST, GET_VALUES, KEEP_CONN, PARAMS, STDIN, Lab, check, fastcgi, fastcgi_begin, fastcgi_connect,
-                 fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_request, press, run_tests,
+                 fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_reply, fastcgi_request, press, run_tests,
                  sign, verify_journal, wait_for)
 
 QUICK = os.environ.get("QUICK") == "1"
@@ -322,6 +322,26 @@ def a_log_whose_reader_has_gone_costs_nothing():
         check(count_good(lab) == 11, "presses are missing in the journal")
 
 
+def a_flood_is_summed_up_in_the_log():
+    """A line a second and cause, and a few at once after a pause; together they tell of every refusal."""
+    with Lab(LOG="problems") as lab:
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        began = time.monotonic()
+        with fastcgi_connect(path) as connection:
+            for _ in range(100):
+                connection.sendall(fastcgi_request(b"{}", None, flags=KEEP_CONN) * 20)
+                for _ in range(20):
+                    check(fastcgi_reply(connection)[0] == 401, "not refused")
+        worker.terminate()
+        check(worker.wait(60) == 0, "exit", worker.returncode)
+        spent = time.monotonic() - began
+        lines = [line for line in "".join(lab.log_texts()).splitlines() if "status=401" in line]
+        told = sum(int((re.search(r" repeated=(\d+)", line) or [0, 1])[1]) for line in lines)
+        check(told == 2000, told, "refusals are told of, not 2000")
+        check(len(lines) <= 5 + 2 * spent, len(lines), "lines in", spent, "s")
+
+
 def the_times_are_told():
     if not QUICK and taken:
         milliseconds = sorted(1000 * seconds for seconds in taken)
@@ -330,4 +350,5 @@ def the_times_are_told():
 
 
 run_tests(*map(withstands, ATTACKS), presses_are_answered_beside_peers_that_are_stopped,
-          *map(survives_a_log_that_nobody_reads, (open_pipe, open_socket)), a_log_whose_reader_has_gone_costs_nothing, the_times_are_told)
+          *map(survives_a_log_that_nobody_reads, (open_pipe, open_socket)), a_log_whose_reader_has_gone_costs_nothing,
+          a_flood_is_summed_up_in_the_log, the_times_are_told)
