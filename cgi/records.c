@@ -64,6 +64,7 @@ void fastcgi_aborted(struct fastcgi *fastcgi, struct fastcgi_reply *reply) {
 void fastcgi_overloaded(struct fastcgi *fastcgi, struct fastcgi_reply *reply) {
     reply_end(reply, fastcgi->id, FCGI_OVERLOADED);
     fastcgi->phase = REQUEST_NONE;
+    fastcgi->early = true;
 }
 
 /* ---- name-value pairs ---- */

@@ -265,6 +265,28 @@ static void requests_that_cannot_be_served_are_refused(void **state) {
         assert_string_equal(read_stream(piece, false), "end(3,3) refused begun end(5,1) refused request ");
 }
 
+static void without_memory_a_request_is_refused_and_the_next_one_served(void **state) {
+    (void)state;
+    struct fastcgi_reply reply = {.length = 0};
+    size_t used, at;
+    add_request(1, FCGI_KEEP_CONN, "hello", 5, 9);
+    add_request(2, FCGI_KEEP_CONN, "again", 5, 9);
+    fastcgi = (struct fastcgi){.connections = 7};
+    told[0] = '\0';
+    assert_int_equal(fastcgi_read(&fastcgi, stream.bytes, stream.length, &at, &reply), FASTCGI_BEGUN);
+    fastcgi_overloaded(&fastcgi, &reply);
+    assert_true(fastcgi_is_amid(&fastcgi)); /* the rest of it comes still */
+    assert_int_equal(fastcgi_read(&fastcgi, stream.bytes + at, stream.length - at, &used, &reply),
+                     FASTCGI_BEGUN);
+    fastcgi_gather(&fastcgi, &request, 1);
+    at += used;
+    assert_int_equal(fastcgi_read(&fastcgi, stream.bytes + at, stream.length - at, &used, &reply),
+                     FASTCGI_REQUEST);
+    tell_replies(&reply);
+    assert_string_equal(told, "end(1,2) ");
+    assert_memory_equal(request.body, "again", 5);
+}
+
 static void an_abort_ends_the_request(void **state) {
     (void)state;
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
@@ -345,6 +367,7 @@ int main(void) {
         cmocka_unit_test_setup(management_records_are_answered, reset),
         cmocka_unit_test_setup(what_belongs_to_no_request_is_passed_over, reset),
         cmocka_unit_test_setup(requests_that_cannot_be_served_are_refused, reset),
+        cmocka_unit_test_setup(without_memory_a_request_is_refused_and_the_next_one_served, reset),
         cmocka_unit_test_setup(an_abort_ends_the_request, reset),
         cmocka_unit_test_setup(the_next_request_waits_for_the_answer, reset),
         cmocka_unit_test_setup(contradictions_are_told, reset),
