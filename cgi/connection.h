@@ -16,7 +16,7 @@ enum connection_state {
     CONNECTION_SERVING,   /* it is being served, until connection_answer() */
     CONNECTION_ENDING,    /* answered; to be closed once that is sent */
     CONNECTION_DRAINING   /* answered before the web server has sent all: what still comes is thrown away, or
-                             the web server would miss the   answer */
+                             the web server would miss the answer */
 };
 
 /* The fields belong to connection.c; `state` may be read. */
