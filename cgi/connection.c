@@ -90,14 +90,31 @@ static void send_bytes(struct connection *connection, const unsigned char *bytes
 
 /* ---- from state to state ---- */
 
-void connection_close(struct connection *connection) {
-    close(connection->fd);
+/* A peer may write on for a moment after the end of its request, if only padding, or no bytes at all, as
+ * npm's fastcgi-client does. If that fails, it gives up, and never reads the answer that has come. So a
+ * socket is shut down, and closed when this many others have been after it. */
+static void close_later(int fd) {
+    static int shut[CONNECTIONS_SHUT]; /* 0: none; that is the listening socket */
+    static size_t oldest;
+    shutdown(fd, SHUT_WR);
+    if (shut[oldest] != 0)
+        close(shut[oldest]);
+    shut[oldest] = fd;
+    oldest = (oldest + 1) % CONNECTIONS_SHUT;
+}
+
+static void end(struct connection *connection) {
     if (connection->fastcgi.request != NULL)
         give_request(connection->fastcgi.request);
     free(connection->input);
     free(connection->output);
     connection->input = connection->output = NULL;
     connection->state = CONNECTION_FREE;
+}
+
+void connection_close(struct connection *connection) {
+    close(connection->fd);
+    end(connection);
 }
 
 static bool is_ending(const struct connection *connection) {
@@ -114,8 +131,10 @@ static void settle(struct connection *connection) {
             connection_close(connection);
         break;
     case CONNECTION_ENDING:
-        if (sent)
-            connection_close(connection);
+        if (sent) {
+            close_later(connection->fd);
+            end(connection);
+        }
         break;
     case CONNECTION_DRAINING:
         if (sent && (connection->at_end || shutdown(connection->fd, SHUT_WR) != 0))

@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Sockets that may be open beside those of connections: they have ended, and are closed a little later. */
+#define CONNECTIONS_SHUT 32
+
 enum connection_state {
     CONNECTION_FREE,
     CONNECTION_IDLE,      /* between requests; waits for as long as nobody needs its place */

@@ -24,7 +24,8 @@
 
 #define LISTENER STDIN_FILENO
 #define CONNECTIONS_MAX 512
-#define DESCRIPTORS_RESERVED 40 /* for the journal, its index, and a command that is started */
+/* For the journal, its index, and a command that is started; for what is not closed yet. */
+#define DESCRIPTORS_RESERVED (40 + CONNECTIONS_SHUT)
 #define EVENTS_MAX HANDLER_BATCH
 #define ACCEPTS_MAX HANDLER_BATCH /* in one turn */
 #define ACCEPT_FOR (SECOND / 4)   /* and no longer */
@@ -97,6 +98,8 @@ static void attend(struct worker *worker, struct place *place) {
     if (connection->state == CONNECTION_READY)
         serve(worker, connection);
     if (connection->state == CONNECTION_FREE) {
+        if (place->watched != 0) /* closing it would do, but it may be closed later */
+            watch(worker, EPOLL_CTL_DEL, connection->fd, 0, 0);
         worker->count--;
         worker->next_free = (size_t)(place - worker->places);
         return;
