@@ -9,7 +9,9 @@ import re
 import signal
 import socket
 import ssl
+import shutil
 import subprocess
+import threading
 
 from lab import PATIENCE, ROOT, check, wait_for
 
@@ -60,6 +62,28 @@ class Server:
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
             connection.close()
+
+    def keeping(self):
+        """A function like request() that keeps a connection for each thread that calls it."""
+        own = threading.local()
+
+        def request(body, signature):
+            if not hasattr(own, "connection"):
+                own.connection = self.connect(PATIENCE)
+            own.connection.request("POST", self.path, body, {"X-Signature": signature})
+            answer = own.connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        return request
+
+    def raw(self, text):
+        """Sends these bytes, and returns what comes until the server closes."""
+        connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        with self.tls.wrap_socket(connection, server_hostname="127.0.0.1") if self.tls else connection as connection:
+            connection.sendall(text)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            return answer
 
     def curl(self, *arguments):
         """The same by curl. Returns (status, fields, body)."""
@@ -169,19 +193,23 @@ def end_workers(lab):
 
 # ---- Apache ----
 
-def apache(lab, modules, replacements, *extra, name):
-    port = free_port()
-    shipped = lab.shipped(f"apache/{name}.conf", {**site(lab, port), "*:443": f"127.0.0.1:{port}", **replacements})
+def start_apache(lab, port, modules, *lines, mpm="event"):
     config = lab.path / "apache.conf"
     directory = pathlib.Path("/usr/lib/apache2/modules")
     config.write_text("\n".join([
         f"ServerRoot {lab.path}", f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {lab.path}/apache.pid",
         f"ErrorLog {lab.logs}/error.log", f"DefaultRuntimeDir {lab.logs}", f"DocumentRoot {lab.bin}",
-        *(f"LoadModule {name}_module {directory}/mod_{name}.so"
-          for name in ("mpm_event", "authz_core", "alias", "env", "reqtimeout", "setenvif", "socache_shmcb", "ssl", *modules)),
+        *(f"LoadModule {name}_module {directory}/mod_{name}.so" for name in (f"mpm_{mpm}", "authz_core", *modules)),
         *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
-        *extra, f"Include {shipped}", ""]))
+        *lines, ""]))
     return Server(lab, port, lab.start(["apache2", "-DFOREGROUND", "-f", str(config)])).wait_until_up()
+
+
+def apache(lab, modules, replacements, *extra, name):
+    port = free_port()
+    shipped = lab.shipped(f"apache/{name}.conf", {**site(lab, port), "*:443": f"127.0.0.1:{port}", **replacements})
+    return start_apache(lab, port, ["alias", "env", "reqtimeout", "setenvif", "socache_shmcb", "ssl", *modules],
+                        *extra, f"Include {shipped}")
 
 
 def apache_cgid(lab, modules=(), *extra):
@@ -201,19 +229,160 @@ def apache_proxy(lab):
 
 # ---- nginx ----
 
-def nginx(lab, worker=socket_activated):
-    port = free_port()
-    shipped = lab.shipped("nginx/doorpost.conf", {
-        **site(lab, port), "[::]:443": f"127.0.0.1:{free_port()}", " 443 ssl": f" 127.0.0.1:{port} ssl",
-        "/run/doorpost.sock": worker(lab)})
+def start_nginx(lab, port, site):
+    """`site`: a file."""
     config = lab.path / "nginx.conf"
     config.write_text("\n".join([
         *([f"user {lab.user.pw_name};"] if lab.user else []), "daemon off;", f"pid {lab.path}/nginx.pid;", "worker_processes 2;",
         f"error_log {lab.logs}/error.log;", "events { worker_connections 512; }", "http {", "access_log off;",
         *(f"{kind}_temp_path {lab.logs}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")),
-        f"include {shipped};", "}", ""]))
+        f"include {site};", "}", ""]))
     return Server(lab, port, lab.start(["nginx", "-c", str(config), "-e", f"{lab.logs}/error.log"])).wait_until_up()
 
+
+def nginx(lab, worker=socket_activated):
+    port = free_port()
+    return start_nginx(lab, port, lab.shipped("nginx/doorpost.conf", {
+        **site(lab, port), "[::]:443": f"127.0.0.1:{free_port()}", " 443 ssl": f" 127.0.0.1:{port} ssl",
+        "/run/doorpost.sock": worker(lab)}))
+
+
+# ---- what deploy/ has no file for: (function, program that it needs), with plain HTTP ----
+
+def write(lab, name, text):
+    path = lab.path / name
+    path.write_text(text)
+    return path
+
+
+def nginx_keeping(lab, path):
+    port = free_port()
+    return start_nginx(lab, port, write(lab, "site.conf", f"""
+        upstream doorpost {{ server unix:{path}; keepalive 8; }}
+        server {{
+            listen 127.0.0.1:{port};
+            location = /doorpost {{
+                fastcgi_pass doorpost;
+                fastcgi_keep_conn on;
+                fastcgi_param REQUEST_METHOD $request_method;
+                fastcgi_param CONTENT_LENGTH $content_length;
+            }}
+        }}"""))
+
+
+def apache_keeping(lab, path):
+    return start_apache(lab, free_port(), ["proxy", "proxy_fcgi"],
+                        f'ProxyPass "/doorpost" "unix:{path}|fcgi://doorpost/" enablereuse=on')
+
+
+def haproxy(lab, path, *options):
+    port = free_port()
+    config = write(lab, "haproxy.cfg", "\n".join([
+        "defaults", "  mode http", "  timeout client 60s", "  timeout server 60s", "  timeout connect 60s",
+        "frontend http", f"  bind 127.0.0.1:{port}", "  default_backend doorpost",
+        "backend doorpost", "  use-fcgi-app doorpost", f"  server worker unix@{path} proto fcgi",
+        "fcgi-app doorpost", f"  docroot {lab.bin}", *(f"  {option}" for option in options), ""]))
+    return Server(lab, port, lab.start(["haproxy", "-db", "-f", str(config)])).wait_until_up()
+
+
+def haproxy_asking(lab, path):
+    return haproxy(lab, path, "option get-values")
+
+
+def lighttpd_plain(lab, path):
+    port = free_port()
+    config = write(lab, "lighttpd.conf", f"""
+        server.port = {port}
+        server.bind = "127.0.0.1"
+        server.document-root = "{lab.bin}"
+        server.errorlog = "{lab.logs}/error.log"
+        server.modules += ( "mod_fastcgi" )
+        fastcgi.server = ( "/doorpost" => (( "socket" => "{path}", "check-local" => "disable" )) )
+        """)
+    return Server(lab, port, lab.start(["lighttpd", "-D", "-f", str(config)])).wait_until_up()
+
+
+def caddy(lab, path):
+    port = free_port()
+    config = write(lab, "Caddyfile", f"""{{
+        admin off
+    }}
+    http://127.0.0.1:{port} {{
+        reverse_proxy unix/{path} {{
+            transport fastcgi
+        }}
+    }}
+    """)
+    environment = {**lab.environment(), "HOME": str(lab.path)}
+    return Server(lab, port, lab.start(["caddy", "run", "--adapter", "caddyfile", "--config", str(config)], env=environment,
+                                       stdout=subprocess.DEVNULL, stderr=open(lab.logs / "caddy", "ab"))).wait_until_up()
+
+
+def start_h2o(lab, path, lines):
+    port = free_port()
+    config = write(lab, "h2o.conf", "\n".join([
+        *([f"user: {lab.user.pw_name}"] if lab.user else []), f"error-log: {lab.logs}/error.log", f"listen: {{ host: 127.0.0.1, port: {port} }}",
+        "hosts:", "  default:", "    paths:", *(" " * 6 + line for line in lines), ""]))
+    return Server(lab, port, lab.start(["h2o", "-c", str(config)], stdout=subprocess.DEVNULL,
+                                       stderr=open(lab.logs / "h2o", "ab")), path).wait_until_up()
+
+
+def h2o(lab, path):
+    return start_h2o(lab, "/doorpost", ['"/doorpost":', f"  fastcgi.connect: {{ port: {path}, type: unix }}",
+                                        "  fastcgi.timeout.keepalive: 60000"])
+
+
+def apache_cgi(lab):
+    sanitizer = [f"SetEnv {name} {value}" for name, value in lab.sanitizer_environment().items()]
+    return start_apache(lab, free_port(), ["cgi", "alias", "env"], f'ScriptAlias "/doorpost" "{lab.binary}"',
+                        f"SetEnv DOORPOST_CONF {lab.env_file}", *sanitizer, mpm="prefork")
+
+
+def nginx_fcgiwrap(lab):
+    port = free_port()
+    listener, path = lab.listener()
+    lab.start(["fcgiwrap", "-c", "4"], stdin=listener, stderr=open(lab.logs / "fcgiwrap", "ab"), **lab.as_user())
+    return start_nginx(lab, port, write(lab, "site.conf", f"""
+        server {{
+            listen 127.0.0.1:{port};
+            location = /doorpost {{
+                fastcgi_pass unix:{path};
+                fastcgi_param SCRIPT_FILENAME {lab.binary};
+                fastcgi_param REQUEST_METHOD $request_method;
+                fastcgi_param CONTENT_LENGTH $content_length;
+            }}
+        }}"""))
+
+
+def busybox_httpd(lab):
+    port = free_port()
+    (lab.path / "www").mkdir()
+    lab.bin.rename(lab.path / "www/cgi-bin")
+    lab.bin.symlink_to(lab.path / "www/cgi-bin")
+    return Server(lab, port, lab.start(["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", str(lab.path / "www")],
+                                       stderr=open(lab.logs / "httpd", "ab"), **lab.as_user()), "/cgi-bin/doorpost.cgi").wait_until_up()
+
+
+def uwsgi_cgi(lab):
+    port = free_port()
+    return Server(lab, port, lab.start(
+        ["uwsgi", "--plugins", "cgi", "--http-socket", f"127.0.0.1:{port}", "--http-socket-modifier1", "9", "--cgi", f"/doorpost={lab.binary}",
+         "--master", "--processes", "2", "--die-on-term"],
+        stdout=subprocess.DEVNULL, stderr=open(lab.logs / "uwsgi", "ab"), **lab.as_user())).wait_until_up()
+
+
+def h2o_cgi(lab):
+    return start_h2o(lab, "/doorpost.cgi", [
+        '"/":', f"  file.dir: {lab.bin}", "  file.custom-handler:", "    extension: .cgi", '    fastcgi.spawn: "exec /usr/share/h2o/fastcgi-cgi"'])
+
+
+def missing(*programs):
+    """What to say of a test that needs them, or None if they are here."""
+    names = [name for name in programs if not shutil.which(name)]
+    return f"not installed here: {', '.join(names)}" if names else None
+
+
+# ---- what deploy/ has ----
 
 SERVERS = {"lighttpd/fastcgi.conf": lighttpd_fastcgi, "lighttpd/cgi.conf": lighttpd_cgi, "lighttpd/socket.conf": lighttpd_socket,
            "apache/fcgid.conf": apache_fcgid, "apache/cgid.conf": apache_cgid, "apache/proxy.conf": apache_proxy,
