@@ -6,10 +6,16 @@
 set -eu
 
 missing=
+optional=
 need() { # PACKAGE TEST...: the package, unless the test succeeds
   package=$1
   shift
   "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+want() { # PACKAGE TEST...: the same, if there is such a package: the tests that use it are skipped without it
+  package=$1
+  shift
+  "$@" >/dev/null 2>&1 || optional="$optional $package"
 }
 command_is_there() { command -v "$1"; }
 library_is_there() { pkg-config --exists "$1"; }
@@ -49,6 +55,14 @@ for purpose in "$@"; do
       need strace command_is_there strace
       need mandoc command_is_there mandoc
       need zsh command_is_there zsh
+      want haproxy command_is_there haproxy
+      want caddy command_is_there caddy
+      want h2o command_is_there h2o
+      want libfcgi-bin command_is_there cgi-fcgi
+      want libfcgi-client-perl perl -MFCGI::Client -e 1
+      want fcgiwrap command_is_there fcgiwrap
+      want busybox command_is_there busybox
+      want uwsgi-core command_is_there uwsgi
       ;;
     lint)
       need clang-format command_is_there clang-format
@@ -82,7 +96,14 @@ for purpose in "$@"; do
       ;;
   esac
 done
-[ -n "$missing" ] || exit 0
+known() { # PACKAGE...: those that apt knows
+  for package in "$@"; do
+    ! apt-cache show "$package" >/dev/null 2>&1 || printf ' %s' "$package"
+  done
+}
+# shellcheck disable=SC2086 # $optional is a list
+[ -n "$missing" ] || optional=$(known $optional)
+[ -n "$missing$optional" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
   echo "Missing here:$missing (Debian's names). There is no apt-get: install them with your system's package manager, and run this again." >&2
@@ -91,16 +112,20 @@ fi
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null; then
+    [ -n "$missing" ] || exit 0 # what is only optional is no reason to fail
     echo "Missing here:$missing. Neither root nor sudo: run \`apt-get install$missing\` as root, and then this again." >&2
     exit 1
   fi
   as_root="sudo"
 fi
-echo "Installing$missing with apt-get${as_root:+ through sudo}."
+echo "Installing$missing$optional with apt-get${as_root:+ through sudo}."
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q >/dev/null
 # shellcheck disable=SC2086 # $missing is a list
-$as_root apt-get install -y -q --no-install-recommends $missing >/dev/null || {
+[ -z "$missing" ] || $as_root apt-get install -y -q --no-install-recommends $missing >/dev/null || {
   echo "apt-get could not install$missing: see its message above; once that is mended, run this again." >&2
   exit 1
 }
+# shellcheck disable=SC2046,SC2086 # lists
+[ -z "$optional" ] || $as_root apt-get install -y -q --no-install-recommends $(known $optional) >/dev/null ||
+  echo "Not all of$optional could be installed: the tests that use them are skipped."

@@ -95,7 +95,7 @@ class Server:
             text = text.partition(b"\r\n\r\n")[2]
         head, _, body = text.partition(b"\r\n\r\n")
         status, *fields = head.decode().split("\r\n")
-        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields), body
+        return int(status.split()[1]), {name.title(): value for name, value in (field.split(": ", 1) for field in fields)}, body
 
 
 def make_certificate(lab):
@@ -202,7 +202,8 @@ def start_apache(lab, port, modules, *lines, mpm="event"):
         *(f"LoadModule {name}_module {directory}/mod_{name}.so" for name in (f"mpm_{mpm}", "authz_core", *modules)),
         *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
         *lines, ""]))
-    return Server(lab, port, lab.start(["apache2", "-DFOREGROUND", "-f", str(config)])).wait_until_up()
+    # A group of its own: mpm_prefork ends its children, and whoever else is in its group.
+    return Server(lab, port, lab.start(["apache2", "-DFOREGROUND", "-f", str(config)], start_new_session=True)).wait_until_up()
 
 
 def apache(lab, modules, replacements, *extra, name):
