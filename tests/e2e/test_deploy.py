@@ -7,6 +7,7 @@ import servers
 from lab import Lab, ROOT, check, press, run_tests, sign, verify_journal, wait_for
 
 SYSTEMD = ROOT / "deploy/systemd"
+NOISE = (None, "", "nonsense", "sha256=", "sha256=" + "0" * 63, "sha256=" + "0" * 65, "0" * 63 + "g", "sha1=" + "0" * 64)
 
 
 def signed_presses_pass(server, first, count=30):
@@ -18,10 +19,13 @@ def signed_presses_pass(server, first, count=30):
 def nginx_limits_what_is_not_signed():
     with Lab() as lab:
         server = servers.nginx(lab)
-        answers = [server.request(press(0), None)[0] for _ in range(60)]
+        answers = [server.request(press(0), NOISE[number % len(NOISE)])[0] for number in range(60)]
         check(answers.count(429) > 20 and 401 in answers and set(answers) == {401, 429}, answers)
         signed_presses_pass(server, 1)
-        check(len(verify_journal(lab)) == 30, "not all are kept")
+        body = press(0)  # a signature without its prefix, and in capitals, is one too
+        check(server.request(body, sign(body)[7:].upper())[0] == 200, "a signed press was held up by the limit for noise")
+        check("limiting requests" not in "".join(lab.log_texts()), "the error log is filled with what was limited")
+        check(len(verify_journal(lab)) == 31, "not all are kept")
 
 
 def uncommented(start, name, *changes):
@@ -38,10 +42,10 @@ def uncommented(start, name, *changes):
         shipped.write_text(text)
         server.process = lab.start(server.process.args)
         wait_for(lambda: answers(server, press(0)), "the server")
-        check([server.request(press(1), None)[0] for _ in range(5)] == [403] * 5, "unsigned requests")
+        check({server.request(press(1), signature)[0] for signature in NOISE} == {403}, "requests that cannot be signed")
         signed_presses_pass(server, 2)
         log = "".join(lab.log_texts())
-        check("X-Signature is missing" not in log, log)
+        check("verdict=unauthorized" not in log, log)
 
 
 def lighttpd_can_answer_what_is_not_signed():
@@ -58,6 +62,15 @@ def answers(server, body):
         return server.request(body, sign(body))[0] == 200
     except OSError:
         return False
+
+
+def what_a_spawned_worker_says_is_in_the_error_log():
+    def nginx(lab):
+        return servers.nginx(lab, lambda lab: servers.spawn_fcgi(lab, "nginx/doorpost.conf"))
+    for start in (servers.lighttpd_socket, servers.apache_proxy, nginx):
+        with Lab() as lab:
+            check(start(lab).request(press(1), None)[0] == 401, "an unsigned press")
+            wait_for(lambda: "X-Signature is missing" in (lab.logs / "error.log").read_text(), "the line in the error log")
 
 
 def the_units_are_as_hard_as_they_say():
@@ -99,5 +112,6 @@ def the_apparmor_profile_is_parsed():
 
 
 run_tests(nginx_limits_what_is_not_signed, apache_can_answer_what_is_not_signed, lighttpd_can_answer_what_is_not_signed,
+          what_a_spawned_worker_says_is_in_the_error_log,
           the_units_are_as_hard_as_they_say, the_units_are_understood, the_socket_hands_over_one_descriptor,
           the_apparmor_profile_is_parsed)
