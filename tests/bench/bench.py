@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import lab as lab_module  # noqa: E402
 from lab import Lab, check, fastcgi, press, sign, wait_for  # noqa: E402
-from servers import SERVERS, free_port, lighttpd_fastcgi, program, without_tls  # noqa: E402
+from servers import SERVERS, free_port, lighttpd_fastcgi, nginx, program, without_keep_alive, without_tls  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
@@ -75,13 +75,13 @@ class Candidate:
 class Shipped:
     """Doorpost behind a web server as deploy/ has it, over HTTPS with connections that are kept."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, start):
+        self.name, self.start = name, start
 
     def measure(self, connections, presses):
         lab_module.BINARY = BUILD / "doorpost.cgi"
         with Lab(LOG="problems") as lab:
-            server = SERVERS[self.name](lab)
+            server = self.start(lab)
             return load(lab, self.name, server.url, connections, presses)
 
 
@@ -398,7 +398,8 @@ def main():
             rounds("cgi", CGI, (8,), few)
             table("cgi", CGI, (8,), "do-nothing CGI, static")
         if "servers" in PARTS:
-            shipped = [Shipped(name) for name in SERVERS]
+            shipped = [Shipped("nginx, keep-alive" if start is nginx else name, start) for name, start in SERVERS.items()]
+            shipped.append(Shipped("nginx, no keep-alive", lambda lab: nginx(lab, edit=without_keep_alive)))
             rounds("servers", shipped, (8, 32), presses)
             table("servers", shipped, (8, 32), "lighttpd/fastcgi.conf")
         if "cost" in PARTS:

@@ -241,11 +241,18 @@ def start_nginx(lab, port, site):
     return Server(lab, port, lab.start(["nginx", "-c", str(config), "-e", f"{lab.logs}/error.log"])).wait_until_up()
 
 
-def nginx(lab, worker=socket_activated):
+def without_keep_alive(text):
+    """A file for nginx with a new connection to the worker for each request."""
+    return re.sub(r"^ *(keepalive|fastcgi_keep_conn) .*\n", "", text, flags=re.MULTILINE)
+
+
+def nginx(lab, worker=socket_activated, edit=lambda text: text):
     port = free_port()
-    return start_nginx(lab, port, lab.shipped("nginx/doorpost.conf", {
+    shipped = lab.shipped("nginx/doorpost.conf", {
         **site(lab, port), "[::]:443": f"127.0.0.1:{free_port()}", " 443 ssl": f" 127.0.0.1:{port} ssl",
-        "/run/doorpost.sock": worker(lab)}))
+        "/run/doorpost.sock": worker(lab)})
+    shipped.write_text(edit(shipped.read_text()))
+    return start_nginx(lab, port, shipped)
 
 
 # ---- what deploy/ has no file for: (function, program that it needs), with plain HTTP ----
