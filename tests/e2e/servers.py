@@ -349,7 +349,7 @@ def apache_cgi(lab):
 def nginx_fcgiwrap(lab):
     port = free_port()
     listener, path = lab.listener()
-    lab.start(["fcgiwrap", "-c", "4"], stdin=listener, stderr=open(lab.logs / "fcgiwrap", "ab"), **lab.as_user())
+    lab.start(["fcgiwrap"], stdin=listener, stderr=open(lab.logs / "fcgiwrap", "ab"), **lab.as_user())
     return start_nginx(lab, port, write(lab, "site.conf", f"""
         server {{
             listen 127.0.0.1:{port};
