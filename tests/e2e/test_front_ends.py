@@ -2,6 +2,7 @@
 several clients at once is answered 200 and kept once, and so is a body that comes in chunks."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import select
@@ -15,6 +16,8 @@ PRESSES = 300 if "QUICK" in os.environ else 20000
 CLIENTS = 8
 SCRIPTS = pathlib.Path(__file__).with_name("clients")
 MODULES = {"fastcgi-client": "0.2.0"}
+PHP_CLIENTS = {"adoy": ("adoy/fastcgi-client", r"Adoy\FastCGI\Client"),
+               "hollodotme": ("hollodotme/fast-cgi-client:^3.1", r"hollodotme\FastCGI\Client")}
 
 
 class Front:
@@ -25,12 +28,13 @@ class Front:
         listener, self.path = lab.listener()
         self.worker = lab.worker(listener)
 
-    def connections(self):
-        """How many connections the worker has open: its sockets but the one that listens."""
-        found = 0
+    def sockets(self):
+        """Which sockets the worker has open."""
+        found = set()
         for entry in pathlib.Path(f"/proc/{self.worker.pid}/fd").iterdir():
-            found += entry.name != "0" and os.readlink(entry).startswith("socket:")
-        return found
+            with contextlib.suppress(FileNotFoundError):
+                found.add(os.readlink(entry))
+        return {name for name in found if name.startswith("socket:")}
 
 
 def all_are_kept_once(lab, bodies, statuses):
@@ -54,11 +58,17 @@ def through(start, program, keeps):
             server = start(lab, front.path)
             bodies = [press(number) for number in range(PRESSES)]
             all_are_kept_once(lab, bodies, statuses_of(load(server.keeping(), bodies, CLIENTS)))
-            check(front.connections() > 0 or not keeps, "no connection was kept")
+            check(not keeps or any(is_sent_on_a_kept_connection(front, server, number) for number in range(50)), "no connection is kept")
             in_chunks(lab, server)
         return None
-    test.title = start.__name__.replace("_", " ")
+    test.title = test.__name__ = start.__name__.replace("_", " ")
     return test
+
+
+def is_sent_on_a_kept_connection(front, server, number):
+    before, body = front.sockets(), press(f"kept-{number}")
+    check(server.request(body, sign(body))[0] == 200, "not taken")
+    return front.sockets() <= before
 
 
 def in_chunks(lab, server):
@@ -129,6 +139,27 @@ def perl_fcgi_client():
     return by_scripts(["perl", str(SCRIPTS / "fcgi-client.pl")])
 
 
+def php(name):
+    """A client that keeps its connection."""
+    package, its_class = PHP_CLIENTS[name]
+
+    def test():
+        if why := servers.missing("php", "composer"):
+            return why
+        where = BINARY.parent / "composer" / name
+        autoload = where / "vendor/autoload.php"
+        if not autoload.exists():
+            where.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["composer", "--no-interaction", "require", package], cwd=where, stdin=subprocess.DEVNULL,
+                           env={**os.environ, "COMPOSER_ALLOW_SUPERUSER": "1"}, capture_output=True)
+        loads = subprocess.run(["php", "-r", f"require '{autoload}'; exit(class_exists('{its_class}') ? 0 : 1);"], capture_output=True)
+        if loads.returncode != 0:
+            return f"composer cannot install {package}, or it is not for this PHP"
+        return by_scripts(["php", "-d", "display_errors=stderr", str(SCRIPTS / "php-clients.php"), name, str(autoload)])
+    test.title = test.__name__ = f"PHP, {name}"
+    return test
+
+
 def a_client_may_write_on_after_its_request():
     """As if it had padding left: its write must not fail before it has read the answer."""
     with Lab() as lab:
@@ -142,5 +173,5 @@ def a_client_may_write_on_after_its_request():
             check(fastcgi_answer(connection)[0] == 200, "the answer was lost")
 
 
-run_tests(*WEB_SERVERS, cgi_fcgi, npm_fastcgi_client, perl_fcgi_client,
+run_tests(*WEB_SERVERS, cgi_fcgi, npm_fastcgi_client, perl_fcgi_client, *map(php, PHP_CLIENTS),
           a_client_may_write_on_after_its_request)

@@ -9,7 +9,7 @@ from lab import run_tests
 def under(start, *programs, **traits):
     def test():
         return servers.missing(*programs) or every_row_of_the_table(start, **traits)
-    test.title = f"{start.__name__.replace('_', ' ')}: every row of the table"
+    test.title = test.__name__ = f"{start.__name__.replace('_', ' ')}: every row of the table"
     return test
 
 
@@ -17,4 +17,4 @@ run_tests(under(servers.apache_cgi, "apache2"),
           under(servers.nginx_fcgiwrap, "nginx", "fcgiwrap"),
           under(servers.busybox_httpd, "busybox", chunks=False),
           under(servers.uwsgi_cgi, "uwsgi", chunks=False),
-          under(servers.h2o_cgi, "h2o"))
+          under(servers.h2o_cgi, "h2o", "perl"))
