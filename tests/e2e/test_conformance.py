@@ -17,7 +17,7 @@ from lab import (ABORT_REQUEST, AUTHORIZER, BEGIN_REQUEST, CANT_MPX_CONN, DATA, 
                  fastcgi_records, fastcgi_reply, fastcgi_request, hold_lock, parse_answer, press, run_tests, sign, verify_journal, wait_for)
 
 LIMIT = 512  # connections that a worker keeps at once
-RESERVED = 40  # descriptors that it keeps for itself
+RESERVED = 72  # descriptors that it keeps for itself: for the journal, and for sockets that have ended and are closed a little later
 MAX_BODY = 65536
 
 
