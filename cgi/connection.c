@@ -96,7 +96,10 @@ static void send_bytes(struct connection *connection, const unsigned char *bytes
 static void close_later(int fd) {
     static int shut[CONNECTIONS_SHUT]; /* 0: none; that is the listening socket */
     static size_t oldest;
-    shutdown(fd, SHUT_WR);
+    if (shutdown(fd, SHUT_WR) != 0) {
+        close(fd);
+        return;
+    }
     if (shut[oldest] != 0)
         close(shut[oldest]);
     shut[oldest] = fd;

@@ -223,9 +223,13 @@ ssize_t write(int file, const void *bytes, size_t length) {
             return fault();
         length = length / 2;
     }
+    return syscall(SYS_write, file, bytes, length);
+}
+
+ssize_t send(int file, const void *bytes, size_t length, int flags) {
     if (length > 0 && memmem(bytes, length, "Status: ", 8) != NULL)
         note("answer", "", 0, bytes, length);
-    return syscall(SYS_write, file, bytes, length);
+    return syscall(SYS_sendto, file, bytes, length, flags, NULL, 0);
 }
 
 ssize_t pread(int file, void *bytes, size_t length, off_t at) {

@@ -221,6 +221,32 @@ def the_next_batch_is_taken_while_one_syncs():
         check(taken_meanwhile > 0, "nothing was taken while a batch was synced")
 
 
+def calls_that_fail_cost_a_connection_at_most():
+    """Each call between a connection and its answer fails once, in each way that it can."""
+    faults = {"accept4": "EMFILE ENFILE ENOMEM ECONNABORTED EINTR EAGAIN", "recvfrom": "EINTR EAGAIN ECONNRESET ENOMEM",
+              "sendto": "EINTR EAGAIN EPIPE ECONNRESET", "epoll_ctl": "ENOMEM ENOSPC", "epoll_wait": "EINTR", "poll": "EINTR",
+              "shutdown": "ENOTCONN"}
+    with Lab(LOG="off") as lab:
+        worker, path = serving(lab)
+        for call, errors in faults.items():
+            for error in errors.split():
+                with traced(lab, worker, call, "-e", f"inject={call}:error={error}:when=1") as trace:
+                    if trace is None:
+                        return "strace cannot attach here"
+                    body = press(f"{call}-{error}")
+                    request = fastcgi_request(body, sign(body))
+                    with fastcgi_connect(path) as connection:  # in two parts: epoll has to tell of the second one
+                        connection.sendall(request[:50])
+                        fastcgi(path, press("between"), sign(press("between")))
+                        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                            connection.sendall(request[50:])
+                        answer = fastcgi_answer(connection)
+                    check(answer is None or answer[0] == 200, call, error, answer)
+                    again = fastcgi(path, body, sign(body))
+                    check(again is not None and again[0] == 200, "not served after", call, error, again)
+        check(worker.poll() is None, "the worker ended")
+
+
 def a_sync_that_fails_in_the_background_is_mended():
     """The first sync of each thread fails: what it was for is written again, and synced."""
     with Lab(LOG="off") as lab:
@@ -238,4 +264,4 @@ run_tests(it_ends_within_a_second_when_told, what_has_arrived_is_answered_before
           it_ends_while_connections_are_waiting, it_finishes_the_batch_in_hand,
           it_ends_in_time_though_the_lock_is_held, an_idle_worker_uses_no_cpu,
           it_uses_none_while_others_take_every_connection, waiting_requests_share_a_sync, every_answer_follows_its_sync,
-          the_next_batch_is_taken_while_one_syncs, a_sync_that_fails_in_the_background_is_mended)
+          the_next_batch_is_taken_while_one_syncs, calls_that_fail_cost_a_connection_at_most, a_sync_that_fails_in_the_background_is_mended)
