@@ -182,11 +182,11 @@ $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
-$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(LIB)
+$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/runs.o $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o
+$(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(BUILD)/tests/fuzz/runs.o $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 

@@ -14,12 +14,11 @@
 #include "handler.h"
 #include "log.h"
 #include "response.h"
+#include "runs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,63 +29,7 @@
 #define RECEIVED_SIZE (1 << 20)
 #define ENDS_MAX 512
 #define STEPS_MAX 200000
-#define FAILURES_TOLD 10
 #define CONNECTIONS 512
-
-/* ---- chance ---- */
-
-static uint64_t state;
-
-/* splitmix64: neighbouring seeds give unrelated sequences. */
-static uint64_t mix(uint64_t value) {
-    value += UINT64_C(0x9e3779b97f4a7c15);
-    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return value ^ (value >> 31);
-}
-
-static size_t draw(size_t below) {
-    return (size_t)(mix(state++) % below);
-}
-
-static bool one_in(size_t count) {
-    return draw(count) == 0;
-}
-
-/* ---- telling ---- */
-
-static bool telling, failed; /* failed: this run has */
-static unsigned failures;
-static size_t run_number;
-
-__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (telling) {
-        fputs("# ", stdout);
-        vprintf(format, arguments);
-        putchar('\n');
-    }
-    va_end(arguments);
-}
-
-__attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (telling || (!failed && failures < FAILURES_TOLD)) {
-        printf("# run %zu: ", run_number);
-        vprintf(format, arguments);
-        putchar('\n');
-    }
-    va_end(arguments);
-    failures += !failed;
-    failed = true;
-}
-
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
 
 /* ---- what a web server sends, and what must come of it ---- */
 
@@ -408,7 +351,7 @@ static void act(struct peer *peer) {
     if (peer->script->length / peer->most > 3000)
         peer->most = STREAM_SIZE;
     size_t least = one_in(2) ? 64 : 65536, stall = 0;
-    while (peer->fd >= 0 && peer->sent < peer->script->length && !failed && stall < 20) {
+    while (peer->fd >= 0 && peer->sent < peer->script->length && !has_failed() && stall < 20) {
         size_t before = peer->sent;
         send_some(peer);
         stall = peer->sent == before ? stall + 1 : 0;
@@ -428,7 +371,7 @@ static void act(struct peer *peer) {
 static void settle(struct peer *peer) {
     /* What is thrown away changes nothing that can be seen; a socket pair holds a few hundred KiB. */
     unsigned enough = peer->connection.state == CONNECTION_DRAINING ? 30 : 2;
-    for (unsigned quiet = 0; quiet < enough && !is_free(peer) && !failed;) {
+    for (unsigned quiet = 0; quiet < enough && !is_free(peer) && !has_failed();) {
         const struct connection before = peer->connection;
         size_t sent = peer->sent;
         send_some(peer);
@@ -496,9 +439,9 @@ static void look_at_answers(const struct peer *peer) {
     const struct script *script = peer->script;
     struct coming coming = {.ends = 0};
     size_t at = 0;
-    if (failed)
+    if (has_failed())
         return;
-    while (at + FCGI_HEADER_LEN <= peer->received && !failed) {
+    while (at + FCGI_HEADER_LEN <= peer->received && !has_failed()) {
         const unsigned char *header = peer->bytes + at;
         size_t length = (size_t)(header[4] << 8 | header[5]), whole = FCGI_HEADER_LEN + length + header[6];
         if (header[0] != FCGI_VERSION_1)
@@ -577,12 +520,11 @@ static void write_good(struct script *good) {
     add_end(good, 1, FCGI_REQUEST_COMPLETE, hash(body, sizeof body));
 }
 
-static void run(size_t number, uint64_t seed, const struct script *good) {
+static struct script good;
+
+static void run(void) {
     static struct script script;
     static struct peer peer;
-    run_number = number;
-    failed = false;
-    state = mix(seed) ^ mix(number);
     write_script(&script, one_in(50) ? 60 : draw(5));
     if (one_in(2))
         for (size_t i = 1 + draw(4); i > 0; i--)
@@ -594,25 +536,13 @@ static void run(size_t number, uint64_t seed, const struct script *good) {
     look_at_state(&peer);
     look_at_answers(&peer);
     if (one_in(2))
-        run_good(good, &peer);
+        run_good(&good, &peer);
     finish(&peer);
-    run_good(good, &peer);
+    run_good(&good, &peer);
 }
 
 int main(void) {
-    static struct script good;
-    size_t runs = getenv("RUNS") != NULL ? strtoul(getenv("RUNS"), NULL, 10) : 20000;
-    uint64_t seed = getenv("SEED") != NULL ? strtoul(getenv("SEED"), NULL, 10) : 20261123;
     write_good(&good);
-    telling = getenv("RUN") != NULL;
-    for (size_t i = telling ? strtoul(getenv("RUN"), NULL, 10) : 0; i < runs || telling; i++) {
-        run(i, seed, &good);
-        if (telling)
-            break;
-    }
-    printf("1..1\n# %zu connections, seed %" PRIu64 "\n", runs, seed);
-    printf("%s 1 - whatever a web server sends, its connection comes to an end and others are served, %u "
-           "failures\n",
-           failures == 0 ? "ok" : "not ok", failures);
-    return failures > 0;
+    return runs_do(20000, run, "connections",
+                   "whatever a web server sends, its connection comes to an end and others are served");
 }

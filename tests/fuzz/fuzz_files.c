@@ -14,13 +14,13 @@
 #include "cursor.h"
 #include "journal.h"
 #include "record.h"
+#include "runs.h"
 #include "segment.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,56 +35,9 @@
 #define PATH_SIZE 288 /* of a room, a slash, and whatever name */
 #define PATIENCE 3    /* attempts in a row that may bring trouble */
 #define BATCH 16
-#define FAILURES_TOLD 10
 #define NOON (1795435200 * INT64_C(1000000)) /* of 2026-11-23 */
 #define DAY (86400 * INT64_C(1000000))
 #define LINE_START "{\"seq\":"
-
-/* ---- chance ---- */
-
-static uint64_t state;
-
-/* splitmix64: neighbouring seeds give unrelated sequences. */
-static uint64_t mix(uint64_t value) {
-    value += UINT64_C(0x9e3779b97f4a7c15);
-    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return value ^ (value >> 31);
-}
-
-static size_t draw(size_t below) {
-    return (size_t)(mix(state++) % below);
-}
-
-/* ---- telling ---- */
-
-static bool telling, failed; /* failed: this run has; what comes of it is not counted */
-static unsigned failures;
-static size_t run_number;
-
-__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (telling) {
-        fputs("# ", stdout);
-        vprintf(format, arguments);
-        putchar('\n');
-    }
-    va_end(arguments);
-}
-
-__attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (telling || (!failed && failures < FAILURES_TOLD)) {
-        printf("# run %zu: ", run_number);
-        vprintf(format, arguments);
-        putchar('\n');
-    }
-    va_end(arguments);
-    failures += !failed;
-    failed = true;
-}
 
 /* ---- files ---- */
 
@@ -102,11 +55,6 @@ struct tree {
     struct file file[FILES];
     size_t count;
 };
-
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
 
 static const char *path_in(const char *name) {
     static char paths[4][512];
@@ -575,7 +523,7 @@ static void make_base(size_t index) {
     if (base == NULL)
         die("calloc");
     bases[index] = base;
-    state = mix(index);
+    draw_from(index);
     now = NOON;
     memset(sent, 0, sizeof sent);
     remove_journal();
@@ -744,10 +692,7 @@ static void repeat_all(struct journal *journal, size_t next) {
     }
 }
 
-static void run(size_t number, uint64_t seed) {
-    run_number = number;
-    failed = false;
-    state = mix(seed) ^ mix(number);
+static void run(void) {
     const struct base *base = bases[draw(BASES)];
     size_t next = base->next;
     memcpy(sent, base->sent, sizeof sent);
@@ -779,8 +724,6 @@ static void run(size_t number, uint64_t seed) {
 }
 
 int main(void) {
-    size_t runs = getenv("RUNS") != NULL ? strtoul(getenv("RUNS"), NULL, 10) : 300;
-    uint64_t seed = getenv("SEED") != NULL ? strtoul(getenv("SEED"), NULL, 10) : 20261123;
     snprintf(root, sizeof root, "%s/doorpost-fuzz-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     parser = event_parser_new();
@@ -788,15 +731,9 @@ int main(void) {
         die(root);
     for (size_t i = 0; i < BASES; i++)
         make_base(i);
-    telling = getenv("RUN") != NULL;
-    for (size_t i = telling ? strtoul(getenv("RUN"), NULL, 10) : 0; i < runs || telling; i++) {
-        run(i, seed);
-        if (telling)
-            break;
-    }
+    int status = runs_do(300, run, "damaged journals", "damage to the files of a journal is got over");
     remove_journal();
     rmdir(root);
-    printf("1..1\n# %zu damaged journals, seed %" PRIu64 "\n", runs, seed);
     event_parser_free(parser);
     free(days);
     free(days_before);
@@ -805,7 +742,5 @@ int main(void) {
         free_tree(&bases[i]->tree);
         free(bases[i]);
     }
-    printf("%s 1 - damage to the files of a journal is got over, %u failures\n",
-           failures == 0 ? "ok" : "not ok", failures);
-    return failures > 0;
+    return status;
 }
