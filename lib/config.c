@@ -1,13 +1,17 @@
 /* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines
  * and lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand
  * in single or double quotes (in double quotes, a backslash keeps the character after it). Nothing is
- * expanded.
+ * expanded. A byte order mark before the first line is no part of it.
+ *
+ * Readers disagree on a # behind a value: to systemd it is a part of it, to others a comment. And a character
+ * that nobody sees makes a setting another one. So in a line that speaks of Doorpost both are refused.
  *
  * On a shared host nobody may be able to hand an environment to a CGI program: SetEnv can be forbidden, and
  * suEXEC throws away whatever it does not know. So an env file is also looked for above the program: for
  * /home/me/public_html/cgi-bin/doorpost.cgi it is /home/me/doorpost/doorpost.env. */
 #include "config.h"
 
+#include "invisible.h"
 #include "timestamp.h"
 
 #include <ctype.h>
@@ -124,11 +128,26 @@ static bool unquote(char *value) {
     return closed;
 }
 
+/* The # behind a value, outside of quotes, or NULL. */
+static const char *find_comment(const char *value) {
+    bool quoted = value[0] == '"' || value[0] == '\'';
+    const char *start = quoted ? strrchr(value, value[0]) : value;
+    for (const char *at = start; *at != '\0'; at++)
+        if (*at == '#' && (at == value || isspace((unsigned char)at[-1])))
+            return at;
+    return NULL;
+}
+
 static int set_from_line(struct config *config, char *line, const char *path, int number,
                          struct reason *reason) {
+    char invisible[INVISIBLE_SIZE];
     char *name = trim(line);
     if (name[0] == '\0' || name[0] == '#' || name[0] == ';')
         return 0;
+    bool ours = strstr(name, "DOORPOST_") != NULL;
+    if (ours && invisible_find(name, strlen(name), invisible))
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: %s is in it: type the line again", path, number,
+                    invisible);
     if (strncmp(name, "export ", 7) == 0)
         name = trim(name + 7);
     char *equals = strchr(name, '=');
@@ -137,6 +156,11 @@ static int set_from_line(struct config *config, char *line, const char *path, in
                     path, number);
     *equals = '\0';
     char *value = trim(equals + 1);
+    if (ours && find_comment(value) != NULL)
+        return fail(reason, ERROR_TROUBLE,
+                    "%s, line %d: a comment behind a value: put it on a line of its own, or the value into "
+                    "quotes if the # belongs to it",
+                    path, number);
     if (!unquote(value))
         return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
     return set(config, path, trim(name), value, reason);
@@ -146,11 +170,16 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
     char line[LINE_SIZE];
     int result = 0;
     for (int number = 1; result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
-        if (strchr(line, '\n') == NULL && !feof(file))
+        char *start = number == 1 && strncmp(line, BYTE_ORDER_MARK, 3) == 0 ? line + 3 : line;
+        bool whole = strchr(line, '\n') != NULL || feof(file);
+        if ((number == 1 && is_utf16(line, strlen(line))) || (!whole && strlen(line) < sizeof line - 1))
+            result = fail(reason, ERROR_TROUBLE,
+                          "%s is UTF-16: save it as UTF-8 or ASCII (in Notepad: Encoding)", path);
+        else if (!whole)
             result =
                 fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
         else
-            result = set_from_line(config, line, path, number, reason);
+            result = set_from_line(config, start, path, number, reason);
     }
     if (result == 0 && ferror(file))
         result = fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
@@ -211,10 +240,13 @@ static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason)
 static int load_environment(struct config *config, struct reason *reason) {
     for (char **entry = environ; *entry != NULL; entry++) {
         const char *equals = strchr(*entry, '=');
-        char name[32];
+        char name[32], invisible[INVISIBLE_SIZE];
         if (strncmp(*entry, "DOORPOST_", 9) != 0 || equals == NULL || equals[1] == '\0')
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
+        if (invisible_find(*entry, strlen(*entry), invisible))
+            return fail(reason, ERROR_TROUBLE, "%s: %s is in the environment's value: type it again", name,
+                        invisible);
         int result = set(config, "", name, equals + 1, reason);
         if (result != 0)
             return result;

@@ -3,6 +3,7 @@
  * deliveries signed with the old key and with the new one arrive side by side for a while. */
 #include "keys.h"
 
+#include "invisible.h"
 #include "timestamp.h"
 
 #include <errno.h>
@@ -102,6 +103,14 @@ static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
+/* Where the comment begins, or `end`. */
+static const char *comment_start(const char *line, const char *end) {
+    for (const char *at = line; at < end; at++)
+        if (*at == '#' && (at == line || is_space(at[-1])))
+            return at;
+    return end;
+}
+
 const char *keys_next_line(const char **text, const char *end, int *number, size_t *length) {
     while (*text < end) {
         const char *line = *text;
@@ -109,17 +118,51 @@ const char *keys_next_line(const char **text, const char *end, int *number, size
         if (line_end == NULL)
             line_end = end;
         *text = line_end < end ? line_end + 1 : end;
-        if (++*number == 1 && line_end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
-            line += 3; /* the byte order mark of some Windows editors is no part of a key */
+        if (++*number == 1 && line_end - line >= 3 && memcmp(line, BYTE_ORDER_MARK, 3) == 0)
+            line += 3;
         while (line < line_end && is_space(*line))
             line++;
+        line_end = comment_start(line, line_end);
         while (line_end > line && is_space(line_end[-1]))
             line_end--;
         *length = (size_t)(line_end - line);
-        if (*length > 0 && *line != '#')
+        if (*length > 0)
             return line;
     }
     return NULL;
+}
+
+/* Ring's keys are base64, which has neither blanks nor #; of any other text nobody can tell where it ends. */
+static bool is_clear(struct keys *keys, const char *line, size_t length, const char *end) {
+    const char *after = line + length;
+    size_t decoded;
+    while (after < end && is_space(*after))
+        after++;
+    return after == end || *after != '#' ||
+           (sodium_base642bin(keys->bytes, sizeof keys->bytes, line, length, NULL, &decoded, NULL,
+                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
+            decoded >= KEY_LEAST);
+}
+
+static int read_line(struct keys *keys, const char *line, size_t length, const char *end, const char *path,
+                     int number, struct reason *reason) {
+    char invisible[INVISIBLE_SIZE];
+    if (length >= KEY_TEXT_SIZE || memchr(line, '\0', length) != NULL)
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
+                    path, number);
+    if (!is_clear(keys, line, length, end))
+        return fail(
+            reason, ERROR_TROUBLE,
+            "%s, line %d: a # after a blank, and no base64 before it: put the comment on a line of its own",
+            path, number);
+    if (invisible_find(line, length, invisible))
+        return fail(reason, ERROR_TROUBLE,
+                    "%s, line %d: %s is in the key: type or paste it again, as plain "
+                    "text",
+                    path, number, invisible);
+    memcpy(keys->text, line, length);
+    keys->text[length] = '\0';
+    return add_line(keys, path, number, reason);
 }
 
 static int read_lines(struct keys *keys, const char *text, size_t length, const char *path,
@@ -127,13 +170,11 @@ static int read_lines(struct keys *keys, const char *text, size_t length, const 
     const char *end = text + length;
     const char *line;
     size_t line_length;
+    if (is_utf16(text, length))
+        return fail(reason, ERROR_TROUBLE, "%s is UTF-16: save it as UTF-8 or ASCII (in Notepad: Encoding)",
+                    path);
     for (int number = 0; (line = keys_next_line(&text, end, &number, &line_length)) != NULL;) {
-        if (line_length >= KEY_TEXT_SIZE || memchr(line, '\0', line_length) != NULL)
-            return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
-                        path, number);
-        memcpy(keys->text, line, line_length);
-        keys->text[line_length] = '\0';
-        int result = add_line(keys, path, number, reason);
+        int result = read_line(keys, line, line_length, end, path, number, reason);
         if (result != 0)
             return result;
     }

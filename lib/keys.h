@@ -44,14 +44,15 @@ void keys_free(struct keys *keys);
 void keys_lock(struct keys *keys);
 
 /* Reads the key file, unless it is unchanged since the last call: one key a line, white space around it and
- * blank lines dropped, # for comments. Each line counts as its text and, where it is base64 (RFC 4648,
- * section 4) of 16 bytes or more, as the decoded bytes too. Returns 0, or ERROR_TROUBLE with a reason (file,
- * line, what to do) where the file is unreadable, empty, readable or writable by everybody, or holds a key
- * under 16 bytes; the set is then empty. */
+ * blank lines dropped, # for comments (behind a key in base64 too). Each line counts as its text and, where
+ * it is base64 (RFC 4648, section 4) of 16 bytes or more, as the decoded bytes too. Returns 0, or
+ * ERROR_TROUBLE with a reason (file, line, what to do) where the file is unreadable, empty, UTF-16, readable
+ * or writable by everybody, or holds a key under 16 bytes or with a character that nobody sees; the set is
+ * then empty. */
 int keys_load(struct keys *keys, const char *path, struct reason *reason);
 
 /* The next line of a key file's text that holds a key: steps *text behind it, counts *number (0 at first) on
- * to it, and returns where the key begins, with its length; NULL at the end. */
+ * to it, and returns where the key begins, with its length without a comment; NULL at the end. */
 const char *keys_next_line(const char **text, const char *end, int *number, size_t *length);
 
 size_t keys_count(const struct keys *keys);

@@ -100,6 +100,53 @@ static void broken_lines_are_told_by_number(void **state) {
     check_refused("line 1: longer than");
 }
 
+static void a_byte_order_mark_is_no_part_of_the_first_line(void **state) {
+    static const char *const texts[] = {
+        "\xef\xbb\xbf# settings\r\nDOORPOST_KEY_FILE=/k\r\nDOORPOST_JOURNAL=/j\r\nDOORPOST_MAX_AGE=8d\r\n",
+        "\xef\xbb\xbf"
+        "DOORPOST_MAX_AGE=8d\nDOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j",
+        "\xef\xbb\xbf\n\nDOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\nDOORPOST_MAX_AGE=8d"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        use_file(*state, texts[i]);
+        struct config config = load();
+        assert_string_equal(config.key_file, "/k");
+        assert_string_equal(config.journal, "/j");
+        assert_int_equal(config.max_age, 8 * 86400);
+    }
+}
+
+static void what_nobody_sees_is_named(void **state) {
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {"# one\n\xc2\xa0"
+         "DOORPOST_KEY_FILE=/k",
+         "line 2: the invisible character U+00A0 (no-break space) is in it"},
+        {"DOORPOST_KEY_FILE=/k\xe2\x80\x8b\n", "line 1: the invisible character U+200B"},
+        {"DOORPOST_JOURNAL\xc2\xa0=/j\n", "U+00A0"},
+        {"# one\n\xef\xbb\xbf"
+         "DOORPOST_MAX_AGE=8d\n",
+         "line 2: the invisible character U+FEFF"},
+        {"\xff\xfe"
+         "D",
+         "is UTF-16: save it as UTF-8"},
+        {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: a comment behind a value"},
+        {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: a comment behind a value"},
+        {"DOORPOST_ON_EVENT= # none\n", "line 1: a comment behind a value"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        use_file(*state, cases[i].text);
+        check_refused(cases[i].wanted);
+    }
+    write_file(path_in(*state, "doorpost.env"), "D\0O\0O\0R\0\n\0", 10, 0600);
+    check_refused("is UTF-16");
+    use_file(*state, "DOORPOST_KEY_FILE=/k#1\nDOORPOST_JOURNAL=\"/j # 1\" \nOTHER=a # b\n");
+    assert_string_equal(load().key_file, "/k#1");
+    assert_string_equal(load().journal, "/j # 1");
+    setenv("DOORPOST_JOURNAL", "/j\xc2\xa0", 1);
+    check_refused("DOORPOST_JOURNAL: the invisible character U+00A0");
+}
+
 static void ages_take_units(void **state) {
     (void)state;
     static const struct {
@@ -168,6 +215,8 @@ int main(void) {
         TEST(a_file_is_read_and_the_environment_wins),
         TEST(a_named_file_must_be_there),
         TEST(broken_lines_are_told_by_number),
+        TEST(a_byte_order_mark_is_no_part_of_the_first_line),
+        TEST(what_nobody_sees_is_named),
         TEST(ages_take_units),
         TEST(nonsense_is_refused_by_name),
         TEST(a_misspelt_name_is_warned_about),

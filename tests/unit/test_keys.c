@@ -92,6 +92,40 @@ static void what_cannot_be_a_key_is_refused(void **state) {
     check_refused(*state, many, strlen(many), 0600, "more than 16 keys");
 }
 
+static void a_comment_behind_a_key_is_none_of_it(void **state) {
+    static const char text[] = BASE64 "\t # staging and production\r\n" TEXT "#1\n";
+    struct keys *keys = keys_alloc();
+    assert_int_equal(load(*state, keys, text, sizeof text - 1, 0600), 0);
+    assert_int_equal(keys_count(keys), 3);
+    assert_string_equal(keys_fingerprint(keys, 0), "69ffb5b9");
+    assert_string_equal(keys_fingerprint(keys, 2),
+                        "293eac95"); /* a # without a blank is a character like any */
+    keys_free(keys);
+    check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # after a blank");
+}
+
+static void what_nobody_sees_is_named(void **state) {
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {BASE64 "\xc2\xa0\n", "line 1: the invisible character U+00A0 (no-break space) is in the key"},
+        {"# old\n\xe2\x80\x8b" BASE64, "line 2: the invisible character U+200B"},
+        {"\xef\xbb\xbf" BASE64 "\n\xef\xbb\xbf" TEXT, "line 2: the invisible character U+FEFF"},
+        {"retired-signing\xe2\x80\x91key\xe2\x81\xa0-of-last-year", "U+2060"},
+        {BASE64 "\r" TEXT, "U+000D (control)"},
+        {"\xc2\xa0# a comment", "U+00A0"},
+        {"\xff\xfeZ", "is UTF-16: save it as UTF-8"},
+        {"\xfe\xff", "is UTF-16"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_refused(*state, cases[i].text, strlen(cases[i].text), 0600, cases[i].wanted);
+    check_refused(*state, "Z\0G\0", 4, 0600, "is UTF-16");
+    struct keys *keys = keys_alloc();
+    const char *umlauts = "schl\xc3\xbcssel-f\xc3\xbcr-die-t\xc3\xbcr # \xc2\xa0";
+    assert_int_equal(load(*state, keys, umlauts, strlen(umlauts) - 5, 0600), 0);
+    keys_free(keys);
+}
+
 static void a_changed_file_is_read_again(void **state) {
     struct keys *keys = keys_alloc();
     assert_int_equal(load(*state, keys, TEXT, sizeof TEXT - 1, 0600), 0);
@@ -113,10 +147,16 @@ static void a_changed_file_is_read_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(each_line_has_two_readings),      TEST(text_that_is_no_base64_has_one),
-        TEST(several_lines_are_a_rotation),    TEST(a_missing_file_is_refused),
-        TEST(files_without_a_key_are_refused), TEST(short_keys_are_refused_by_line),
-        TEST(open_files_are_refused),          TEST(what_cannot_be_a_key_is_refused),
+        TEST(each_line_has_two_readings),
+        TEST(text_that_is_no_base64_has_one),
+        TEST(several_lines_are_a_rotation),
+        TEST(a_missing_file_is_refused),
+        TEST(files_without_a_key_are_refused),
+        TEST(short_keys_are_refused_by_line),
+        TEST(open_files_are_refused),
+        TEST(what_cannot_be_a_key_is_refused),
+        TEST(a_comment_behind_a_key_is_none_of_it),
+        TEST(what_nobody_sees_is_named),
         TEST(a_changed_file_is_read_again),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

@@ -1,0 +1,21 @@
+/* Characters that nobody sees and that are pasted along with a text from a web page, a word processor or a
+ * chat: a key or a path with one of them looks right and is another. */
+#ifndef DOORPOST_INVISIBLE_H
+#define DOORPOST_INVISIBLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* UTF-8's; some Windows editors begin each file with it */
+
+#define INVISIBLE_SIZE 48
+/* Finds the first control character but a tab, and the first space or format character of Unicode in UTF-8.
+ * Writes `the invisible character U+00A0 (no-break space)` and returns true, or returns false if there is
+ * none. */
+bool invisible_find(const char *text, size_t length, char out[INVISIBLE_SIZE]);
+
+/* Returns true when a file that begins so is UTF-16, which Windows calls "Unicode" and PowerShell's > writes.
+ */
+bool is_utf16(const char *text, size_t length);
+
+#endif
