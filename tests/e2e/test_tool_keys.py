@@ -1,12 +1,14 @@
 """Keys: rotation while deliveries flow; and signatures by hand, with what is wrong when they do not hold."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
 import os
 import subprocess
 import threading
+import urllib.parse
 
 from lab import KEY, Lab, TOOL, check, open_terminal, press, run_tests, sign, vectors, wait_for
 from servers import lighttpd_fastcgi
@@ -153,6 +155,104 @@ def the_usual_mistakes_are_named():
         check("decoded from hexadecimal" in result.stderr, result)
 
 
+def changed_bodies_are_named():
+    with Lab() as lab:
+        body = press(1)
+        event = json.loads(body)
+        pretty = json.dumps(event, indent=2).encode()
+        lab.receive(body)
+        lab.receive(b"[]")
+        line, rejected = lab.segment().read_bytes(), max((lab.journal / "rejected").iterdir()).read_bytes()
+        umlaut = press("Haustür 🔔")
+        name = "ünïcode 🔔 \\" .encode()
+        form = urllib.parse.quote_plus(body).encode()
+        gateway = {"headers": {}, "isBase64Encoded": False, "body": body.decode()}
+        shuffled = json.dumps(event, sort_keys=True, separators=(",", ":")).encode()
+        part = b'--xyz\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + body + b"\r\n--xyz--\r\n"
+        odd = b'{"a\\\\":"b\\"c, d: e","f":[1,2]}'
+        for have, signed, told in (
+                (b"\xef\xbb\xbf" + body, body, "without the byte order mark"),
+                (b"\xef\xbb\xbf" + body + b"\r\n", body, "without the byte order mark"),
+                (body, b"\xef\xbb\xbf" + body, "with a byte order mark"),
+                (body.decode().encode("utf-16"), body, "these are UTF-16"),
+                ((name.decode() + "\r\n").encode("utf-16"), name, "these are UTF-16"),
+                (umlaut.decode().encode("utf-16-le"), umlaut, "these are UTF-16"),
+                (umlaut.decode().encode("utf-16-be"), umlaut, "UTF-16 (big-endian)"),
+                (pretty.replace(b"\n", b"\r\n"), pretty, "LF in place of CR LF"),
+                (pretty, pretty.replace(b"\n", b"\r\n"), "CR LF in place of LF"),
+                (b"  " + body + b" \n", body, "without the blanks around"),
+                (gzip.compress(body), body, "gunzipped"),
+                (base64.b64encode(body), body, "decoded from base64"),
+                (base64.urlsafe_b64encode(umlaut).rstrip(b"="), umlaut, "decoded from base64"),
+                (base64.encodebytes(body), body, "decoded from base64"),
+                (form, body, "decoded as a form"), (form + b"=", body, "decoded as a form"), (body + b"=", body, "decoded as a form"),
+                (b"payload=" + form + b"&x=1", body, "value of the form's field"),
+                (part, body, "behind the first blank line"),
+                (b"POST /doorpost HTTP/1.1\r\nHost: a\r\n\r\n" + body, body, "behind the first blank line"),
+                (line, body, "line of the journal"), (line.rstrip(b"\n"), body, "line of the journal"),
+                (rejected, b"[]", "line of rejected/"),
+                (json.dumps(gateway).encode(), body, 'their member "body"'),
+                (json.dumps(body.decode()).encode(), body, "JSON string"),
+                (shuffled, body, "members in Ring's order"),
+                (body, json.dumps(event, sort_keys=True).encode(), "sorted by name"),
+                (body, shuffled, "sorted by name"),
+                (odd, json.dumps(json.loads(odd)).encode(), "json.dumps()")):
+            path = lab.path / "body"
+            path.write_bytes(have)
+            result = lab.tool("verify-signature", "-s", sign(signed), path).fails()
+            check(told in result.stderr and KEY not in result.stderr, told, "was expected:", result)
+        for have in (b"", b"\0", b"\x1f\x8b" + bytes(40), gzip.compress(body)[:-9], b"\xff\xfe\x00\xd8", b"=", b"%", b"%4", b"--\n\n", b'{"body":7}',
+                     b"[" * 100, b'{"a":' * 30 + b"1" + b"}" * 30, gzip.compress(bytes(9 << 20)), b"\n" * 131072):
+            path.write_bytes(have)
+            check("no key at hand" in lab.tool("verify-signature", "-s", "0" * 64, path).fails().stderr, have[:40])
+
+
+def keys_that_were_copied_wrong_are_named():
+    with Lab() as lab:
+        body, raw = press(1), base64.b64decode(KEY)
+        signer = "whsec_" + KEY
+        for line, key, told in (
+                (f'"{KEY}"', KEY, "quotation marks"), (f"'{KEY}'", raw, "quotation marks"),
+                (f"RING_HMAC_KEY={KEY}", KEY, "the name before it"), (f"export RING_KEY={KEY}", raw, "the name before it"),
+                (f'hmac-key: "{KEY}"', KEY, "the name before it"), (f'HMAC_KEY = "whsec_{KEY}"', raw, "without whsec_"),
+                (signer, KEY, "without whsec_"), (signer, raw, "without whsec_"),
+                (KEY.rstrip("="), KEY, "that belongs to base64"), (KEY.rstrip("="), raw, "that belongs to base64"),
+                (KEY[:20] + " " + KEY[20:], KEY, "without the blanks in it"),
+                (raw.decode("latin-1"), KEY, "encoded in base64 once more"),
+                (base64.urlsafe_b64encode(b"\xff" * 32).decode(), b"\xff" * 32, "from URL-safe base64"),
+                (base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("="), b"\xff" * 32, "from URL-safe base64"),
+                (raw.hex(), raw, "decoded from hexadecimal")):
+            lab.write_keys("# a comment", line)
+            result = lab.tool("verify-signature", "-s", sign(body, key), input=body.decode()).fails()
+            check(told in result.stderr and "line 2" in result.stderr and KEY not in result.stderr, told, "was expected:", result)
+        lab.write_keys(KEY)
+        for digest, told in ((hashlib.sha256(body), "plain SHA-256 of the body"), (hashlib.sha256(KEY.encode() + body), "key and body one after the other"),
+                             (hashlib.sha256(body + KEY.encode()), "body and key one after the other"),
+                             (hmac.new(b"", body, hashlib.sha256), "an empty key"), (hmac.new(body, KEY.encode(), hashlib.sha256), "swap the two")):
+            result = lab.tool("verify-signature", "-s", digest.hexdigest(), input=body.decode()).fails()
+            check(told in result.stderr, told, "was expected:", result)
+
+
+def signatures_that_are_not_rings_are_named():
+    with Lab() as lab:
+        body = press(1)
+        right, wrong = sign(body), sign(b"other")
+        digits = right[7:]
+        for signature, told in (
+                (f"X-Signature: {right}", "whole line of a header"), (f"x-signature:{digits}", "whole line of a header"),
+                (f"HTTP_X_SIGNATURE={right}", "whole line of a header"), (f'"{right}"', "quotation marks"), (f" {right}", "has blanks"),
+                (f"{right}\n", "has blanks"), (f"SHA256={digits}", "another way"), (f"sha-256={digits}", "another way"), (f"sha256:{digits}", "another way"),
+                (f"{wrong},{right}", "is a list"), (f"t=1771027372,v1={digits}", "is a list"), (f"{right};{wrong}", "is a list"),
+                (f"HMAC-SHA2-256(stdin)= {digits}", "has blanks"), (f"<{digits}>", "something around")):
+            result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
+            check(told in result.stderr and "it is good without that" in result.stderr, signature, told, "was expected:", result)
+        for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"),
+                                ("sha1=" + "0" * 40, "has 40 digits"), ("0" * 40, "SHA-1"), ("sha512=" + "0" * 128, "SHA-512"), ("0" * 32, "MD5"),
+                                (f"{wrong},{wrong}", "none of the digests"), (f'"{wrong}"', "no key at hand"), ("=", "no hexadecimal digit")):
+            result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
+            check(told in result.stderr, signature, told, "was expected:", result)
+
+
 def bad_input_is_told():
     with Lab() as lab:
         check("No such file" in lab.tool("sign", lab.path / "none").fails().stderr, "missing")
@@ -167,4 +267,5 @@ def bad_input_is_told():
 
 run_tests(a_rotation_loses_no_delivery, keys_are_listed_and_never_told, comments_mode_and_other_lines_stay,
           what_would_break_the_key_file_is_refused, a_key_is_asked_for_without_echo, sign_makes_rings_signatures,
-          the_usual_mistakes_are_named, bad_input_is_told)
+          the_usual_mistakes_are_named, changed_bodies_are_named,
+          keys_that_were_copied_wrong_are_named, signatures_that_are_not_rings_are_named, bad_input_is_told)

@@ -1,0 +1,122 @@
+/* A key is copied by hand from a web page into a file, and read from another file by whoever signs. */
+#include "mistake.h"
+
+#include <ctype.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <string.h>
+
+static ssize_t put(const char *text, size_t length, char *out, size_t size) {
+    if (length == 0 || length > size)
+        return -1;
+    memcpy(out, text, length);
+    return (ssize_t)length;
+}
+
+enum ending { LF, CRLF, PADDING, PADDING_OF_TWO };
+
+static ssize_t append(const char *text, size_t length, int how, char *out, size_t size) {
+    static const char *const endings[] = {
+        [LF] = "\n", [CRLF] = "\r\n", [PADDING] = "=", [PADDING_OF_TWO] = "=="};
+    size_t added = strlen(endings[how]);
+    if (length + added > size)
+        return -1;
+    memcpy(out, text, length);
+    memcpy(out + length, endings[how], added);
+    return (ssize_t)(length + added);
+}
+
+static ssize_t from_hex(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t made;
+    (void)how;
+    return length % 2 == 0 &&
+                   sodium_hex2bin((unsigned char *)out, size, text, length, NULL, &made, NULL) == 0 &&
+                   made == length / 2
+               ? (ssize_t)made
+               : -1;
+}
+
+/* `how` is libsodium's variant. */
+static ssize_t from_base64(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t made;
+    return sodium_base642bin((unsigned char *)out, size, text, length, NULL, &made, NULL, how) == 0
+               ? (ssize_t)made
+               : -1;
+}
+
+static ssize_t to_base64(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t needed = sodium_base64_encoded_len(length, how); /* with a NUL */
+    if (needed > size)
+        return -1;
+    sodium_bin2base64(out, size, (const unsigned char *)text, length, how);
+    return (ssize_t)needed - 1;
+}
+
+static ssize_t unquote(const char *text, size_t length, int how, char *out, size_t size) {
+    (void)how;
+    bool quoted = length > 2 && strchr("\"'`", text[0]) != NULL && text[length - 1] == text[0];
+    return quoted ? put(text + 1, length - 2, out, size) : -1;
+}
+
+/* NAME=key, export NAME=key, NAME: key. */
+static ssize_t without_name(const char *text, size_t length, int how, char *out, size_t size) {
+    (void)how;
+    size_t at = length > 7 && memcmp(text, "export ", 7) == 0 ? 7 : 0, name = at;
+    while (at < length && (isalnum((unsigned char)text[at]) || strchr("_-.", text[at]) != NULL))
+        at++;
+    size_t end = at;
+    while (at < length && text[at] == ' ')
+        at++;
+    if (end == name || at == length || (text[at] != '=' && text[at] != ':'))
+        return -1;
+    for (at++; at < length && text[at] == ' ';)
+        at++;
+    return put(text + at, length - at, out, size);
+}
+
+static ssize_t without_prefix(const char *text, size_t length, int how, char *out, size_t size) {
+    static const char prefix[] = "whsec_";
+    (void)how;
+    return length > sizeof prefix && memcmp(text, prefix, sizeof prefix - 1) == 0
+               ? put(text + sizeof prefix - 1, length - (sizeof prefix - 1), out, size)
+               : -1;
+}
+
+static ssize_t without_blanks(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t used = 0;
+    (void)how;
+    for (size_t i = 0; i < length && used < size; i++)
+        if (!isspace((unsigned char)text[i]))
+            out[used++] = text[i];
+    return used < length ? (ssize_t)used : -1;
+}
+
+#define CUT_OFF \
+    "only with the = at its end that belongs to base64: it was cut off; paste the key again, to its end"
+
+const struct mistake key_mistakes[] = {
+    {append, CRLF, "only with CR LF behind it: the signer read a line of a file and kept its end"},
+    {append, LF, "only with a line break behind it: the signer read it from a file, line break and all"},
+    {append, PADDING, CUT_OFF},
+    {append, PADDING_OF_TWO, CUT_OFF},
+    {from_base64, sodium_base64_VARIANT_ORIGINAL_NO_PADDING, CUT_OFF},
+    {from_base64, sodium_base64_VARIANT_URLSAFE,
+     "only decoded from URL-safe base64: put it in as ordinary base64, + and / in place of - and _"},
+    {from_base64, sodium_base64_VARIANT_URLSAFE_NO_PADDING,
+     "only decoded from URL-safe base64 without padding: put it in as ordinary base64, + and / in place of - "
+     "and "
+     "_, with = at its end"},
+    {from_hex, 0,
+     "only decoded from hexadecimal, which Ring's keys are not: put the key in as Ring shows it"},
+    {to_base64, sodium_base64_VARIANT_ORIGINAL,
+     "only encoded in base64 once more: the key in the file is decoded already; put it in as Ring shows it"},
+    {NULL, 0, NULL}};
+
+const struct mistake key_wrappings[] = {
+    {unquote, 0, "only without its quotation marks: take them out of the key file"},
+    {without_name, 0, "only without the name before it: the key file has a key alone on its line"},
+    {without_prefix, 0,
+     "only without whsec_ before it, which Ring's keys do not have: is it another service's? Else take it "
+     "off"},
+    {without_blanks, 0, "only without the blanks in it: take them out of the key file"},
+    {NULL, 0, NULL}};
