@@ -1,5 +1,6 @@
 /* doorpost key: the rotation of signing keys. While two keys are in the file, deliveries of both are taken;
  * the file is replaced as a whole, so no delivery ever meets half of it. */
+#include "invisible.h"
 #include "keys.h"
 #include "secret.h"
 #include "settings.h"
@@ -84,6 +85,18 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
                : problem("no key has the fingerprint \"%s\": `doorpost key list` shows them", fingerprint);
 }
 
+/* Returns where the text of the new key begins, behind a byte order mark, or NULL after having said why it is
+ * none. */
+static const char *new_key(const char *text, size_t length) {
+    const char *start = text, *end = text + length;
+    size_t key_length;
+    if (is_utf16(text, length))
+        return problem("nothing was added: the new key is in UTF-16; save it as UTF-8 or ASCII"), NULL;
+    if (keys_next_line(&start, end, &(int){0}, &key_length) == NULL)
+        return problem("nothing was added: no key was given, only nothing, blanks or comments"), NULL;
+    return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
+}
+
 static int add(const struct options *options, const struct config *config) {
     size_t old_length = 0, length;
     char *old = NULL;
@@ -92,13 +105,14 @@ static int add(const struct options *options, const struct config *config) {
         return STATUS_PROBLEM;
     char *fresh = options->from != NULL ? secret_read(options->from, &length)
                                         : secret_ask("The new HMAC Signing Key (it is not shown): ", &length);
+    const char *key = fresh != NULL ? new_key(fresh, length) : NULL;
     int result = STATUS_PROBLEM;
-    if (fresh != NULL) {
+    if (key != NULL) {
         bool line_break = old_length > 0 && old[old_length - 1] != '\n';
         char *text = sodium_malloc(old_length + length + 3);
         if (text != NULL) {
             size_t used = (size_t)snprintf(text, old_length + length + 3, "%s%s%s\n", old != NULL ? old : "",
-                                           line_break ? "\n" : "", fresh);
+                                           line_break ? "\n" : "", key);
             result = replace(config, text, used);
         }
         sodium_free(text);

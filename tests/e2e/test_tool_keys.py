@@ -89,6 +89,22 @@ def what_would_break_the_key_file_is_refused():
         check("No such file" in lab.tool("key", "list").fails().stderr, "missing")
 
 
+def nothing_is_no_key_to_add():
+    with Lab() as lab:
+        before = lab.key_file.read_text()
+        for nothing in ("", "\n", " \t\r\n", "# the new key comes here\n", "\ufeff# a comment\n"):
+            for source in ([], ["--from", "-"]):
+                result = lab.tool("key", "add", *source, input=nothing).fails()
+                check("nothing was added" in result.stderr and not result.stdout, nothing, result)
+        path = lab.path / "new"
+        path.write_bytes(NEW.encode("utf-16"))
+        check("UTF-16" in lab.tool("key", "add", "--from", path).fails().stderr, "UTF-16")
+        check(lab.key_file.read_text() == before, "changed")
+        path.write_bytes(b"\xef\xbb\xbf" + NEW.encode() + b"  # of March\r\n")
+        lab.tool("key", "add", "--from", path).ok()
+        check(hashlib.sha256(NEW.encode()).hexdigest()[:8] in listed(lab), listed(lab))
+
+
 def a_key_is_asked_for_without_echo():
     with Lab() as lab:
         terminal = open_terminal()
@@ -266,6 +282,6 @@ def bad_input_is_told():
 
 
 run_tests(a_rotation_loses_no_delivery, keys_are_listed_and_never_told, comments_mode_and_other_lines_stay,
-          what_would_break_the_key_file_is_refused, a_key_is_asked_for_without_echo, sign_makes_rings_signatures,
+          what_would_break_the_key_file_is_refused, nothing_is_no_key_to_add, a_key_is_asked_for_without_echo, sign_makes_rings_signatures,
           the_usual_mistakes_are_named, changed_bodies_are_named,
           keys_that_were_copied_wrong_are_named, signatures_that_are_not_rings_are_named, bad_input_is_told)
