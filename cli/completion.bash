@@ -21,9 +21,10 @@ _doorpost() {
       ;;
   esac
   if ((COMP_CWORD == 1)); then
-    words='init doctor key sign verify-signature trigger log exec stats check prune rejected --help --version'
+    words='init doctor key sign verify-signature trigger log exec stats check prune rejected help version --help --version'
   else
     case $verb in
+      help) words='init doctor key sign verify-signature trigger log exec stats check prune rejected' ;;
       init) words='--key-file --journal --generate --user' ;;
       doctor) words='--url --user --json --conf --journal --key-file' ;;
       key) words='list add retire --json --from --conf --key-file' ;;

@@ -15,6 +15,8 @@ verbs=(
   'check:verify the whole journal'
   'prune:delete the oldest days'
   'rejected:show what was signed but unusable'
+  'help:tell about a verb'
+  'version:tell the version'
 )
 conf=('(-c --conf)'{-c,--conf}'[the env file with the settings]:file:_files')
 journal=('(-J --journal)'{-J,--journal}'[the journal]:directory:_files -/')
@@ -30,6 +32,7 @@ local verb=$words[2]
 shift words
 ((CURRENT--))
 case $verb in
+  help) _describe verb verbs ;;
   init) _arguments $keys $journal '--generate[make a key for tests]' '--user[the web server user]:user:_users' '1:directory:_files -/' ;;
   doctor) _arguments $conf $journal $keys '--url[the endpoint]:url:' '--user[the web server user]:user:_users' '--json[as JSON]' ;;
   key) _arguments $conf $keys '--json[as JSON]' '--from[the new key]:file:_files' '1:what:(list add retire)' '2:fingerprint:' ;;

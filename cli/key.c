@@ -93,7 +93,7 @@ static const char *new_key(const char *text, size_t length) {
     if (is_utf16(text, length))
         return problem("nothing was added: the new key is in UTF-16; save it as UTF-8 or ASCII"), NULL;
     if (keys_next_line(&start, end, &(int){0}, &key_length) == NULL)
-        return problem("nothing was added: no key was given, only nothing, blanks or comments"), NULL;
+        return problem("nothing was added: there is no key in what was given"), NULL;
     return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
 }
 

@@ -1,4 +1,5 @@
 /* doorpost: the operator's tool. One file a verb; this one chooses. */
+#include "nearest.h"
 #include "options.h"
 #include "process.h"
 #include "verbs.h"
@@ -36,7 +37,8 @@ static void print_verbs(FILE *out) {
     fputs("usage: doorpost VERB [OPTION...]\n\n", out);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         fprintf(out, "  %-18s%s\n", verbs[i].name, verbs[i].summary);
-    fputs("\nEach verb has --help; doorpost(1) is the manual. Exit status: 0, 1 where a problem was found, 2 "
+    fputs("\n`doorpost help VERB` and VERB --help tell more; doorpost(1) is the manual. Exit status: 0, 1 "
+          "where a problem was found, 2 "
           "for a "
           "command line\nthat makes no sense.\n",
           out);
@@ -56,7 +58,65 @@ static int refuse_the_web(void) {
     return problem("this is no CGI program: take doorpost out of the web server's directories");
 }
 
+static const struct verb *find_verb(const char *name) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+__attribute__((noreturn)) static void refuse_verb(const char *name) {
+    struct nearest nearest;
+    char hint[NEAREST_SIZE];
+    nearest_start(&nearest, name);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        nearest_try(&nearest, verbs[i].name);
+    usage_error("there is no verb \"%.100s\"%s", name, nearest_hint(&nearest, "", hint));
+}
+
+static bool is_one_of(const char *text, const char *const *words) {
+    while (*words != NULL && strcmp(text, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
+/* Where the verb is: the first argument, or after the options before it. What stands behind one of these can
+ * be its value; behind those that every verb has, it is. Returns argc if there is none. */
+static int verb_index(int argc, char *const argv[]) {
+    static const char *const with_value[] = {"-c", "--conf", "-J", "--journal", "-K", "--key-file", NULL};
+    int i = 1;
+    while (i < argc && argv[i][0] == '-') {
+        i += is_one_of(argv[i], with_value) ? 2 : 1;
+        if (i + 1 < argc && argv[i][0] != '-' && find_verb(argv[i]) == NULL && find_verb(argv[i + 1]) != NULL)
+            i++;
+    }
+    return i < argc ? i : argc;
+}
+
+/* Runs it with what stood before it behind it. */
+static int run_verb(const struct verb *verb, int argc, char *argv[], int at) {
+    char *name = argv[at];
+    memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
+    argv[1] = name;
+    return finish(verb->run(argc - 1, argv + 1));
+}
+
+static int help(int argc, char *argv[]) {
+    char option[] = "--help";
+    char *arguments[] = {argc > 0 ? argv[0] : NULL, option, NULL};
+    if (argc == 0) {
+        print_verbs(stdout);
+        return finish(STATUS_DONE);
+    }
+    const struct verb *verb = find_verb(argv[0]);
+    if (verb == NULL)
+        refuse_verb(argv[0]);
+    return verb->run(2, arguments);
+}
+
 int main(int argc, char *argv[]) {
+    static const char *const helps[] = {"help", "--help", "-h", NULL};
+    static const char *const versions[] = {"version", "--version", "-V", NULL};
     process_prepare();
     if (getenv("GATEWAY_INTERFACE") != NULL)
         return refuse_the_web();
@@ -66,16 +126,17 @@ int main(int argc, char *argv[]) {
         print_verbs(stderr);
         return STATUS_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_verbs(stdout);
-        return finish(STATUS_DONE);
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (is_one_of(argv[1], helps))
+        return help(argc - 2, argv + 2);
+    if (is_one_of(argv[1], versions)) {
         puts("doorpost " VERSION);
         return finish(STATUS_DONE);
     }
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return finish(verbs[i].run(argc - 1, argv + 1));
-    usage_error("there is no verb \"%s\"", argv[1]);
+    int at = verb_index(argc, argv);
+    if (at == argc)
+        usage_error("which verb? %s is an option", argv[1]);
+    const struct verb *verb = find_verb(argv[at]);
+    if (verb == NULL)
+        refuse_verb(argv[at]);
+    return run_verb(verb, argc, argv, at);
 }

@@ -1,6 +1,7 @@
 /* Verbs take their options in any order, long ones may be shortened, and --help is on each of them. */
 #include "options.h"
 
+#include "nearest.h"
 #include "timestamp.h"
 
 #include <getopt.h>
@@ -84,6 +85,19 @@ static void set(const struct option_spec *option, const char *argument) {
     }
 }
 
+/* `text` is where getopt_long() stopped: an unknown option, a shortened one that fits two, or a flag with a
+ * value. */
+__attribute__((noreturn)) static void refuse(const char *text, const struct option_spec options[]) {
+    struct nearest nearest;
+    char name[64], hint[NEAREST_SIZE];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+    nearest_start(&nearest, name + strspn(name, "-"));
+    nearest_try(&nearest, "help");
+    for (; options->name != NULL; options++)
+        nearest_try(&nearest, options->name);
+    usage_error("cannot make sense of %s%s", text, nearest_hint(&nearest, "--", hint));
+}
+
 int options_parse(int argc, char *argv[], const struct usage *usage, const struct option_spec options[]) {
     struct option parsed[OPTIONS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
     char letters[3 * OPTIONS_MAX] = "";
@@ -92,6 +106,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
     verb = usage->verb;
     if (usage->stops)
         letters[used++] = '+';
+    letters[used++] = ':'; /* an option without its argument is told from an unknown one */
     letters[used++] = 'h';
     for (; count < OPTIONS_MAX && options[count].name != NULL; count++) {
         int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;
@@ -113,9 +128,10 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
         while (i < count && chosen != LONG_ONLY + (int)i &&
                !(options[i].letter != 0 && chosen == options[i].letter))
             i++;
-        if (i ==
-            count) /* an unknown option, or one without its argument; argv[optind - 1] is where it stands */
-            usage_error("cannot make sense of %s", argv[optind - 1]);
+        if (chosen == ':')
+            usage_error("%s wants something behind it", argv[optind - 1]);
+        if (i == count)
+            refuse(argv[optind - 1], options);
         set(&options[i], optarg);
     }
     if (!usage->stops && argc - optind > usage->operands)

@@ -1,5 +1,6 @@
 /* doorpost trigger: plays Ring, for trying out an endpoint without pressing a bell. */
 #include "http.h"
+#include "nearest.h"
 #include "retry.h"
 #include "sample.h"
 #include "settings.h"
@@ -85,6 +86,17 @@ static int send_all(const struct options *options, struct keys *keys) {
     return good ? STATUS_DONE : STATUS_PROBLEM;
 }
 
+__attribute__((noreturn)) static void refuse_type(const char *type) {
+    struct nearest nearest;
+    char types[1024], hint[NEAREST_SIZE];
+    snprintf(types, sizeof types, "%s", sample_types());
+    nearest_start(&nearest, type);
+    for (const char *name = strtok(types, " "); name != NULL; name = strtok(NULL, " "))
+        nearest_try(&nearest, name);
+    usage_error("\"%.100s\" is no type that Ring documents%s; --help lists them", type,
+                nearest_hint(&nearest, "", hint));
+}
+
 int verb_trigger(int argc, char *argv[]) {
     struct options options = {.type = "button_press",
                               .device = "ava1.ring.device.EXAMPLE",
@@ -122,7 +134,7 @@ int verb_trigger(int argc, char *argv[]) {
     if (first < argc)
         options.type = argv[first];
     if (!sample_knows(options.type))
-        usage_error("\"%s\" is no type that Ring documents; --help lists them", options.type);
+        refuse_type(options.type);
     if (options.url == NULL && !options.print)
         usage_error("where to? Say --url https://YOUR.HOST/doorpost");
     if (strlen(options.device) > IDENTIFIER_MAX || strlen(options.account) > IDENTIFIER_MAX)

@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 
-from lab import KEY, Lab, ROOT, TOOL, check, run_tests
+from lab import KEY, Lab, ROOT, TOOL, check, press, run_tests
 from servers import lighttpd_fastcgi
 
 
@@ -107,6 +107,37 @@ def usage_errors_are_2_and_name_the_way_out():
         check(lab.tool("--version").ok().stdout.startswith("doorpost "), "--version")
 
 
+def near_misses_are_answered_with_what_was_meant():
+    with Lab() as lab:
+        for arguments, meant in ((["stat"], "stats"), (["dcotor"], "doctor"), (["verify"], "verify-signature"), (["help", "prnue"], "prune"),
+                                 (["log", "--jason"], "--json"), (["log", "--sinc=yesterday"], None), (["log", "--snice=now"], "--since"),
+                                 (["exec", "--retry-fail-ed"], "--retry-failed"), (["log", "--json=1"], "--json"), (["nonsense"], None),
+                                 (["log", "--zzzzzzzz"], None), (["x" * 5000], None), (["trigger", "buton_press", "--url", "http://127.0.0.1"], "button_press")):
+            result = lab.tool(*arguments)
+            check((f'did you mean "{meant}"?' if meant else "did you mean") in result.stderr or not meant, arguments, result)
+            check(meant or "did you mean" not in result.stderr, arguments, result)
+        check("--since wants something behind it" in lab.tool("log", "--since").fails(2).stderr, "no value")
+
+
+def help_and_version_are_verbs_too():
+    with Lab() as lab:
+        check(lab.tool("help", "stats").ok().stdout == lab.tool("stats", "--help").ok().stdout, "help stats")
+        check(lab.tool("help").ok().stdout == lab.tool("--help").ok().stdout == lab.tool("-h").ok().stdout, "help")
+        check(lab.tool("version").ok().stdout == lab.tool("--version").ok().stdout, "version")
+
+
+def options_may_stand_before_the_verb():
+    with Lab() as lab:
+        lab.receive(press(1))
+        told = lab.tool("log", "--json").ok().stdout
+        nothing = {"DOORPOST_CONF": "/dev/null"}
+        for arguments in (["--json", "log"], ["--conf", lab.env_file, "log", "--json"], ["--json", f"--journal={lab.journal}", "log"],
+                          ["-J", lab.journal, "--type", "button_press", "log", "--json"]):
+            check(lab.tool(*arguments, env=nothing if len(arguments) > 2 else {}).ok().stdout == told, arguments)
+        check("an option" in lab.tool("--json").fails(2).stderr and "an option" in lab.tool("--conf", "log").fails(2).stderr, "no verb")
+        check("no verb" in lab.tool("--json", "nonsense", "x").fails(2).stderr, "nonsense")
+
+
 def every_verb_has_help_completion_and_a_place_in_the_manual():
     with Lab() as lab:
         verbs = re.findall(r"^  ([a-z-]+) ", lab.tool("--help").ok().stdout, re.MULTILINE)
@@ -155,4 +186,5 @@ def a_full_disk_is_told():
 
 run_tests(from_init_to_stats, what_init_makes_is_open_to_its_owner_alone, what_init_makes_has_names_that_are_on_the_disk, the_journal_can_be_elsewhere, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
           usage_errors_are_2_and_name_the_way_out, every_verb_has_help_completion_and_a_place_in_the_manual, completions_load,
+          near_misses_are_answered_with_what_was_meant, help_and_version_are_verbs_too, options_may_stand_before_the_verb,
           man_pages_are_clean, a_full_disk_is_told)
