@@ -4,6 +4,7 @@
 #include "directory.h"
 #include "http.h"
 #include "keys.h"
+#include "log_place.h"
 #include "mounts.h"
 #include "rejected.h"
 #include "sample.h"
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -48,6 +50,7 @@ struct doctor {
     const char *url, *user;
     bool json;
     struct json_object *report;
+    char log[LOG_PLACE_SIZE];
     unsigned problems;
 };
 
@@ -79,12 +82,14 @@ __attribute__((format(printf, 4, 5))) static void tell(struct doctor *doctor, en
 
 /* ---- settings and keys ---- */
 
-static bool check_settings(struct doctor *doctor) {
-    struct reason reason = {""};
-    if (config_load(&doctor->config, &reason) != 0) {
+static bool check_settings(struct doctor *doctor, const struct settings *settings) {
+    struct reason reason;
+    if (settings_read(settings, NEED_JOURNAL | NEED_KEYS, &doctor->config, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "settings", "%s", reason.text);
         return false;
     }
+    if (reason.text[0] != '\0')
+        tell(doctor, LEVEL_WARNING, "settings", "%s; going on with the command line alone", reason.text);
     if (doctor->config.warning.text[0] != '\0')
         tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
     tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
@@ -98,11 +103,13 @@ static bool check_settings(struct doctor *doctor) {
 }
 
 static bool check_keys(struct doctor *doctor) {
-    struct reason reason = {""};
+    struct reason reason = {"no memory"};
     struct stat status;
+    char hint[HINT_SIZE];
     doctor->keys = keys_alloc();
     if (doctor->keys == NULL || keys_load(doctor->keys, doctor->config.key_file, &reason) != 0) {
-        tell(doctor, LEVEL_PROBLEM, "keys", "%s", doctor->keys != NULL ? reason.text : "no memory");
+        tell(doctor, LEVEL_PROBLEM, "keys", "%s%s", reason.text,
+             permission_hint(doctor->config.key_file, hint));
         return false;
     }
     if (keys_repeated(doctor->keys) > 0)
@@ -176,9 +183,12 @@ static bool check_directory(struct doctor *doctor) {
     struct reason reason = {""};
     struct stat status;
     struct statvfs space;
+    char hint[HINT_SIZE];
     directory_start(&doctor->directory, doctor->config.journal);
     if (directory_open(&doctor->directory, &reason) != 0) {
-        tell(doctor, LEVEL_PROBLEM, "directory", "%s. `doorpost init` makes it", reason.text);
+        permission_hint(doctor->config.journal, hint);
+        tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
+             hint[0] != '\0' ? hint : ". `doorpost init` makes it");
         return false;
     }
     if (fstat(doctor->directory.file, &status) == 0) {
@@ -394,9 +404,54 @@ static void check_rejected(struct doctor *doctor) {
 
 /* ---- the round trip ---- */
 
+/* What to do about an answer that is none of Doorpost's, or not the one that is expected. */
+static const char *advice(int status) {
+    static const struct {
+        int status;
+        const char *told;
+    } cases[] = {
+        {300, "a redirect, and Ring wants an answer: register the URL that it leads to"},
+        {400, "is this http:// to a port for HTTPS?"},
+        {401, "the worker has another key: does it read the same settings?"},
+        {403, "the web server forbids it: see its configuration, and the permissions of doorpost.cgi (755)"},
+        {404, "nothing is at this path: see the web server's configuration"},
+        {405,
+         "what is at this path takes no POST: the path is another one's, a static page's say; see the web "
+         "server's configuration"},
+        {413, "the web server's limit on bodies is too low"},
+        {429, "the web server limits requests: limit nothing that is signed"},
+        {500, "the web server could not run doorpost.cgi: its error log says why"},
+        {502,
+         "the web server runs and the worker does not: start it (systemctl start doorpost.socket, or as the "
+         "web server's file in deploy/ says), or correct the path of its socket"},
+        {504, "the worker does not answer the web server: is it stopped, or its disk?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (cases[i].status == (status / 100 == 3 ? 300 : status))
+            return cases[i].told;
+    return NULL;
+}
+
+static void tell_unexpected(struct doctor *doctor, struct answer *answer, int status, const char *word,
+                            const char *unknown) {
+    const char *told = answer->status == status ? NULL : advice(answer->status);
+    bool ours = strstr(answer->body, "\"status\"") != NULL;
+    for (char *at = answer->body; *at != '\0'; at++)
+        if (*at < ' ' || *at > '~')
+            *at = ' ';
+    if (answer->status == 503)
+        tell(doctor, LEVEL_PROBLEM, "round trip",
+             "expected %d %s, and got 503 %.120s: %s; the log says why: %s", status, word, answer->body,
+             ours ? "Doorpost cannot keep it" : "this is the web server's own: does the worker run?",
+             doctor->log);
+    else
+        tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
+             answer->status, answer->body, told != NULL ? told : unknown);
+}
+
 /* Sends the body and expects a status and a word in the answer. */
 static bool expect(struct doctor *doctor, const char *body, size_t length, const char *signature, int status,
-                   const char *word, const char *advice) {
+                   const char *word, const char *unknown) {
     struct answer answer;
     struct reason reason = {""};
     if (http_post(doctor->url, body, length, signature, &answer, &reason) != 0) {
@@ -407,21 +462,27 @@ static bool expect(struct doctor *doctor, const char *body, size_t length, const
         tell(doctor, LEVEL_GOOD, "round trip", "%s in %.1f ms, as it must be", word, answer.seconds * 1000);
         return true;
     }
-    for (char *at = answer.body; *at != '\0'; at++)
-        if (*at < ' ' || *at > '~')
-            *at = ' ';
-    tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
-         answer.status, answer.body,
-         answer.status == 401 && status == 200 ? "the worker has another key: does it read the same settings?"
-         : answer.status == 503                ? "the web server's error log says why"
-         : answer.status == 404                ? "nothing is at this path: see the web server's configuration"
-                                               : advice);
+    tell_unexpected(doctor, &answer, status, word, unknown);
     return false;
+}
+
+/* A URL of this machine is a trial; any other is to be registered with Ring. */
+static void check_scheme(struct doctor *doctor) {
+    static const char *const local[] = {"127.", "localhost", "[::1]"};
+    if (strncasecmp(doctor->url, "http://", 7) != 0)
+        return;
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if (strncasecmp(doctor->url + 7, local[i], strlen(local[i])) == 0)
+            return;
+    tell(doctor, LEVEL_PROBLEM, "round trip",
+         "Ring delivers to https:// alone: get a certificate (certbot), and register https://%.200s",
+         doctor->url + 7);
 }
 
 static void check_round_trip(struct doctor *doctor) {
     char body[SAMPLE_SIZE], signature[SIGNATURE_TEXT_SIZE];
     uint8_t digest[SIGNATURE_BYTES];
+    check_scheme(doctor);
     size_t length = sample_write(EVENT_PRESS, EVENT_TEST_DEVICE, EVENT_TEST_DEVICE, timestamp_now(), body);
     signature_make(doctor->keys, 0, body, length, digest);
     signature_format(digest, signature);
@@ -437,10 +498,11 @@ static void check_round_trip(struct doctor *doctor) {
 
 /* ---- all of it ---- */
 
-static void examine(struct doctor *doctor) {
+static void examine(struct doctor *doctor, const struct settings *settings) {
     struct statfs system;
-    if (!check_settings(doctor))
+    if (!check_settings(doctor, settings))
         return;
+    log_place(&doctor->config, doctor->log); /* while this is root, who may look at any worker */
     doctor->keys_good = check_keys(doctor);
     if (check_directory(doctor) && settings_become_owner(&doctor->config) == STATUS_DONE) {
         bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;
@@ -480,10 +542,7 @@ int verb_doctor(int argc, char *argv[]) {
     doctor.report = json_object_new_array();
     if (doctor.report == NULL)
         return problem("no memory");
-    if (settings_export(&settings) == STATUS_DONE)
-        examine(&doctor);
-    else
-        doctor.problems++;
+    examine(&doctor, &settings);
     if (doctor.json)
         puts(json_object_to_json_string_ext(doctor.report, JSON_C_TO_STRING_PLAIN));
     else

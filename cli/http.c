@@ -3,10 +3,12 @@
 #include "http.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,8 +104,40 @@ static const char *message(FILE *told, char text[TOLD_SIZE]) {
     return end != NULL ? end + 2 : text;
 }
 
+/* What to do about each way in which curl got no answer, by its exit status (curl(1)). */
+static const char *advice(int status) {
+    static const struct {
+        int status;
+        const char *told;
+    } cases[] = {
+        {6, "no DNS server knows this name: is it spelt right, and is it registered?"},
+        {7, "nothing listens there: does the web server run, is the port right, and does a firewall let it "
+            "through?"},
+        {28, "Ring does not wait longer. Either a firewall swallows what comes, or what listens there does "
+             "not answer: "
+             "look whether the web server and the worker run"},
+        {35, "no TLS there: is this the port for HTTPS? Ring needs TLS 1.2 or later"},
+        {52, "what listens there hung up: is https:// the right scheme for this port?"},
+        {56, "what listens there hung up: the web server's error log says why"},
+        {60,
+         "this machine does not trust the certificate, and nor will Ring if it is self-signed, expired or of "
+         "another name: get one that all trust (certbot). To try it all the same: "
+         "CURL_CA_BUNDLE=CERTIFICATE"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (cases[i].status == status)
+            return cases[i].told;
+    return "curl(1) explains it under EXIT CODES";
+}
+
+static bool has_scheme(const char *url) {
+    return strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0;
+}
+
 int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
               struct reason *reason) {
+    if (!has_scheme(url))
+        return fail(reason, ERROR_TROUBLE, "%.100s is no URL of HTTP: say https://YOUR.HOST/doorpost", url);
     struct exchange exchange = {tmpfile(), tmpfile(), tmpfile()};
     char text[TOLD_SIZE];
     int result = 0;
@@ -119,8 +153,8 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
     else if (status < 0)
         result = fail(reason, ERROR_TROUBLE, "cannot run curl: %s", strerror(errno));
     else if (result == 0 && (read_answer(exchange.answer, answer) != 0 || status != 0))
-        result =
-            fail(reason, ERROR_TROUBLE, "no answer from %.100s: %.200s", url, message(exchange.told, text));
+        result = fail(reason, ERROR_TROUBLE, "no answer from %.60s: %.80s: %s", url,
+                      message(exchange.told, text), advice(status));
     close_file(exchange.body);
     close_file(exchange.answer);
     close_file(exchange.told);

@@ -3,6 +3,7 @@
 #include "lines.h"
 
 #include "segment.h"
+#include "settings.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -40,6 +41,7 @@ static bool wanted(const struct filter *filter, const struct lines *lines) {
 
 struct lines *lines_open(const char *path) {
     struct reason reason = {""};
+    char hint[HINT_SIZE];
     struct lines *lines = calloc(1, sizeof *lines);
     struct event_parser *parser = event_parser_new();
     if (lines == NULL || parser == NULL) {
@@ -52,7 +54,7 @@ struct lines *lines_open(const char *path) {
     lines->walk.file = -1;
     directory_start(&lines->directory, path);
     if (directory_open(&lines->directory, &reason) != 0) {
-        problem("%s", reason.text);
+        problem("%s%s", reason.text, permission_hint(path, hint));
         lines_close(lines);
         return NULL;
     }

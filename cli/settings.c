@@ -1,6 +1,8 @@
 /* What the command line says becomes an environment variable: there is one way for settings to be read. */
 #include "settings.h"
 
+#include "user.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>
@@ -22,7 +24,8 @@ static int set_path(const char *name, const char *path) {
     return result == 0 ? STATUS_DONE : problem("cannot set %s: %s", name, strerror(errno));
 }
 
-int settings_export(const struct settings *settings) {
+/* Puts what the command line says into the environment, where config_read() finds it. */
+static int settings_export(const struct settings *settings) {
     int status = STATUS_DONE;
     if (settings->conf != NULL)
         status = set_path("DOORPOST_CONF", settings->conf);
@@ -33,16 +36,85 @@ int settings_export(const struct settings *settings) {
     return status;
 }
 
-int settings_load(const struct settings *settings, unsigned needs, struct config *config) {
-    struct reason reason = {""};
+/* The nearest directory above that can be examined: it is the one that is closed. */
+static bool examine(const char *path, struct stat *status, char nearest[CONFIG_PATH_SIZE]) {
+    snprintf(nearest, CONFIG_PATH_SIZE, "%s", path);
+    while (stat(nearest, status) != 0) {
+        char *slash = strrchr(nearest, '/');
+        if (errno != EACCES || slash == NULL || slash == nearest)
+            return false;
+        *slash = '\0';
+    }
+    return true;
+}
+
+const char *permission_hint(const char *path, char out[HINT_SIZE]) {
+    char nearest[CONFIG_PATH_SIZE];
+    struct stat status;
+    out[0] = '\0';
+    if (access(path, R_OK) == 0 || errno != EACCES || !examine(path, &status, nearest))
+        return out;
+    const struct passwd *user = user_with_id(status.st_uid);
+    bool by_group = (status.st_mode & (S_ISDIR(status.st_mode) ? S_IXGRP : S_IRGRP)) != 0;
+    const struct group *group = by_group ? group_with_id(status.st_gid) : NULL;
+    size_t used = (size_t)snprintf(out, HINT_SIZE, ": run this with sudo");
+    if (user != NULL && user->pw_uid != 0)
+        used += (size_t)snprintf(out + used, HINT_SIZE - used, ", or as %.64s", user->pw_name);
+    if (group != NULL && group->gr_gid != 0)
+        snprintf(out + used, HINT_SIZE - used, ", or as a member of the group %.64s, which may read it",
+                 group->gr_name);
+    return out;
+}
+
+/* What to do about a setting that is missing. */
+static int tell_missing(const struct config *config, const char *name, const char *option,
+                        struct reason *reason) {
+    char program[CONFIG_PATH_SIZE] = "";
+    config_program_directory(program);
+    if (config->file[0] != '\0')
+        return fail(reason, ERROR_TROUBLE,
+                    "%s is not set in %.200s, nor in the environment: set it, or say %s", name, config->file,
+                    option);
+    return fail(
+        reason, ERROR_TROUBLE,
+        "%s is not set: no settings are in the environment, in doorpost/doorpost.env in %.64s or above, or "
+        "in " CONFIG_DEFAULT_FILE ". Make them: sudo doorpost init /etc/doorpost --journal "
+        "/var/lib/doorpost (without root: doorpost init ~/doorpost); or name them: --conf FILE, %s",
+        name, program, option);
+}
+
+int settings_read(const struct settings *settings, unsigned needs, struct config *config,
+                  struct reason *reason) {
+    bool has_all = settings->conf == NULL && ((needs & NEED_JOURNAL) == 0 || settings->journal != NULL) &&
+                   ((needs & NEED_KEYS) == 0 || settings->key_file != NULL);
+    char hint[HINT_SIZE];
+    reason->text[0] = '\0';
     if (settings_export(settings) != STATUS_DONE)
-        return STATUS_PROBLEM;
-    if (config_read(config, &reason) != 0)
-        return problem("%s", reason.text);
-    if ((needs & NEED_JOURNAL) != 0 && config->journal[0] == '\0')
-        return problem("which journal? Say --journal DIR, or --conf FILE with the handler's settings");
+        return fail(reason, ERROR_TROUBLE, "the command line cannot be used");
+    int result = config_read(config, reason);
+    if (result != 0 && config->file[0] != '\0') {
+        size_t used = strlen(reason->text);
+        snprintf(reason->text + used, sizeof reason->text - used, "%s", permission_hint(config->file, hint));
+    }
+    if (result != 0 && has_all && setenv("DOORPOST_CONF", "/dev/null", 1) == 0) {
+        struct reason second;
+        result = config_read(config, &second);
+    }
+    if (result != 0)
+        return result;
     if ((needs & NEED_KEYS) != 0 && config->key_file[0] == '\0')
-        return problem("which keys? Say --key-file FILE, or --conf FILE with the handler's settings");
+        return tell_missing(config, "DOORPOST_KEY_FILE", "--key-file FILE", reason);
+    if ((needs & NEED_JOURNAL) != 0 && config->journal[0] == '\0')
+        return tell_missing(config, "DOORPOST_JOURNAL", "--journal DIR", reason);
+    return 0;
+}
+
+int settings_load(const struct settings *settings, unsigned needs, struct config *config) {
+    struct reason reason;
+    if (settings_read(settings, needs, config, &reason) != 0)
+        return problem("%s", reason.text);
+    if (reason.text[0] != '\0')
+        problem("warning: %s; going on with the command line alone", reason.text);
     return STATUS_DONE;
 }
 
@@ -56,6 +128,7 @@ int settings_become_owner(const struct config *config) {
 }
 
 struct keys *settings_keys(const struct config *config) {
+    char hint[HINT_SIZE];
     struct reason reason = {""};
     struct keys *keys = keys_alloc();
     if (keys == NULL) {
@@ -63,7 +136,7 @@ struct keys *settings_keys(const struct config *config) {
         return NULL;
     }
     if (keys_load(keys, config->key_file, &reason) != 0) {
-        problem("%s", reason.text);
+        problem("%s%s", reason.text, permission_hint(config->key_file, hint));
         keys_free(keys);
         return NULL;
     }

@@ -20,11 +20,14 @@ struct settings {
 
 enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 
-/* Puts what the command line says into the environment, where config_load() finds it. */
-int settings_export(const struct settings *settings);
+/* Reads the settings as the handler does, with what the command line says over them. Returns 0, or
+ * ERROR_TROUBLE with a reason; also where something that is needed is not set. If the command line has all
+ * that is needed and no
+ * --conf, settings that cannot be read are no error: the reason says why they were left out. */
+int settings_read(const struct settings *settings, unsigned needs, struct config *config,
+                  struct reason *reason);
 
-/* Reads the settings as the handler does, with what the command line says over them. Returns 0, or says what
- * is wrong and returns STATUS_PROBLEM; also where something that is needed is not set. */
+/* The same, and prints the reason. Returns 0 or STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
 /* Where root runs this and the journal is another user's, goes on as that user for good: whatever a verb
@@ -34,5 +37,10 @@ int settings_become_owner(const struct config *config);
 
 /* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */
 struct keys *settings_keys(const struct config *config);
+
+#define HINT_SIZE 256
+/* If this user may not read what has that path: writes `: run this with sudo, or ...`, which says who may;
+ * else nothing. Returns `out`. */
+const char *permission_hint(const char *path, char out[HINT_SIZE]);
 
 #endif

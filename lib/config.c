@@ -191,6 +191,7 @@ static int load_file(struct config *config, const char *path, bool required, str
     if (file == NULL) {
         if (errno == ENOENT && !required)
             return 0;
+        snprintf(config->file, sizeof config->file, "%s", path);
         return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
     }
     snprintf(config->file, sizeof config->file, "%s", path);

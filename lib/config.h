@@ -16,7 +16,7 @@
 enum log_level { LOG_OFF, LOG_PROBLEMS, LOG_ALL };
 
 struct config {
-    char file[CONFIG_PATH_SIZE];     /* the env file that was read, or "" */
+    char file[CONFIG_PATH_SIZE];     /* the env file that was read, or cannot be; or "" */
     char key_file[CONFIG_PATH_SIZE]; /* DOORPOST_KEY_FILE, an absolute path */
     char journal[CONFIG_PATH_SIZE];  /* DOORPOST_JOURNAL, an absolute path */
     size_t max_body;                 /* DOORPOST_MAX_BODY, bytes, 1 to BODY_LIMIT */

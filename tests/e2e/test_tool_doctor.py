@@ -1,5 +1,6 @@
 """doctor against each broken set-up that it can name, trigger as Ring, and stats."""
 
+import grp
 import http.server
 import json
 import os
@@ -8,7 +9,7 @@ import shutil
 import socket
 import threading
 
-from lab import KEY, Lab, TOOL, check, hold_lock, press, run_tests, sign
+from lab import KEY, Lab, TOOL, check, hold_lock, press, run_tests, sign, wait_for
 from servers import lighttpd_fastcgi
 
 
@@ -136,13 +137,89 @@ def the_round_trip():
     with Lab() as lab:
         for answers, words in (
                 ([(404, b"not here")], "nothing is at this path"), ([(401, b'{"status":"unauthorized"}')], "another key"),
-                ([(503, b'{"status":"unavailable"}')], "error log"), ([(200, b"hello")], "is this Doorpost's URL"),
+                ([(405, b"")], "takes no POST"), ([(403, b"")], "forbids"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
+                ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "the worker does not"), ([(504, b"")], "does not answer"),
+                ([(503, b'{"status":"unavailable"}')], "Doorpost cannot keep it"), ([(503, b"<html>")], "does the worker run"), ([(200, b"hello")], "is this Doorpost's URL"),
                 ([(200, b'{"status":"stored"}')], "must be recognized"),
                 ([(200, b'"stored"'), (200, b'"duplicate"'), (200, b'"stored"')], "a wrong signature must be refused")):
             only(findings(lab, "--url", stub(lab, *answers)), "round trip", words)
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
-            only(findings(lab, "--url", f"http://127.0.0.1:{closed.getsockname()[1]}/"), "no answer from")
+            port = closed.getsockname()[1]
+            only(findings(lab, "--url", f"http://127.0.0.1:{port}/"), "no answer from", "nothing listens there")
+            closed.listen()
+            only(findings(lab, "--url", f"http://127.0.0.1:{port}/"), "no answer from", "Ring does not wait longer")
+        only(findings(lab, "--url", "https://nowhere.invalid/doorpost"), "no DNS server knows")
+        for url in ("your.host/doorpost", "localhost:8080/doorpost", "ftp://127.0.0.1/"):
+            only(findings(lab, "--url", url), "no URL of HTTP", "say https://YOUR.HOST/doorpost")
+            check("no URL of HTTP" in lab.tool("trigger", "--url", url).fails().stderr, url)
+        url = stub(lab, (404, b"")).replace("127.0.0.1", "0.0.0.0")
+        check(any("https:// alone" in one for one in findings(lab, "--url", url)), "http://")
+
+
+def certificates_that_ring_would_refuse_are_named():
+    with Lab() as lab:
+        server = lighttpd_fastcgi(lab)
+        check(findings(lab, "--url", server.url) == [], "trusted")
+        found = findings(lab, "--url", server.url, env={"CURL_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt"})
+        only(found, "does not trust the certificate", "certbot")
+        only(findings(lab, "--url", server.url.replace("/doorpost", "/other")), "round trip")
+        check(findings(lab, "--url", server.url.replace("https:", "http:")), "http:// to a port for HTTPS")
+
+
+def the_log_of_this_set_up_is_named():
+    with Lab() as lab, Lab() as other:
+        for one in (lab, other):
+            listener, _ = one.listener()
+            worker = one.worker(listener)
+            wait_for(lambda: open(f"/proc/{worker.pid}/comm").read() == "doorpost.cgi\n", "the worker")
+        only(findings(lab, "--url", stub(lab, (503, b"no"))), "round trip", f"the log says why: {lab.logs}/worker")
+
+
+def missing_and_closed_settings_are_helped_with():
+    with Lab() as lab:
+        nothing = {"DOORPOST_CONF": ""}
+        if os.path.exists("/etc/doorpost/doorpost.env"):
+            return "this machine has settings"
+        found = findings(lab, env=nothing)
+        only(found, "DOORPOST_KEY_FILE is not set", "doorpost/doorpost.env in ", "/etc/doorpost/doorpost.env", "sudo doorpost init", "--conf FILE")
+        check("doorpost init" in lab.tool("log", env=nothing).fails().stderr, "log")
+        check("doorpost init" in lab.tool("key", "list", env=nothing).fails().stderr, "key")
+        lab.receive(press(1))
+        if not lab.user:
+            return "not root"
+        group = grp.getgrgid(lab.user.pw_gid).gr_name
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+        os.chown(lab.env_file, 0, lab.user.pw_gid)
+        lab.env_file.chmod(0o640)
+        for verb in (["log"], ["stats"], ["key", "list"], ["sign"]):
+            result = lab.tool(*verb, **nobody).fails()
+            check("Permission denied" in result.stderr and "sudo" in result.stderr and f"member of the group {group}" in result.stderr, result)
+        only(findings(lab, **nobody), "settings", "Permission denied", "sudo", f"the group {group}")
+        lab.env_file.chmod(0o600)
+        result = lab.tool("log", **nobody).fails()
+        check("sudo" in result.stderr and "group" not in result.stderr, result)
+        lab.env_file.chmod(0o644)
+        check(f"as {lab.user.pw_name}" in lab.tool("log", **nobody).fails().stderr, "the journal")
+        check(f"as {lab.user.pw_name}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
+        check(all("sudo" in one for one in findings(lab, **nobody)), findings(lab, **nobody))
+
+
+def what_the_command_line_has_needs_no_settings():
+    with Lab() as lab:
+        lab.receive(press(1))
+        broken = {"DOORPOST_CONF": str(lab.path / "none")}
+        journal, keys = ["--journal", lab.journal], ["--key-file", lab.key_file]
+        for env in ({"DOORPOST_CONF": str(lab.path)}, broken):
+            for verb in (["log", *journal], ["stats", *journal], ["check", *journal, *keys], ["key", "list", *keys], ["rejected", *journal],
+                         ["exec", "--status", *journal]):
+                result = lab.tool(*verb, env=env).ok()
+                check("warning: cannot read the settings" in result.stderr, verb, result)
+            check(lab.tool("sign", *keys, input="x", env=env).ok().stdout.strip() == sign(b"x"), "sign")
+        check("cannot read the settings" in lab.tool("rejected", *keys, env=broken).fails().stderr, "keys are no journal")
+        check("cannot read the settings" in lab.tool("log", *journal, "--conf", lab.path / "none").fails().stderr, "--conf is meant")
+        check(findings(lab, *journal, *keys, env=broken) == [], "doctor")
+        only(findings(lab, *journal, *keys, env=broken, level="warning"), "cannot read the settings")
 
 
 def trigger_signs_as_ring_does():
@@ -210,5 +287,6 @@ def stats_add_up():
             check(re.fullmatch(r'# (HELP|TYPE) doorpost_\w+ .+|doorpost_\w+({\w+="[^"]*"})? [0-9.e+-]+', line), line)
 
 
-run_tests(settings, keys, directory, file_system, journal_and_index, the_round_trip, trigger_signs_as_ring_does,
+run_tests(settings, keys, directory, file_system, journal_and_index, the_round_trip, certificates_that_ring_would_refuse_are_named,
+          the_log_of_this_set_up_is_named, missing_and_closed_settings_are_helped_with, what_the_command_line_has_needs_no_settings, trigger_signs_as_ring_does,
           trigger_retries_as_ring_does, stale_events_are_refused_where_that_is_set, stats_add_up)
