@@ -131,10 +131,12 @@ struct show {
     struct lines *lines;
     struct json_object *report;
     int status;
+    unsigned seen;
 };
 
 static int show_one(void *context, const char *name) {
     struct show *show = context;
+    show->seen++;
     if (show_consumer(show->lines, name, show->report) != STATUS_DONE)
         show->status = STATUS_PROBLEM;
     return 0;
@@ -151,6 +153,9 @@ static int show_status(const struct options *options, const struct config *confi
         show.status = problem("%s", reason.text);
     if (report != NULL)
         puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN));
+    else if (show.seen == 0)
+        tell_empty("No consumer has a place in %s yet: `doorpost exec --name NAME -- COMMAND` begins one.",
+                   config->journal);
     json_object_put(report);
     lines_close(lines);
     return show.status;

@@ -120,12 +120,29 @@ int lines_next(struct lines *lines, const struct filter *filter) {
             tell_damage(lines, lines->place);
             continue;
         }
-        if (wanted(filter, lines))
+        if (wanted(filter, lines)) {
+            lines->passed++;
             return 1;
+        }
     }
     if (result < 0)
         problem("%s", reason.text);
     return result;
+}
+
+void lines_tell_empty(const struct lines *lines) {
+    char first[DAY_SIZE], last[DAY_SIZE];
+    if (lines->passed > 0 || lines->damaged > 0)
+        return;
+    if (lines->empty) {
+        tell_empty("No event was received yet in %s. `doorpost doctor --url URL` tries the whole way.",
+                   lines->directory.path);
+        return;
+    }
+    day_format(lines->first, first);
+    day_format(lines->last, last);
+    tell_empty("No event fits what was asked for; those in %s are of %s to %s.", lines->directory.path, first,
+               last);
 }
 
 struct place lines_since(const struct lines *lines, int64_t since) {

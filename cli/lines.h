@@ -38,6 +38,7 @@ struct lines {
     int32_t first, last; /* days; meaningless where there are none */
     bool empty;
     uint64_t damaged; /* lines that were passed over */
+    uint64_t passed;  /* the filter */
     struct event_parser *parser;
     struct event event; /* what the line read last says */
     struct record record;
@@ -65,6 +66,9 @@ struct place lines_since(const struct lines *lines, int64_t since);
 
 /* The place of the `count`th line from the end that the filter lets through. */
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t count, struct place *place);
+
+/* Where the filter let nothing through: says why, as tell_empty() does. */
+void lines_tell_empty(const struct lines *lines);
 
 /* How many bytes the segments from `from` on have. */
 uint64_t lines_size(const struct lines *lines, int32_t from);

@@ -50,6 +50,7 @@ static int print_and_follow(struct lines *lines, const struct options *options) 
     bool was_empty = lines->empty;
     follow_start(&follow, lines->directory.path);
     int status = print_all(lines, options);
+    lines_tell_empty(lines);
     while (status == STATUS_DONE) {
         follow_wait(&follow, -1);
         status = lines_look(lines);
@@ -75,6 +76,8 @@ static int show(struct lines *lines, const struct options *options) {
     if (status != STATUS_DONE)
         return status;
     status = options->follow ? print_and_follow(lines, options) : print_all(lines, options);
+    if (!options->follow && options->count != 0)
+        lines_tell_empty(lines);
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
 

@@ -268,8 +268,13 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
         print_prometheus(totals, lines_size(lines, lines->first));
     else if (options->json)
         status = print_json(totals);
-    else
+    else {
         print_text(totals);
+        lines_tell_empty(lines);
+        if (lines->passed > 0 && totals->events == 0)
+            tell_empty("Only doctor's own presses (" EVENT_TEST_DEVICE
+                       ") were received, and those do not count.");
+    }
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
 

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "quote.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -27,6 +28,16 @@ const char *colour(enum colour colour) {
                  (terminal == NULL || strcmp(terminal, "dumb") != 0);
     }
     return wanted ? codes[colour] : "";
+}
+
+void tell_empty(const char *format, ...) {
+    va_list arguments;
+    if (!isatty(STDOUT_FILENO))
+        return;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
 }
 
 int terminal_width(void) {

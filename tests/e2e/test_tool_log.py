@@ -131,6 +131,35 @@ def colour_is_for_terminals_alone():
         check("\x1b[" not in on_terminal(NO_COLOR="1") and "\x1b[" not in lab.tool("log").stdout, "colour")
 
 
+def nothing_is_explained_on_a_terminal_alone():
+    if not open_terminal():
+        return "no terminal can be had here"
+
+    def said(lab, *verb):
+        check(lab.tool(*verb).ok().stderr == "", verb, "speaks in a pipe")
+        master, slave = open_terminal()
+        try:
+            return lab.tool(*verb, stdout=slave).ok().stderr
+        finally:
+            os.close(slave)
+            os.close(master)
+    with Lab() as lab:
+        for verb in (["log"], ["log", "--json"], ["log", "-n", "3"], ["stats"]):
+            check(f"No event was received yet in {lab.journal}" in said(lab, *verb), verb)
+        check("Nothing that Ring signed was unusable." in said(lab, "rejected"), "rejected")
+        check("No consumer has a place" in said(lab, "exec", "--status"), "exec --status")
+        lab.receive(press(1))
+        day = lab.segment().stem
+        for verb in (["log", "--device", "none"], ["log", "--since", "2020-01-01", "--until", "2020-01-02"], ["log", "-n", "2", "--type", "none"],
+                     ["stats", "--device", "none"]):
+            check(f"No event fits what was asked for; those in {lab.journal} are of {day} to {day}." in said(lab, *verb), verb)
+        check("in that time" in said(lab, "rejected", "--until", "2020-01-01"), "rejected")
+        check(said(lab, "log") == "" and said(lab, "log", "-n", "0") == "" and said(lab, "stats") == "", "something")
+    with Lab() as lab:
+        lab.receive(at(press(1), "doorpost.test"))
+        check("doctor's own presses" in said(lab, "stats"), "the test device")
+
+
 def what_senders_choose_is_escaped():
     with Lab() as lab:
         lab.receive(at(press(1), "\x1b[2J\nfake  line \u202e"))
@@ -176,4 +205,5 @@ def trouble_is_told():
 
 run_tests(lines_are_one_an_event_and_in_order, the_last_n_across_days, filters_are_by_device_account_type_and_time,
           it_follows_across_midnight, it_follows_without_inotify, it_ends_with_its_journal, a_closed_pipe_ends_it_quietly, colour_is_for_terminals_alone,
+          nothing_is_explained_on_a_terminal_alone,
           what_senders_choose_is_escaped, damage_is_passed_over_and_told, a_huge_sparse_file_is_no_trouble, trouble_is_told)
