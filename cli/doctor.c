@@ -6,7 +6,9 @@
 #include "keys.h"
 #include "log_place.h"
 #include "mounts.h"
+#include "prune.h"
 #include "rejected.h"
+#include "retry.h"
 #include "sample.h"
 #include "segment.h"
 #include "settings.h"
@@ -94,11 +96,12 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
         tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
     tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
          doctor->config.journal);
-    if (doctor->config.max_age > 0 && doctor->config.max_age < INT64_C(73) * 3600)
+    if (doctor->config.max_age > 0 && doctor->config.max_age < LATEST_DELIVERY)
         tell(doctor, LEVEL_WARNING, "settings",
-             "DOORPOST_MAX_AGE is under 73 hours, and Ring can deliver that late: those events would be "
-             "refused for "
-             "good. Take 8d or more");
+             "DOORPOST_MAX_AGE is under 73 hours, and Ring delivers up to 73 hours late: those events would "
+             "be "
+             "refused for good. Take %dd or more, and no more than what prune keeps",
+             LATEST_DELIVERY_DAYS);
     return true;
 }
 
@@ -349,6 +352,12 @@ static void check_journal(struct doctor *doctor) {
         tell(doctor, LEVEL_NOTE, "journal", "no event was received yet");
         return;
     }
+    if (doctor->config.max_age == 0 && prune_was_here(doctor->directory.file))
+        tell(
+            doctor, LEVEL_WARNING, "journal",
+            "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery of then that is replayed is "
+            "stored as new. Set it to %dd or more, and no more than what prune keeps",
+            LATEST_DELIVERY_DAYS);
     static struct walk walk;
     enum scan scan;
     struct record record;

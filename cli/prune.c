@@ -2,6 +2,7 @@
 #include "prune.h"
 #include "rebuild.h"
 #include "resume.h"
+#include "retry.h"
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
@@ -17,16 +18,22 @@
 #define DAY_SECONDS 86400
 
 static void warn_of_replays(const struct config *config, int64_t keep) {
-    if (config->max_age == 0)
-        problem("warning: DOORPOST_MAX_AGE is not set, so a delivery that was captured and is replayed after "
-                "its day was "
-                "deleted is stored as new; set it to %" PRId64 "d or less",
-                keep / DAY_SECONDS);
-    else if (config->max_age > keep)
-        problem("warning: DOORPOST_MAX_AGE is longer than what is kept, so a delivery that is replayed after "
-                "its day was "
-                "deleted can be stored as new; set it to %" PRId64 "d or less",
-                keep / DAY_SECONDS);
+    const char *state = config->max_age == 0     ? "is not set"
+                        : config->max_age > keep ? "is longer than what is kept"
+                                                 : NULL;
+    if (state == NULL)
+        return;
+    if (keep < LATEST_DELIVERY)
+        problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
+                "stored as "
+                "new; and it cannot be less, because Ring delivers up to 73 hours late: keep %dd or more",
+                state, LATEST_DELIVERY_DAYS);
+    else
+        problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
+                "stored as "
+                "new; set it to %" PRId64
+                "d or less, but not under %dd, because Ring delivers up to 73 hours late",
+                state, keep / DAY_SECONDS, LATEST_DELIVERY_DAYS);
 }
 
 /* Would a consumer lose events that it has not run yet? */

@@ -25,6 +25,10 @@
 
 /* ---- the chain before the oldest line ---- */
 
+bool prune_was_here(int directory) {
+    return faccessat(directory, ANCHOR, F_OK, 0) == 0;
+}
+
 int prune_link(int directory, uint64_t first, struct link *link, struct reason *reason) {
     char text[ANCHOR_SIZE] = "";
     *link = link_start();

@@ -14,6 +14,9 @@
  * the first line. */
 int prune_link(int directory, uint64_t first, struct link *link, struct reason *reason);
 
+/* Returns true when prune_days() has deleted lines of this journal. */
+bool prune_was_here(int directory);
+
 /* ---- deleting the oldest days ---- */
 
 struct pruned {

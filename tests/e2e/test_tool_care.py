@@ -224,6 +224,26 @@ def prune_warns_of_replays():
         check(lab.tool("prune", "--keep", "90d").ok().stderr == "", "fitting")
 
 
+def prune_and_doctor_agree_on_the_age():
+    with Lab() as lab:
+        def doctor():
+            found = json.loads(lab.tool("doctor", "--json").stdout)
+            return " ".join(one["text"] for one in found if one["level"] == "warning" and "MAX_AGE" in one["text"])
+        lab.write_days({days_ago(60): presses(0, 5), days_ago(20): presses(5, 5), days_ago(0): presses(10, 1)})
+        check(doctor() == "", "before prune")
+        told = lab.tool("prune", "--keep", "30d").ok().stderr
+        check("set it to 30d or less, but not under 4d" in told and "73 hours" in told, told)
+        check("prune has deleted days" in doctor() and "Set it to 4d or more, and no more than what prune keeps" in doctor(), doctor())
+        for age in ("4d", "30d"):  # what both have named
+            lab.configure(MAX_AGE=age)
+            check(doctor() == "" and lab.tool("prune", "--keep", "30d").ok().stderr == "", age)
+        lab.configure(MAX_AGE="3d")
+        check("Take 4d or more, and no more than what prune keeps" in doctor(), doctor())
+        lab.configure(MAX_AGE="4d")
+        told = lab.tool("prune", "--keep", "3d").ok().stderr
+        check("cannot be less" in told and "keep 4d or more" in told, told)
+
+
 def prune_keeps_the_index_small_while_deliveries_go_on():
     with Lab() as lab:
         # More than the first table holds (79,360 fingerprints), and more than half of it of a day that goes.
@@ -372,7 +392,8 @@ def a_held_lock_is_told():
 
 run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_findings, each_damage_is_named_by_file_line_and_byte,
           the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
-          numbers_go_on_after_prune, prune_warns_of_replays, prune_keeps_the_index_small_while_deliveries_go_on,
+          numbers_go_on_after_prune, prune_warns_of_replays, prune_and_doctor_agree_on_the_age,
+          prune_keeps_the_index_small_while_deliveries_go_on,
           prune_tells_where_the_index_cannot_be_made_anew, prune_leaves_an_index_that_is_mostly_in_use,
           killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
           stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
