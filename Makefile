@@ -114,7 +114,7 @@ define INSTALLED
 644 LICENSE $(SHARE) LICENSE
 endef
 export INSTALLED
-EXAMPLES = README.md apache apparmor lighttpd nginx on-press systemd
+EXAMPLES = README.md ring.md apache apparmor lighttpd nginx on-press systemd
 
 install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
 	@echo "$$INSTALLED" | while read -r mode source directory name; do \

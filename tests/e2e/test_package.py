@@ -106,7 +106,8 @@ def uninstalled_nothing_but_data_is_left():
         installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
         for wanted in ("bin/doorpost", "lib/doorpost/doorpost.cgi", "share/man/man1/doorpost.1", "share/man/man5/doorpost-journal.5",
                        "share/man/man8/doorpost.cgi.8", "share/bash-completion/completions/doorpost",
-                       "share/zsh/site-functions/_doorpost", "share/doc/doorpost/examples/nginx/doorpost.conf"):
+                       "share/zsh/site-functions/_doorpost", "share/doc/doorpost/examples/nginx/doorpost.conf",
+                       "share/doc/doorpost/examples/ring.md"):
             check(wanted in installed, wanted, "was not installed")
         example = (prefix / "share/doc/doorpost/examples/lighttpd/fastcgi.conf").read_text()
         check("/opt/doorpost/lib/doorpost/doorpost.cgi" in example and "/usr/local" not in example, "an example names other paths")
