@@ -1,5 +1,5 @@
-/* Between Ring and the file that somebody verifies there are editors, shells, proxies and JSON libraries, and
- * each of them has its way to change a body. */
+/* On the way from Ring to the file that is verified, editors, shells, proxies and JSON libraries can each
+ * change a body. */
 #define _GNU_SOURCE /* memmem */
 #include "mistake.h"
 
@@ -408,68 +408,45 @@ static ssize_t from_member(const char *text, size_t length, int how, char *out, 
     return used;
 }
 
-#define REPRINTED                                                                                            \
-    "the same JSON printed differently: something parsed the body and printed it again; verify and pass on " \
-    "the "                                                                                                   \
-    "raw bytes"
-#define SORTED \
-    "the same JSON with its members sorted by name: what made the signature sorts them, and Ring does not"
+#define RAW "verify and pass on the raw bytes"
+#define REPRINTED "the same JSON printed differently: something parsed the body and printed it again; " RAW
+#define SORTED "the same JSON with its members sorted by name: the signer sorts them, and Ring does not"
+#define CONVERTED "an editor, git or a text-mode transfer converted the line breaks; copy the file as binary"
+#define FORM "the body was sent as application/x-www-form-urlencoded; " RAW
 
 const struct mistake body_mistakes[] = {
     {change_end, END_NONE,
-     "them without the line break at the end: an editor or echo added it; use printf %s, or --data-binary "
-     "with "
-     "curl"},
-    {change_end, END_LF, "them with a line break at the end: it was part of what was signed, and got lost"},
-    {change_end, END_CRLF, "them with CR LF at the end: it got lost"},
+     "them without the line break at the end: an editor or echo added it; use printf %s, or curl "
+     "--data-binary"},
+    {change_end, END_LF, "them with a line break at the end: it was signed, and was lost since"},
+    {change_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since"},
     {change_line_breaks, END_NONE,
      "them without any line breaks: curl -d removes those, --data-binary does not"},
-    {change_line_breaks, END_LF,
-     "them with LF in place of CR LF: an editor, git or a transfer as text changed the line breaks; copy the "
-     "file "
-     "as binary"},
-    {change_line_breaks, END_CRLF,
-     "them with CR LF in place of LF: an editor, git or a transfer as text changed the line breaks; copy the "
-     "file "
-     "as binary"},
-    {trim, 0, "them without the blanks around: send and save the body as it is"},
+    {change_line_breaks, END_LF, "them with LF in place of CR LF: " CONVERTED},
+    {change_line_breaks, END_CRLF, "them with CR LF in place of LF: " CONVERTED},
+    {trim, 0, "them without the surrounding white space: send and save the body unchanged"},
     {take_mark_off, 0,
-     "them without the byte order mark: an editor or PowerShell put it before the body; save as UTF-8 "
-     "without BOM"},
-    {put_mark_on, 0, "them with a byte order mark before them: it was part of what was signed, and got lost"},
+     "them without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM"},
+    {put_mark_on, 0, "them with a byte order mark before them: it was signed, and was lost since"},
     {from_utf16, LITTLE,
-     "them in UTF-8, and these are UTF-16: PowerShell's > writes that; save the body with curl -o, or as "
+     "them in UTF-8, and the file is UTF-16: PowerShell's > writes that; save the body with curl -o, or as "
      "UTF-8"},
-    {from_utf16, BIG, "them in UTF-8, and these are UTF-16 (big-endian): save the body as UTF-8"},
+    {from_utf16, BIG, "them in UTF-8, and the file is UTF-16 (big-endian): save the body as UTF-8"},
     {gunzip, 0,
-     "what they are when gunzipped: the signature is of the plain body; have whatever compressed it leave it "
-     "alone, "
-     "or pipe it through gzip -d"},
+     "them gunzipped: the plain body was signed; turn the compression off, or decompress with gzip -d"},
     {from_base64, 0,
-     "what they are when decoded from base64: a gateway or a log wrote the body so; decode it (base64 -d) "
-     "before "
-     "it is verified"},
-    {from_form, FORM_NAME,
-     "what they are when decoded as a form: something sent the body as application/x-www-form-urlencoded; "
-     "verify "
-     "and pass on the raw bytes"},
-    {from_form, FORM_VALUE,
-     "the value of the form's field in them: something sent the body as application/x-www-form-urlencoded; "
-     "verify "
-     "and pass on the raw bytes"},
-    {after_head, 0,
-     "what stands behind the first blank line: the header is no part of the body; give the body alone"},
+     "them decoded from base64: a gateway or a log encoded the body; decode it with base64 -d first"},
+    {from_form, FORM_NAME, "them decoded as a form: " FORM},
+    {from_form, FORM_VALUE, "the value of the form's field: " FORM},
+    {after_head, 0, "what follows the first blank line: headers are not signed; give the body alone"},
     {from_journal, 0,
-     "the event in this line of the journal: give that alone, or let `doorpost check` verify the journal"},
+     "the event in this line of the journal: give the event alone, or use `doorpost check` for the journal"},
     {from_member, WRAPPED_BASE64,
      "their member \"body\", decoded from base64: this is a line of rejected/ or a gateway's event; give the "
-     "body "
-     "in it alone"},
+     "decoded body alone"},
     {from_member, WRAPPED_PLAIN,
-     "their member \"body\": this is a gateway's event; give the body in it alone, as it stands there"},
-    {from_string, 0,
-     "the text in this JSON string: the body was printed as JSON once too often; verify and pass on the raw "
-     "bytes"},
+     "their member \"body\": this is a gateway's event; give the text of that member alone"},
+    {from_string, 0, "the text in this JSON string: the body was encoded as JSON twice; " RAW},
     {reprint, JSON_C_TO_STRING_PLAIN, REPRINTED},
     {reprint, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
     {reprint, JSON_C_TO_STRING_SPACED, REPRINTED},
@@ -477,13 +454,9 @@ const struct mistake body_mistakes[] = {
     {reprint, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
     {reprint, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
     {space_out, 0,
-     "the same JSON with a space after each comma and colon, as Python's json.dumps() prints it; verify and "
-     "pass "
-     "on the raw bytes"},
+     "the same JSON with a space after each comma and colon, as Python's json.dumps() prints it; " RAW},
     {reorder, AS_RING,
-     "the same JSON with its members in Ring's order: something sorted them (jq -S, a database, a "
-     "dictionary); "
-     "verify and pass on the raw bytes"},
+     "the same JSON with its members in Ring's order: something sorted them (jq -S, a database); " RAW},
     {reorder, BY_NAME, SORTED},
     {reorder_and_space_out, BY_NAME, SORTED},
     {NULL, 0, NULL}};

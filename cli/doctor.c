@@ -91,7 +91,7 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
         return false;
     }
     if (reason.text[0] != '\0')
-        tell(doctor, LEVEL_WARNING, "settings", "%s; going on with the command line alone", reason.text);
+        tell(doctor, LEVEL_WARNING, "settings", "%s; continuing with the command line only", reason.text);
     if (doctor->config.warning.text[0] != '\0')
         tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
     tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
@@ -353,11 +353,10 @@ static void check_journal(struct doctor *doctor) {
         return;
     }
     if (doctor->config.max_age == 0 && prune_was_here(doctor->directory.file))
-        tell(
-            doctor, LEVEL_WARNING, "journal",
-            "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery of then that is replayed is "
-            "stored as new. Set it to %dd or more, and no more than what prune keeps",
-            LATEST_DELIVERY_DAYS);
+        tell(doctor, LEVEL_WARNING, "journal",
+             "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery from those days that is "
+             "replayed is stored as new. Set it to %dd or more, and no more than what prune keeps",
+             LATEST_DELIVERY_DAYS);
     static struct walk walk;
     enum scan scan;
     struct record record;
@@ -413,27 +412,26 @@ static void check_rejected(struct doctor *doctor) {
 
 /* ---- the round trip ---- */
 
-/* What to do about an answer that is none of Doorpost's, or not the one that is expected. */
+/* What to do about an unexpected status, or NULL. */
 static const char *advice(int status) {
     static const struct {
         int status;
         const char *told;
     } cases[] = {
-        {300, "a redirect, and Ring wants an answer: register the URL that it leads to"},
-        {400, "is this http:// to a port for HTTPS?"},
+        {300, "this is a redirect: register the URL that it points to"},
+        {400, "is this http:// on a port for HTTPS?"},
         {401, "the worker has another key: does it read the same settings?"},
-        {403, "the web server forbids it: see its configuration, and the permissions of doorpost.cgi (755)"},
+        {403, "the web server refuses access: check its configuration, and that doorpost.cgi is executable "
+              "(mode 755)"},
         {404, "nothing is at this path: see the web server's configuration"},
-        {405,
-         "what is at this path takes no POST: the path is another one's, a static page's say; see the web "
-         "server's configuration"},
-        {413, "the web server's limit on bodies is too low"},
-        {429, "the web server limits requests: limit nothing that is signed"},
+        {405, "what is at this path does not accept POST, so it is not Doorpost: check the path in the web "
+              "server's configuration"},
+        {413, "the web server's limit on request bodies is too low"},
+        {429, "the web server limits requests: signed ones must not be limited"},
         {500, "the web server could not run doorpost.cgi: its error log says why"},
-        {502,
-         "the web server runs and the worker does not: start it (systemctl start doorpost.socket, or as the "
-         "web server's file in deploy/ says), or correct the path of its socket"},
-        {504, "the worker does not answer the web server: is it stopped, or its disk?"},
+        {502, "the web server runs, but not the worker: start it (systemctl start doorpost.socket, or as the "
+              "web server's file in deploy/ says), or check the path of its socket"},
+        {504, "the worker does not answer the web server: is it or its disk stuck?"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == (status / 100 == 3 ? 300 : status))
@@ -450,8 +448,10 @@ static void tell_unexpected(struct doctor *doctor, struct answer *answer, int st
             *at = ' ';
     if (answer->status == 503)
         tell(doctor, LEVEL_PROBLEM, "round trip",
-             "expected %d %s, and got 503 %.120s: %s; the log says why: %s", status, word, answer->body,
-             ours ? "Doorpost cannot keep it" : "this is the web server's own: does the worker run?",
+             "expected %d %s, and got 503 %.120s: %s; the reason is in the log: %s", status, word,
+             answer->body,
+             ours ? "Doorpost could not store it"
+                  : "this answer is the web server's own: check that the worker runs",
              doctor->log);
     else
         tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
@@ -475,7 +475,7 @@ static bool expect(struct doctor *doctor, const char *body, size_t length, const
     return false;
 }
 
-/* A URL of this machine is a trial; any other is to be registered with Ring. */
+/* A URL on this machine is for trying out; any other is meant for Ring. */
 static void check_scheme(struct doctor *doctor) {
     static const char *const local[] = {"127.", "localhost", "[::1]"};
     if (strncasecmp(doctor->url, "http://", 7) != 0)
@@ -484,7 +484,7 @@ static void check_scheme(struct doctor *doctor) {
         if (strncasecmp(doctor->url + 7, local[i], strlen(local[i])) == 0)
             return;
     tell(doctor, LEVEL_PROBLEM, "round trip",
-         "Ring delivers to https:// alone: get a certificate (certbot), and register https://%.200s",
+         "Ring delivers only to https://: get a certificate (certbot), and register https://%.200s",
          doctor->url + 7);
 }
 
@@ -511,7 +511,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
     struct statfs system;
     if (!check_settings(doctor, settings))
         return;
-    log_place(&doctor->config, doctor->log); /* while this is root, who may look at any worker */
+    log_place(&doctor->config, doctor->log); /* while still root, who may examine any worker */
     doctor->keys_good = check_keys(doctor);
     if (check_directory(doctor) && settings_become_owner(&doctor->config) == STATUS_DONE) {
         bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;

@@ -154,7 +154,7 @@ static int show_status(const struct options *options, const struct config *confi
     if (report != NULL)
         puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN));
     else if (show.seen == 0)
-        tell_empty("No consumer has a place in %s yet: `doorpost exec --name NAME -- COMMAND` begins one.",
+        tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
                    config->journal);
     json_object_put(report);
     lines_close(lines);

@@ -110,19 +110,16 @@ static const char *advice(int status) {
         int status;
         const char *told;
     } cases[] = {
-        {6, "no DNS server knows this name: is it spelt right, and is it registered?"},
-        {7, "nothing listens there: does the web server run, is the port right, and does a firewall let it "
-            "through?"},
-        {28, "Ring does not wait longer. Either a firewall swallows what comes, or what listens there does "
-             "not answer: "
-             "look whether the web server and the worker run"},
-        {35, "no TLS there: is this the port for HTTPS? Ring needs TLS 1.2 or later"},
-        {52, "what listens there hung up: is https:// the right scheme for this port?"},
-        {56, "what listens there hung up: the web server's error log says why"},
+        {6, "the name does not resolve: check its spelling and its DNS entry"},
+        {7, "nothing listens there: check that the web server runs, the port and the firewall"},
+        {28, "Ring does not wait longer. Either a firewall drops the packets, or the server does not answer: "
+             "check that the web server and the worker run"},
+        {35, "this port does not speak TLS, or not 1.2 or later, which Ring needs: check the port"},
+        {52, "the server closed the connection: check that the port speaks this scheme"},
+        {56, "the server closed the connection: see the web server's error log"},
         {60,
-         "this machine does not trust the certificate, and nor will Ring if it is self-signed, expired or of "
-         "another name: get one that all trust (certbot). To try it all the same: "
-         "CURL_CA_BUNDLE=CERTIFICATE"},
+         "the certificate is not trusted here. Ring refuses one that is self-signed, expired or for another "
+         "name: get one from a public CA (certbot). To test with it anyway: CURL_CA_BUNDLE=CERTIFICATE"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == status)
@@ -137,7 +134,7 @@ static bool has_scheme(const char *url) {
 int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
               struct reason *reason) {
     if (!has_scheme(url))
-        return fail(reason, ERROR_TROUBLE, "%.100s is no URL of HTTP: say https://YOUR.HOST/doorpost", url);
+        return fail(reason, ERROR_TROUBLE, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost", url);
     struct exchange exchange = {tmpfile(), tmpfile(), tmpfile()};
     char text[TOLD_SIZE];
     int result = 0;

@@ -85,15 +85,15 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
                : problem("no key has the fingerprint \"%s\": `doorpost key list` shows them", fingerprint);
 }
 
-/* Returns where the text of the new key begins, behind a byte order mark, or NULL after having said why it is
+/* Returns where the text of the new key begins, after a byte order mark, or NULL after reporting why there is
  * none. */
 static const char *new_key(const char *text, size_t length) {
     const char *start = text, *end = text + length;
     size_t key_length;
     if (is_utf16(text, length))
-        return problem("nothing was added: the new key is in UTF-16; save it as UTF-8 or ASCII"), NULL;
+        return problem("nothing was added: the new key is UTF-16; save it as UTF-8 or ASCII"), NULL;
     if (keys_next_line(&start, end, &(int){0}, &key_length) == NULL)
-        return problem("nothing was added: there is no key in what was given"), NULL;
+        return problem("nothing was added: the input contains no key"), NULL;
     return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
 }
 

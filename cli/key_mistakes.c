@@ -1,4 +1,5 @@
-/* A key is copied by hand from a web page into a file, and read from another file by whoever signs. */
+/* A key is copied by hand from a web page into the key file, and the signer reads it from yet another file.
+ */
 #include "mistake.h"
 
 #include <ctype.h>
@@ -91,32 +92,29 @@ static ssize_t without_blanks(const char *text, size_t length, int how, char *ou
     return used < length ? (ssize_t)used : -1;
 }
 
-#define CUT_OFF \
-    "only with the = at its end that belongs to base64: it was cut off; paste the key again, to its end"
+#define CUT_OFF "only with the = at its end, which is part of base64: it was cut off; paste the whole key"
+#define AS_SHOWN "; enter the key as Ring shows it"
 
 const struct mistake key_mistakes[] = {
-    {append, CRLF, "only with CR LF behind it: the signer read a line of a file and kept its end"},
-    {append, LF, "only with a line break behind it: the signer read it from a file, line break and all"},
+    {append, CRLF, "only with CR LF after it: the signer reads a line of a file and keeps the line end"},
+    {append, LF, "only with a line break after it: the signer reads it from a file and keeps the line break"},
     {append, PADDING, CUT_OFF},
     {append, PADDING_OF_TWO, CUT_OFF},
     {from_base64, sodium_base64_VARIANT_ORIGINAL_NO_PADDING, CUT_OFF},
     {from_base64, sodium_base64_VARIANT_URLSAFE,
-     "only decoded from URL-safe base64: put it in as ordinary base64, + and / in place of - and _"},
+     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _"},
     {from_base64, sodium_base64_VARIANT_URLSAFE_NO_PADDING,
-     "only decoded from URL-safe base64 without padding: put it in as ordinary base64, + and / in place of - "
-     "and "
-     "_, with = at its end"},
-    {from_hex, 0,
-     "only decoded from hexadecimal, which Ring's keys are not: put the key in as Ring shows it"},
+     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _, and = at its "
+     "end"},
+    {from_hex, 0, "only decoded from hexadecimal, which Ring's keys are not" AS_SHOWN},
     {to_base64, sodium_base64_VARIANT_ORIGINAL,
-     "only encoded in base64 once more: the key in the file is decoded already; put it in as Ring shows it"},
+     "only encoded in base64 again: the file has the decoded key" AS_SHOWN},
     {NULL, 0, NULL}};
 
 const struct mistake key_wrappings[] = {
-    {unquote, 0, "only without its quotation marks: take them out of the key file"},
-    {without_name, 0, "only without the name before it: the key file has a key alone on its line"},
+    {unquote, 0, "only without the quotation marks: remove them from the key file"},
+    {without_name, 0, "only without the name before it: the key must be alone on its line"},
     {without_prefix, 0,
-     "only without whsec_ before it, which Ring's keys do not have: is it another service's? Else take it "
-     "off"},
-    {without_blanks, 0, "only without the blanks in it: take them out of the key file"},
+     "only without whsec_ before it: Ring's keys do not have that; is it another service's key?"},
+    {without_blanks, 0, "only without the blanks in it: remove them from the key file"},
     {NULL, 0, NULL}};

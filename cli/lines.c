@@ -3,7 +3,6 @@
 #include "lines.h"
 
 #include "segment.h"
-#include "settings.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -41,7 +40,6 @@ static bool wanted(const struct filter *filter, const struct lines *lines) {
 
 struct lines *lines_open(const char *path) {
     struct reason reason = {""};
-    char hint[HINT_SIZE];
     struct lines *lines = calloc(1, sizeof *lines);
     struct event_parser *parser = event_parser_new();
     if (lines == NULL || parser == NULL) {
@@ -54,7 +52,7 @@ struct lines *lines_open(const char *path) {
     lines->walk.file = -1;
     directory_start(&lines->directory, path);
     if (directory_open(&lines->directory, &reason) != 0) {
-        problem("%s%s", reason.text, permission_hint(path, hint));
+        problem("%s", reason.text);
         lines_close(lines);
         return NULL;
     }
@@ -135,14 +133,13 @@ void lines_tell_empty(const struct lines *lines) {
     if (lines->passed > 0 || lines->damaged > 0)
         return;
     if (lines->empty) {
-        tell_empty("No event was received yet in %s. `doorpost doctor --url URL` tries the whole way.",
+        tell_empty("No events in %s yet: `doorpost doctor --url URL` sends one through the whole chain.",
                    lines->directory.path);
         return;
     }
     day_format(lines->first, first);
     day_format(lines->last, last);
-    tell_empty("No event fits what was asked for; those in %s are of %s to %s.", lines->directory.path, first,
-               last);
+    tell_empty("No event matches; %s has events from %s to %s.", lines->directory.path, first, last);
 }
 
 struct place lines_since(const struct lines *lines, int64_t since) {

@@ -1,5 +1,5 @@
-/* Where the log lines of this set-up go: the handler writes to its standard error, and what that is, is up to
- * whoever has started it. */
+/* Where the log lines of this set-up go. The handler writes to its standard error, which whatever started it
+ * chose. */
 #ifndef DOORPOST_LOG_PLACE_H
 #define DOORPOST_LOG_PLACE_H
 

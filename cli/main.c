@@ -80,8 +80,9 @@ static bool is_one_of(const char *text, const char *const *words) {
     return *words != NULL;
 }
 
-/* Where the verb is: the first argument, or after the options before it. What stands behind one of these can
- * be its value; behind those that every verb has, it is. Returns argc if there is none. */
+/* The index of the verb: the first argument that is neither an option nor an option's value. What follows one
+ * of `with_value` is a value; after any other option, it is one if the verb comes next. Returns argc if there
+ * is none. */
 static int verb_index(int argc, char *const argv[]) {
     static const char *const with_value[] = {"-c", "--conf", "-J", "--journal", "-K", "--key-file", NULL};
     int i = 1;
@@ -93,7 +94,7 @@ static int verb_index(int argc, char *const argv[]) {
     return i < argc ? i : argc;
 }
 
-/* Runs it with what stood before it behind it. */
+/* Runs the verb with the options before it moved after it. */
 static int run_verb(const struct verb *verb, int argc, char *argv[], int at) {
     char *name = argv[at];
     memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
@@ -134,7 +135,7 @@ int main(int argc, char *argv[]) {
     }
     int at = verb_index(argc, argv);
     if (at == argc)
-        usage_error("which verb? %s is an option", argv[1]);
+        usage_error("no verb is given, and %s is an option", argv[1]);
     const struct verb *verb = find_verb(argv[at]);
     if (verb == NULL)
         refuse_verb(argv[at]);

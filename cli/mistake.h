@@ -1,5 +1,5 @@
-/* The usual mistakes with a body or a key: what was done to it on its way, how that is undone, and what to do
- * about it. A mistake that makes the signature fit when it is undone is the one that was made. */
+/* The usual mistakes with a body or a key: what changed it, how to undo that, and what to do about it. If the
+ * signature matches once a mistake is undone, that mistake was made. */
 #ifndef DOORPOST_MISTAKE_H
 #define DOORPOST_MISTAKE_H
 
@@ -13,13 +13,14 @@ typedef ssize_t undo(const char *text, size_t length, int how, char *out, size_t
 struct mistake {
     undo *undo; /* NULL ends the table */
     int how;
-    const char *told; /* what was signed, or which key signed, in terms of what is at hand; and what to do */
+    const char
+        *told; /* what was signed, or which key was used, in terms of what is at hand; and what to do */
 };
 
 extern const struct mistake body_mistakes[];
 
-/* What can stand around a key, one inside another; and what can have happened to what is inside. Nothing of a
- * key is left outside of `out`. */
+/* What can surround a key, one inside another, and what can have happened to the key itself. These leave no
+ * copy of a key outside `out`. */
 extern const struct mistake key_wrappings[], key_mistakes[];
 
 #endif

@@ -1,4 +1,4 @@
-/* The name that somebody meant who wrote another one. */
+/* The name that was probably meant when an unknown one was written. */
 #ifndef DOORPOST_NEAREST_H
 #define DOORPOST_NEAREST_H
 
@@ -12,7 +12,7 @@ struct nearest {
 
 void nearest_start(struct nearest *nearest, const char *word);
 
-/* Looks at one more name. It is near if the word is its beginning, or becomes it by few changes of one letter
+/* Looks at one more name. It is near if the word is its beginning, or differs by few changes of one letter
  * (put in, left out, changed, or swapped with its neighbour). */
 void nearest_try(struct nearest *nearest, const char *name);
 

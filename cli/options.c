@@ -106,7 +106,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
     verb = usage->verb;
     if (usage->stops)
         letters[used++] = '+';
-    letters[used++] = ':'; /* an option without its argument is told from an unknown one */
+    letters[used++] = ':'; /* an option without its argument is told apart from an unknown one */
     letters[used++] = 'h';
     for (; count < OPTIONS_MAX && options[count].name != NULL; count++) {
         int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;
@@ -129,7 +129,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
                !(options[i].letter != 0 && chosen == options[i].letter))
             i++;
         if (chosen == ':')
-            usage_error("%s wants something behind it", argv[optind - 1]);
+            usage_error("%s needs a value", argv[optind - 1]);
         if (i == count)
             refuse(argv[optind - 1], options);
         set(&options[i], optarg);

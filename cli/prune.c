@@ -25,13 +25,11 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
         return;
     if (keep < LATEST_DELIVERY)
         problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
-                "stored as "
-                "new; and it cannot be less, because Ring delivers up to 73 hours late: keep %dd or more",
+                "stored as new. No value fits, because Ring delivers up to 73 hours late: keep %dd or more",
                 state, LATEST_DELIVERY_DAYS);
     else
         problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
-                "stored as "
-                "new; set it to %" PRId64
+                "stored as new. Set it to %" PRId64
                 "d or less, but not under %dd, because Ring delivers up to 73 hours late",
                 state, keep / DAY_SECONDS, LATEST_DELIVERY_DAYS);
 }

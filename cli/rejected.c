@@ -180,7 +180,7 @@ static int run(struct replay *replay) {
     if (options->which != NULL && replay->seen == 0)
         return problem("there is no %s: `doorpost rejected` lists them", options->which);
     if (replay->seen == 0)
-        tell_empty("Nothing that Ring signed was unusable%s.",
+        tell_empty("No rejected deliveries%s.",
                    options->filter.since_text != NULL || options->filter.until_text != NULL ? " in that time"
                                                                                             : "");
     return replay->failed > 0 ? STATUS_PROBLEM : STATUS_DONE;

@@ -61,8 +61,7 @@ const char *permission_hint(const char *path, char out[HINT_SIZE]) {
     if (user != NULL && user->pw_uid != 0)
         used += (size_t)snprintf(out + used, HINT_SIZE - used, ", or as %.64s", user->pw_name);
     if (group != NULL && group->gr_gid != 0)
-        snprintf(out + used, HINT_SIZE - used, ", or as a member of the group %.64s, which may read it",
-                 group->gr_name);
+        snprintf(out + used, HINT_SIZE - used, ", or as a member of the group %.64s", group->gr_name);
     return out;
 }
 
@@ -75,12 +74,12 @@ static int tell_missing(const struct config *config, const char *name, const cha
         return fail(reason, ERROR_TROUBLE,
                     "%s is not set in %.200s, nor in the environment: set it, or say %s", name, config->file,
                     option);
-    return fail(
-        reason, ERROR_TROUBLE,
-        "%s is not set: no settings are in the environment, in doorpost/doorpost.env in %.64s or above, or "
-        "in " CONFIG_DEFAULT_FILE ". Make them: sudo doorpost init /etc/doorpost --journal "
-        "/var/lib/doorpost (without root: doorpost init ~/doorpost); or name them: --conf FILE, %s",
-        name, program, option);
+    return fail(reason, ERROR_TROUBLE,
+                "%s is not set: there are no settings in the environment, in doorpost/doorpost.env in or "
+                "above %.64s, or in " CONFIG_DEFAULT_FILE
+                ". Create them: sudo doorpost init /etc/doorpost --journal /var/lib/doorpost (without root: "
+                "doorpost init ~/doorpost); or say --conf FILE or %s",
+                name, program, option);
 }
 
 int settings_read(const struct settings *settings, unsigned needs, struct config *config,
@@ -111,10 +110,13 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
 
 int settings_load(const struct settings *settings, unsigned needs, struct config *config) {
     struct reason reason;
+    char hint[HINT_SIZE];
     if (settings_read(settings, needs, config, &reason) != 0)
         return problem("%s", reason.text);
     if (reason.text[0] != '\0')
-        problem("warning: %s; going on with the command line alone", reason.text);
+        problem("warning: %s; continuing with the command line only", reason.text);
+    if ((needs & NEED_JOURNAL) != 0 && permission_hint(config->journal, hint)[0] != '\0')
+        return problem("cannot open the journal directory %s: %s%s", config->journal, strerror(EACCES), hint);
     return STATUS_DONE;
 }
 

@@ -272,8 +272,8 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
         print_text(totals);
         lines_tell_empty(lines);
         if (lines->passed > 0 && totals->events == 0)
-            tell_empty("Only doctor's own presses (" EVENT_TEST_DEVICE
-                       ") were received, and those do not count.");
+            tell_empty("Only doctor's test presses (" EVENT_TEST_DEVICE
+                       ") were received; they are not counted.");
     }
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }

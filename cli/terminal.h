@@ -13,8 +13,8 @@ enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_WARNING, COLOUR_BAD, COLOUR_NAME,
  * nothing. */
 const char *colour(enum colour colour);
 
-/* Says on standard error why standard output stays empty, if that is a terminal: a person would wonder, and a
- * program would not. */
+/* Says on standard error why standard output stays empty, if that is a terminal: for a person, not for a
+ * program. */
 void tell_empty(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The columns of the terminal on standard output; 80 where there is none. */

@@ -35,12 +35,12 @@ static const char *reading_name(const struct keys *keys, int index) {
 static bool fits(struct attempt *attempt, const char *body, size_t length, const char *told) {
     int key = signature_verify(attempt->keys, body, length, attempt->digest);
     if (key >= 0)
-        problem("the signature is not of these bytes, but key %s (%s) makes it of %s",
+        problem("the signature does not match these bytes, but with key %s (%s) it matches %s",
                 keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), told);
     return key >= 0;
 }
 
-/* What was changed often got a line break at its end as well. */
+/* Whatever changed a body often added a line break as well. */
 static bool fits_without_end(struct attempt *attempt, const char *body, size_t length, const char *told) {
     size_t whole = length;
     while (length > 0 && (body[length - 1] == '\n' || body[length - 1] == '\r'))
@@ -89,7 +89,7 @@ static bool fits_key(const struct attempt *attempt, const char *key, size_t leng
 }
 
 static bool tell_key(int line, const struct mistake *mistake) {
-    problem("the key in line %d makes this signature, but %s", line, mistake->told);
+    problem("the key on line %d matches, but %s", line, mistake->told);
     return true;
 }
 
@@ -147,13 +147,13 @@ static bool try_hashes(const struct attempt *attempt) {
         const char *told;
     } hashes[] = {
         {HASH_BODY,
-         "this is the plain SHA-256 of the body, which anybody can make: sign with HMAC and the key"},
+         "this is the plain SHA-256 of the body, which anybody can compute: sign with HMAC and the key"},
         {HMAC_EMPTY,
-         "this is made with an empty key: the variable that should hold the signer's key was not set"},
-        {HASH_KEY_BODY, "this is the SHA-256 of key and body one after the other: sign with HMAC"},
-        {HASH_BODY_KEY, "this is the SHA-256 of body and key one after the other: sign with HMAC"},
+         "this was signed with an empty key: the variable that should hold the signer's key is not set"},
+        {HASH_KEY_BODY, "this is the SHA-256 of the key followed by the body: sign with HMAC"},
+        {HASH_BODY_KEY, "this is the SHA-256 of the body followed by the key: sign with HMAC"},
         {HMAC_SWAPPED,
-         "this is made with the body as the key, and the key as the text: swap the two arguments"},
+         "this was signed with the body as the key and the key as the text: swap the two arguments"},
     };
     const char *text = attempt->key_text, *end = text + attempt->key_length, *line;
     size_t length;
@@ -169,10 +169,9 @@ static bool try_hashes(const struct attempt *attempt) {
 static int explain_failure(struct attempt *attempt) {
     if (try_bodies(attempt) || try_keys(attempt) || try_hashes(attempt))
         return STATUS_PROBLEM;
-    return problem(
-        "no key at hand makes this signature of this body, nor does any usual mistake explain it: either the "
-        "key is another one (`doorpost key list` shows the fingerprints; paste Ring's anew), or the body is "
-        "not the one that was signed");
+    return problem("no key at hand makes this signature of this body, nor does any usual mistake explain it: "
+                   "either the key is another one (`doorpost key list` shows the fingerprints; paste Ring's "
+                   "anew), or the body is not the one that was signed");
 }
 
 /* ---- signatures that are not as Ring sends them ---- */
@@ -235,30 +234,30 @@ static bool has_anything(const char *text) {
     return text[0] != '\0';
 }
 
-/* What stands around the 64 digits. The first that applies is told. */
+/* What surrounds the 64 digits. The first that applies is reported. */
 static const struct {
     bool (*applies)(const char *text);
     const char *told;
 } decorations[] = {
-    {has_field_name, "is the whole line of a header: give what stands behind the colon"},
-    {is_list, "is a list, and Ring sends one signature: give that alone"},
-    {has_quotes, "has quotation marks: give it without them"},
-    {has_blanks, "has blanks: Doorpost refuses those, and Ring sends none"},
-    {has_other_scheme, "names the scheme in another way than Ring does: it is sha256="},
-    {has_anything, "has something around sha256= and its 64 digits: give these alone"},
+    {has_field_name, "is a whole header line: give only what follows the colon"},
+    {is_list, "is a list, and Ring sends a single signature: give only that"},
+    {has_quotes, "has quotation marks: remove them"},
+    {has_blanks, "has blanks: remove them; Ring sends none, and Doorpost refuses them"},
+    {has_other_scheme, "spells the scheme differently from Ring, which writes sha256="},
+    {has_anything, "has more than sha256= and 64 digits: give only those"},
 };
 
-/* Which of the digests in it is of the body? */
+/* Verifies each of the digests in it. */
 static int try_digests(struct attempt *attempt, const char *text) {
     for (const char *at = text; (at = next_digest(at)) != NULL; at += DIGITS) {
         char digits[2 * SIGNATURE_BYTES + 1];
         snprintf(digits, sizeof digits, "%s", at);
         if (signature_parse(digits, attempt->digest) == 0 &&
             signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0)
-            return problem("its digits, %.8s..., are right: it is good without that", digits);
+            return problem("apart from that it is good: the digits %.8s... match", digits);
     }
     return count_digests(text) == 1 ? explain_failure(attempt)
-                                    : problem("and none of the digests in it is of this body");
+                                    : problem("none of the digests in it matches this body");
 }
 
 static int tell_length(size_t length) {
@@ -269,7 +268,7 @@ static int tell_length(size_t length) {
                   {40, "this looks like SHA-1, and Ring does not use it"},
                   {96, "this looks like SHA-384"},
                   {128, "this looks like SHA-512"}};
-    const char *told = length < DIGITS ? "it was cut off" : "something stands behind it";
+    const char *told = length < DIGITS ? "it was cut off" : "there is something after it";
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].digits == length)
             told = others[i].told;
@@ -283,8 +282,7 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
     size_t length = strlen(digits), hex = strspn(digits, HEX);
     if (strspn(signature, " \t\r\n\"'") == strlen(signature) || strcmp(signature, "sha256=") == 0)
         return problem(
-            "the signature is empty: the header did not come, or the variable that should hold it was "
-            "not set");
+            "the signature is empty: the header is missing, or the variable that should hold it is not set");
     if (count_digests(signature) > 0) {
         size_t i = 0;
         while (!decorations[i].applies(signature))
@@ -294,15 +292,14 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
     }
     if (hex != length && is_base64_digest(digits, attempt->digest)) {
         int key = signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest);
-        return problem(
-            "this is base64, which Ring uses for account-linking nonces; X-Signature is 64 hexadecimal "
-            "digits. Decoded, it %s%s",
-            key >= 0 ? "is right: send it in hexadecimal" : "does not fit this body either",
-            key >= 0 ? "" : ": see whether body and nonce were mixed up");
+        return problem("this is base64, which Ring uses for account-linking nonces; X-Signature is 64 "
+                       "hexadecimal digits. Decoded, it %s%s",
+                       key >= 0 ? "is right: send it in hexadecimal" : "does not fit this body either",
+                       key >= 0 ? "" : ": see whether body and nonce were mixed up");
     }
     if (hex != length)
         return problem(
-            "character %zu of the digest is no hexadecimal digit: X-Signature is sha256= and 64 of them",
+            "character %zu of the digest is not a hexadecimal digit: X-Signature is sha256= and 64 of them",
             hex + 1);
     return tell_length(length);
 }
@@ -326,9 +323,9 @@ int verb_verify_signature(int argc, char *argv[]) {
     const struct usage usage = {
         .verb = "verify-signature",
         .synopsis = "--signature SIGNATURE [FILE]",
-        .what = "Says whether the X-Signature is that of the body in FILE (or standard input), and with "
-                "which key in\nwhich reading. If not, tries the usual mistakes and names the one that "
-                "explains it.",
+        .what =
+            "Says whether the X-Signature is that of the body in FILE (or standard input), and with which "
+            "key in\nwhich reading. If not, tries the usual mistakes and names the one that explains it.",
         .operands = 1};
     const struct option_spec table[] = {
         {'s', "signature", OPTION_TEXT, "SIGNATURE", "the header's value: sha256=...", &signature},

@@ -3,8 +3,9 @@
  * in single or double quotes (in double quotes, a backslash keeps the character after it). Nothing is
  * expanded. A byte order mark before the first line is no part of it.
  *
- * Readers disagree on a # behind a value: to systemd it is a part of it, to others a comment. And a character
- * that nobody sees makes a setting another one. So in a line that speaks of Doorpost both are refused.
+ * Readers disagree on a # after a value: systemd takes it as part of the value, others as a comment. And
+ * an invisible character silently makes another name or value. Both are refused in lines that contain
+ * DOORPOST_.
  *
  * On a shared host nobody may be able to hand an environment to a CGI program: SetEnv can be forbidden, and
  * suEXEC throws away whatever it does not know. So an env file is also looked for above the program: for
@@ -128,7 +129,7 @@ static bool unquote(char *value) {
     return closed;
 }
 
-/* The # behind a value, outside of quotes, or NULL. */
+/* The # after a value, outside quotes, or NULL. */
 static const char *find_comment(const char *value) {
     bool quoted = value[0] == '"' || value[0] == '\'';
     const char *start = quoted ? strrchr(value, value[0]) : value;
@@ -146,7 +147,7 @@ static int set_from_line(struct config *config, char *line, const char *path, in
         return 0;
     bool ours = strstr(name, "DOORPOST_") != NULL;
     if (ours && invisible_find(name, strlen(name), invisible))
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: %s is in it: type the line again", path, number,
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: contains %s: type the line again", path, number,
                     invisible);
     if (strncmp(name, "export ", 7) == 0)
         name = trim(name + 7);
@@ -158,8 +159,8 @@ static int set_from_line(struct config *config, char *line, const char *path, in
     char *value = trim(equals + 1);
     if (ours && find_comment(value) != NULL)
         return fail(reason, ERROR_TROUBLE,
-                    "%s, line %d: a comment behind a value: put it on a line of its own, or the value into "
-                    "quotes if the # belongs to it",
+                    "%s, line %d: a comment after a value: put it on its own line, or quote the value if the "
+                    "# is part of it",
                     path, number);
     if (!unquote(value))
         return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
@@ -246,7 +247,7 @@ static int load_environment(struct config *config, struct reason *reason) {
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
         if (invisible_find(*entry, strlen(*entry), invisible))
-            return fail(reason, ERROR_TROUBLE, "%s: %s is in the environment's value: type it again", name,
+            return fail(reason, ERROR_TROUBLE, "%s in the environment contains %s: type it again", name,
                         invisible);
         int result = set(config, "", name, equals + 1, reason);
         if (result != 0)

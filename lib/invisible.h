@@ -1,5 +1,5 @@
-/* Characters that nobody sees and that are pasted along with a text from a web page, a word processor or a
- * chat: a key or a path with one of them looks right and is another. */
+/* Invisible characters that come along when text is pasted from a web page, a word processor or a chat. A key
+ * or a path with one of them looks right and is not. */
 #ifndef DOORPOST_INVISIBLE_H
 #define DOORPOST_INVISIBLE_H
 

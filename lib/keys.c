@@ -132,7 +132,7 @@ const char *keys_next_line(const char **text, const char *end, int *number, size
     return NULL;
 }
 
-/* Ring's keys are base64, which has neither blanks nor #; of any other text nobody can tell where it ends. */
+/* Ring's keys are base64, which has neither blanks nor #. Where any other text ends cannot be known. */
 static bool is_clear(struct keys *keys, const char *line, size_t length, const char *end) {
     const char *after = line + length;
     size_t decoded;
@@ -151,14 +151,12 @@ static int read_line(struct keys *keys, const char *line, size_t length, const c
         return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
                     path, number);
     if (!is_clear(keys, line, length, end))
-        return fail(
-            reason, ERROR_TROUBLE,
-            "%s, line %d: a # after a blank, and no base64 before it: put the comment on a line of its own",
-            path, number);
-    if (invisible_find(line, length, invisible))
         return fail(reason, ERROR_TROUBLE,
-                    "%s, line %d: %s is in the key: type or paste it again, as plain "
-                    "text",
+                    "%s, line %d: a # follows a blank, and the text before it is not base64: put the comment "
+                    "on its own line",
+                    path, number);
+    if (invisible_find(line, length, invisible))
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: the key contains %s: paste it again as plain text",
                     path, number, invisible);
     memcpy(keys->text, line, length);
     keys->text[length] = '\0';

@@ -47,7 +47,7 @@ void keys_lock(struct keys *keys);
  * blank lines dropped, # for comments (behind a key in base64 too). Each line counts as its text and, where
  * it is base64 (RFC 4648, section 4) of 16 bytes or more, as the decoded bytes too. Returns 0, or
  * ERROR_TROUBLE with a reason (file, line, what to do) where the file is unreadable, empty, UTF-16, readable
- * or writable by everybody, or holds a key under 16 bytes or with a character that nobody sees; the set is
+ * or writable by everybody, or holds a key under 16 bytes or with an invisible character; the set is
  * then empty. */
 int keys_load(struct keys *keys, const char *path, struct reason *reason);
 

@@ -90,7 +90,7 @@ def journal_and_index():
         lab.segment().write_bytes(sound)
         table = lab.journal / "seen/00"
         index = table.read_bytes()
-        table.write_bytes(b"x" + index[1:])
+        table.write_bytes(bytes([index[0] ^ 1]) + index[1:])  # it begins with a random number
         only(findings(lab), "index", "--rebuild-index")
         shutil.rmtree(lab.journal / "seen")
         only(findings(lab, level="warning"), "index: there is none")
@@ -137,9 +137,9 @@ def the_round_trip():
     with Lab() as lab:
         for answers, words in (
                 ([(404, b"not here")], "nothing is at this path"), ([(401, b'{"status":"unauthorized"}')], "another key"),
-                ([(405, b"")], "takes no POST"), ([(403, b"")], "forbids"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
-                ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "the worker does not"), ([(504, b"")], "does not answer"),
-                ([(503, b'{"status":"unavailable"}')], "Doorpost cannot keep it"), ([(503, b"<html>")], "does the worker run"), ([(200, b"hello")], "is this Doorpost's URL"),
+                ([(405, b"")], "does not accept POST"), ([(403, b"")], "refuses access"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
+                ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "but not the worker"), ([(504, b"")], "does not answer"),
+                ([(503, b'{"status":"unavailable"}')], "Doorpost could not store it"), ([(503, b"<html>")], "check that the worker runs"), ([(200, b"hello")], "is this Doorpost's URL"),
                 ([(200, b'{"status":"stored"}')], "must be recognized"),
                 ([(200, b'"stored"'), (200, b'"duplicate"'), (200, b'"stored"')], "a wrong signature must be refused")):
             only(findings(lab, "--url", stub(lab, *answers)), "round trip", words)
@@ -149,12 +149,12 @@ def the_round_trip():
             only(findings(lab, "--url", f"http://127.0.0.1:{port}/"), "no answer from", "nothing listens there")
             closed.listen()
             only(findings(lab, "--url", f"http://127.0.0.1:{port}/"), "no answer from", "Ring does not wait longer")
-        only(findings(lab, "--url", "https://nowhere.invalid/doorpost"), "no DNS server knows")
+        only(findings(lab, "--url", "https://nowhere.invalid/doorpost"), "does not resolve")
         for url in ("your.host/doorpost", "localhost:8080/doorpost", "ftp://127.0.0.1/"):
-            only(findings(lab, "--url", url), "no URL of HTTP", "say https://YOUR.HOST/doorpost")
-            check("no URL of HTTP" in lab.tool("trigger", "--url", url).fails().stderr, url)
+            only(findings(lab, "--url", url), "not an HTTP URL", "say https://YOUR.HOST/doorpost")
+            check("not an HTTP URL" in lab.tool("trigger", "--url", url).fails().stderr, url)
         url = stub(lab, (404, b"")).replace("127.0.0.1", "0.0.0.0")
-        check(any("https:// alone" in one for one in findings(lab, "--url", url)), "http://")
+        check(any("only to https://" in one for one in findings(lab, "--url", url)), "http://")
 
 
 def certificates_that_ring_would_refuse_are_named():
@@ -162,7 +162,7 @@ def certificates_that_ring_would_refuse_are_named():
         server = lighttpd_fastcgi(lab)
         check(findings(lab, "--url", server.url) == [], "trusted")
         found = findings(lab, "--url", server.url, env={"CURL_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt"})
-        only(found, "does not trust the certificate", "certbot")
+        only(found, "the certificate is not trusted", "certbot")
         only(findings(lab, "--url", server.url.replace("/doorpost", "/other")), "round trip")
         check(findings(lab, "--url", server.url.replace("https:", "http:")), "http:// to a port for HTTPS")
 
@@ -173,7 +173,7 @@ def the_log_of_this_set_up_is_named():
             listener, _ = one.listener()
             worker = one.worker(listener)
             wait_for(lambda: open(f"/proc/{worker.pid}/comm").read() == "doorpost.cgi\n", "the worker")
-        only(findings(lab, "--url", stub(lab, (503, b"no"))), "round trip", f"the log says why: {lab.logs}/worker")
+        only(findings(lab, "--url", stub(lab, (503, b"no"))), "round trip", f"the reason is in the log: {lab.logs}/worker")
 
 
 def missing_and_closed_settings_are_helped_with():
@@ -200,7 +200,8 @@ def missing_and_closed_settings_are_helped_with():
         result = lab.tool("log", **nobody).fails()
         check("sudo" in result.stderr and "group" not in result.stderr, result)
         lab.env_file.chmod(0o644)
-        check(f"as {lab.user.pw_name}" in lab.tool("log", **nobody).fails().stderr, "the journal")
+        for verb in (["log"], ["check", "--no-signatures"], ["prune", "--keep", "9d"], ["rejected"], ["exec", "--once", "--", "true"]):
+            check(f"as {lab.user.pw_name}" in lab.tool(*verb, **nobody).fails().stderr, verb)
         check(f"as {lab.user.pw_name}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
         check(all("sudo" in one for one in findings(lab, **nobody)), findings(lab, **nobody))
 

@@ -153,8 +153,8 @@ def the_usual_mistakes_are_named():
                 (body, sign(compact), "printed differently"),
                 (compact, sign(spaced), "json.dumps()"),
                 (body, sign(body.replace(b"\n", b"")), "without any line breaks"),
-                (compact, sign(compact, KEY + "\n"), "with a line break behind it"),
-                (compact, sign(compact, KEY + "\r\n"), "with CR LF behind it"),
+                (compact, sign(compact, KEY + "\n"), "with a line break after it"),
+                (compact, sign(compact, KEY + "\r\n"), "with CR LF after it"),
                 (compact, "sha256=" + base64.b64encode(digest).decode(), "in hexadecimal"),
                 (compact, base64.urlsafe_b64encode(digest).decode().rstrip("="), "in hexadecimal"),
                 (compact, sign(compact)[:-1], "has 63 digits"),
@@ -190,21 +190,21 @@ def changed_bodies_are_named():
                 (b"\xef\xbb\xbf" + body, body, "without the byte order mark"),
                 (b"\xef\xbb\xbf" + body + b"\r\n", body, "without the byte order mark"),
                 (body, b"\xef\xbb\xbf" + body, "with a byte order mark"),
-                (body.decode().encode("utf-16"), body, "these are UTF-16"),
-                ((name.decode() + "\r\n").encode("utf-16"), name, "these are UTF-16"),
-                (umlaut.decode().encode("utf-16-le"), umlaut, "these are UTF-16"),
+                (body.decode().encode("utf-16"), body, "the file is UTF-16"),
+                ((name.decode() + "\r\n").encode("utf-16"), name, "the file is UTF-16"),
+                (umlaut.decode().encode("utf-16-le"), umlaut, "the file is UTF-16"),
                 (umlaut.decode().encode("utf-16-be"), umlaut, "UTF-16 (big-endian)"),
                 (pretty.replace(b"\n", b"\r\n"), pretty, "LF in place of CR LF"),
                 (pretty, pretty.replace(b"\n", b"\r\n"), "CR LF in place of LF"),
-                (b"  " + body + b" \n", body, "without the blanks around"),
+                (b"  " + body + b" \n", body, "without the surrounding white space"),
                 (gzip.compress(body), body, "gunzipped"),
                 (base64.b64encode(body), body, "decoded from base64"),
                 (base64.urlsafe_b64encode(umlaut).rstrip(b"="), umlaut, "decoded from base64"),
                 (base64.encodebytes(body), body, "decoded from base64"),
                 (form, body, "decoded as a form"), (form + b"=", body, "decoded as a form"), (body + b"=", body, "decoded as a form"),
                 (b"payload=" + form + b"&x=1", body, "value of the form's field"),
-                (part, body, "behind the first blank line"),
-                (b"POST /doorpost HTTP/1.1\r\nHost: a\r\n\r\n" + body, body, "behind the first blank line"),
+                (part, body, "what follows the first blank line"),
+                (b"POST /doorpost HTTP/1.1\r\nHost: a\r\n\r\n" + body, body, "what follows the first blank line"),
                 (line, body, "line of the journal"), (line.rstrip(b"\n"), body, "line of the journal"),
                 (rejected, b"[]", "line of rejected/"),
                 (json.dumps(gateway).encode(), body, 'their member "body"'),
@@ -232,18 +232,18 @@ def keys_that_were_copied_wrong_are_named():
                 (f"RING_HMAC_KEY={KEY}", KEY, "the name before it"), (f"export RING_KEY={KEY}", raw, "the name before it"),
                 (f'hmac-key: "{KEY}"', KEY, "the name before it"), (f'HMAC_KEY = "whsec_{KEY}"', raw, "without whsec_"),
                 (signer, KEY, "without whsec_"), (signer, raw, "without whsec_"),
-                (KEY.rstrip("="), KEY, "that belongs to base64"), (KEY.rstrip("="), raw, "that belongs to base64"),
+                (KEY.rstrip("="), KEY, "which is part of base64"), (KEY.rstrip("="), raw, "which is part of base64"),
                 (KEY[:20] + " " + KEY[20:], KEY, "without the blanks in it"),
-                (raw.decode("latin-1"), KEY, "encoded in base64 once more"),
+                (raw.decode("latin-1"), KEY, "encoded in base64 again"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode(), b"\xff" * 32, "from URL-safe base64"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("="), b"\xff" * 32, "from URL-safe base64"),
                 (raw.hex(), raw, "decoded from hexadecimal")):
             lab.write_keys("# a comment", line)
             result = lab.tool("verify-signature", "-s", sign(body, key), input=body.decode()).fails()
-            check(told in result.stderr and "line 2" in result.stderr and KEY not in result.stderr, told, "was expected:", result)
+            check(told in result.stderr and "on line 2" in result.stderr and KEY not in result.stderr, told, "was expected:", result)
         lab.write_keys(KEY)
-        for digest, told in ((hashlib.sha256(body), "plain SHA-256 of the body"), (hashlib.sha256(KEY.encode() + body), "key and body one after the other"),
-                             (hashlib.sha256(body + KEY.encode()), "body and key one after the other"),
+        for digest, told in ((hashlib.sha256(body), "plain SHA-256 of the body"), (hashlib.sha256(KEY.encode() + body), "the key followed by the body"),
+                             (hashlib.sha256(body + KEY.encode()), "the body followed by the key"),
                              (hmac.new(b"", body, hashlib.sha256), "an empty key"), (hmac.new(body, KEY.encode(), hashlib.sha256), "swap the two")):
             result = lab.tool("verify-signature", "-s", digest.hexdigest(), input=body.decode()).fails()
             check(told in result.stderr, told, "was expected:", result)
@@ -255,16 +255,16 @@ def signatures_that_are_not_rings_are_named():
         right, wrong = sign(body), sign(b"other")
         digits = right[7:]
         for signature, told in (
-                (f"X-Signature: {right}", "whole line of a header"), (f"x-signature:{digits}", "whole line of a header"),
-                (f"HTTP_X_SIGNATURE={right}", "whole line of a header"), (f'"{right}"', "quotation marks"), (f" {right}", "has blanks"),
-                (f"{right}\n", "has blanks"), (f"SHA256={digits}", "another way"), (f"sha-256={digits}", "another way"), (f"sha256:{digits}", "another way"),
+                (f"X-Signature: {right}", "a whole header line"), (f"x-signature:{digits}", "a whole header line"),
+                (f"HTTP_X_SIGNATURE={right}", "a whole header line"), (f'"{right}"', "quotation marks"), (f" {right}", "has blanks"),
+                (f"{right}\n", "has blanks"), (f"SHA256={digits}", "spells the scheme"), (f"sha-256={digits}", "spells the scheme"), (f"sha256:{digits}", "spells the scheme"),
                 (f"{wrong},{right}", "is a list"), (f"t=1771027372,v1={digits}", "is a list"), (f"{right};{wrong}", "is a list"),
-                (f"HMAC-SHA2-256(stdin)= {digits}", "has blanks"), (f"<{digits}>", "something around")):
+                (f"HMAC-SHA2-256(stdin)= {digits}", "has blanks"), (f"<{digits}>", "has more than")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
-            check(told in result.stderr and "it is good without that" in result.stderr, signature, told, "was expected:", result)
+            check(told in result.stderr and "apart from that it is good" in result.stderr, signature, told, "was expected:", result)
         for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"),
                                 ("sha1=" + "0" * 40, "has 40 digits"), ("0" * 40, "SHA-1"), ("sha512=" + "0" * 128, "SHA-512"), ("0" * 32, "MD5"),
-                                (f"{wrong},{wrong}", "none of the digests"), (f'"{wrong}"', "no key at hand"), ("=", "no hexadecimal digit")):
+                                (f"{wrong},{wrong}", "none of the digests in it"), (f'"{wrong}"', "no key at hand"), ("=", "not a hexadecimal digit")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
             check(told in result.stderr, signature, told, "was expected:", result)
 

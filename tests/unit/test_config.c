@@ -121,18 +121,18 @@ static void what_nobody_sees_is_named(void **state) {
     } cases[] = {
         {"# one\n\xc2\xa0"
          "DOORPOST_KEY_FILE=/k",
-         "line 2: the invisible character U+00A0 (no-break space) is in it"},
-        {"DOORPOST_KEY_FILE=/k\xe2\x80\x8b\n", "line 1: the invisible character U+200B"},
+         "line 2: contains the invisible character U+00A0 (no-break space): type"},
+        {"DOORPOST_KEY_FILE=/k\xe2\x80\x8b\n", "line 1: contains the invisible character U+200B"},
         {"DOORPOST_JOURNAL\xc2\xa0=/j\n", "U+00A0"},
         {"# one\n\xef\xbb\xbf"
          "DOORPOST_MAX_AGE=8d\n",
-         "line 2: the invisible character U+FEFF"},
+         "line 2: contains the invisible character U+FEFF"},
         {"\xff\xfe"
          "D",
          "is UTF-16: save it as UTF-8"},
-        {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: a comment behind a value"},
-        {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: a comment behind a value"},
-        {"DOORPOST_ON_EVENT= # none\n", "line 1: a comment behind a value"},
+        {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: a comment after a value"},
+        {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: a comment after a value"},
+        {"DOORPOST_ON_EVENT= # none\n", "line 1: a comment after a value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         use_file(*state, cases[i].text);
@@ -144,7 +144,7 @@ static void what_nobody_sees_is_named(void **state) {
     assert_string_equal(load().key_file, "/k#1");
     assert_string_equal(load().journal, "/j # 1");
     setenv("DOORPOST_JOURNAL", "/j\xc2\xa0", 1);
-    check_refused("DOORPOST_JOURNAL: the invisible character U+00A0");
+    check_refused("DOORPOST_JOURNAL in the environment contains the invisible character U+00A0");
 }
 
 static void ages_take_units(void **state) {

@@ -101,16 +101,17 @@ static void a_comment_behind_a_key_is_none_of_it(void **state) {
     assert_string_equal(keys_fingerprint(keys, 2),
                         "293eac95"); /* a # without a blank is a character like any */
     keys_free(keys);
-    check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # after a blank");
+    check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # follows a blank");
 }
 
 static void what_nobody_sees_is_named(void **state) {
     static const struct {
         const char *text, *wanted;
     } cases[] = {
-        {BASE64 "\xc2\xa0\n", "line 1: the invisible character U+00A0 (no-break space) is in the key"},
-        {"# old\n\xe2\x80\x8b" BASE64, "line 2: the invisible character U+200B"},
-        {"\xef\xbb\xbf" BASE64 "\n\xef\xbb\xbf" TEXT, "line 2: the invisible character U+FEFF"},
+        {BASE64 "\xc2\xa0\n", "line 1: the key contains the invisible character U+00A0 (no-break space)"},
+        {"# old\n\xe2\x80\x8b" BASE64, "line 2: the key contains the invisible character U+200B"},
+        {"\xef\xbb\xbf" BASE64 "\n\xef\xbb\xbf" TEXT,
+         "line 2: the key contains the invisible character U+FEFF"},
         {"retired-signing\xe2\x80\x91key\xe2\x81\xa0-of-last-year", "U+2060"},
         {BASE64 "\r" TEXT, "U+000D (control)"},
         {"\xc2\xa0# a comment", "U+00A0"},
