@@ -6,6 +6,7 @@
 #include "keys.h"
 #include "log_place.h"
 #include "mounts.h"
+#include "permission.h"
 #include "prune.h"
 #include "rejected.h"
 #include "retry.h"

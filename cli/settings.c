@@ -1,7 +1,7 @@
 /* What the command line says becomes an environment variable: there is one way for settings to be read. */
 #include "settings.h"
 
-#include "user.h"
+#include "permission.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -34,35 +34,6 @@ static int settings_export(const struct settings *settings) {
     if (status == STATUS_DONE && settings->key_file != NULL)
         status = set_path("DOORPOST_KEY_FILE", settings->key_file);
     return status;
-}
-
-/* The nearest directory above that can be examined: it is the one that is closed. */
-static bool examine(const char *path, struct stat *status, char nearest[CONFIG_PATH_SIZE]) {
-    snprintf(nearest, CONFIG_PATH_SIZE, "%s", path);
-    while (stat(nearest, status) != 0) {
-        char *slash = strrchr(nearest, '/');
-        if (errno != EACCES || slash == NULL || slash == nearest)
-            return false;
-        *slash = '\0';
-    }
-    return true;
-}
-
-const char *permission_hint(const char *path, char out[HINT_SIZE]) {
-    char nearest[CONFIG_PATH_SIZE];
-    struct stat status;
-    out[0] = '\0';
-    if (access(path, R_OK) == 0 || errno != EACCES || !examine(path, &status, nearest))
-        return out;
-    const struct passwd *user = user_with_id(status.st_uid);
-    bool by_group = (status.st_mode & (S_ISDIR(status.st_mode) ? S_IXGRP : S_IRGRP)) != 0;
-    const struct group *group = by_group ? group_with_id(status.st_gid) : NULL;
-    size_t used = (size_t)snprintf(out, HINT_SIZE, ": run this with sudo");
-    if (user != NULL && user->pw_uid != 0)
-        used += (size_t)snprintf(out + used, HINT_SIZE - used, ", or as %.64s", user->pw_name);
-    if (group != NULL && group->gr_gid != 0)
-        snprintf(out + used, HINT_SIZE - used, ", or as a member of the group %.64s", group->gr_name);
-    return out;
 }
 
 /* What to do about a setting that is missing. */

@@ -38,9 +38,4 @@ int settings_become_owner(const struct config *config);
 /* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */
 struct keys *settings_keys(const struct config *config);
 
-#define HINT_SIZE 256
-/* If this user may not read what has that path: writes `: run this with sudo, or ...`, which says who may;
- * else nothing. Returns `out`. */
-const char *permission_hint(const char *path, char out[HINT_SIZE]);
-
 #endif

@@ -22,14 +22,3 @@ const struct passwd *user_named(const char *name) {
 const struct passwd *user_with_id(uid_t id) {
     return find(NULL, id);
 }
-
-const struct group *group_with_id(gid_t id) {
-    FILE *file = fopen("/etc/group", "re");
-    const struct group *group = NULL;
-    while (file != NULL && (group = fgetgrent(file)) != NULL)
-        if (group->gr_gid == id)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return group;
-}

@@ -3,12 +3,10 @@
 #ifndef DOORPOST_USER_H
 #define DOORPOST_USER_H
 
-#include <grp.h>
 #include <pwd.h>
 
 /* NULL where there is none. What they return holds until the next call. */
 const struct passwd *user_named(const char *name);
 const struct passwd *user_with_id(uid_t id);
-const struct group *group_with_id(gid_t id);
 
 #endif

@@ -1,0 +1,63 @@
+/* Users and groups are those of passwd(5) and group(5): getpwnam(3) needs shared libraries, which a static
+ * program does not have. */
+#include "permission.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Finds the nearest of the path and the directories above it that this user may examine: it is the one that
+ * is closed. */
+static bool find_closed(const char *path, struct stat *status) {
+    char nearest[CONFIG_PATH_SIZE];
+    snprintf(nearest, sizeof nearest, "%s", path);
+    while (stat(nearest, status) != 0) {
+        char *slash = strrchr(nearest, '/');
+        if (errno != EACCES || slash == NULL || slash == nearest)
+            return false;
+        *slash = '\0';
+    }
+    return true;
+}
+
+static size_t add_user(uid_t id, char *out, size_t size) {
+    FILE *file = fopen("/etc/passwd", "re");
+    const struct passwd *user = NULL;
+    while (file != NULL && (user = fgetpwent(file)) != NULL && user->pw_uid != id)
+        continue;
+    size_t used = user != NULL ? (size_t)snprintf(out, size, ", or as %.64s", user->pw_name) : 0;
+    if (file != NULL)
+        fclose(file);
+    return used;
+}
+
+static void add_group(gid_t id, char *out, size_t size) {
+    FILE *file = fopen("/etc/group", "re");
+    const struct group *group = NULL;
+    while (file != NULL && (group = fgetgrent(file)) != NULL && group->gr_gid != id)
+        continue;
+    if (group != NULL)
+        snprintf(out, size, ", or as a member of the group %.64s", group->gr_name);
+    if (file != NULL)
+        fclose(file);
+}
+
+const char *permission_hint(const char *path, char out[HINT_SIZE]) {
+    struct stat status;
+    out[0] = '\0';
+    if (access(path, R_OK) == 0 || errno != EACCES || !find_closed(path, &status))
+        return out;
+    size_t used = (size_t)snprintf(out, HINT_SIZE, ": run this with sudo");
+    if (status.st_uid != 0)
+        used += add_user(status.st_uid, out + used, HINT_SIZE - used);
+    if (status.st_gid != 0 && (status.st_mode & (S_ISDIR(status.st_mode) ? S_IXGRP : S_IRGRP)) != 0)
+        add_group(status.st_gid, out + used, HINT_SIZE - used);
+    return out;
+}
