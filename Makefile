@@ -105,6 +105,7 @@ SHARE = share/doc/doorpost
 define INSTALLED
 755 $(BUILD)/doorpost.cgi lib/doorpost doorpost.cgi
 755 $(BUILD)/doorpost bin doorpost
+755 deploy/on-press/log.sh lib/doorpost log-press
 644 cli/doorpost.1 share/man/man1 doorpost.1
 644 lib/doorpost-journal.5 share/man/man5 doorpost-journal.5
 644 cgi/doorpost.cgi.8 share/man/man8 doorpost.cgi.8
