@@ -97,8 +97,8 @@ lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and
 format: ## let clang-format lay out the sources
 	clang-format -i $(SOURCES)
 
-deps: ## install whatever any of these targets needs
-	@deploy/deps.sh build run check lint
+deps: ## install what building needs, and nothing else
+	@deploy/deps.sh build
 
 # What is installed, below $(DESTDIR)$(PREFIX): MODE SOURCE DIRECTORY [NAME].
 SHARE = share/doc/doorpost
@@ -170,10 +170,13 @@ $(BUILD)/doorpost: $(CLI) $(LIB)
 $(BUILD)/cli/main.o: Makefile
 $(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | needed
 	@mkdir -p $(@D)
 	@echo "CC   $<"
 	@$(CC) $(STANDARD) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
+
+needed:
+	@deploy/deps.sh --tell build
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections
 
@@ -237,4 +240,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
+.PHONY: needed
 .SECONDARY:

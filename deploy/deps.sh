@@ -1,9 +1,16 @@
 #!/bin/sh
 # deps.sh [build] [run] [check] [lint] [deb] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh --tell PURPOSE...: installs nothing, and fails with a word if something is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
-# through sudo, without questions.
+# through sudo, without questions. No service is started, now or at the next boot: the tests and the demo start their own servers.
 set -eu
+
+tell=
+if [ "${1:-}" = --tell ]; then
+  tell=yes
+  shift
+fi
 
 missing=
 optional=
@@ -109,6 +116,36 @@ if ! command -v apt-get >/dev/null; then
   echo "Missing here:$missing (Debian's names). There is no apt-get: install them with your system's package manager, and run this again." >&2
   exit 1
 fi
+if [ -n "$tell" ]; then
+  echo "Missing here:$missing. Run \`make deps\`, which installs what building needs." >&2
+  exit 1
+fi
+
+# Debian asks this program before it starts a service. One that is there already is the administrator's, and stays.
+policy=/usr/sbin/policy-rc.d
+hold='#!/bin/sh
+# no service is started while deploy/deps.sh runs
+exit 101'
+services_at_boot() {
+  find /etc/systemd/system/multi-user.target.wants /etc/systemd/system/sockets.target.wants -regex '.*[.]\(service\|socket\)' -printf '%f\n' 2>/dev/null || :
+}
+hold_services() {
+  export NEEDRESTART_SUSPEND=1 DPKG_FORCE=confold
+  at_boot=$(services_at_boot)
+  trap keep_from_boot EXIT
+  trap 'exit 1' HUP INT TERM
+  [ ! -e "$policy" ] || return 0
+  # shellcheck disable=SC2016 # its own $1
+  printf '%s\n' "$hold" | $as_root sh -c 'cat >"$1" && chmod 755 "$1"' sh "$policy"
+}
+keep_from_boot() { # those that are new
+  [ "$(cat "$policy")" != "$hold" ] || $as_root rm -f "$policy"
+  for service in $(services_at_boot); do
+    printf '%s\n' "$at_boot" | grep -Fqx "$service" || ! $as_root systemctl --quiet disable "$service" 2>/dev/null ||
+      echo "$service is not started. If you want it: systemctl enable --now $service"
+  done
+}
+
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null; then
@@ -116,11 +153,12 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "Missing here:$missing. Neither root nor sudo: run \`apt-get install$missing\` as root, and then this again." >&2
     exit 1
   fi
-  as_root="sudo"
+  as_root="sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 DPKG_FORCE=confold" # sudo takes away what is exported here
 fi
 echo "Installing$missing$optional with apt-get${as_root:+ through sudo}."
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q >/dev/null
+hold_services
 # shellcheck disable=SC2086 # $missing is a list
 [ -z "$missing" ] || $as_root apt-get install -y -q --no-install-recommends $missing >/dev/null || {
   echo "apt-get could not install$missing: see its message above; once that is mended, run this again." >&2

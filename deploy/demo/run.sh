@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh BINARY: shows Doorpost at work. Makes a demo directory with a fresh key beside the binary, starts lighttpd on
-# 127.0.0.1:$PORT (8080) from deploy/lighttpd/fastcgi.conf, sends a signed press through it, shows what became of it, and
-# keeps serving until Ctrl-C.
+# 127.0.0.1:$PORT (8080) from deploy/lighttpd/fastcgi.conf, sends a signed press through it, shows what became of it and of every
+# later one, and keeps serving until Ctrl-C. The tool `doorpost` has to be beside the binary.
 set -eu
 binary=$(realpath "${1:?run.sh BINARY}")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -43,10 +43,12 @@ mkdir -p "$demo/empty"
 
 lighttpd -D -f "$demo/lighttpd.conf" &
 server=$!
+log=
 stop() {
   trap - EXIT INT TERM
-  kill "$server" 2>/dev/null || :
-  wait "$server" 2>/dev/null || :
+  # shellcheck disable=SC2086 # $log may be nothing
+  kill "$server" $log 2>/dev/null || :
+  wait
 }
 trap stop EXIT
 trap 'stop; exit 0' INT TERM
@@ -73,5 +75,8 @@ echo "Another press, from another terminal:"
 echo
 echo "    $here/press.sh $demo/key $url"
 echo
-echo "Ctrl-C ends it."
+echo "Each is shown here as it comes. Ctrl-C ends it."
+echo
+"$(dirname "$binary")/doorpost" log -f -n 0 --conf "$demo/doorpost.env" &
+log=$!
 wait "$server"

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.request
 
-from lab import BINARY, PATIENCE, ROOT, check, run_tests
+from lab import BINARY, PATIENCE, ROOT, TOOL, check, run_tests
 from servers import free_port
 
 RUN = ROOT / "deploy/demo/run.sh"
@@ -19,7 +19,7 @@ RUN = ROOT / "deploy/demo/run.sh"
 
 def make_run_shows_a_press_and_serves_until_ctrl_c():
     with tempfile.TemporaryDirectory() as directory:
-        binary = shutil.copy(BINARY, directory)
+        binary, _ = (shutil.copy(program, directory) for program in (BINARY, TOOL))
         port = str(free_port())
         process = subprocess.Popen([RUN, binary], env={**os.environ, "PORT": port}, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, start_new_session=True)
@@ -36,6 +36,10 @@ def make_run_shows_a_press_and_serves_until_ctrl_c():
             command = re.search(r"^    (\S+press\.sh .*)$", text, re.MULTILINE).group(1)
             again = subprocess.run(command.split(), capture_output=True, text=True, check=True)
             check('"status":"stored"' in again.stdout and '"seq":2' in again.stdout, again.stdout)
+            for line in process.stdout:  # the press is shown without a further word
+                if "button_press" in line:
+                    break
+            check("FRONTDOOR" in line, line)
             os.killpg(process.pid, signal.SIGINT)  # as the terminal does
             process.stdout.read()
             process.wait(PATIENCE)
@@ -46,6 +50,8 @@ def make_run_shows_a_press_and_serves_until_ctrl_c():
             raise AssertionError("it still serves")
         except OSError:
             pass
+        left = [entry for entry in pathlib.Path("/proc").glob("[0-9]*/exe") if os.path.realpath(entry).startswith(directory)]
+        check(not left, "still running:", left)
 
 
 def a_port_in_use_is_told():
@@ -58,18 +64,62 @@ def a_port_in_use_is_told():
         check(result.returncode == 1 and f"Port {port}" in result.stderr and "make run PORT=" in result.stderr, result)
 
 
-def run_deps(commands):
-    """deps.sh where nothing but `commands` is on the path."""
+def run_deps(*purposes, commands=(), scripts={}, prefix=()):
+    """deps.sh where nothing but `commands` and `scripts` (name: text) is on the path."""
     with tempfile.TemporaryDirectory() as directory:
         for command in ("sh", *commands):
             pathlib.Path(directory, command).symlink_to(shutil.which(command))
-        return subprocess.run([shutil.which("sh"), ROOT / "deploy/deps.sh", "build", "run"], env={"PATH": directory},
+        for name, text in scripts.items():
+            pathlib.Path(directory, name).write_text(text)
+            pathlib.Path(directory, name).chmod(0o755)
+        return subprocess.run([*prefix, shutil.which("sh"), ROOT / "deploy/deps.sh", *purposes], env={"PATH": directory},
                               capture_output=True, text=True)
 
 
 def a_missing_apt_is_told():
-    result = run_deps([])
+    result = run_deps("build", "run")
     check(result.returncode == 1 and "There is no apt-get" in result.stderr and "libsodium-dev" in result.stderr, result)
+
+
+def only_what_building_needs_is_installed_by_make_deps():
+    installs = subprocess.run(["make", "--no-print-directory", "-n", "deps"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    check(installs == ["deploy/deps.sh", "build"], installs)
+
+
+def a_build_without_libraries_says_make_deps():
+    with tempfile.TemporaryDirectory() as directory:
+        (pathlib.Path(directory) / "pkg-config").write_text("#!/bin/sh\nexit 1\n")
+        (pathlib.Path(directory) / "pkg-config").chmod(0o755)
+        environment = {"PATH": f"{directory}:{os.environ['PATH']}"}
+        result = subprocess.run(["make", f"BUILD={directory}/build"], cwd=ROOT, capture_output=True, text=True, env=environment)
+    check(result.returncode != 0 and "libsodium-dev libjson-c-dev. Run `make deps`" in result.stderr, result)
+    check("error:" not in result.stderr, "the compiler was started:", result.stderr)
+
+
+def no_service_is_started_by_what_is_installed():
+    """apt-get and systemctl are stand-ins, and so is /usr/sbin, where Debian looks whether a service may be started."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        return "no mounts can be made here"
+    with tempfile.TemporaryDirectory() as directory:
+        said, sbin, wants = (pathlib.Path(directory, name) for name in ("said", "sbin", "multi-user.target.wants"))
+        sbin.mkdir()
+        wants.mkdir()
+        (wants / "ssh.service").touch()
+        scripts = {"apt-get": f"""#!/bin/sh
+{{ echo "$*"; echo "questions: $DEBIAN_FRONTEND"; /usr/sbin/policy-rc.d; echo "policy: $?"; }} >>{said} 2>&1
+[ "$1" != install ] || touch /etc/systemd/system/multi-user.target.wants/lighttpd.service
+""", "systemctl": f'#!/bin/sh\necho "systemctl $*" >>{said}\n'}
+        mounts = f"""path=$PATH PATH=/usr/bin:/bin
+            mkdir -p /etc/systemd/system/{wants.name}
+            mount --bind {sbin} /usr/sbin && mount --bind {wants} /etc/systemd/system/{wants.name} && PATH=$path && exec "$@\""""
+        result = run_deps("run", commands=("id", "cat", "chmod", "rm", "find", "grep", "touch"), scripts=scripts,
+                          prefix=[shutil.which("unshare"), "--mount", "/bin/sh", "-c", mounts, "sh"])
+        told = said.read_text().splitlines()
+        check(result.returncode == 0, result, told)
+        check(told[-4].startswith("install ") and told[-3:-1] == ["questions: noninteractive", "policy: 101"], told)
+        check(told[-1] == "systemctl --quiet disable lighttpd.service", told)
+        check("systemctl enable --now lighttpd.service" in result.stdout, result)
+        check(not list(sbin.iterdir()), "left in /usr/sbin")
 
 
 def nothing_is_installed_where_nothing_is_missing():
@@ -86,4 +136,6 @@ def the_worked_signature_in_the_readme_is_right():
 
 
 run_tests(make_run_shows_a_press_and_serves_until_ctrl_c, a_port_in_use_is_told, a_missing_apt_is_told,
-          nothing_is_installed_where_nothing_is_missing, the_worked_signature_in_the_readme_is_right)
+          only_what_building_needs_is_installed_by_make_deps, a_build_without_libraries_says_make_deps,
+          no_service_is_started_by_what_is_installed, nothing_is_installed_where_nothing_is_missing,
+          the_worked_signature_in_the_readme_is_right)
