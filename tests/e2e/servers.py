@@ -22,6 +22,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
 class Server:
     """One that is running, with `process` as its main process and `path` as the path of the handler."""
 
@@ -124,14 +131,16 @@ def program(lab):
 
 def without_tls(text):
     """A file for lighttpd with plain HTTP in the place of HTTPS, for measurements beside peers that have none."""
-    text = text.replace('"mod_openssl", ', "").replace('$SERVER["socket"] == ":443"', '$HTTP["scheme"] == "http"')
-    return re.sub(r"^ *ssl\..*\n", "", text, flags=re.MULTILINE)
+    text = text.replace('"mod_openssl", ', "").replace('$SERVER["socket"] =~ ":443$"', '$HTTP["scheme"] == "http"')
+    return re.sub(r"^ssl\..*\n|.*ssl\.engine.*\n", "", text, flags=re.MULTILINE)
 
 
 def lighttpd(lab, name, replacements, edit=lambda text: text):
     port = free_port()
-    shipped = lab.shipped(f"lighttpd/{name}.conf", {**site(lab, port), '":443"': f'"127.0.0.1:{port}"', **replacements})
-    shipped.write_text(edit(shipped.read_text()))
+    shipped = lab.shipped(f"lighttpd/{name}.conf", {**site(lab, port), '":443"': f'"127.0.0.1:{port}"', '"[::]:443"': f'"[::1]:{port}"',
+                                                    '":443$"': f'":{port}$"', **replacements})
+    text = edit(shipped.read_text())
+    shipped.write_text(text if has_ipv6() else re.sub(r".*\[::1\].*\n", "", text))  # as the file says
     config = lab.path / "lighttpd.conf"
     config.write_text("\n".join([
         f'server.port = {free_port()}', 'server.bind = "127.0.0.1"', f'server.document-root = "{lab.bin}"',

@@ -57,6 +57,17 @@ def apache_can_answer_what_is_not_signed():
     uncommented(servers.apache_cgid, "apache/cgid.conf", ("Require all granted\n", "\n"), ("#Require expr", "Require expr"))
 
 
+def lighttpd_listens_on_ipv6_too():
+    if not servers.has_ipv6():
+        return "no IPv6 here"
+    for start in (servers.lighttpd_fastcgi, servers.lighttpd_cgi, servers.lighttpd_socket):
+        with Lab() as lab:
+            server = start(lab)
+            for path, expected in (("/doorpost", "405"), ("/", "403")):
+                result = lab.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", f"https://[::1]:{server.port}{path}"]).ok()
+                check(result.stdout == expected, path, result)
+
+
 def answers(server, body):
     try:
         return server.request(body, sign(body))[0] == 200
@@ -112,6 +123,7 @@ def the_apparmor_profile_is_parsed():
 
 
 run_tests(nginx_limits_what_is_not_signed, apache_can_answer_what_is_not_signed, lighttpd_can_answer_what_is_not_signed,
+          lighttpd_listens_on_ipv6_too,
           what_a_spawned_worker_says_is_in_the_error_log,
           the_units_are_as_hard_as_they_say, the_units_are_understood, the_socket_hands_over_one_descriptor,
           the_apparmor_profile_is_parsed)
