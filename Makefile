@@ -127,7 +127,8 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 uninstall: ## remove what `make install` has put there; settings, keys and journals are left
 	@echo "$$INSTALLED" | while read -r mode source directory name; do rm -f "$(DESTDIR)$(PREFIX)/$$directory/$$name"; done
 	rm -rf $(EXAMPLES:%=$(DESTDIR)$(PREFIX)/$(SHARE)/examples/%)
-	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) lib/doorpost; do \
+	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
+	  share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh; do \
 	  [ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; done
 
 # Whoever publishes the package puts an address of theirs into deploy/debian; the project itself has none.

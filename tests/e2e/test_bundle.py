@@ -164,6 +164,17 @@ def by_file_manager_alone():
         check(len(home.takes_presses(server, 0)) == 200, "not all are kept")
 
 
+def each_answer_is_in_the_instructions():
+    instructions = (ROOT / "deploy/shared-hosting/INSTRUCTIONS.md").read_text()
+    answers = set(re.findall(r'\{(\d{3}), "(\w+)"\}', (ROOT / "cgi/response.c").read_text()))
+    check(len(answers) >= 9, answers)
+    missing = [answer for answer in answers if "{} `{}`".format(*answer) not in instructions]
+    check(not missing, "not explained:", missing)
+    seen = instructions[instructions.index("| what you see |"):instructions.index("**Register that URL**")]
+    for answer in ('"unavailable"', "401", "403", "404", "405", "500", "502", "503", "508"):
+        check(answer in seen, answer, "may be seen in a browser, and is not explained")
+
+
 def the_programs_need_no_libraries():
     with Lab() as lab:
         home = Home(lab)
@@ -173,5 +184,5 @@ def the_programs_need_no_libraries():
         check(result.stderr == "" and home.unpacked.name == f"{result.stdout.strip().replace(' ', '-')}-linux-{os.uname().machine}", result)
 
 
-run_tests(two_builds_give_the_same_bytes, the_programs_need_no_libraries, install_sh_does_it_all, what_goes_wrong_is_told,
+run_tests(each_answer_is_in_the_instructions, two_builds_give_the_same_bytes, the_programs_need_no_libraries, install_sh_does_it_all, what_goes_wrong_is_told,
           by_file_manager_alone)

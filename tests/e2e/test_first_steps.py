@@ -127,6 +127,21 @@ def nothing_is_installed_where_nothing_is_missing():
     check((result.returncode, result.stdout, result.stderr) == (0, "", ""), result)
 
 
+def the_steps_are_in_an_order_that_works():
+    """A certificate takes a web server that runs; a site takes a certificate and settings; the check takes all of them."""
+    text = (ROOT / "deploy/README.md").read_text()
+    recipes = [recipe for recipe in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE) if "certbot" in recipe]
+    check(len(recipes) == 3, recipes)
+    for recipe in recipes:
+        steps = ["apt install", "enable --now", "certbot certonly", "deploy/", "systemctl re", "doorpost doctor"]
+        found = [recipe.find(step) if step != "systemctl re" else recipe.rfind("sudo systemctl re") for step in steps]
+        check(found == sorted(found) and found[0] >= 0, list(zip(steps, found)), recipe)
+        check(subprocess.run(["sh", "-n"], input=recipe, text=True).returncode == 0, recipe)
+    for file in re.findall(r"(?<=\s)deploy/\S+", text):
+        check((ROOT / file).exists(), file, "does not exist")
+    check("your.host" not in re.sub(r"s/your.*?host/|your\\.host", "", text), "a host is left to be replaced by hand")
+
+
 def the_worked_signature_in_the_readme_is_right():
     text = (ROOT / "README.md").read_text()
     command, answer = re.search(r"\$ (printf .*openssl dgst .*)\n\s+(SHA2-256.*)", text).groups()
@@ -138,4 +153,4 @@ def the_worked_signature_in_the_readme_is_right():
 run_tests(make_run_shows_a_press_and_serves_until_ctrl_c, a_port_in_use_is_told, a_missing_apt_is_told,
           only_what_building_needs_is_installed_by_make_deps, a_build_without_libraries_says_make_deps,
           no_service_is_started_by_what_is_installed, nothing_is_installed_where_nothing_is_missing,
-          the_worked_signature_in_the_readme_is_right)
+          the_steps_are_in_an_order_that_works, the_worked_signature_in_the_readme_is_right)
