@@ -14,7 +14,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
 
 STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi -Icli
-WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
+# A library that is newer than these lines may advise against what they call: that is told, and is no error.
+WARNINGS = -Wno-error=deprecated-declarations -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when something is compiled: `make help` and `make deps` work without the libraries.
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
 LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi comes without a .pc file in Debian 12
@@ -30,9 +31,10 @@ FUZZ = intake record records
 FUZZ_SECONDS ?= 60
 INPUTS ?= 10000000
 JOBS ?= $(shell nproc)
+SUITE ?= trixie
 
 SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
-SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh)
+SCRIPTS = .ci/run tests/suite.sh $(wildcard deploy/*.sh deploy/*/*.sh)
 
 SANITIZERS = -fsanitize=address,undefined
 SANITIZING = CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" LDFLAGS="$(SANITIZERS)"
@@ -56,6 +58,15 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
 	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files
+
+check-answers: ## the unit tests and the answers behind each web server, without sanitizers
+	@deploy/deps.sh build run check
+	@$(MAKE) --no-print-directory -j2 CFLAGS="-O2 -g -Werror" test-programs
+	@python3 tests/run.py $(UNIT)
+	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/e2e/test_answers.py
+
+check-suite: ## try Doorpost in a new minimal root of another release (SUITE=trixie, MIRROR=its archive; FULL=1: all of make check)
+	@tests/suite.sh $(SUITE) $(MIRROR)
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
@@ -241,5 +252,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed
+.PHONY: needed check-answers check-suite
 .SECONDARY:

@@ -139,7 +139,7 @@ hold_services() {
   printf '%s\n' "$hold" | $as_root sh -c 'cat >"$1" && chmod 755 "$1"' sh "$policy"
 }
 keep_from_boot() { # those that are new
-  [ "$(cat "$policy")" != "$hold" ] || $as_root rm -f "$policy"
+  [ "$(cat "$policy" 2>/dev/null)" != "$hold" ] || $as_root rm -f "$policy"
   for service in $(services_at_boot); do
     printf '%s\n' "$at_boot" | grep -Fqx "$service" || ! $as_root systemctl --quiet disable "$service" 2>/dev/null ||
       echo "$service is not started. If you want it: systemctl enable --now $service"

@@ -247,7 +247,9 @@ def start_nginx(lab, port, site):
         f"error_log {lab.logs}/error.log;", "events { worker_connections 512; }", "http {", "access_log off;",
         *(f"{kind}_temp_path {lab.logs}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")),
         f"include {site};", "}", ""]))
-    return Server(lab, port, lab.start(["nginx", "-c", str(config), "-e", f"{lab.logs}/error.log"])).wait_until_up()
+    known = subprocess.run(["nginx", "-h"], capture_output=True, text=True).stderr
+    early = ["-e", f"{lab.logs}/error.log"] if "-e filename" in known else []  # nginx 1.18 has no such option
+    return Server(lab, port, lab.start(["nginx", "-c", str(config), *early])).wait_until_up()
 
 
 def without_keep_alive(text):
