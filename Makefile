@@ -60,13 +60,18 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files
 
 check-answers: ## the unit tests and the answers behind each web server, without sanitizers
-	@deploy/deps.sh build run check
+	@deploy/deps.sh build answers
 	@$(MAKE) --no-print-directory -j2 CFLAGS="-O2 -g -Werror" test-programs
 	@python3 tests/run.py $(UNIT)
 	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/e2e/test_answers.py
 
 check-suite: ## try Doorpost in a new minimal root of another release (SUITE=trixie, MIRROR=its archive; FULL=1: all of make check)
 	@tests/suite.sh $(SUITE) $(MIRROR)
+
+check-more: ## what takes minutes or large packages: the container image, and Prometheus' view of deploy/monitoring
+	@deploy/deps.sh build run check more
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
+	@CONTAINER=1 python3 tests/run.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
@@ -126,7 +131,7 @@ define INSTALLED
 644 LICENSE $(SHARE) LICENSE
 endef
 export INSTALLED
-EXAMPLES = README.md ring.md apache apparmor lighttpd nginx on-press systemd
+EXAMPLES = README.md ring.md apache apparmor container lighttpd monitoring nginx on-press systemd
 
 install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
 	@echo "$$INSTALLED" | while read -r mode source directory name; do \
@@ -252,5 +257,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed check-answers check-suite
+.PHONY: needed check-answers check-suite check-more
 .SECONDARY:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh [build] [run] [check] [lint] [deb] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh [build] [run] [answers] [check] [more] [lint] [deb] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
 # deps.sh --tell PURPOSE...: installs nothing, and fails with a word if something is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
@@ -29,6 +29,9 @@ library_is_there() { pkg-config --exists "$1"; }
 header_is_there() { printf '#include <%s>\n' "$1" | ${CC:-cc} -E -; }
 file_is_there() { test -e "$1"; }
 
+case " $* " in
+  *" check "*) set -- "$@" answers ;; # a part of it
+esac
 for purpose in "$@"; do
   case $purpose in
     build)
@@ -45,7 +48,7 @@ for purpose in "$@"; do
       need curl command_is_there curl
       need openssl command_is_there openssl
       ;;
-    check)
+    answers)
       need libcmocka-dev library_is_there cmocka
       need lighttpd command_is_there lighttpd
       need lighttpd-mod-openssl file_is_there /usr/lib/lighttpd/mod_openssl.so
@@ -54,11 +57,13 @@ for purpose in "$@"; do
       need libapache2-mod-fcgid file_is_there /usr/lib/apache2/modules/mod_fcgid.so
       need spawn-fcgi command_is_there spawn-fcgi
       need systemd command_is_there systemd-socket-activate
-      need apparmor command_is_there apparmor_parser
-      need debootstrap command_is_there debootstrap
       need curl command_is_there curl
       need openssl command_is_there openssl
       need python3 command_is_there python3
+      ;;
+    check)
+      need apparmor command_is_there apparmor_parser
+      need debootstrap command_is_there debootstrap
       need strace command_is_there strace
       need mandoc command_is_there mandoc
       need zsh command_is_there zsh
@@ -70,6 +75,10 @@ for purpose in "$@"; do
       want fcgiwrap command_is_there fcgiwrap
       want busybox command_is_there busybox
       want uwsgi-core command_is_there uwsgi
+      ;;
+    more)
+      need buildah command_is_there buildah
+      need prometheus command_is_there promtool
       ;;
     lint)
       need clang-format command_is_there clang-format
@@ -98,7 +107,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: build, run, check, lint, deb, bench or fuzz, not $purpose" >&2
+      echo "deps.sh: build, run, answers, check, more, lint, deb, bench or fuzz, not $purpose" >&2
       exit 2
       ;;
   esac
