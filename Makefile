@@ -66,6 +66,7 @@ check-answers: ## the unit tests and the answers behind each web server, without
 	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/e2e/test_answers.py
 
 check-suite: ## try Doorpost in a new minimal root of another release (SUITE=trixie, MIRROR=its archive; FULL=1: all of make check)
+	@deploy/deps.sh suite
 	@tests/suite.sh $(SUITE) $(MIRROR)
 
 check-more: ## what takes minutes or large packages: the container image, and Prometheus' view of deploy/monitoring

@@ -1,5 +1,6 @@
 #!/bin/sh
-# deps.sh [build] [run] [answers] [check] [more] [lint] [deb] [bench] [fuzz]: installs what Doorpost needs to be built, shown and tested, where it is missing.
+# deps.sh PURPOSE...: installs what Doorpost needs to be built, shown and tested, where it is missing. A purpose is one of build, run,
+# answers, check, suite, more, lint, deb, bench and fuzz.
 # deps.sh --tell PURPOSE...: installs nothing, and fails with a word if something is missing.
 #
 # What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
@@ -52,7 +53,7 @@ for purpose in "$@"; do
       need libcmocka-dev library_is_there cmocka
       need lighttpd command_is_there lighttpd
       need lighttpd-mod-openssl file_is_there /usr/lib/lighttpd/mod_openssl.so
-      need nginx-light command_is_there nginx
+      need nginx command_is_there nginx
       need apache2-bin command_is_there apache2
       need libapache2-mod-fcgid file_is_there /usr/lib/apache2/modules/mod_fcgid.so
       need spawn-fcgi command_is_there spawn-fcgi
@@ -75,6 +76,9 @@ for purpose in "$@"; do
       want fcgiwrap command_is_there fcgiwrap
       want busybox command_is_there busybox
       want uwsgi-core command_is_there uwsgi
+      ;;
+    suite)
+      need debootstrap command_is_there debootstrap
       ;;
     more)
       need buildah command_is_there buildah
@@ -107,7 +111,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: build, run, answers, check, more, lint, deb, bench or fuzz, not $purpose" >&2
+      echo "deps.sh: build, run, answers, check, suite, more, lint, deb, bench or fuzz, not $purpose" >&2
       exit 2
       ;;
   esac
@@ -136,7 +140,7 @@ hold='#!/bin/sh
 # no service is started while deploy/deps.sh runs
 exit 101'
 services_at_boot() {
-  find /etc/systemd/system/multi-user.target.wants /etc/systemd/system/sockets.target.wants -regex '.*[.]\(service\|socket\)' -printf '%f\n' 2>/dev/null || :
+  (cd /etc/systemd/system 2>/dev/null && find multi-user.target.wants sockets.target.wants -regex '.*[.]\(service\|socket\)' -printf '%f\n' 2>/dev/null) || :
 }
 hold_services() {
   export NEEDRESTART_SUSPEND=1 DPKG_FORCE=confold

@@ -36,11 +36,11 @@ if [ "$script" = sid ] && [ -z "$mirror" ]; then
 fi
 
 mkdir -p build/suites
-trap 'umount -R -l "$root/dev" "$root/proc" 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
+trap 'umount -R -l "$root/dev" "$root/proc" 2>/dev/null || :; rm -rf --one-file-system "$root"' EXIT
 trap 'exit 1' HUP INT TERM
 if [ ! -e "$base/.done" ]; then
   rm -rf --one-file-system "$base"
-  debootstrap --variant=minbase --components="$components" --include=make,ca-certificates "$suite" "$base" ${mirror:+"$mirror" "$script"} \
+  timeout 300 debootstrap --variant=minbase --components="$components" --include=make,ca-certificates "$suite" "$base" ${mirror:+"$mirror" "$script"} \
     >"$base.log" 2>&1 || skip "debootstrap cannot make it: $(tail -n 1 "$base.log")"
   # It is thrown away after use: no syncs, no manuals.
   printf 'force-unsafe-io\npath-exclude=/usr/share/%s/*\n' man >"$base/etc/dpkg/dpkg.cfg.d/quick"
@@ -55,13 +55,17 @@ mkdir "$root/project"
 tar --exclude=./build --exclude=./.git -cf - . | tar -C "$root/project" -xf -
 
 inside() { # COMMAND: by the shell, in the new root's copy of the project
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CURL_CA_BUNDLE= chroot "$root" sh -c "cd /project && $1"
+  # shellcheck disable=SC2046 # one word for each variable
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 $(env | grep -iE '^(https?|no)_proxy=' || :) \
+    chroot "$root" sh -c "cd /project && $1"
 }
 fail() {
+  ! grep -Eq 'Failed to fetch|Temporary failure|Could not connect|Connection (failed|timed out)' "$base.log" || skip "its archive of packages has not given all"
   echo "$suite: $*" >&2
   exit 1
 }
-inside 'apt-get update -q' >/dev/null 2>&1 || skip "its archive of packages does not answer"
+inside 'apt-get update -q' >"$base.log" 2>&1 || skip "its archive of packages does not answer"
+! grep -q 'Failed to fetch' "$base.log" || skip "its archive of packages does not answer"
 # Without cc and libraries.
 ! said=$(inside 'make 2>&1') || fail "make built something without its libraries"
 case $said in

@@ -142,6 +142,17 @@ def the_steps_are_in_an_order_that_works():
     check("your.host" not in re.sub(r"s/your.*?host/|your\\.host", "", text), "a host is left to be replaced by hand")
 
 
+def another_release_is_skipped_where_its_archive_is_out_of_reach():
+    with tempfile.TemporaryDirectory() as directory:
+        stand_in = pathlib.Path(directory, "debootstrap")
+        stand_in.write_text('#!/bin/sh\necho "E: the archive cannot be reached"\nexit 1\n')
+        stand_in.chmod(0o755)
+        result = subprocess.run([ROOT / "tests/suite.sh", "nowhere"], capture_output=True, text=True,
+                                env={"PATH": f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    (ROOT / "build/suites/nowhere.log").unlink(missing_ok=True)
+    check(result.returncode == 0 and re.match(r"nowhere: skipped: (.*cannot be reached|only root|nothing can be mounted)", result.stdout), result)
+
+
 def the_worked_signature_in_the_readme_is_right():
     text = (ROOT / "README.md").read_text()
     command, answer = re.search(r"\$ (printf .*openssl dgst .*)\n\s+(SHA2-256.*)", text).groups()
@@ -153,4 +164,5 @@ def the_worked_signature_in_the_readme_is_right():
 run_tests(make_run_shows_a_press_and_serves_until_ctrl_c, a_port_in_use_is_told, a_missing_apt_is_told,
           only_what_building_needs_is_installed_by_make_deps, a_build_without_libraries_says_make_deps,
           no_service_is_started_by_what_is_installed, nothing_is_installed_where_nothing_is_missing,
-          the_steps_are_in_an_order_that_works, the_worked_signature_in_the_readme_is_right)
+          the_steps_are_in_an_order_that_works, another_release_is_skipped_where_its_archive_is_out_of_reach,
+          the_worked_signature_in_the_readme_is_right)
