@@ -69,10 +69,11 @@ check-suite: ## try Doorpost in a new minimal root of another release (SUITE=tri
 	@deploy/deps.sh suite
 	@tests/suite.sh $(SUITE) $(MIRROR)
 
-check-more: ## what takes minutes or large packages: the container image, and Prometheus' view of deploy/monitoring
+check-more: ## what takes minutes or large packages: the units under systemd, the container image, Prometheus' view of deploy/monitoring
 	@deploy/deps.sh build run check more
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
-	@CONTAINER=1 python3 tests/run.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
+	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
+	@MORE=1 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
