@@ -40,7 +40,7 @@ trap 'umount -R -l "$root/dev" "$root/proc" 2>/dev/null || :; rm -rf --one-file-
 trap 'exit 1' HUP INT TERM
 if [ ! -e "$base/.done" ]; then
   rm -rf --one-file-system "$base"
-  timeout 300 debootstrap --variant=minbase --components="$components" --include=make,ca-certificates "$suite" "$base" ${mirror:+"$mirror" "$script"} \
+  timeout "${PATIENCE:-600}" debootstrap --variant=minbase --components="$components" --include=make,ca-certificates "$suite" "$base" ${mirror:+"$mirror" "$script"} \
     >"$base.log" 2>&1 || skip "debootstrap cannot make it: $(tail -n 1 "$base.log")"
   # It is thrown away after use: no syncs, no manuals.
   printf 'force-unsafe-io\npath-exclude=/usr/share/%s/*\n' man >"$base/etc/dpkg/dpkg.cfg.d/quick"
