@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* pipe2 */
+#define _GNU_SOURCE /* pipe2, closefrom */
 #include "command.h"
 
 #include "terminal.h"
@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define EXIT_NOT_FOUND 127 /* as shells have it */
 #define EXIT_NOT_EXECUTABLE 126
+#define TURNS 20 /* more than a full pipe and its end take */
 
 static void set_number(const char *name, int64_t value) {
     char text[24];
@@ -156,7 +158,7 @@ static void take_output(struct command *command, const char *text, size_t length
 static void drain(struct command *command) {
     char bytes[4096];
     ssize_t got = 1;
-    for (int turns = 0; command->out >= 0 && turns < 16; turns++) {
+    for (int turns = 0; command->out >= 0 && turns < TURNS; turns++) {
         got = read(command->out, bytes, sizeof bytes);
         if (got > 0)
             take_output(command, bytes, (size_t)got);
@@ -193,6 +195,35 @@ int64_t command_tick(struct command *command, int64_t now) {
     return (command->stopped ? command->kill_at : command->deadline) - now;
 }
 
+__attribute__((noreturn)) static void read_to_end(int fd) {
+    char bytes[4096];
+    sigset_t none;
+    sigemptyset(&none);
+    int nothing = open("/dev/null", O_RDWR);
+    if (dup2(fd, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 || dup2(nothing, STDERR_FILENO) < 0 ||
+        fcntl(STDIN_FILENO, F_SETFL, 0) != 0 || chdir("/") != 0)
+        _exit(1);
+    closefrom(STDERR_FILENO + 1);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    while (read(STDIN_FILENO, bytes, sizeof bytes) > 0)
+        continue;
+    _exit(0);
+}
+
+/* What the command has left in the background would be killed by SIGPIPE at its next line of output, also after
+ * this process has ended. So a process that is nobody's child reads the pipe to its end. */
+static void leave_reader(int fd) {
+    pid_t between = fork();
+    if (between == 0) {
+        setsid();
+        if (fork() == 0)
+            read_to_end(fd);
+        _exit(0);
+    }
+    while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
 void command_end(struct command *command) {
     if (command->stopped) /* its children may be left */
         kill(-command->pid, SIGKILL);
@@ -200,6 +231,8 @@ void command_end(struct command *command) {
     pass_on(command);
     fflush(stdout);
     close_end(&command->in);
+    if (command->out >= 0)
+        leave_reader(command->out);
     close_end(&command->out);
     free(command->body);
     command->body = NULL;
