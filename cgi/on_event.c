@@ -92,14 +92,12 @@ static bool is_passed_on(const char *variable) {
 
 /* The runner reads the settings that this program has read, wherever it found them. */
 static void choose_environment(const struct config *config, char *variables[VARIABLES_MAX + 3]) {
-    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", conf[CONFIG_PATH_SIZE + 16];
+    static char conf[CONFIG_PATH_SIZE + 16];
     size_t count = 0;
     if (config->file[0] != '\0') {
         snprintf(conf, sizeof conf, "DOORPOST_CONF=%s", config->file);
         variables[count++] = conf; /* the first one of a name is the one that getenv(3) finds */
     }
-    if (getenv("PATH") == NULL)
-        variables[count++] = path;
     for (char **variable = environ; *variable != NULL && count < VARIABLES_MAX; variable++)
         if (is_passed_on(*variable))
             variables[count++] = *variable;

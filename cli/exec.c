@@ -7,6 +7,7 @@
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
+#include "user.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define WORDS_MAX 64 /* of DOORPOST_ON_EVENT */
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+," /* to a shell */
 
 struct options {
     struct settings settings;
@@ -204,6 +206,61 @@ static bool is_there(const char *program) {
     return false;
 }
 
+/* What a web server or an init gives is not always what a command expects: it may set neither of these. After root
+ * has become another user, what there is was root's. */
+static void complete_environment(uid_t before) {
+    const struct passwd *user = user_with_id(getuid());
+    const char *path = getenv("PATH"), *home = getenv("HOME");
+    if (path == NULL || path[0] == '\0')
+        setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+    if (home == NULL || home[0] == '\0' || getuid() != before)
+        setenv("HOME", user != NULL ? user->pw_dir : "/", 1);
+    if (user != NULL && getuid() != before) {
+        setenv("USER", user->pw_name, 1);
+        setenv("LOGNAME", user->pw_name, 1);
+    }
+}
+
+/* Appends a word as a shell reads it. */
+static void add_word(FILE *line, const char *word) {
+    fputc(' ', line);
+    if (word[0] != '\0' && word[strspn(word, PLAIN)] == '\0') {
+        fputs(word, line);
+        return;
+    }
+    fputc('\'', line);
+    for (; *word != '\0'; word++)
+        *word == '\'' ? fputs("'\\''", line) : fputc(*word, line);
+    fputc('\'', line);
+}
+
+/* The command line that runs what was given up once more; for a shell, where this one was started. */
+static char *compose_again(const struct options *options, const struct config *config, bool given) {
+    char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost";
+    size_t length;
+    FILE *line = open_memstream(&text, &length);
+    if (line == NULL)
+        return NULL;
+    if (!is_there(program) && config_program_directory(program) == 0)
+        strcat(program, "/doorpost");
+    add_word(line, program);
+    fputs(" exec --retry-failed", line);
+    const char *const settings[][2] = {{"--conf", config->file},
+                                       {"--journal", getenv("DOORPOST_JOURNAL")},
+                                       {"--name", options->run.name}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i][1] != NULL && settings[i][1][0] != '\0') {
+            add_word(line, settings[i][0]);
+            add_word(line, settings[i][1]);
+        }
+    fprintf(line, " --timeout %" PRId64 "s", options->run.timeout);
+    if (given)
+        add_word(line, "--");
+    for (char *const *word = options->run.command; given && *word != NULL; word++)
+        add_word(line, *word);
+    return fclose(line) == 0 ? text : NULL;
+}
+
 static void check_options(const struct run *run) {
     if (!cursor_name_is_good(run->name))
         usage_error("a consumer's name has letters, digits, - and _, %d at most", CURSOR_NAME_SIZE - 1);
@@ -257,12 +314,18 @@ int verb_exec(int argc, char *argv[]) {
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!options.status && run->command == NULL)
         usage_error("which command? Say it after --");
+    uid_t before = getuid();
     if (settings_become_owner(&config) != STATUS_DONE)
         return STATUS_PROBLEM;
+    complete_environment(before);
     if (options.status)
         return show_status(&options, &config);
     if (!is_there(run->command[0]))
         return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
                                : problem("cannot look for %s: %s", run->command[0], strerror(errno));
-    return runner_run(&config, run);
+    char *again = compose_again(&options, &config, first < argc);
+    run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* without the first blank */
+    int status = runner_run(&config, run);
+    free(again);
+    return status;
 }

@@ -33,6 +33,8 @@
 #include <unistd.h>
 
 #define LOCK_PATIENCE (30 * SECOND)
+#define WORDS 300 /* bytes of a command's output that are told when it fails */
+#define WORDS_SIZE (QUOTE_SIZE(WORDS) + 16)
 
 struct job {
     bool busy;
@@ -369,19 +371,33 @@ static int reread(struct runner *runner, struct item *item, struct record *recor
 
 /* ---- running ---- */
 
+/* The end of a command's output, as `; output: "..."`; nothing if there is none. */
+static const char *last_words(const struct failure *failure, char out[WORDS_SIZE]) {
+    size_t length = failure->output_length;
+    while (length > 0 && strchr("\r\n", failure->output[length - 1]) != NULL)
+        length--;
+    size_t shown = length < WORDS ? length : WORDS;
+    out[0] = '\0';
+    if (length > 0) {
+        int used = snprintf(out, WORDS_SIZE, "; output: ");
+        quote(out + used, WORDS_SIZE - (size_t)used, failure->output + length - shown, shown);
+    }
+    return out;
+}
+
 /* Notes that an item has ended. A failure is on the list before the cursor can move over it: one that cannot
  * be put there is run again. */
 static void settle(struct runner *runner, const struct item *of, enum result result,
                    const struct failure *failure) {
     struct reason reason = {""};
     const char *name = runner->run->name;
+    char words[WORDS_SIZE];
     int status = 0;
     if (failure != NULL && schedule_gives_up(runner->schedule, of, result)) {
         status = failed_add(directory_of(runner), runner->lock, name, failure, &reason);
         if (status == 0) {
-            problem("event %" PRIu64
-                    " (%s) is given up: %s; doorpost exec --name %s --retry-failed runs it again",
-                    of->seq, failure->event_id, failure->how, name);
+            problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", of->seq,
+                    failure->event_id, failure->how, last_words(failure, words), runner->run->again);
             runner->failures++;
         } else
             result = RESULT_POSTPONED;
@@ -498,7 +514,7 @@ static void start_all(struct runner *runner) {
 static void end_job(struct runner *runner, struct job *job, int status) {
     struct command *command = &job->command;
     const struct item *item = &job->item;
-    char how[64];
+    char how[64], words[WORDS_SIZE];
     enum result result = RESULT_FAILED;
     command_end(command);
     if (command->timed_out)
@@ -522,8 +538,8 @@ static void end_job(struct runner *runner, struct job *job, int status) {
                               .attempts = item->attempts,
                               .at = timestamp_now()};
     if (result == RESULT_FAILED && item->attempts <= RETRIES && !runner->run->retry_failed)
-        problem("event %" PRIu64 " (%s): %s; once more in %d s", item->seq, command->id, how,
-                retry_after[item->attempts - 1]);
+        problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
+                retry_after[item->attempts - 1], last_words(&failure, words));
     job->busy = false;
     runner->running--;
     settle(runner, item, result, &failure);

@@ -14,6 +14,7 @@ struct run {
     bool once, retry_failed;
     const char *from; /* start, end or a number: where a new consumer begins */
     char *const *command;
+    const char *again; /* the command line that runs what is given up once more */
 };
 
 /* Returns an exit code: STATUS_PROBLEM where it could not run, or (with retry_failed) some failed again. */

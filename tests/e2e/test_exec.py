@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pathlib
+import pwd
 import random
 import re
 import signal
@@ -292,6 +293,49 @@ def commands_that_misbehave():
         os.kill(int(left.read_text()), signal.SIGTERM)  # fails where it was waited for, or ended
 
 
+def what_a_command_leaves_behind_goes_on():
+    """Also after the runner has ended, and however much it prints."""
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, """
+            ( until [ -e $LAB/out/go ]; do sleep 0.05; done
+              for line in $(seq 20000); do echo recording; done; echo recorder >> $LAB/out/ran ) &""")
+        execute(lab, "--once", "--from", "start", "--", command).ok()
+        (lab.path / "out/go").touch()
+        wait_for(lambda: runs(lab) == ["recorder"], "the recorder to finish")
+
+
+def a_command_has_a_home_and_a_path():
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, 'echo "$HOME $PATH" >> $LAB/out/ran; exec true')
+        for name, lost in (("a", ["-u", "HOME", "-u", "PATH"]), ("b", ["HOME=", "PATH="])):
+            lab.run(["/usr/bin/env", *lost, lab.own_tool, "exec", "--once", "--name", name, "--from", "start", "--", command], **lab.as_user()).ok()
+        home = pwd.getpwuid(lab.journal.stat().st_uid).pw_dir
+        check(runs(lab) == [f"{home} /usr/local/bin:/usr/bin:/bin"] * 2, runs(lab))
+
+
+def the_hint_works_as_it_is_printed():
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, f'[ -e $LAB/out/works ] || exit 78\n{RAN}; echo "$2" >> $LAB/out/ran', "it's a command")
+        result = lab.tool("exec", "--name", "bell", "--once", "--from", "start", "--", command, "-x", "a 'b' $HOME").ok()
+        hint = re.search("; to run it again: (.*)", result.stderr)[1]
+        (lab.path / "out/works").touch()
+        env = {name: value for name, value in lab.environment().items() if name != "DOORPOST_CONF"}
+        again = subprocess.run(["sh", "-c", hint], env=env, capture_output=True, text=True, check=False)
+        check(again.returncode == 0 and runs(lab)[-1] == "a 'b' $HOME" and state(lab, "bell")["failed"] == 0, hint, again, runs(lab))
+
+
+def what_a_failed_command_said_is_told_at_once():
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, 'echo "curl: (7) no route \033[31m"; [ $DOORPOST_ATTEMPT = 1 ] && exit 7; exit 78')
+        said = execute(lab, "--once", "--from", "start", "--", command).ok().stderr
+        words = r'; output: "curl: (7) no route \u001b[31m"'
+        check("exit status 7; once more in 1 s" + words in said and "given up: exit status 78" + words in said, said)
+
+
 def a_damaged_line_stops_nothing():
     with Lab() as lab:
         lab.receive(*(of(number, "a") for number in range(5)))
@@ -386,6 +430,8 @@ def on_event_needs_the_tool_and_says_so():
 run_tests(the_command_gets_the_event_and_its_environment, five_thousand_presses_run_once_each_and_each_device_in_order,
           killed_at_any_moment_nothing_is_left_out, a_restart_in_the_middle_repeats_nothing, every_exit_and_signal,
           a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune, prune_waits_for_consumers,
-          filters_and_beginnings, commands_that_misbehave, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
+          filters_and_beginnings, commands_that_misbehave,
+          what_a_command_leaves_behind_goes_on, a_command_has_a_home_and_a_path, the_hint_works_as_it_is_printed,
+          what_a_failed_command_said_is_told_at_once, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
           on_event(lighttpd_fastcgi, "on_event_under_fastcgi"), on_event(lighttpd_cgi, "on_event_under_cgi"),
           on_event_needs_the_tool_and_says_so)
