@@ -199,7 +199,7 @@ needed:
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/queues.o $(BUILD)/cli/item.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
 

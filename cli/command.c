@@ -210,8 +210,8 @@ __attribute__((noreturn)) static void read_to_end(int fd) {
     _exit(0);
 }
 
-/* What the command has left in the background would be killed by SIGPIPE at its next line of output, also after
- * this process has ended. So a process that is nobody's child reads the pipe to its end. */
+/* What the command has left in the background would be killed by SIGPIPE at its next line of output, also
+ * after this process has ended. So a process that is nobody's child reads the pipe to its end. */
 static void leave_reader(int fd) {
     pid_t between = fork();
     if (between == 0) {

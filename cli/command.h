@@ -54,7 +54,8 @@ void command_stop(struct command *command, int64_t now);
 int64_t command_tick(struct command *command, int64_t now);
 
 /* It has ended, as waitpid(2) says: passes on the rest of its output, ends what is left of its group if it
- * was stopped, and frees what it took. What the command left in the background can write on: nobody hears it. */
+ * was stopped, and frees what it took. What the command left in the background can write on: nobody hears it.
+ */
 void command_end(struct command *command);
 
 #endif

@@ -9,6 +9,7 @@
 #include "terminal.h"
 #include "user.h"
 #include "verbs.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -33,17 +34,33 @@ struct options {
 /* How far a consumer is behind. */
 struct lag {
     struct resume resume;
+    struct place first; /* of what waits; day 0: nothing does */
+    size_t waiting, retrying;
     uint64_t events;
     int64_t since; /* when the oldest of them was received; 0: there is none */
 };
 
-static int measure(struct lines *lines, const struct cursor *cursor, struct lag *lag) {
+static void count_waiting(void *context, const struct item *item) {
+    struct lag *lag = context;
+    lag->waiting++;
+    lag->retrying += item->attempts > 0;
+    if (lag->first.day == 0 || item->place.day < lag->first.day ||
+        (item->place.day == lag->first.day && item->place.offset < lag->first.offset))
+        lag->first = item->place;
+}
+
+static int measure(struct lines *lines, const char *name, const struct cursor *cursor, struct lag *lag) {
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
     struct reason reason = {""};
     int result;
     *lag = (struct lag){0};
-    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0)
+    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0 ||
+        waiting_each(lines->directory.file, name, count_waiting, lag, &reason) < 0)
         return problem("%s", reason.text);
+    lag->events = lag->waiting;
+    lag->retrying += cursor->retry_count;
+    if (lag->waiting > 0 && (lines_start(lines, lag->first), lines_next(lines, &all)) > 0)
+        lag->since = lines->received_at;
     lines_start(lines, lag->resume.mark.place);
     while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
         if (result < 0)
@@ -51,7 +68,7 @@ static int measure(struct lines *lines, const struct cursor *cursor, struct lag 
         if (!resume_is_new(&lag->resume, &lines->record, lines->place.day) ||
             (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
             continue;
-        if (lag->events++ == 0)
+        if (lag->events++ == 0 || lag->since == 0)
             lag->since = lines->received_at;
     }
     return STATUS_DONE;
@@ -81,9 +98,8 @@ static void print_standing(const struct standing *standing, struct json_object *
                "tried again, %s%d failed%s\n",
                colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
                standing->holder != 0 ? "running" : "not running", segment, place.offset, lag->events, seconds,
-               standing->running, standing->cursor->retry_count,
-               colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE), standing->failed,
-               colour(COLOUR_NONE));
+               standing->running, lag->retrying, colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
+               standing->failed, colour(COLOUR_NONE));
         resume_explain(&lag->resume, standing->name, &said);
         if (!lag->resume.holds)
             printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
@@ -99,7 +115,8 @@ static void print_standing(const struct standing *standing, struct json_object *
     json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
     json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
     json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
-    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)standing->cursor->retry_count));
+    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
+    json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
     json_object_object_add(one, "failed", json_object_new_int(standing->failed));
     json_object_array_add(report, one);
 }
@@ -123,7 +140,7 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     close(lock);
     if (standing.failed < 0)
         return problem("%s", reason.text);
-    if (measure(lines, &cursor, &standing.lag) != STATUS_DONE)
+    if (measure(lines, name, &cursor, &standing.lag) != STATUS_DONE)
         return STATUS_PROBLEM;
     print_standing(&standing, report);
     return STATUS_DONE;
@@ -206,8 +223,8 @@ static bool is_there(const char *program) {
     return false;
 }
 
-/* What a web server or an init gives is not always what a command expects: it may set neither of these. After root
- * has become another user, what there is was root's. */
+/* What a web server or an init gives is not always what a command expects: it may set neither of these. After
+ * root has become another user, what there is was root's. */
 static void complete_environment(uid_t before) {
     const struct passwd *user = user_with_id(getuid());
     const char *path = getenv("PATH"), *home = getenv("HOME");
@@ -245,9 +262,8 @@ static char *compose_again(const struct options *options, const struct config *c
         strcat(program, "/doorpost");
     add_word(line, program);
     fputs(" exec --retry-failed", line);
-    const char *const settings[][2] = {{"--conf", config->file},
-                                       {"--journal", getenv("DOORPOST_JOURNAL")},
-                                       {"--name", options->run.name}};
+    const char *const settings[][2] = {
+        {"--conf", config->file}, {"--journal", getenv("DOORPOST_JOURNAL")}, {"--name", options->run.name}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (settings[i][1] != NULL && settings[i][1][0] != '\0') {
             add_word(line, settings[i][0]);

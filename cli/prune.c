@@ -7,6 +7,7 @@
 #include "settings.h"
 #include "terminal.h"
 #include "verbs.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -52,6 +53,21 @@ static int has_lines(int directory, int32_t day, uint64_t offset, struct reason 
     return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", name, strerror(errno));
 }
 
+static void find_first(void *context, const struct item *item) {
+    int32_t *first = context;
+    *first = item->place.day < *first ? item->place.day : *first;
+}
+
+/* Is an event that was set aside of a day before `keep`? Returns 1 with the first one, 0 or an error. */
+static int find_waiting(const struct consumers *consumers, const char *name, int32_t *day,
+                        struct reason *reason) {
+    *day = DAY_MAX;
+    int damaged = waiting_each(consumers->directory, name, find_first, day, reason);
+    if (damaged > 0)
+        return fail(reason, ERROR_DAMAGED, "cursors/%s.waiting has damaged lines, or is being written", name);
+    return damaged < 0 ? damaged : *day < consumers->keep;
+}
+
 /* The first day before `keep` with lines that a consumer has not run. Returns 1, 0 or an error. */
 static int find_unrun(struct consumers *consumers, const char *name, int32_t *day, struct reason *reason) {
     int32_t last;
@@ -59,6 +75,9 @@ static int find_unrun(struct consumers *consumers, const char *name, int32_t *da
     int result = cursor_read(consumers->directory, name, &consumers->cursor, reason);
     if (result > 0 && resume_find(consumers->directory, &consumers->cursor, &resume, reason) != 0)
         return ERROR_TROUBLE;
+    int waiting = find_waiting(consumers, name, day, reason);
+    if (waiting != 0)
+        return waiting;
     struct place place = result > 0 ? resume.mark.place : (struct place){0};
     if (result > 0)
         result = place.day >= consumers->keep ? 0

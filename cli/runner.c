@@ -16,6 +16,7 @@
 #include "segment.h"
 #include "terminal.h"
 #include "trouble.h"
+#include "waiting.h"
 
 #include "retry.h"
 
@@ -47,6 +48,7 @@ struct runner {
     struct lines *lines; /* opens the journal, and parses events */
     struct schedule *schedule;
     struct cursor cursor; /* to be saved, if `unsaved` */
+    struct waiting waiting;
     struct cursor loaded; /* as reading began: what it says of lines that are not read yet is kept */
     struct resume resume;
     struct mark read; /* the last line that was read */
@@ -246,6 +248,10 @@ static int move(struct runner *runner, struct reason *reason) {
         if (result > 0)
             runner->cursor = runner->loaded;
     }
+    runner->waiting.known = false;
+    if (result > 0)
+        result = waiting_load(directory_of(runner), name, schedule_queues(runner->schedule), timestamp_now(),
+                              reason);
     if (result < 0)
         end_broken(runner);
     return result < 0 ? result : go_on(runner, reason);
@@ -324,7 +330,10 @@ static int refill(struct runner *runner, struct reason *reason) {
     struct record record;
     struct place place;
     int result = 1;
-    while (result > 0 && !schedule_is_full(runner->schedule) && is_before(walk_place(walk), runner->end)) {
+    while (result > 0 && is_before(walk_place(walk), runner->end)) {
+        schedule_make_room(runner->schedule, timestamp_now());
+        if (schedule_is_full(runner->schedule))
+            break;
         result = walk_next(walk, &scan, &record, &place, reason);
         if (result > 0 && add_line(runner, scan, &record, place, reason) != 0) {
             restart_walk(runner);
@@ -407,7 +416,7 @@ static void settle(struct runner *runner, const struct item *of, enum result res
         runner->reserved = false; /* it has just been used */
     if (status != 0)
         hold_saving(runner, &reason);
-    struct item *item = schedule_find(runner->schedule, of->seq, of->identity);
+    struct item *item = schedule_find(runner->schedule, of);
     if (item != NULL) /* else its line was deleted meanwhile */
         schedule_finish(runner->schedule, item, result, timestamp_now());
 }
@@ -460,19 +469,27 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
 
 /* ---- keeping the place ---- */
 
-/* Saves the cursor if it has changed. Returns whether it is saved. */
+/* Saves what has changed: first what was set aside, then the cursor, which has moved over it. Returns whether
+ * all is saved. */
 static bool keep(struct runner *runner) {
     struct reason reason = {""};
+    struct queues *queues = schedule_queues(runner->schedule);
+    const char *name = runner->run->name;
     if (runner->run->retry_failed)
         return true;
     update_cursor(runner);
-    if (!runner->unsaved)
+    if (!runner->unsaved && runner->waiting.known && !queues_are_changed(queues))
         return true;
     if (runner->foreign || monotonic_now() < runner->saving.again)
         return false;
-    if (cursor_write(directory_of(runner), runner->run->name, &runner->cursor, &reason) != 0) {
+    if (waiting_save(&runner->waiting, directory_of(runner), name, queues, &reason) != 0 ||
+        (runner->unsaved && cursor_write(directory_of(runner), name, &runner->cursor, &reason) != 0)) {
         hold_saving(runner, &reason);
         return false;
+    }
+    if (!runner->unsaved) {
+        trouble_end(&runner->saving);
+        return true;
     }
     runner->unsaved = runner->reserved = false;
     trouble_end(&runner->saving);
@@ -711,16 +728,16 @@ static int begin(struct runner *runner) {
 
 static void add_failure(void *context, const struct failure *failure) {
     struct runner *runner = context;
-    static const struct cursor nothing;
+    struct queues *queues = schedule_queues(runner->schedule);
     struct record record;
     struct reason reason = {""};
     struct item item = {.seq = failure->seq, .place = failure->place, .identity = hash(failure->event_id)};
-    int result = schedule_is_full(runner->schedule)
-                     ? fail(&reason, ERROR_TROUBLE, "there are too many for one run")
-                     : reread(runner, &item, &record, &reason);
+    int result = queues_reserve(queues, 1) ? reread(runner, &item, &record, &reason)
+                                           : fail(&reason, ERROR_TROUBLE, "no memory");
     if (result > 0) {
         item.order = order_of(&runner->lines->event);
-        schedule_add(runner->schedule, &nothing, &item);
+        if (queues_find(queues, &item) == NULL)
+            queues_add(queues, &item, 0);
         return;
     }
     if (result == 0)
@@ -740,6 +757,9 @@ static int open_cursor(struct runner *runner) {
     int found = cursor_read(directory_of(runner), run->name, &runner->cursor, &reason);
     if (found == 0 && begin(runner) != STATUS_DONE)
         return STATUS_PROBLEM;
+    if (found >= 0 && waiting_load(directory_of(runner), run->name, schedule_queues(runner->schedule),
+                                   timestamp_now(), &reason) != 0)
+        return problem("%s", reason.text);
     return found >= 0 && go_on(runner, &reason) == 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 

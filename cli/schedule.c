@@ -1,5 +1,6 @@
-/* A queue in the order of the journal. What is done at its front leaves it; what is done further back stays
- * until all before it is done, because a cursor is one place and a few ranges. */
+/* A window in the order of the journal. What is done at its front leaves it; what is done further back stays
+ * until all before it is done, because a cursor is one place and a few ranges. So that nothing stays at the
+ * front for long, what holds up the others when the window is full goes to the queues, which have no end. */
 #include "schedule.h"
 
 #include "retry.h"
@@ -9,11 +10,13 @@
 
 #define LAST_DUE INT64_C(253402300799) /* the end of the year 9999, in seconds */
 #define LONGEST_WAIT (60 * SECOND)
+#define LONG SECOND                     /* a command that runs for longer holds others up */
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
     int retries;
-    bool changed;
+    bool changed, queues_first;
+    struct queues *queues;
     size_t first, count, left; /* in `item`, a ring */
     struct mark front;         /* everything before it is done */
     struct item item[SCHEDULE_MAX];
@@ -28,12 +31,20 @@ struct schedule {
 
 struct schedule *schedule_new(int retries) {
     struct schedule *schedule = calloc(1, sizeof *schedule);
-    if (schedule != NULL)
-        schedule->retries = retries;
+    struct queues *queues = queues_new();
+    if (schedule == NULL || queues == NULL) {
+        free(schedule);
+        queues_free(queues);
+        return NULL;
+    }
+    schedule->retries = retries;
+    schedule->queues = queues;
     return schedule;
 }
 
 void schedule_free(struct schedule *schedule) {
+    if (schedule != NULL)
+        queues_free(schedule->queues);
     free(schedule);
 }
 
@@ -45,6 +56,10 @@ void schedule_clear(struct schedule *schedule, const struct mark *front) {
 
 bool schedule_is_full(const struct schedule *schedule) {
     return schedule->count == SCHEDULE_MAX;
+}
+
+struct queues *schedule_queues(struct schedule *schedule) {
+    return schedule->queues;
 }
 
 static struct item *at(struct schedule *schedule, size_t index) {
@@ -65,7 +80,7 @@ static void advance(struct schedule *schedule) {
 }
 
 struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line) {
-    if (cursor_has_done(cursor, line->seq)) {
+    if (cursor_has_done(cursor, line->seq) || queues_find(schedule->queues, line) != NULL) {
         schedule_skip(schedule, line);
         return NULL;
     }
@@ -89,23 +104,37 @@ void schedule_skip(struct schedule *schedule, const struct item *line) {
     advance(schedule);
 }
 
-struct item *schedule_find(struct schedule *schedule, uint64_t seq, uint64_t identity) {
-    for (size_t i = 0; i < schedule->count; i++) {
+struct item *schedule_find(struct schedule *schedule, const struct item *sought) {
+    struct item *aside = queues_find(schedule->queues, sought);
+    for (size_t i = 0; aside == NULL && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->seq == seq && item->identity == identity && item->state != ITEM_DONE)
+        if (item->seq == sought->seq && item->identity == sought->identity && item->state != ITEM_DONE)
             return item;
     }
-    return NULL;
+    return aside;
 }
 
-/* Microseconds until it is due. The clock may have been wrong when that was noted, or be so now: it is never
- * longer than the delay that the event was given. */
-static int64_t time_left(const struct item *item, int64_t now) {
-    int64_t longest = item->wait;
-    if (longest == 0 && item->attempts > 0)
-        longest = retry_after[(item->attempts < RETRIES ? item->attempts : RETRIES) - 1] * SECOND;
-    int64_t left = item->due - now;
-    return left < longest ? left : longest;
+static bool holds_up(const struct schedule *schedule, const struct item *item, int64_t now) {
+    if (queues_have(schedule->queues, item->order))
+        return true;
+    if (item->state == ITEM_RUNNING)
+        return now < item->started || now - item->started > LONG;
+    return item_time_left(item, now) > 0;
+}
+
+void schedule_make_room(struct schedule *schedule, int64_t now) {
+    if (!schedule_is_full(schedule) || !queues_reserve(schedule->queues, schedule->left))
+        return;
+    for (size_t i = 0; i < schedule->count; i++) {
+        struct item *item = at(schedule, i);
+        if (item->state == ITEM_DONE || !holds_up(schedule, item, now))
+            continue;
+        queues_add(schedule->queues, item, now);
+        item->state = ITEM_DONE;
+        schedule->left--;
+        schedule->changed = true;
+    }
+    advance(schedule);
 }
 
 /* Puts an order into the set. Returns false where it was in it already. */
@@ -119,18 +148,19 @@ static bool block(struct schedule *schedule, uint64_t order) {
     return fresh;
 }
 
-struct item *schedule_next(struct schedule *schedule, int64_t now) {
+static struct item *next_in_window(struct schedule *schedule, int64_t now) {
     schedule->round++;
     for (size_t i = 0; i < schedule->count; i++) {
         struct item *item = at(schedule, i);
         if (item->state == ITEM_DONE || !block(schedule, item->order))
             continue;
-        if (item->state != ITEM_WAITING)
+        if (item->state != ITEM_WAITING || queues_have(schedule->queues, item->order))
             continue;
-        int64_t left = time_left(item, now);
+        int64_t left = item_time_left(item, now);
         if (left <= 0) {
             item->state = ITEM_RUNNING;
             item->attempts++;
+            item->started = now;
             return item;
         }
         item->due = now + left;
@@ -138,11 +168,22 @@ struct item *schedule_next(struct schedule *schedule, int64_t now) {
     return NULL;
 }
 
+/* By turns from both, so that neither waits for the other. */
+struct item *schedule_next(struct schedule *schedule, int64_t now) {
+    schedule->queues_first = !schedule->queues_first;
+    struct item *item = schedule->queues_first ? queues_next(schedule->queues, now) : NULL;
+    if (item == NULL)
+        item = next_in_window(schedule, now);
+    return item != NULL ? item : queues_next(schedule->queues, now);
+}
+
 int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
-    int64_t soonest = -1;
+    int64_t soonest = queues_wait(schedule->queues, now);
+    if (soonest == 0) /* it waits for a free job, not for its time */
+        soonest = -1;
     for (size_t i = 0; i < schedule->count; i++) {
         const struct item *item = &schedule->item[(schedule->first + i) % SCHEDULE_MAX];
-        int64_t left = item->state == ITEM_WAITING ? time_left(item, now) : 0;
+        int64_t left = item->state == ITEM_WAITING ? item_time_left(item, now) : 0;
         if (left > 0 && (soonest < 0 || left < soonest))
             soonest = left;
     }
@@ -153,15 +194,8 @@ bool schedule_gives_up(const struct schedule *schedule, const struct item *item,
     return result == RESULT_HOPELESS || (result == RESULT_FAILED && item->attempts > schedule->retries);
 }
 
-void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
-    schedule->changed = true;
-    if (result == RESULT_DONE || schedule_gives_up(schedule, item, result)) {
-        item->state = ITEM_DONE;
-        schedule->left--;
-        advance(schedule);
-        return;
-    }
-    item->state = ITEM_WAITING;
+/* It was not over: when is it run again? */
+static void postpone(struct item *item, enum result result, int64_t now) {
     if (result == RESULT_FAILED) {
         item->wait = 0;
         item->due = now + retry_after[item->attempts - 1] * SECOND;
@@ -174,8 +208,26 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     }
 }
 
+void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
+    bool over = result == RESULT_DONE || schedule_gives_up(schedule, item, result);
+    if (!over)
+        postpone(item, result, now);
+    if (item->aside && over)
+        queues_remove(schedule->queues, item);
+    else if (item->aside)
+        queues_put_back(schedule->queues, item);
+    if (item->aside)
+        return;
+    schedule->changed = true;
+    item->state = over ? ITEM_DONE : ITEM_WAITING;
+    if (over) {
+        schedule->left--;
+        advance(schedule);
+    }
+}
+
 size_t schedule_left(const struct schedule *schedule) {
-    return schedule->left;
+    return schedule->left + queues_count(schedule->queues);
 }
 
 static void note_done(struct cursor *cursor, uint64_t seq) {
@@ -201,9 +253,9 @@ bool schedule_save(struct schedule *schedule, struct cursor *cursor) {
         const struct item *item = at(schedule, i);
         if (item->state == ITEM_DONE)
             note_done(cursor, item->seq);
-        else if (item->attempts > (item->state == ITEM_RUNNING) && cursor->retry_count < CURSOR_RETRIES) {
+        else if (item_tried(item) > 0 && cursor->retry_count < CURSOR_RETRIES) {
             cursor->retry[cursor->retry_count].seq = item->seq;
-            cursor->retry[cursor->retry_count].attempts = item->attempts - (item->state == ITEM_RUNNING);
+            cursor->retry[cursor->retry_count].attempts = item_tried(item);
             cursor->retry[cursor->retry_count++].due = item->due > 0 ? item->due / SECOND : 0;
         }
     }

@@ -4,22 +4,9 @@
 #define DOORPOST_SCHEDULE_H
 
 #include "cursor.h"
+#include "queues.h"
 
-#define SCHEDULE_MAX 16384 /* events between the first unfinished one and the last that was read */
-
-enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_DONE };
-
-struct item {
-    uint64_t seq;       /* 0: of a line that cannot be read */
-    uint64_t identity;  /* a hash of the event's id */
-    struct place place; /* of its line */
-    struct mark end;    /* of its line */
-    uint64_t order;     /* items with the same value run one after another */
-    enum item_state state;
-    int attempts; /* so far */
-    int64_t due;  /* microseconds since 1970; not before */
-    int64_t wait; /* microseconds; that it was postponed by last, or 0 */
-};
+#define SCHEDULE_MAX 1024 /* events between the first unfinished one and the last that was read */
 
 struct schedule;
 
@@ -28,21 +15,28 @@ struct schedule;
 struct schedule *schedule_new(int retries);
 void schedule_free(struct schedule *schedule);
 
-/* Forgets all items: the next one follows the line that ends at `front`. */
+/* Forgets all items but those that were set aside: the next one follows the line that ends at `front`. */
 void schedule_clear(struct schedule *schedule, const struct mark *front);
 
 bool schedule_is_full(const struct schedule *schedule);
 
+/* What was set aside. Must be on the disk before a cursor of schedule_save() is. */
+struct queues *schedule_queues(struct schedule *schedule);
+
+/* If the schedule is full, sets aside what holds others up: what has failed, or runs for long, and what is of
+ * the same device. The cursor moves over it. */
+void schedule_make_room(struct schedule *schedule, int64_t now);
+
 /* Adds the event that follows those before: seq, identity, place, end and order of `item` count. One that the
- * cursor says is finished is added as such. Returns the schedule's own item, which is good until it is
- * finished; NULL if the cursor says so. */
+ * cursor says is finished, or that was set aside before, is added as finished. Returns the schedule's own
+ * item, which is good until it is finished; NULL if it is. */
 struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *item);
 
 /* A line that is nobody's: it was finished when it was read. */
 void schedule_skip(struct schedule *schedule, const struct item *item);
 
-/* The item of an event that is not done; NULL if there is none. */
-struct item *schedule_find(struct schedule *schedule, uint64_t seq, uint64_t identity);
+/* The item of the same event that is not done; NULL if there is none. */
+struct item *schedule_find(struct schedule *schedule, const struct item *item);
 
 /* The next event to run, marked as running; NULL if there is none yet. */
 struct item *schedule_next(struct schedule *schedule, int64_t now);

@@ -148,9 +148,9 @@ static void the_cursor_stays_before_what_cannot_prove_it(void **state) {
     schedule_clear(schedule, &(struct mark){.seq = 2});
     assert_false(schedule_save(schedule, &cursor));
     add(schedule, 4, 1);
-    assert_int_equal(schedule_find(schedule, 4, 0)->seq, 4);
-    assert_null(schedule_find(schedule, 4, 1));
-    assert_null(schedule_find(schedule, 3, 0));
+    assert_int_equal(schedule_find(schedule, &(struct item){.seq = 4})->seq, 4);
+    assert_null(schedule_find(schedule, &(struct item){.seq = 4, .identity = 1}));
+    assert_null(schedule_find(schedule, &(struct item){.seq = 3}));
 }
 
 static void the_cursor_moves_over_what_is_finished_alone(void **state) {
@@ -198,12 +198,66 @@ static void a_full_schedule_goes_round(void **state) {
             seq++;
         }
         struct item *item;
-        for (int i = 0; i < 2000 && (item = schedule_next(schedule, NOON)) != NULL; i++)
+        for (int i = 0; i < 500 && (item = schedule_next(schedule, NOON)) != NULL; i++)
             schedule_finish(schedule, item, RESULT_DONE, NOON);
-        assert_int_equal(schedule_left(schedule), SCHEDULE_MAX - 2000);
+        assert_int_equal(schedule_left(schedule), SCHEDULE_MAX - 500);
         assert_true(schedule_save(schedule, &cursor));
-        assert_int_equal(cursor.mark.seq, 2000 * (round + 1));
+        assert_int_equal(cursor.mark.seq, 500 * (round + 1));
     }
+}
+
+/* However many there are, and however many others fail too. */
+static void what_fails_never_holds_up_the_others(void **state) {
+    struct schedule *schedule = *state;
+    uint64_t last = 20 * SCHEDULE_MAX, ran = 0;
+    for (uint64_t seq = 1; seq <= last; seq++) {
+        schedule_make_room(schedule, NOON);
+        assert_false(schedule_is_full(schedule));
+        add(schedule, seq, seq % 4 != 0 ? seq : seq % 64);
+        for (struct item *item; (item = schedule_next(schedule, NOON)) != NULL;) {
+            bool fails = item->order % 4 == 0 && item->order < 64;
+            ran += !fails;
+            schedule_finish(schedule, item, fails ? RESULT_FAILED : RESULT_DONE, NOON);
+        }
+    }
+    assert_int_equal(ran, last - last / 4);
+    assert_int_equal(schedule_left(schedule), last / 4);
+    assert_true(schedule_save(schedule, &cursor));
+    assert_true(cursor.mark.seq > last - SCHEDULE_MAX);
+
+    /* And then those run too, each device's in order. */
+    uint64_t before[64] = {0};
+    int64_t now = NOON;
+    while (schedule_left(schedule) > 0) {
+        struct item *item = schedule_next(schedule, now);
+        now += item == NULL ? SECOND : 0;
+        if (item == NULL)
+            continue;
+        assert_true(item->seq > before[item->order]);
+        before[item->order] = item->seq;
+        schedule_finish(schedule, item, RESULT_DONE, now);
+    }
+    assert_int_equal(queues_count(schedule_queues(schedule)), 0);
+}
+
+static void the_clock_may_be_set_back_while_events_are_set_aside(void **state) {
+    struct schedule *schedule = *state;
+    struct queues *queues = schedule_queues(schedule);
+    assert_true(queues_reserve(queues, 3000));
+    for (uint64_t seq = 1; seq <= 3000; seq++) {
+        struct item item = item_of(seq, seq);
+        item.attempts = 1 + (int)(seq % 3);
+        item.due = NOON + INT64_C(315360000) * SECOND;
+        queues_add(queues, &item, NOON);
+    }
+    assert_int_equal(schedule_wait(schedule, NOON), SECOND);
+    int64_t before = NOON - INT64_C(315360000) * SECOND;
+    assert_null(schedule_next(schedule, before));
+    assert_int_equal(schedule_wait(schedule, before), SECOND);
+    size_t ran = 0;
+    for (; schedule_next(schedule, before + 30 * SECOND) != NULL; ran++)
+        continue;
+    assert_int_equal(ran, 3000);
 }
 
 int main(void) {
@@ -217,6 +271,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_cursor_stays_before_what_cannot_prove_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_cursor_moves_over_what_is_finished_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_schedule_goes_round, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_fails_never_holds_up_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_clock_may_be_set_back_while_events_are_set_aside, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

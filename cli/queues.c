@@ -1,0 +1,265 @@
+/* The first item of each queue is found by its order in a hash table, and, unless it is running, by its time
+ * in a heap. */
+#include "queues.h"
+
+#include <stdlib.h>
+
+#define NONE SIZE_MAX
+#define FEWEST 1024 /* slots; a power of two */
+
+struct slot {
+    struct item item;
+    bool used, changed;
+    size_t next;  /* of the same order, or of the slots that are free */
+    size_t last;  /* of the queue; of its first item alone */
+    size_t chain; /* the first item of another queue with the same hash */
+};
+
+struct queues {
+    struct slot *slot;
+    size_t *heap, *bucket, *changed;
+    size_t size, count, free, heap_count, changed_count;
+    int64_t looked_at;
+};
+
+struct queues *queues_new(void) {
+    struct queues *queues = calloc(1, sizeof *queues);
+    if (queues != NULL)
+        queues->free = NONE;
+    return queues;
+}
+
+void queues_clear(struct queues *queues) {
+    free(queues->slot);
+    free(queues->heap);
+    free(queues->bucket);
+    free(queues->changed);
+    *queues = (struct queues){.free = NONE};
+}
+
+void queues_free(struct queues *queues) {
+    if (queues != NULL)
+        queues_clear(queues);
+    free(queues);
+}
+
+/* ---- by order ---- */
+
+static size_t *bucket_of(const struct queues *queues, uint64_t order) {
+    return &queues->bucket[order & (queues->size - 1)];
+}
+
+/* Where the number of the order's first slot is kept; that is NONE if there is none. */
+static size_t *first_of(const struct queues *queues, uint64_t order) {
+    size_t *first = bucket_of(queues, order);
+    while (*first != NONE && queues->slot[*first].item.order != order)
+        first = &queues->slot[*first].chain;
+    return first;
+}
+
+static void link_first(struct queues *queues, size_t slot) {
+    size_t *bucket = bucket_of(queues, queues->slot[slot].item.order);
+    queues->slot[slot].chain = *bucket;
+    *bucket = slot;
+}
+
+/* ---- by time ---- */
+
+static int64_t due_of(const struct queues *queues, size_t place) {
+    return queues->slot[queues->heap[place]].item.due;
+}
+
+static void swap(size_t *a, size_t *b) {
+    size_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void push(struct queues *queues, size_t slot) {
+    size_t place = queues->heap_count++;
+    queues->heap[place] = slot;
+    for (; place > 0 && due_of(queues, place) < due_of(queues, (place - 1) / 2); place = (place - 1) / 2)
+        swap(&queues->heap[place], &queues->heap[(place - 1) / 2]);
+}
+
+static size_t pop(struct queues *queues) {
+    size_t top = queues->heap[0];
+    queues->heap[0] = queues->heap[--queues->heap_count];
+    for (size_t place = 0, least = 0;; place = least) {
+        for (size_t child = 2 * place + 1; child <= 2 * place + 2 && child < queues->heap_count; child++)
+            if (due_of(queues, child) < due_of(queues, least))
+                least = child;
+        if (least == place)
+            return top;
+        swap(&queues->heap[place], &queues->heap[least]);
+    }
+}
+
+static void limit_due(struct item *item, int64_t now) {
+    int64_t left = item_time_left(item, now);
+    if (left > 0)
+        item->due = now + left;
+}
+
+/* After the clock was set back all would wait for too long. */
+static void look_at_clock(struct queues *queues, int64_t now) {
+    size_t count = now < queues->looked_at ? queues->heap_count : 0;
+    queues->looked_at = now;
+    if (count > 0)
+        queues->heap_count = 0;
+    for (size_t i = 0; i < count; i++) { /* push() writes no further than what was read */
+        limit_due(&queues->slot[queues->heap[i]].item, now);
+        push(queues, queues->heap[i]);
+    }
+}
+
+int64_t queues_wait(struct queues *queues, int64_t now) {
+    look_at_clock(queues, now);
+    if (queues->heap_count == 0)
+        return -1;
+    return due_of(queues, 0) > now ? due_of(queues, 0) - now : 0;
+}
+
+struct item *queues_next(struct queues *queues, int64_t now) {
+    if (queues_wait(queues, now) != 0)
+        return NULL;
+    struct item *item = &queues->slot[pop(queues)].item;
+    item->state = ITEM_RUNNING;
+    item->attempts++;
+    item->started = now;
+    return item;
+}
+
+/* ---- the slots ---- */
+
+static bool resize(size_t **list, size_t size) {
+    size_t *larger = realloc(*list, size * sizeof **list);
+    *list = larger != NULL ? larger : *list;
+    return larger != NULL;
+}
+
+static bool grow(struct queues *queues, size_t size) {
+    struct slot *slot = realloc(queues->slot, size * sizeof *slot);
+    if (slot == NULL)
+        return false;
+    queues->slot = slot;
+    if (!resize(&queues->heap, size) || !resize(&queues->changed, size) || !resize(&queues->bucket, size))
+        return false;
+    for (size_t i = size; i-- > queues->size;) {
+        slot[i] = (struct slot){.next = queues->free};
+        queues->free = i;
+    }
+    /* The first of each queue are linked again, and until then told by their buckets. */
+    size_t firsts = NONE;
+    for (size_t i = 0; i < queues->size; i++)
+        for (size_t first = queues->bucket[i], next; first != NONE; first = next) {
+            next = slot[first].chain;
+            slot[first].chain = firsts;
+            firsts = first;
+        }
+    for (size_t i = 0; i < size; i++)
+        queues->bucket[i] = NONE;
+    queues->size = size;
+    for (size_t next; firsts != NONE; firsts = next) {
+        next = slot[firsts].chain;
+        link_first(queues, firsts);
+    }
+    return true;
+}
+
+bool queues_reserve(struct queues *queues, size_t more) {
+    size_t size = queues->size > 0 ? queues->size : FEWEST;
+    while (size < queues->count + more)
+        size *= 2;
+    return size == queues->size || grow(queues, size);
+}
+
+static void note_change(struct queues *queues, size_t slot) {
+    if (!queues->slot[slot].changed)
+        queues->changed[queues->changed_count++] = slot;
+    queues->slot[slot].changed = true;
+}
+
+static size_t number_of(const struct queues *queues, const struct item *item) {
+    return (size_t)((const struct slot *)(const void *)item - queues->slot);
+}
+
+void queues_add(struct queues *queues, const struct item *item, int64_t now) {
+    size_t number = queues->free, first = *first_of(queues, item->order);
+    struct slot *slot = &queues->slot[number];
+    queues->free = slot->next;
+    queues->count++;
+    slot->item = *item;
+    slot->item.aside = slot->used = true;
+    slot->next = NONE;
+    slot->last = number;
+    limit_due(&slot->item, now);
+    note_change(queues, number);
+    if (first != NONE) {
+        queues->slot[queues->slot[first].last].next = number;
+        queues->slot[first].last = number;
+        return;
+    }
+    link_first(queues, number);
+    if (item->state == ITEM_WAITING)
+        push(queues, number);
+}
+
+bool queues_have(const struct queues *queues, uint64_t order) {
+    return queues->count > 0 && *first_of(queues, order) != NONE;
+}
+
+struct item *queues_find(struct queues *queues, const struct item *item) {
+    size_t slot = queues->count > 0 ? *first_of(queues, item->order) : NONE;
+    while (slot != NONE &&
+           (queues->slot[slot].item.seq != item->seq || queues->slot[slot].item.identity != item->identity))
+        slot = queues->slot[slot].next;
+    return slot != NONE ? &queues->slot[slot].item : NULL;
+}
+
+void queues_put_back(struct queues *queues, struct item *item) {
+    item->state = ITEM_WAITING;
+    push(queues, number_of(queues, item));
+    note_change(queues, number_of(queues, item));
+}
+
+void queues_remove(struct queues *queues, struct item *item) {
+    size_t number = number_of(queues, item), *first = first_of(queues, item->order);
+    struct slot *slot = &queues->slot[number];
+    size_t next = slot->next;
+    *first = slot->chain;
+    if (next != NONE) {
+        queues->slot[next].last = slot->last;
+        link_first(queues, next);
+        push(queues, next);
+    }
+    slot->used = false;
+    slot->next = queues->free;
+    queues->free = number;
+    queues->count--;
+    note_change(queues, number);
+}
+
+size_t queues_count(const struct queues *queues) {
+    return queues->count;
+}
+
+size_t queues_size(const struct queues *queues) {
+    return queues->size;
+}
+
+const struct item *queues_at(const struct queues *queues, size_t slot) {
+    return queues->slot[slot].used ? &queues->slot[slot].item : NULL;
+}
+
+bool queues_take_changed(struct queues *queues, size_t *slot) {
+    if (queues->changed_count == 0)
+        return false;
+    *slot = queues->changed[--queues->changed_count];
+    queues->slot[*slot].changed = false;
+    return true;
+}
+
+bool queues_are_changed(const struct queues *queues) {
+    return queues->changed_count > 0;
+}
