@@ -3,7 +3,8 @@
  * found held is seen by whoever held it.
  *
  * The runner gets nothing of the web server's: none of its descriptors, a session of its own, and of the
- * environment, in which a CGI program has what a stranger sent, only what is named here. */
+ * environment, in which a CGI program has what a stranger sent, only what is named here. What it has to say
+ * goes to cursors/on-event.log, which it keeps small. */
 #define _GNU_SOURCE /* closefrom */
 #include "on_event.h"
 
@@ -104,15 +105,23 @@ static void choose_environment(const struct config *config, char *variables[VARI
     variables[count] = NULL;
 }
 
-__attribute__((noreturn)) static void become(const char *tool, char *const variables[]) {
+/* Where its standard error goes; in trouble nowhere. */
+static int open_log(const struct config *config) {
+    char path[CONFIG_PATH_SIZE + 64];
+    snprintf(path, sizeof path, "%s/cursors/" CURSOR_ON_EVENT ".log", config->journal);
+    return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+}
+
+__attribute__((noreturn)) static void become(const struct config *config, const char *tool,
+                                             char *const variables[]) {
     static char *const arguments[] = {"doorpost", "exec", "--once", "--name", CURSOR_ON_EVENT, NULL};
     sigset_t none;
     sigemptyset(&none);
-    int nothing = open("/dev/null", O_RDWR);
-    for (int file = 0; file < 3; file++)
-        if (nothing < 0 || dup2(nothing, file) < 0)
+    int nothing = open("/dev/null", O_RDWR), log = open_log(config);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (nothing < 0 || dup2(fd == STDERR_FILENO && log >= 0 ? log : nothing, fd) < 0)
             _exit(1);
-    closefrom(3);
+    closefrom(STDERR_FILENO + 1);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -131,7 +140,7 @@ static int start_detached(const struct config *config, const char *tool, struct 
         setsid();
         pid_t runner = fork();
         if (runner == 0)
-            become(tool, variables);
+            become(config, tool, variables);
         _exit(runner < 0 ? 1 : 0);
     }
     if (between < 0)

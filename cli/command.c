@@ -18,6 +18,33 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define TURNS 20 /* more than a full pipe and its end take */
 
+/* Can it be run? Sets errno; what merely is not there, or not for us, is ENOENT. */
+static bool can_run(const char *path) {
+    if (access(path, X_OK) == 0)
+        return true;
+    if (errno == ENOTDIR || errno == EACCES)
+        errno = ENOENT;
+    return false;
+}
+
+bool command_is_there(const char *program) {
+    char path[4096];
+    const char *from = getenv("PATH");
+    int error = ENOENT;
+    if (strchr(program, '/') != NULL)
+        return can_run(program);
+    while (from != NULL && *from != '\0') {
+        size_t length = strcspn(from, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)length, from, program);
+        if (can_run(path))
+            return true;
+        error = errno != ENOENT ? errno : error;
+        from += length + (from[length] == ':');
+    }
+    errno = error;
+    return false;
+}
+
 static void set_number(const char *name, int64_t value) {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, value);

@@ -36,6 +36,10 @@ struct command {
     char tail[COMMAND_TAIL];
 };
 
+/* Is there a program of that name, on PATH or at that path, that can be run? Better asked before than of each
+ * event. Sets errno: ENOENT if it merely is not there, or not for us. */
+bool command_is_there(const char *program);
+
 /* Starts argv[0], found as execvp(3) does, and puts `body` (copied) on its standard input. `timeout` in
  * microseconds. Returns 0, or ERROR_TROUBLE with a reason where no process could be started. */
 int command_start(struct command *command, char *const argv[], const struct occasion *occasion,

@@ -1,7 +1,10 @@
 /* doorpost doctor: looks at everything that a delivery will need, in the order in which it needs it, and says
  * what to do about each finding. A check that cannot be made because of an earlier finding is left out. */
 #include "audit.h"
+#include "command.h"
+#include "cursor.h"
 #include "directory.h"
+#include "failures.h"
 #include "http.h"
 #include "keys.h"
 #include "log_place.h"
@@ -411,6 +414,33 @@ static void check_rejected(struct doctor *doctor) {
         tell(doctor, LEVEL_GOOD, "rejected", "nothing that Ring signed was unusable");
 }
 
+static int tell_failures(void *context, const char *name) {
+    struct doctor *doctor = context;
+    struct reason reason = {""};
+    int lock = cursor_open_lock(doctor->directory.file, name, &reason);
+    struct json_object *list = lock >= 0 ? failures_list(doctor->directory.file, lock, name, &reason) : NULL;
+    if (list == NULL)
+        tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
+    else
+        failures_tell(list, name, &reason);
+    if (list != NULL && reason.text[0] != '\0')
+        tell(doctor, LEVEL_WARNING, "consumer", "%s", reason.text);
+    json_object_put(list);
+    if (lock >= 0)
+        close(lock);
+    return 0;
+}
+
+static void check_consumers(struct doctor *doctor) {
+    struct reason reason = {""};
+    char program[CONFIG_PATH_SIZE];
+    if (sscanf(doctor->config.on_event, "%1023s", program) == 1 && !command_is_there(program))
+        tell(doctor, LEVEL_PROBLEM, "consumer", "DOORPOST_ON_EVENT: there is no program %s that can be run",
+             program);
+    if (cursor_each(doctor->directory.file, tell_failures, doctor, &reason) != 0)
+        tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
+}
+
 /* ---- the round trip ---- */
 
 /* What to do about an unexpected status, or NULL. */
@@ -521,6 +551,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
         if (check_lock(doctor, nfs))
             check_journal(doctor);
         check_rejected(doctor);
+        check_consumers(doctor);
     }
     if (doctor->url != NULL && doctor->keys_good)
         check_round_trip(doctor);

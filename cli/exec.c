@@ -1,23 +1,18 @@
 /* doorpost exec: a press starts something. */
+#include "command.h"
 #include "cursor.h"
-#include "failed.h"
-#include "lines.h"
-#include "resume.h"
+#include "runlog.h"
 #include "runner.h"
-#include "segment.h"
 #include "settings.h"
-#include "terminal.h"
+#include "status.h"
 #include "user.h"
 #include "verbs.h"
-#include "waiting.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORDS_MAX 64 /* of DOORPOST_ON_EVENT */
@@ -26,161 +21,9 @@
 struct options {
     struct settings settings;
     struct run run;
-    bool status, json;
+    bool status, failed, json;
+    const char *drop;
 };
-
-/* ---- --status ---- */
-
-/* How far a consumer is behind. */
-struct lag {
-    struct resume resume;
-    struct place first; /* of what waits; day 0: nothing does */
-    size_t waiting, retrying;
-    uint64_t events;
-    int64_t since; /* when the oldest of them was received; 0: there is none */
-};
-
-static void count_waiting(void *context, const struct item *item) {
-    struct lag *lag = context;
-    lag->waiting++;
-    lag->retrying += item->attempts > 0;
-    if (lag->first.day == 0 || item->place.day < lag->first.day ||
-        (item->place.day == lag->first.day && item->place.offset < lag->first.offset))
-        lag->first = item->place;
-}
-
-static int measure(struct lines *lines, const char *name, const struct cursor *cursor, struct lag *lag) {
-    const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
-    struct reason reason = {""};
-    int result;
-    *lag = (struct lag){0};
-    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0 ||
-        waiting_each(lines->directory.file, name, count_waiting, lag, &reason) < 0)
-        return problem("%s", reason.text);
-    lag->events = lag->waiting;
-    lag->retrying += cursor->retry_count;
-    if (lag->waiting > 0 && (lines_start(lines, lag->first), lines_next(lines, &all)) > 0)
-        lag->since = lines->received_at;
-    lines_start(lines, lag->resume.mark.place);
-    while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
-        if (result < 0)
-            return STATUS_PROBLEM;
-        if (!resume_is_new(&lag->resume, &lines->record, lines->place.day) ||
-            (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
-            continue;
-        if (lag->events++ == 0 || lag->since == 0)
-            lag->since = lines->received_at;
-    }
-    return STATUS_DONE;
-}
-
-/* What --status tells of a consumer. */
-struct standing {
-    const char *name;
-    const struct cursor *cursor;
-    struct lag lag;
-    int holder, failed;
-    long running;
-};
-
-static void print_standing(const struct standing *standing, struct json_object *report) {
-    const struct lag *lag = &standing->lag;
-    struct place place = standing->cursor->mark.place;
-    struct reason said;
-    char segment[SEGMENT_NAME_SIZE];
-    int64_t seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
-    if (place.offset == 0 && place.day < lag->resume.first) /* before all */
-        place.day = lag->resume.first;
-    segment_name(place.day, segment);
-    if (report == NULL) {
-        printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
-               " s behind, %ld in flight, %zu to be "
-               "tried again, %s%d failed%s\n",
-               colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
-               standing->holder != 0 ? "running" : "not running", segment, place.offset, lag->events, seconds,
-               standing->running, lag->retrying, colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
-               standing->failed, colour(COLOUR_NONE));
-        resume_explain(&lag->resume, standing->name, &said);
-        if (!lag->resume.holds)
-            printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
-        return;
-    }
-    struct json_object *one = json_object_new_object();
-    json_object_object_add(one, "name", json_object_new_string(standing->name));
-    json_object_object_add(one, "process",
-                           standing->holder != 0 ? json_object_new_int(standing->holder) : NULL);
-    json_object_object_add(one, "segment", json_object_new_string(segment));
-    json_object_object_add(one, "byte", json_object_new_int64((int64_t)place.offset));
-    json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
-    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
-    json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
-    json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
-    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
-    json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
-    json_object_object_add(one, "failed", json_object_new_int(standing->failed));
-    json_object_array_add(report, one);
-}
-
-static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
-    static struct cursor cursor;
-    struct standing standing = {.name = name, .cursor = &cursor};
-    struct reason reason = {""};
-    char running[24] = "0";
-    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
-    if (found <= 0)
-        return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
-    int lock = cursor_open_lock(lines->directory.file, name, &reason);
-    if (lock < 0)
-        return problem("%s", reason.text);
-    standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
-    ssize_t got = standing.holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
-    running[got > 0 ? got : 1] = '\0';
-    standing.running = strtol(running, NULL, 10);
-    standing.failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
-    close(lock);
-    if (standing.failed < 0)
-        return problem("%s", reason.text);
-    if (measure(lines, name, &cursor, &standing.lag) != STATUS_DONE)
-        return STATUS_PROBLEM;
-    print_standing(&standing, report);
-    return STATUS_DONE;
-}
-
-struct show {
-    struct lines *lines;
-    struct json_object *report;
-    int status;
-    unsigned seen;
-};
-
-static int show_one(void *context, const char *name) {
-    struct show *show = context;
-    show->seen++;
-    if (show_consumer(show->lines, name, show->report) != STATUS_DONE)
-        show->status = STATUS_PROBLEM;
-    return 0;
-}
-
-static int show_status(const struct options *options, const struct config *config) {
-    struct lines *lines = lines_open(config->journal);
-    if (lines == NULL)
-        return STATUS_PROBLEM;
-    struct json_object *report = options->json ? json_object_new_array() : NULL;
-    struct show show = {.lines = lines, .report = report};
-    struct reason reason = {""};
-    if (cursor_each(lines->directory.file, show_one, &show, &reason) != 0)
-        show.status = problem("%s", reason.text);
-    if (report != NULL)
-        puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN));
-    else if (show.seen == 0)
-        tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
-                   config->journal);
-    json_object_put(report);
-    lines_close(lines);
-    return show.status;
-}
-
-/* ---- the command ---- */
 
 /* DOORPOST_ON_EVENT is a program and its arguments with blanks between them; no shell reads it. */
 static char *const *split(char *text) {
@@ -193,34 +36,6 @@ static char *const *split(char *text) {
         words[count++] = word;
     }
     return count > 0 ? words : NULL;
-}
-
-/* Can it be run? Sets errno; what merely is not there, or not for us, is ENOENT. */
-static bool can_run(const char *path) {
-    if (access(path, X_OK) == 0)
-        return true;
-    if (errno == ENOTDIR || errno == EACCES)
-        errno = ENOENT;
-    return false;
-}
-
-/* Is the program there? Better asked now than of each event. Sets errno. */
-static bool is_there(const char *program) {
-    char path[4096];
-    const char *from = getenv("PATH");
-    int error = ENOENT;
-    if (strchr(program, '/') != NULL)
-        return can_run(program);
-    while (from != NULL && *from != '\0') {
-        size_t length = strcspn(from, ":");
-        snprintf(path, sizeof path, "%.*s/%s", (int)length, from, program);
-        if (can_run(path))
-            return true;
-        error = errno != ENOENT ? errno : error;
-        from += length + (from[length] == ':');
-    }
-    errno = error;
-    return false;
 }
 
 /* What a web server or an init gives is not always what a command expects: it may set neither of these. After
@@ -258,7 +73,7 @@ static char *compose_again(const struct options *options, const struct config *c
     FILE *line = open_memstream(&text, &length);
     if (line == NULL)
         return NULL;
-    if (!is_there(program) && config_program_directory(program) == 0)
+    if (!command_is_there(program) && config_program_directory(program) == 0)
         strcat(program, "/doorpost");
     add_word(line, program);
     fputs(" exec --retry-failed", line);
@@ -290,8 +105,7 @@ static void check_options(const struct run *run) {
 }
 
 int verb_exec(int argc, char *argv[]) {
-    struct options options = {
-        .run = {.name = "default", .jobs = 4, .timeout = 30, .grace = 10, .from = "end"}};
+    struct options options = {.run = {.jobs = 4, .timeout = 30, .grace = 10, .from = "end"}};
     struct run *run = &options.run;
     static struct config config;
     const struct usage usage = {
@@ -318,25 +132,35 @@ int verb_exec(int argc, char *argv[]) {
          &run->from},
         {0, "retry-failed", OPTION_FLAG, NULL, "run those that were given up once more, and exit",
          &run->retry_failed},
+        {0, "retry", OPTION_TEXT, "ID", "the same of the event with this number or id alone", &run->retry},
+        {0, "drop", OPTION_TEXT, "ID", "do not run the event with this number or id again", &options.drop},
+        {0, "failed", OPTION_FLAG, NULL, "show what has failed, and what it said", &options.failed},
         {0, "status", OPTION_FLAG, NULL, "show each consumer's place, lag and failures", &options.status},
-        {0, "json", OPTION_FLAG, NULL, "the status as one JSON array", &options.json},
+        {0, "json", OPTION_FLAG, NULL, "--status or --failed as one JSON array", &options.json},
         OPTION_CONF(options.settings),
         OPTION_JOURNAL(options.settings),
         {0}};
     int first = options_parse(argc, argv, &usage, table);
+    const char *only = run->name;
+    run->name = only != NULL ? only : "default";
+    run->retry_failed |= run->retry != NULL;
+    bool asks = options.status || options.failed || options.drop != NULL;
     check_options(run);
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     run->command = first < argc ? &argv[first] : split(config.on_event);
-    if (!options.status && run->command == NULL)
+    if (!asks && run->command == NULL)
         usage_error("which command? Say it after --");
     uid_t before = getuid();
     if (settings_become_owner(&config) != STATUS_DONE)
         return STATUS_PROBLEM;
+    if (asks)
+        return options.drop != NULL ? status_drop(&config, run->name, options.drop)
+               : options.failed     ? status_show_failed(&config, only, options.json)
+                                    : status_show(&config, only, options.json);
     complete_environment(before);
-    if (options.status)
-        return show_status(&options, &config);
-    if (!is_there(run->command[0]))
+    runlog_start(config.journal, run->name);
+    if (!command_is_there(run->command[0]))
         return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
                                : problem("cannot look for %s: %s", run->command[0], strerror(errno));
     char *again = compose_again(&options, &config, first < argc);

@@ -6,32 +6,37 @@
 #include "quote.h"
 #include "replace.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FAILED_PATH_SIZE (CURSOR_NAME_SIZE + 32)
 #define OUTPUT_LIMIT 1024
+#define RECENT_LIMIT 65536 /* bytes */
+#define LINE_SIZE (ID_SIZE + QUOTE_SIZE(64) + QUOTE_SIZE(OUTPUT_LIMIT) + 256)
 #define ID_SIZE ((size_t)2 * QUOTE_SIZE(512)) /* an id can have been quoted before */
 
 static void path_of(const char *name, const char *suffix, char out[FAILED_PATH_SIZE]) {
-    snprintf(out, FAILED_PATH_SIZE, "cursors/%s.failed%s", name, suffix);
+    snprintf(out, FAILED_PATH_SIZE, "cursors/%s.%s", name, suffix);
 }
 
-static int load(int directory, const char *name, char **text, size_t *length, struct reason *reason) {
+static int load(int directory, const char *name, const char *suffix, char **text, size_t *length,
+                struct reason *reason) {
     char path[FAILED_PATH_SIZE];
-    path_of(name, "", path);
+    path_of(name, suffix, path);
     int result = replace_read(directory, path, text, length, reason);
     return result < 0 ? result : 0;
 }
 
 static int replace(int directory, const char *name, const char *text, size_t length, struct reason *reason) {
     char path[FAILED_PATH_SIZE], spare[FAILED_PATH_SIZE];
-    path_of(name, "", path);
-    path_of(name, ".new", spare);
+    path_of(name, "failed", path);
+    path_of(name, "failed.new", spare);
     return replace_write(directory, spare, path, text, length, reason);
 }
 
@@ -72,13 +77,13 @@ static size_t compose(const struct failure *failure, char *out, size_t size) {
 /* Takes the event off the list, and puts `failure` on it where it is not NULL. */
 static int change(int directory, int lock, const char *name, uint64_t seq, const struct failure *failure,
                   struct reason *reason) {
-    char line[ID_SIZE + QUOTE_SIZE(64) + QUOTE_SIZE(OUTPUT_LIMIT) + 256];
+    char line[LINE_SIZE];
     char *text;
     size_t length, old_length = 0;
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
     if (result != 0)
         return result;
-    result = load(directory, name, &text, &length, reason);
+    result = load(directory, name, "failed", &text, &length, reason);
     size_t added = failure != NULL ? compose(failure, line, sizeof line) : 0;
     char *list = result == 0 ? malloc(length + added + 1) : NULL;
     if (result == 0 && list == NULL)
@@ -107,11 +112,11 @@ int failed_add(int directory, int lock, const char *name, const struct failure *
 int failed_reserve(int directory, int lock, const char *name, struct reason *reason) {
     char *text, spare[FAILED_PATH_SIZE];
     size_t length;
-    path_of(name, ".new", spare);
+    path_of(name, "failed.new", spare);
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
     if (result != 0)
         return result;
-    result = load(directory, name, &text, &length, reason);
+    result = load(directory, name, "failed", &text, &length, reason);
     if (result == 0)
         result = replace_reserve(directory, spare, length + 1, reason);
     free(text);
@@ -142,13 +147,18 @@ static bool visit_line(const char *text, size_t length, void (*visit)(void *, co
                        void *context) {
     struct json_tokener *tokener = json_tokener_new();
     struct json_object *line = tokener != NULL ? json_tokener_parse_ex(tokener, text, (int)length) : NULL;
-    const char *day = text_of(line, "day");
-    int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset");
+    const char *day = text_of(line, "day"), *at = text_of(line, "at"), *output = text_of(line, "output");
+    int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset"),
+            attempts = number_of(line, "attempts");
     struct failure failure = {.seq = (uint64_t)seq,
                               .place.offset = (uint64_t)offset,
                               .event_id = text_of(line, "event_id"),
                               .how = text_of(line, "how"),
-                              .output = ""};
+                              .output = output,
+                              .output_length = strlen(output),
+                              .attempts = attempts > 0 && attempts <= INT32_MAX ? (int)attempts : 0};
+    if (timestamp_parse(at, strlen(at), &failure.at) != 0)
+        failure.at = 0;
     bool good = seq > 0 && offset >= 0 && day_parse(day, strlen(day), &failure.place.day) == 0;
     if (good)
         visit(context, &failure);
@@ -158,25 +168,85 @@ static bool visit_line(const char *text, size_t length, void (*visit)(void *, co
     return good;
 }
 
-int failed_each(int directory, int lock, const char *name,
-                void (*visit)(void *context, const struct failure *failure), void *context,
-                struct reason *reason) {
-    char *text;
-    size_t length;
+/* Returns how many lines there are. */
+static int visit_all(char *text, size_t length, const char *path,
+                     void (*visit)(void *context, const struct failure *failure), void *context) {
     int count = 0;
-    int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
-    if (result != 0)
-        return result;
-    result = load(directory, name, &text, &length, reason);
-    cursor_unlock(lock, CURSOR_LOCK_FAILED);
-    if (result != 0)
-        return result;
     for (char *line = text, *next; line < text + length; line = next) {
         next = end_of(line, text + length);
         count++;
         if (visit != NULL && !visit_line(line, (size_t)(next - line), visit, context))
-            problem("cursors/%s.failed: line %d is damaged, and stays", name, count);
+            problem("%s: line %d is damaged, and stays", path, count);
     }
+    return count;
+}
+
+int failed_each(int directory, int lock, const char *name,
+                void (*visit)(void *context, const struct failure *failure), void *context,
+                struct reason *reason) {
+    char *text, path[FAILED_PATH_SIZE];
+    size_t length;
+    int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
+    if (result != 0)
+        return result;
+    result = load(directory, name, "failed", &text, &length, reason);
+    cursor_unlock(lock, CURSOR_LOCK_FAILED);
+    if (result != 0)
+        return result;
+    path_of(name, "failed", path);
+    int count = visit_all(text, length, path, visit, context);
     free(text);
     return count;
+}
+
+/* ---- the newest failures ---- */
+
+int failed_each_recent(int directory, const char *name,
+                       void (*visit)(void *context, const struct failure *failure), void *context,
+                       struct reason *reason) {
+    char *text, path[FAILED_PATH_SIZE];
+    size_t length;
+    path_of(name, "recent", path);
+    int result = load(directory, name, "recent", &text, &length, reason);
+    if (result == 0)
+        result = visit_all(text, length, path, visit, context);
+    free(text);
+    return result;
+}
+
+/* Not synced: a hint is not worth that. */
+static void replace_recent(int directory, const char *name, const char *text, size_t length) {
+    char path[FAILED_PATH_SIZE], spare[FAILED_PATH_SIZE];
+    path_of(name, "recent", path);
+    path_of(name, "recent.new", spare);
+    int fd =
+        openat(directory, spare, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    bool whole = write(fd, text, length) == (ssize_t)length;
+    if (close(fd) != 0 || !whole || renameat(directory, spare, directory, path) != 0)
+        unlinkat(directory, spare, 0);
+}
+
+void failed_note(int directory, const char *name, const struct failure *failure) {
+    char *text, *line;
+    size_t length, old_length;
+    struct reason reason = {""};
+    if (load(directory, name, "recent", &text, &length, &reason) != 0)
+        return;
+    char *list = realloc(text, length + LINE_SIZE);
+    if (list == NULL) {
+        free(text);
+        return;
+    }
+    if ((line = find(list, list + length, failure->seq, &old_length)) != NULL) {
+        memmove(line, line + old_length, (size_t)(list + length - line) - old_length);
+        length -= old_length;
+    }
+    length += compose(failure, list + length, LINE_SIZE);
+    char *first = list;
+    while (list + length - first > RECENT_LIMIT)
+        first = end_of(first, list + length);
+    replace_recent(directory, name, first, (size_t)(list + length - first));
+    free(list);
 }

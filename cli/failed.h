@@ -1,4 +1,6 @@
-/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line. */
+/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line. cursors/NAME.recent
+ * has the same of the newest failures of events that are tried again; it is a hint for people, and may be
+ * missing. */
 #ifndef DOORPOST_FAILED_H
 #define DOORPOST_FAILED_H
 
@@ -7,7 +9,8 @@
 struct failure {
     uint64_t seq;
     struct place place;
-    const char *event_id, *how, *output; /* `how`: "exit status 3", say; text of the caller's */
+    const char *event_id, *how,
+        *output; /* `how`: "exit status 3", say; whose text it is, the caller decides */
     size_t output_length;
     int attempts;
     int64_t at; /* microseconds since 1970 */
@@ -25,10 +28,18 @@ int failed_reserve(int directory, int lock, const char *name, struct reason *rea
 /* Takes one off the list. */
 int failed_remove(int directory, int lock, const char *name, uint64_t seq, struct reason *reason);
 
-/* Calls visit for each that can be read; `output` is left out. Returns how many lines there are, or an error
- * with a reason. */
+/* Calls visit for each that can be read, whose text lasts as long as the call. Returns how many lines there
+ * are, or an error with a reason. */
 int failed_each(int directory, int lock, const char *name,
                 void (*visit)(void *context, const struct failure *failure), void *context,
                 struct reason *reason);
+
+/* Notes a failure of an event that is tried again. If that fails, nothing depends on it. */
+void failed_note(int directory, const char *name, const struct failure *failure);
+
+/* The same of those: the oldest first. */
+int failed_each_recent(int directory, const char *name,
+                       void (*visit)(void *context, const struct failure *failure), void *context,
+                       struct reason *reason);
 
 #endif

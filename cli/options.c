@@ -16,9 +16,20 @@
 
 static const char *verb = "";
 
+static bool tells_time;
+
+void problem_tells_time(bool tells) {
+    tells_time = tells;
+}
+
 int problem(const char *format, ...) {
+    char now[TIMESTAMP_SIZE];
     va_list arguments;
     fflush(stdout);
+    if (tells_time) {
+        timestamp_format(timestamp_now(), now);
+        fprintf(stderr, "%s ", now);
+    }
     fprintf(stderr, "doorpost%s%s: ", verb[0] != '\0' ? " " : "", verb);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);

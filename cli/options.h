@@ -52,6 +52,9 @@ void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2), n
 /* Is it on the list? An empty list holds everything. */
 bool list_has(const struct list *list, const char *text);
 
+/* Whether problem() says when it was, before all else. */
+void problem_tells_time(bool tells);
+
 /* Says "doorpost VERB: ..." on standard error, and returns STATUS_PROBLEM. */
 int problem(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -12,6 +12,7 @@
 #include "lines.h"
 #include "process.h"
 #include "resume.h"
+#include "runlog.h"
 #include "schedule.h"
 #include "segment.h"
 #include "terminal.h"
@@ -61,7 +62,7 @@ struct runner {
     bool ending, broken;
     int64_t stop_at; /* once ending: the running commands have until then */
     struct trouble looking, saving, starting, rereading, placing;
-    unsigned failures;
+    unsigned failures, meant; /* of those that are retried */
     size_t running;
     struct job job[JOBS_MAX];
     struct walk again; /* to read the line of an event that is started */
@@ -554,9 +555,11 @@ static void end_job(struct runner *runner, struct job *job, int status) {
                               .output_length = command->tail_length,
                               .attempts = item->attempts,
                               .at = timestamp_now()};
-    if (result == RESULT_FAILED && item->attempts <= RETRIES && !runner->run->retry_failed)
+    if (result == RESULT_FAILED && item->attempts <= RETRIES && !runner->run->retry_failed) {
+        failed_note(directory_of(runner), runner->run->name, &failure);
         problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
                 retry_after[item->attempts - 1], last_words(&failure, words));
+    }
     job->busy = false;
     runner->running--;
     settle(runner, item, result, &failure);
@@ -650,6 +653,7 @@ static void read_on(struct runner *runner) {
 }
 
 static void turn(struct runner *runner) {
+    runlog_limit();
     keep(runner);
     read_on(runner);
     keep(runner);
@@ -679,6 +683,8 @@ static bool is_over(struct runner *runner) {
         return false;
     if (runner->ending || runner->run->retry_failed)
         return true;
+    if (!keep(runner)) /* what was deleted before it could be run is settled without a command */
+        return false;
     release(runner);
     cursor_unlock(runner->lock, CURSOR_LOCK_RUNNER);
     if (look_at_end(runner, &reason) != 0) {
@@ -726,12 +732,23 @@ static int begin(struct runner *runner) {
     return result >= 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
+/* Is it the event that --retry names, or is none named? */
+static bool is_meant(const struct run *run, const struct failure *failure) {
+    char number[24], id[QUOTE_SIZE(EVENT_FIELD_SIZE)];
+    snprintf(number, sizeof number, "%" PRIu64, failure->seq);
+    return run->retry == NULL || strcmp(run->retry, number) == 0 ||
+           strcmp(plain(run->retry, id, sizeof id), failure->event_id) == 0;
+}
+
 static void add_failure(void *context, const struct failure *failure) {
     struct runner *runner = context;
     struct queues *queues = schedule_queues(runner->schedule);
     struct record record;
     struct reason reason = {""};
     struct item item = {.seq = failure->seq, .place = failure->place, .identity = hash(failure->event_id)};
+    if (!is_meant(runner->run, failure))
+        return;
+    runner->meant++;
     int result = queues_reserve(queues, 1) ? reread(runner, &item, &record, &reason)
                                            : fail(&reason, ERROR_TROUBLE, "no memory");
     if (result > 0) {
@@ -752,6 +769,9 @@ static int open_cursor(struct runner *runner) {
     struct reason reason = {""};
     if (run->retry_failed) {
         int count = failed_each(directory_of(runner), runner->lock, run->name, add_failure, runner, &reason);
+        if (count >= 0 && run->retry != NULL && runner->meant == 0)
+            return problem("%s has not given up an event %.200s: see doorpost exec --failed", run->name,
+                           run->retry);
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
     int found = cursor_read(directory_of(runner), run->name, &runner->cursor, &reason);
@@ -771,6 +791,8 @@ static int open_lock(struct runner *runner) {
     if (runner->lock < 0)
         return problem("%s", reason.text);
     int result = cursor_lock(runner->lock, which, false, &reason);
+    if (result == ERROR_TIMEOUT && runlog_is_used()) /* many presses at once may each have started one */
+        return STATUS_PROBLEM;
     if (result == ERROR_TIMEOUT)
         return problem("%s is being run already, by process %d", run->name,
                        cursor_holder(runner->lock, which));

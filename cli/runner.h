@@ -12,7 +12,8 @@ struct run {
     struct list types, devices, accounts;
     int64_t jobs, timeout, grace; /* the last two in seconds */
     bool once, retry_failed;
-    const char *from; /* start, end or a number: where a new consumer begins */
+    const char *retry; /* with retry_failed: the number or id of one event; NULL: all */
+    const char *from;  /* start, end or a number: where a new consumer begins */
     char *const *command;
     const char *again; /* the command line that runs what is given up once more */
 };

@@ -56,27 +56,49 @@ static bool parse(const char *text, struct item *item) {
            item->attempts >= 0 && day_parse(day, strlen(day), &item->place.day) == 0;
 }
 
+/* Reads the line that begins at `at`. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
+static int take(const char *text, size_t length, size_t at, struct item *item) {
+    char line[LINE + 1];
+    size_t size = length - at < LINE ? length - at : LINE;
+    memcpy(line, text + at, size);
+    line[size == LINE && line[LINE - 1] == '\n' ? LINE - 1 : size] = '\0';
+    if (line[strspn(line, " ")] == '\0')
+        return 0;
+    return parse(line, item) ? 1 : ERROR_DAMAGED;
+}
+
 int waiting_each(int directory, const char *name, void (*visit)(void *context, const struct item *item),
                  void *context, struct reason *reason) {
-    char path[PATH_SIZE], line[LINE + 1], *text;
+    char path[PATH_SIZE], *text;
     size_t length;
     struct item item;
     int damaged = 0;
     path_of(name, "", path);
     int result = replace_read(directory, path, &text, &length, reason);
     for (size_t at = 0; result > 0 && at < length; at += LINE) {
-        size_t size = length - at < LINE ? length - at : LINE;
-        memcpy(line, text + at, size);
-        line[size == LINE && line[LINE - 1] == '\n' ? LINE - 1 : size] = '\0';
-        if (line[strspn(line, " ")] == '\0')
-            continue;
-        if (parse(line, &item))
+        int found = take(text, length, at, &item);
+        if (found > 0)
             visit(context, &item);
-        else
-            damaged++;
+        damaged += found < 0;
     }
     free(text);
     return result < 0 ? result : damaged;
+}
+
+int waiting_drop(int directory, const char *name, uint64_t seq, struct reason *reason) {
+    char path[PATH_SIZE], spare[PATH_SIZE], *text;
+    size_t length;
+    struct item item;
+    path_of(name, "", path);
+    path_of(name, ".new", spare);
+    int result = replace_read(directory, path, &text, &length, reason);
+    for (size_t at = 0; result > 0 && at + LINE <= length; at += LINE)
+        if (take(text, length, at, &item) > 0 && item.seq == seq)
+            memset(text + at, ' ', LINE - 1);
+    if (result > 0)
+        result = replace_write(directory, spare, path, text, length, reason);
+    free(text);
+    return result;
 }
 
 /* ---- what a runner keeps ---- */

@@ -10,50 +10,9 @@ import re
 import signal
 import subprocess
 
+from consumer import DAY, RAN, children, execute, kill, of, runner, runs, script, state
 from lab import Lab, TOOL, check, load, press, run_tests, sign, wait_for
 from servers import lighttpd_cgi, lighttpd_fastcgi
-
-DAY = "2026-01-02"
-
-
-def of(number, device):
-    event = json.loads(press(number))
-    event["data"]["attributes"]["source"] = device
-    return json.dumps(event, separators=(",", ":")).encode()
-
-
-def script(lab, text, name="command"):
-    """A command: a shell script in the laboratory, which knows it as $LAB."""
-    path = lab.path / name
-    path.write_text(f"#!/bin/sh\nLAB={lab.path}\n{text}\n")
-    path.chmod(0o755)
-    out = lab.path / "out"
-    if not out.exists():
-        out.mkdir(mode=0o777)
-        out.chmod(0o777)
-    return path
-
-
-def runs(lab):
-    """What commands have written to out/ran, a line a run."""
-    path = lab.path / "out/ran"
-    return path.read_text().split("\n")[:-1] if path.exists() else []
-
-
-def execute(lab, *arguments, **options):
-    return lab.tool("exec", *arguments, **options)
-
-
-def runner(lab, *arguments, **options):
-    return lab.start([TOOL, "exec", *arguments], stdout=subprocess.DEVNULL, stderr=open(lab.logs / "exec", "ab"), **options)
-
-
-def state(lab, name="default"):
-    return next(one for one in json.loads(execute(lab, "--status", "--json").ok().stdout) if one["name"] == name)
-
-
-RAN = 'echo "$DOORPOST_SEQ $DOORPOST_ATTEMPT $DOORPOST_DEVICE_ID" >> $LAB/out/ran'
-
 
 def the_command_gets_the_event_and_its_environment():
     with Lab() as lab:
@@ -109,20 +68,6 @@ def killed_at_any_moment_nothing_is_left_out():
         check(set(counts) == set(range(1, 1001)), "left out:", sorted(set(range(1, 1001)) - set(counts))[:10])
         # What was running when it was killed is repeated: 4 commands at most a round, and what was not saved yet.
         check(sum(counts.values()) <= 1000 + 50 * 12, "repeated too often:", sum(counts.values()))
-
-
-def children(pid):
-    try:
-        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def a_restart_in_the_middle_repeats_nothing():
@@ -293,66 +238,6 @@ def commands_that_misbehave():
         os.kill(int(left.read_text()), signal.SIGTERM)  # fails where it was waited for, or ended
 
 
-def hurry(lab, name="default"):
-    """Everything that was set aside and is to be tried again is due now."""
-    path = lab.journal / f"cursors/{name}.waiting"
-    path.write_bytes(re.sub(rb",(\d+)\](?= *\n)", lambda match: b",0]" + b" " * (len(match[1]) - 1), path.read_bytes()))
-
-
-def a_failing_device_never_stops_the_others():
-    """More events wait behind it than the runner looks ahead; whatever ends it, all are run, once and in order."""
-    with Lab() as lab:
-        lab.write_days({"2020-01-01": [of(number, "bad" if number % 3 == 0 else f"device-{number % 97}") for number in range(2200)],
-                        DAY: [of(9999, "last")]})
-        good = {str(number + 1) for number in range(2200) if number % 3} | {"2201"}
-        bad = [str(number + 1) for number in range(2200) if number % 3 == 0]
-        command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != bad ] || [ -e $LAB/out/go ] || exit 1\n{RAN}')
-        process = runner(lab, "--from", "start", "--jobs", "8", "--", command)
-        wait_for(lambda: {line.split()[0] for line in runs(lab)} == good, "all others")
-        wait_for(lambda: state(lab)["behind"] == len(bad), "the place")
-        now = state(lab)
-        check(now["waiting"] > 0 and now["retrying"] == 1 and now["behind_seconds"] > 86400, now)
-        result = lab.tool("prune", "--keep", "1d").fails()
-        check("the consumer default has not run its events of 2020-01-01" in result.stderr, result)
-        for end in (signal.SIGTERM, signal.SIGKILL):
-            process.send_signal(end)
-            process.wait()
-            process = runner(lab, "--jobs", "8", "--", command)
-            wait_for(lambda: state(lab)["process"] == process.pid, "the next one")  # noqa: B023
-        lab.receive(of(10000, "bad"), of(10001, "another"))
-        wait_for(lambda: runs(lab)[-1].endswith("another"), "a new one")
-        check(len(runs(lab)) == len(good) + 1, "repeated")
-        kill(process.pid)
-        process.wait()
-        (lab.path / "out/go").touch()
-        random.seed(8)
-        rounds = 0
-        while len(runs(lab)) < len(good) + 1 + len(bad):
-            if (lab.journal / "cursors/default.waiting").exists():
-                hurry(lab)
-            process = runner(lab, "--once", "--jobs", "8", "--", command)
-            before, enough, rounds = len(runs(lab)), random.randrange(300), rounds + 1
-            wait_for(lambda: len(runs(lab)) > before + enough or process.poll() is not None, "runs")  # noqa: B023
-            kill(process.pid)
-            process.wait()
-        execute(lab, "--once", "--", command).ok()
-        ran = [line.split()[0] for line in runs(lab) if line.endswith("bad")]
-        check(sorted(set(ran), key=ran.index) == [*bad, "2202"], "another order", ran)
-        check(rounds > 3 and len(runs(lab)) <= len(good) + len(bad) + 2 + 2 * rounds, "repeated too often", len(runs(lab)), rounds)
-        check(not (lab.journal / "cursors/default.waiting").exists() and state(lab)["behind"] == 0, state(lab))
-
-
-def nor_does_one_whose_command_runs_for_long():
-    with Lab() as lab:
-        lab.write_days({DAY: [of(number, "slow" if number in (0, 1500) else f"device-{number}") for number in range(2000)]})
-        command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != slow ] || until [ -e $LAB/out/go ]; do sleep 0.1; done\n{RAN}')
-        process = runner(lab, "--once", "--from", "start", "--timeout", "1h", "--", command)
-        wait_for(lambda: len(runs(lab)) == 1998, "the others")
-        wait_for(lambda: state(lab)["behind"] == 2 and state(lab)["in_flight"] == 1, "the place")
-        (lab.path / "out/go").touch()
-        check(process.wait() == 0 and [line.split()[0] for line in runs(lab)[1998:]] == ["1", "1501"], runs(lab)[1998:])
-
-
 def what_a_command_leaves_behind_goes_on():
     """Also after the runner has ended, and however much it prints."""
     with Lab() as lab:
@@ -373,27 +258,6 @@ def a_command_has_a_home_and_a_path():
             lab.run(["/usr/bin/env", *lost, lab.own_tool, "exec", "--once", "--name", name, "--from", "start", "--", command], **lab.as_user()).ok()
         home = pwd.getpwuid(lab.journal.stat().st_uid).pw_dir
         check(runs(lab) == [f"{home} /usr/local/bin:/usr/bin:/bin"] * 2, runs(lab))
-
-
-def the_hint_works_as_it_is_printed():
-    with Lab() as lab:
-        lab.receive(press(1))
-        command = script(lab, f'[ -e $LAB/out/works ] || exit 78\n{RAN}; echo "$2" >> $LAB/out/ran', "it's a command")
-        result = lab.tool("exec", "--name", "bell", "--once", "--from", "start", "--", command, "-x", "a 'b' $HOME").ok()
-        hint = re.search("; to run it again: (.*)", result.stderr)[1]
-        (lab.path / "out/works").touch()
-        env = {name: value for name, value in lab.environment().items() if name != "DOORPOST_CONF"}
-        again = subprocess.run(["sh", "-c", hint], env=env, capture_output=True, text=True, check=False)
-        check(again.returncode == 0 and runs(lab)[-1] == "a 'b' $HOME" and state(lab, "bell")["failed"] == 0, hint, again, runs(lab))
-
-
-def what_a_failed_command_said_is_told_at_once():
-    with Lab() as lab:
-        lab.receive(press(1))
-        command = script(lab, 'echo "curl: (7) no route \033[31m"; [ $DOORPOST_ATTEMPT = 1 ] && exit 7; exit 78')
-        said = execute(lab, "--once", "--from", "start", "--", command).ok().stderr
-        words = r'; output: "curl: (7) no route \u001b[31m"'
-        check("exit status 7; once more in 1 s" + words in said and "given up: exit status 78" + words in said, said)
 
 
 def a_damaged_line_stops_nothing():
@@ -491,7 +355,6 @@ run_tests(the_command_gets_the_event_and_its_environment, five_thousand_presses_
           killed_at_any_moment_nothing_is_left_out, a_restart_in_the_middle_repeats_nothing, every_exit_and_signal,
           a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune, prune_waits_for_consumers,
           filters_and_beginnings, commands_that_misbehave,
-          a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, what_a_command_leaves_behind_goes_on, a_command_has_a_home_and_a_path, the_hint_works_as_it_is_printed,
-          what_a_failed_command_said_is_told_at_once, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
+          what_a_command_leaves_behind_goes_on, a_command_has_a_home_and_a_path, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
           on_event(lighttpd_fastcgi, "on_event_under_fastcgi"), on_event(lighttpd_cgi, "on_event_under_cgi"),
           on_event_needs_the_tool_and_says_so)

@@ -1,0 +1,273 @@
+/* doorpost exec --status, --failed and --drop: what a consumer has done, and what has failed. */
+#include "status.h"
+
+#include "failed.h"
+#include "failures.h"
+#include "lines.h"
+#include "quote.h"
+#include "resume.h"
+#include "segment.h"
+#include "terminal.h"
+#include "waiting.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How far a consumer is behind. */
+struct lag {
+    struct resume resume;
+    struct place first; /* of what waits; day 0: nothing does */
+    size_t waiting, retrying;
+    uint64_t events;
+    int64_t since; /* when the oldest of them was received; 0: there is none */
+};
+
+static void count_waiting(void *context, const struct item *item) {
+    struct lag *lag = context;
+    lag->waiting++;
+    lag->retrying += item->attempts > 0;
+    if (lag->first.day == 0 || item->place.day < lag->first.day ||
+        (item->place.day == lag->first.day && item->place.offset < lag->first.offset))
+        lag->first = item->place;
+}
+
+static int measure(struct lines *lines, const char *name, const struct cursor *cursor, struct lag *lag) {
+    const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
+    struct reason reason = {""};
+    int result;
+    *lag = (struct lag){0};
+    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0 ||
+        waiting_each(lines->directory.file, name, count_waiting, lag, &reason) < 0)
+        return problem("%s", reason.text);
+    lag->events = lag->waiting;
+    lag->retrying += cursor->retry_count;
+    if (lag->waiting > 0 && (lines_start(lines, lag->first), lines_next(lines, &all)) > 0)
+        lag->since = lines->received_at;
+    lines_start(lines, lag->resume.mark.place);
+    while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
+        if (result < 0)
+            return STATUS_PROBLEM;
+        if (!resume_is_new(&lag->resume, &lines->record, lines->place.day) ||
+            (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
+            continue;
+        if (lag->events++ == 0 || lag->since == 0)
+            lag->since = lines->received_at;
+    }
+    return STATUS_DONE;
+}
+
+/* What --status tells of a consumer. */
+struct standing {
+    const char *name;
+    const struct cursor *cursor;
+    struct lag lag;
+    int holder, failed;
+    long running;
+    struct json_object *last; /* failure; or NULL */
+};
+
+static void print_standing(const struct standing *standing, struct json_object *report) {
+    const struct lag *lag = &standing->lag;
+    struct place place = standing->cursor->mark.place;
+    struct reason said;
+    char segment[SEGMENT_NAME_SIZE];
+    int64_t seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
+    if (place.offset == 0 && place.day < lag->resume.first) /* before all */
+        place.day = lag->resume.first;
+    segment_name(place.day, segment);
+    if (report == NULL) {
+        printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
+               " s behind, %ld in flight, %zu to be "
+               "tried again, %s%d failed%s\n",
+               colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
+               standing->holder != 0 ? "running" : "not running", segment, place.offset, lag->events, seconds,
+               standing->running, lag->retrying, colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
+               standing->failed, colour(COLOUR_NONE));
+        resume_explain(&lag->resume, standing->name, &said);
+        if (!lag->resume.holds)
+            printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
+        if (standing->last != NULL)
+            failures_print(standing->last, "  the last failure");
+        return;
+    }
+    struct json_object *one = json_object_new_object();
+    json_object_object_add(one, "name", json_object_new_string(standing->name));
+    json_object_object_add(one, "process",
+                           standing->holder != 0 ? json_object_new_int(standing->holder) : NULL);
+    json_object_object_add(one, "segment", json_object_new_string(segment));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)place.offset));
+    json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
+    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
+    json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
+    json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
+    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
+    json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
+    json_object_object_add(one, "failed", json_object_new_int(standing->failed));
+    json_object_object_add(one, "last_failure", json_object_get(standing->last));
+    json_object_array_add(report, one);
+}
+
+static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
+    static struct cursor cursor;
+    struct standing standing = {.name = name, .cursor = &cursor};
+    struct reason reason = {""};
+    char running[24] = "0";
+    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
+    if (found <= 0)
+        return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
+    int lock = cursor_open_lock(lines->directory.file, name, &reason);
+    if (lock < 0)
+        return problem("%s", reason.text);
+    standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    ssize_t got = standing.holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
+    running[got > 0 ? got : 1] = '\0';
+    standing.running = strtol(running, NULL, 10);
+    standing.failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
+    struct json_object *failures =
+        standing.failed >= 0 ? failures_list(lines->directory.file, lock, name, &reason) : NULL;
+    close(lock);
+    if (failures == NULL)
+        return problem("%s", reason.text);
+    standing.last = failures_newest(failures);
+    int status = measure(lines, name, &cursor, &standing.lag);
+    if (status == STATUS_DONE)
+        print_standing(&standing, report);
+    json_object_put(failures);
+    return status;
+}
+
+/* ---- all consumers ---- */
+
+struct show {
+    struct lines *lines;
+    const char *only; /* the consumer of that name; NULL: all */
+    int (*show)(struct lines *lines, const char *name, struct json_object *report);
+    struct json_object *report;
+    int status;
+    unsigned seen;
+};
+
+static int show_one(void *context, const char *name) {
+    struct show *show = context;
+    show->seen++;
+    if ((show->only == NULL || strcmp(show->only, name) == 0) &&
+        show->show(show->lines, name, show->report) != STATUS_DONE)
+        show->status = STATUS_PROBLEM;
+    return 0;
+}
+
+static int show_all(const struct config *config, struct show *show, bool json) {
+    struct reason reason = {""};
+    show->lines = lines_open(config->journal);
+    if (show->lines == NULL)
+        return STATUS_PROBLEM;
+    show->report = json ? json_object_new_array() : NULL;
+    if (cursor_each(show->lines->directory.file, show_one, show, &reason) != 0)
+        show->status = problem("%s", reason.text);
+    if (json)
+        puts(json_object_to_json_string_ext(show->report, JSON_C_TO_STRING_PLAIN));
+    else if (show->seen == 0)
+        tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
+                   config->journal);
+    json_object_put(show->report);
+    lines_close(show->lines);
+    return show->status;
+}
+
+int status_show(const struct config *config, const char *name, bool json) {
+    struct show show = {.only = name, .show = show_consumer};
+    return show_all(config, &show, json);
+}
+
+/* ---- failures ---- */
+
+/* Returns NULL after having said why. */
+static struct json_object *read_failures(int directory, const char *name) {
+    struct reason reason = {""};
+    int lock = cursor_open_lock(directory, name, &reason);
+    struct json_object *failures = lock >= 0 ? failures_list(directory, lock, name, &reason) : NULL;
+    if (lock >= 0)
+        close(lock);
+    if (failures == NULL)
+        problem("%s", reason.text);
+    return failures;
+}
+
+static int show_failures(struct lines *lines, const char *name, struct json_object *report) {
+    struct json_object *failures = read_failures(lines->directory.file, name);
+    if (failures == NULL)
+        return STATUS_PROBLEM;
+    for (size_t i = 0; i < json_object_array_length(failures); i++) {
+        struct json_object *one = json_object_array_get_idx(failures, i);
+        if (report == NULL) {
+            failures_print(one, name);
+            continue;
+        }
+        json_object_object_add(one, "name", json_object_new_string(name));
+        json_object_array_add(report, json_object_get(one));
+    }
+    json_object_put(failures);
+    return STATUS_DONE;
+}
+
+int status_show_failed(const struct config *config, const char *name, bool json) {
+    struct show show = {.only = name, .show = show_failures};
+    return show_all(config, &show, json);
+}
+
+/* ---- dropping ---- */
+
+/* What is still tried again belongs to the runner, so there must be none. */
+static int drop_retry(int directory, const char *name, uint64_t seq, struct reason *reason) {
+    static struct cursor cursor;
+    size_t kept = 0;
+    int result = cursor_read(directory, name, &cursor, reason);
+    for (size_t i = 0; result > 0 && i < cursor.retry_count; i++)
+        if (cursor.retry[i].seq != seq)
+            cursor.retry[kept++] = cursor.retry[i];
+    if (result <= 0 || kept == cursor.retry_count || cursor.done_count == CURSOR_RANGES)
+        return result < 0 ? result : waiting_drop(directory, name, seq, reason);
+    cursor.retry_count = kept;
+    cursor.done[cursor.done_count].first = cursor.done[cursor.done_count].last = seq;
+    cursor.done_count++;
+    return cursor_write(directory, name, &cursor, reason);
+}
+
+static int drop(int directory, int lock, const char *name, const char *id, struct reason *reason) {
+    struct json_object *failures = failures_list(directory, lock, name, reason);
+    struct json_object *one = failures != NULL ? failures_find(failures, id) : NULL;
+    uint64_t seq = one != NULL ? strtoull(failures_text(one, "seq"), NULL, 10) : 0;
+    bool given_up = one != NULL && strcmp(failures_text(one, "given_up"), "true") == 0;
+    json_object_put(failures);
+    if (failures == NULL)
+        return ERROR_TROUBLE;
+    if (seq == 0)
+        return fail(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
+                    id, name);
+    if (given_up)
+        return failed_remove(directory, lock, name, seq, reason);
+    int result = cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
+    if (result == ERROR_TIMEOUT)
+        return fail(reason, result, "event %" PRIu64 " is still tried again by process %d: end that first",
+                    seq, cursor_holder(lock, CURSOR_LOCK_RUNNER));
+    return result == 0 ? drop_retry(directory, name, seq, reason) : result;
+}
+
+int status_drop(const struct config *config, const char *name, const char *id) {
+    char text[QUOTE_SIZE(200)];
+    struct reason reason = {""};
+    struct directory directory = {.file = -1, .lock = -1};
+    directory_start(&directory, config->journal);
+    int result = directory_open(&directory, &reason);
+    int lock = result == 0 ? cursor_open_lock(directory.file, name, &reason) : -1;
+    if (lock >= 0) {
+        result = drop(directory.file, lock, name, plain(id, text, sizeof text), &reason);
+        close(lock);
+    }
+    directory_close(&directory);
+    return lock >= 0 && result == 0 ? STATUS_DONE : problem("%s", reason.text);
+}

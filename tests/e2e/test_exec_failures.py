@@ -1,0 +1,196 @@
+"""Commands that fail: they hold up no other device, what they said is seen, and an operator can run them again or drop them."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+
+from consumer import DAY, RAN, execute, kill, of, runner, runs, script, state
+from lab import Lab, TOOL, check, press, run_tests, wait_for
+
+
+def hurry(lab, name="default"):
+    """Everything that was set aside and is to be tried again is due now."""
+    path = lab.journal / f"cursors/{name}.waiting"
+    path.write_bytes(re.sub(rb",(\d+)\](?= *\n)", lambda match: b",0]" + b" " * (len(match[1]) - 1), path.read_bytes()))
+
+
+def a_failing_device_never_stops_the_others():
+    """More events wait behind it than the runner looks ahead; whatever ends it, all are run, once and in order."""
+    with Lab() as lab:
+        lab.write_days({"2020-01-01": [of(number, "bad" if number % 3 == 0 else f"device-{number % 97}") for number in range(2200)],
+                        DAY: [of(9999, "last")]})
+        good = {str(number + 1) for number in range(2200) if number % 3} | {"2201"}
+        bad = [str(number + 1) for number in range(2200) if number % 3 == 0]
+        command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != bad ] || [ -e $LAB/out/go ] || exit 1\n{RAN}')
+        process = runner(lab, "--from", "start", "--jobs", "8", "--", command)
+        wait_for(lambda: {line.split()[0] for line in runs(lab)} == good, "all others")
+        wait_for(lambda: state(lab)["behind"] == len(bad), "the place")
+        now = state(lab)
+        check(now["waiting"] > 0 and now["retrying"] == 1 and now["behind_seconds"] > 86400, now)
+        result = lab.tool("prune", "--keep", "1d").fails()
+        check("the consumer default has not run its events of 2020-01-01" in result.stderr, result)
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            process.send_signal(end)
+            process.wait()
+            process = runner(lab, "--jobs", "8", "--", command)
+            wait_for(lambda: state(lab)["process"] == process.pid, "the next one")  # noqa: B023
+        lab.receive(of(10000, "bad"), of(10001, "another"))
+        wait_for(lambda: runs(lab)[-1].endswith("another"), "a new one")
+        check(len(runs(lab)) == len(good) + 1, "repeated")
+        kill(process.pid)
+        process.wait()
+        (lab.path / "out/go").touch()
+        random.seed(8)
+        rounds = 0
+        while len(runs(lab)) < len(good) + 1 + len(bad):
+            if (lab.journal / "cursors/default.waiting").exists():
+                hurry(lab)
+            process = runner(lab, "--once", "--jobs", "8", "--", command)
+            before, enough, rounds = len(runs(lab)), random.randrange(300), rounds + 1
+            wait_for(lambda: len(runs(lab)) > before + enough or process.poll() is not None, "runs")  # noqa: B023
+            kill(process.pid)
+            process.wait()
+        execute(lab, "--once", "--", command).ok()
+        ran = [line.split()[0] for line in runs(lab) if line.endswith("bad")]
+        check(sorted(set(ran), key=ran.index) == [*bad, "2202"], "another order", ran)
+        check(rounds > 3 and len(runs(lab)) <= len(good) + len(bad) + 2 + 2 * rounds, "repeated too often", len(runs(lab)), rounds)
+        check(not (lab.journal / "cursors/default.waiting").exists() and state(lab)["behind"] == 0, state(lab))
+
+
+def nor_does_one_whose_command_runs_for_long():
+    with Lab() as lab:
+        lab.write_days({DAY: [of(number, "slow" if number in (0, 1500) else f"device-{number}") for number in range(2000)]})
+        command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != slow ] || until [ -e $LAB/out/go ]; do sleep 0.1; done\n{RAN}')
+        process = runner(lab, "--once", "--from", "start", "--timeout", "1h", "--", command)
+        wait_for(lambda: len(runs(lab)) == 1998, "the others")
+        wait_for(lambda: state(lab)["behind"] == 2 and state(lab)["in_flight"] == 1, "the place")
+        (lab.path / "out/go").touch()
+        check(process.wait() == 0 and [line.split()[0] for line in runs(lab)[1998:]] == ["1", "1501"], runs(lab)[1998:])
+
+
+def the_hint_works_as_it_is_printed():
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, f'[ -e $LAB/out/works ] || exit 78\n{RAN}; echo "$2" >> $LAB/out/ran', "it's a command")
+        result = lab.tool("exec", "--name", "bell", "--once", "--from", "start", "--", command, "-x", "a 'b' $HOME").ok()
+        hint = re.search("; to run it again: (.*)", result.stderr)[1]
+        (lab.path / "out/works").touch()
+        env = {name: value for name, value in lab.environment().items() if name != "DOORPOST_CONF"}
+        again = subprocess.run(["sh", "-c", hint], env=env, capture_output=True, text=True, check=False)
+        check(again.returncode == 0 and runs(lab)[-1] == "a 'b' $HOME" and state(lab, "bell")["failed"] == 0, hint, again, runs(lab))
+
+
+def what_a_failed_command_said_is_told_at_once():
+    with Lab() as lab:
+        lab.receive(press(1))
+        command = script(lab, 'echo "curl: (7) no route \033[31m"; [ $DOORPOST_ATTEMPT = 1 ] && exit 7; exit 78')
+        said = execute(lab, "--once", "--from", "start", "--", command).ok().stderr
+        words = r'; output: "curl: (7) no route \u001b[31m"'
+        check("exit status 7; once more in 1 s" + words in said and "given up: exit status 78" + words in said, said)
+
+
+def what_fails_is_listed_while_it_is_tried_again():
+    with Lab() as lab:
+        lab.receive(of(1, "a"), of(2, "b"), of(3, "c"))
+        command = script(lab, f"""[ -e $LAB/out/go ] && {{ {RAN}; exit 0; }}
+            case $DOORPOST_DEVICE_ID in a) echo "no\nroute"; exit 7 ;; b) echo gone >&2; exit 78 ;; esac""")
+        process = runner(lab, "--name", "bell", "--from", "start", "--", command)
+        wait_for(lambda: state(lab, "bell")["retrying"] == 1 and state(lab, "bell")["failed"] == 1, "both to fail")
+        wait_for(lambda: len(json.loads(execute(lab, "--failed", "--json").ok().stdout)) == 2, "the list")
+        gone, route = json.loads(execute(lab, "--failed", "--json").ok().stdout)
+        check((gone["name"], gone["seq"], gone["event_id"], gone["given_up"], gone["how"], gone["output"]) ==
+              ("bell", 2, "event-2", True, "exit status 78", "gone\n"), gone)
+        check((route["seq"], route["event_id"], route["given_up"], route["how"], route["output"]) == (1, "event-1", False, "exit status 7", "no\nroute\n"), route)
+        check(route["retry_at"] > route["at"] and route["attempts"] >= 1 and gone["attempts"] == 1, route)
+        check(state(lab, "bell")["last_failure"]["seq"] in (1, 2), state(lab, "bell"))
+        said = execute(lab, "--failed", "--name", "bell").ok().stdout
+        check(re.search(r"bell: event 2 \(event-2\), attempt 1 at \S+: exit status 78, given up\n  output: \"gone\\n\"", said), said)
+        check(re.search(r"bell: event 1 \(event-1\), attempt \d at \S+: exit status 7, once more at \S+\n  output: \"no\\nroute\\n\"", said), said)
+        check(execute(lab, "--failed", "--name", "other").ok().stdout == "" and "the last failure: event" in execute(lab, "--status").ok().stdout, "text")
+        doctor = lab.tool("doctor", "--json").stdout
+        check("bell fails: 1 to be tried again, 1 given up" in doctor, doctor)
+        result = execute(lab, "--name", "bell", "--drop", "event-1").fails()
+        check(f"is still tried again by process {process.pid}: end that first" in result.stderr, result)
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        lab.receive(of(4, "a"))
+        (lab.path / "out/go").touch()
+        execute(lab, "--name", "bell", "--drop", "event-1").ok()
+        check("no event 1 has failed" in execute(lab, "--name", "bell", "--drop", "1").fails().stderr, "dropped twice")
+        execute(lab, "--name", "bell", "--once", "--", command).ok()
+        check([line.split()[0] for line in runs(lab)] == ["4"], runs(lab))
+
+
+def one_of_those_that_were_given_up_is_run_again_or_dropped():
+    with Lab() as lab:
+        lab.receive(*(of(number, "a") for number in range(1, 5)))
+        command = script(lab, f"[ -e $LAB/out/go ] || exit 78; {RAN}")
+        execute(lab, "--once", "--from", "start", "--", command).ok()
+        (lab.path / "out/go").touch()
+        execute(lab, "--retry", "event-2", "--", command).ok()
+        execute(lab, "--retry", "4", "--", command).ok()
+        check([line.split()[0] for line in runs(lab)] == ["2", "4"], runs(lab))
+        check("has not given up an event 2" in execute(lab, "--retry", "2", "--", command).fails().stderr, "run twice")
+        execute(lab, "--drop", "event-1").ok()
+        execute(lab, "--retry-failed", "--", command).ok()
+        check([line.split()[0] for line in runs(lab)] == ["2", "4", "3"] and state(lab)["failed"] == 0, runs(lab))
+        check(json.loads(execute(lab, "--failed", "--json").ok().stdout) == [], "list")
+
+
+def one_that_was_set_aside_is_dropped():
+    with Lab() as lab:
+        lab.write_days({DAY: [of(number, "bad" if number < 2 else f"device-{number}") for number in range(1500)]})
+        command = script(lab, f'[ "$DOORPOST_SEQ" != 1 ] || exit 1\n{RAN}')
+        process = runner(lab, "--from", "start", "--jobs", "8", "--", command)
+        wait_for(lambda: len(runs(lab)) == 1498 and state(lab)["waiting"] == 2, "it to be set aside")
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        check(json.loads(execute(lab, "--failed", "--json").ok().stdout)[0]["event_id"] == "event-0", "list")
+        execute(lab, "--drop", "event-0").ok()
+        execute(lab, "--once", "--", command).ok()
+        check(runs(lab)[1498:] == ["2 1 bad"] and state(lab)["behind"] == 0, runs(lab)[1498:])
+
+
+def a_damaged_list_of_what_waits_costs_its_damaged_lines():
+    with Lab() as lab:
+        lab.receive(*(of(number, "a") for number in range(1, 4)))
+        command = script(lab, RAN)
+        execute(lab, "--once", "--", command).ok()
+        line = b'[%d,"' + lab.segment().stem.encode() + b'",0,"0000000000000000","0000000000000000",0,0]'
+        slots = [b"#" * 127, b"[" + b"9" * 126, line % 7, b"\0" * 127, b"[1,", line.replace(b"0,0]", b"99999999999999999999,0]") % 8]
+        (lab.journal / "cursors/default.waiting").write_bytes(b"".join(slot.ljust(127) + b"\n" for slot in slots) + b"[1,2")
+        lab.own(lab.journal / "cursors/default.waiting")
+        check("damaged lines, or is being written" in lab.tool("prune", "--keep", "1d").fails().stderr, "prune")
+        result = execute(lab, "--once", "--", command).ok()
+        check("default.waiting: 5 damaged lines" in result.stderr and "event 7 was deleted" in result.stderr, result)
+        check(execute(lab, "--once", "--", command).ok().stderr == "" and runs(lab) == [], runs(lab))
+
+
+def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
+    with Lab() as lab:
+        command = script(lab, "[ -e $LAB/out/hopeless ] && { head -c 3000 /dev/zero | tr '\\0' x; exit 78; }; echo out of luck; exit 1")
+        lab.configure(ON_EVENT=command)
+        (lab.bin / "doorpost").write_bytes(TOOL.read_bytes())
+        (lab.bin / "doorpost").chmod(0o755)
+        log = lab.journal / "cursors/on-event.log"
+        lab.receive(press(1))
+        wait_for(lambda: log.exists() and "out of luck" in log.read_text(), "the failure")
+        check(re.match(r'\d{4}-\d\d-\d\dT\S+Z doorpost exec: event 1 \(event-1\): exit status 1; once more in 1 s; output: "out of luck"', log.read_text()), log.read_text())
+        (lab.path / "out/hopeless").touch()
+        lab.receive(*(of(number, f"device-{number}") for number in range(2, 300)))
+        wait_for(lambda: state(lab, "on-event")["failed"] >= 298, "all to fail")
+        wait_for(lambda: not state(lab, "on-event")["process"], "the runner to end")
+        check(log.stat().st_size <= 2 * 65536 and log.read_text().count("given up") > 20, log.stat())
+        check(all(re.match(r"\d{4}-", line) for line in log.read_text().splitlines()), "a line was cut")
+        lab.configure(ON_EVENT="/no/such/program")
+        lab.receive(of(1000, "another"))
+        wait_for(lambda: "there is no program /no/such/program" in log.read_text(), "to be told")
+        check("DOORPOST_ON_EVENT: there is no program /no/such/program" in lab.tool("doctor").fails().stdout, "doctor")
+
+
+run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
+          what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
+          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped,
+          a_damaged_list_of_what_waits_costs_its_damaged_lines, what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
