@@ -37,7 +37,7 @@ _doorpost() {
         ;;
       log) words='--follow --lines --since --until --device --account --type --utc --json --conf --journal' ;;
       exec)
-        words='--name --type --device --account --jobs --timeout --grace --once --from --retry-failed --status --json --conf --journal'
+        words='--name --type --device --account --jobs --timeout --grace --once --from --retry-failed --retry --drop --failed --status --json --conf --journal'
         ;;
       stats) words='--since --until --device --account --type --utc --json --prometheus --conf --journal' ;;
       check) words='--rebuild-index --no-signatures --json --conf --journal --key-file' ;;

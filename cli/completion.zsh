@@ -48,7 +48,8 @@ case $verb in
   exec)
     _arguments $conf $journal $chosen '--name[of the consumer]:name:' '--jobs[at a time]:number:' '--timeout[of a command]:time:' \
       '--grace[on SIGTERM]:time:' '--once[run what is there]' '--from[where to begin]:place:(start end)' \
-      '--retry-failed[run those once more]' '--status[show each consumer]' '--json[as JSON]' '*::command:_normal'
+      '--retry-failed[run those once more]' '--retry[run this one once more]:id:' '--drop[do not run this one again]:id:' \
+      '--failed[show what has failed]' '--status[show each consumer]' '--json[as JSON]' '*::command:_normal'
     ;;
   stats) _arguments $conf $journal $times $chosen '--json[as JSON]' '--prometheus[for node_exporter]' ;;
   check) _arguments $conf $journal $keys '--rebuild-index[make it anew]' '--no-signatures[leave them alone]' '--json[as JSON]' ;;

@@ -68,13 +68,13 @@ static void add_word(FILE *line, const char *word) {
 
 /* The command line that runs what was given up once more; for a shell, where this one was started. */
 static char *compose_again(const struct options *options, const struct config *config, bool given) {
-    char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost";
+    char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost", directory[CONFIG_PATH_SIZE];
     size_t length;
     FILE *line = open_memstream(&text, &length);
     if (line == NULL)
         return NULL;
-    if (!command_is_there(program) && config_program_directory(program) == 0)
-        strcat(program, "/doorpost");
+    if (!command_is_there(program) && config_program_directory(directory) == 0)
+        snprintf(program, sizeof program, "%s/doorpost", directory);
     add_word(line, program);
     fputs(" exec --retry-failed", line);
     const char *const settings[][2] = {
@@ -102,6 +102,19 @@ static void check_options(const struct run *run) {
     if (strcmp(run->from, "start") != 0 && strcmp(run->from, "end") != 0 &&
         (run->from[0] == '\0' || strspn(run->from, "0123456789") != strlen(run->from)))
         usage_error("--from wants start, end, or the number of an event, not \"%s\"", run->from);
+}
+
+static int run_command(struct options *options, const struct config *config, bool given) {
+    struct run *run = &options->run;
+    runlog_start(config->journal, run->name);
+    if (!command_is_there(run->command[0]))
+        return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
+                               : problem("cannot look for %s: %s", run->command[0], strerror(errno));
+    char *again = compose_again(options, config, given);
+    run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* without the first blank */
+    int status = runner_run(config, run);
+    free(again);
+    return status;
 }
 
 int verb_exec(int argc, char *argv[]) {
@@ -159,13 +172,5 @@ int verb_exec(int argc, char *argv[]) {
                : options.failed     ? status_show_failed(&config, only, options.json)
                                     : status_show(&config, only, options.json);
     complete_environment(before);
-    runlog_start(config.journal, run->name);
-    if (!command_is_there(run->command[0]))
-        return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
-                               : problem("cannot look for %s: %s", run->command[0], strerror(errno));
-    char *again = compose_again(&options, &config, first < argc);
-    run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* without the first blank */
-    int status = runner_run(&config, run);
-    free(again);
-    return status;
+    return run_command(&options, &config, first < argc);
 }

@@ -134,8 +134,10 @@ struct item *queues_next(struct queues *queues, int64_t now) {
 
 static bool resize(size_t **list, size_t size) {
     size_t *larger = realloc(*list, size * sizeof **list);
-    *list = larger != NULL ? larger : *list;
-    return larger != NULL;
+    if (larger == NULL)
+        return false;
+    *list = larger;
+    return true;
 }
 
 static bool grow(struct queues *queues, size_t size) {

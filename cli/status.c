@@ -68,41 +68,50 @@ struct standing {
     int holder, failed;
     long running;
     struct json_object *last; /* failure; or NULL */
+    char segment[SEGMENT_NAME_SIZE];
+    uint64_t offset;
+    int64_t seconds; /* since the oldest event that is not run was received */
 };
 
-static void print_standing(const struct standing *standing, struct json_object *report) {
-    const struct lag *lag = &standing->lag;
+/* Where is it, and since when? */
+static void locate(struct standing *standing) {
     struct place place = standing->cursor->mark.place;
-    struct reason said;
-    char segment[SEGMENT_NAME_SIZE];
-    int64_t seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
+    const struct lag *lag = &standing->lag;
     if (place.offset == 0 && place.day < lag->resume.first) /* before all */
         place.day = lag->resume.first;
-    segment_name(place.day, segment);
-    if (report == NULL) {
-        printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
-               " s behind, %ld in flight, %zu to be "
-               "tried again, %s%d failed%s\n",
-               colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
-               standing->holder != 0 ? "running" : "not running", segment, place.offset, lag->events, seconds,
-               standing->running, lag->retrying, colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
-               standing->failed, colour(COLOUR_NONE));
-        resume_explain(&lag->resume, standing->name, &said);
-        if (!lag->resume.holds)
-            printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
-        if (standing->last != NULL)
-            failures_print(standing->last, "  the last failure");
-        return;
-    }
+    segment_name(place.day, standing->segment);
+    standing->offset = place.offset;
+    standing->seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
+}
+
+static void print_standing(const struct standing *standing) {
+    const struct lag *lag = &standing->lag;
+    struct reason said;
+    printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
+           " s behind, %ld in flight, %zu to be "
+           "tried again, %s%d failed%s\n",
+           colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
+           standing->holder != 0 ? "running" : "not running", standing->segment, standing->offset,
+           lag->events, standing->seconds, standing->running, lag->retrying,
+           colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE), standing->failed, colour(COLOUR_NONE));
+    resume_explain(&lag->resume, standing->name, &said);
+    if (!lag->resume.holds)
+        printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
+    if (standing->last != NULL)
+        failures_print(standing->last, "  the last failure");
+}
+
+static void report_standing(const struct standing *standing, struct json_object *report) {
+    const struct lag *lag = &standing->lag;
     struct json_object *one = json_object_new_object();
     json_object_object_add(one, "name", json_object_new_string(standing->name));
     json_object_object_add(one, "process",
                            standing->holder != 0 ? json_object_new_int(standing->holder) : NULL);
-    json_object_object_add(one, "segment", json_object_new_string(segment));
-    json_object_object_add(one, "byte", json_object_new_int64((int64_t)place.offset));
+    json_object_object_add(one, "segment", json_object_new_string(standing->segment));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)standing->offset));
     json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
     json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
-    json_object_object_add(one, "behind_seconds", json_object_new_int64(seconds));
+    json_object_object_add(one, "behind_seconds", json_object_new_int64(standing->seconds));
     json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
     json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
     json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
@@ -134,8 +143,11 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
         return problem("%s", reason.text);
     standing.last = failures_newest(failures);
     int status = measure(lines, name, &cursor, &standing.lag);
-    if (status == STATUS_DONE)
-        print_standing(&standing, report);
+    locate(&standing);
+    if (status == STATUS_DONE && report == NULL)
+        print_standing(&standing);
+    else if (status == STATUS_DONE)
+        report_standing(&standing, report);
     json_object_put(failures);
     return status;
 }
@@ -201,6 +213,8 @@ static int show_failures(struct lines *lines, const char *name, struct json_obje
     struct json_object *failures = read_failures(lines->directory.file, name);
     if (failures == NULL)
         return STATUS_PROBLEM;
+    if (json_object_array_length(failures) == 0 && report == NULL && isatty(STDOUT_FILENO))
+        printf("%s: nothing has failed\n", name);
     for (size_t i = 0; i < json_object_array_length(failures); i++) {
         struct json_object *one = json_object_array_get_idx(failures, i);
         if (report == NULL) {

@@ -6,8 +6,19 @@ import re
 import signal
 import subprocess
 
-from consumer import DAY, RAN, execute, kill, of, runner, runs, script, state
+from consumer import RAN, execute, kill, of, runner, runs, script, state
 from lab import Lab, TOOL, check, press, run_tests, wait_for
+
+
+def journal(lab, count, device):
+    """So many events of 2020-01-01, of which those are presses for which `device` tells one. The others nobody runs, and the runner reads on
+    over them all the same."""
+    lab.write_days({"2020-01-01": [of(number, device(number)) if device(number) else of(number, "moved").replace(b"button_press", b"motion_detected")
+                                   for number in range(count)]})
+
+
+def press_runner(lab, *arguments):
+    return runner(lab, "--type", "button_press", "--from", "start", *arguments)
 
 
 def hurry(lab, name="default"):
@@ -19,14 +30,14 @@ def hurry(lab, name="default"):
 def a_failing_device_never_stops_the_others():
     """More events wait behind it than the runner looks ahead; whatever ends it, all are run, once and in order."""
     with Lab() as lab:
-        lab.write_days({"2020-01-01": [of(number, "bad" if number % 3 == 0 else f"device-{number % 97}") for number in range(2200)],
-                        DAY: [of(9999, "last")]})
-        good = {str(number + 1) for number in range(2200) if number % 3} | {"2201"}
-        bad = [str(number + 1) for number in range(2200) if number % 3 == 0]
+        journal(lab, 2600, lambda number: "bad" if number % 13 == 0 else f"device-{number % 29}" if number % 13 < 3 else None)
+        lab.receive(of(9999, "last"))
+        good = {str(number + 1) for number in range(2600) if 0 < number % 13 < 3} | {"2601"}
+        bad = [str(number + 1) for number in range(2600) if number % 13 == 0]
         command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != bad ] || [ -e $LAB/out/go ] || exit 1\n{RAN}')
-        process = runner(lab, "--from", "start", "--jobs", "8", "--", command)
+        process = press_runner(lab, "--jobs", "8", "--", command)
         wait_for(lambda: {line.split()[0] for line in runs(lab)} == good, "all others")
-        wait_for(lambda: state(lab)["behind"] == len(bad), "the place")
+        wait_for(lambda: json.loads((lab.journal / "cursors/default").read_text())["seq"] > 2000, "the place")
         now = state(lab)
         check(now["waiting"] > 0 and now["retrying"] == 1 and now["behind_seconds"] > 86400, now)
         result = lab.tool("prune", "--keep", "1d").fails()
@@ -34,7 +45,7 @@ def a_failing_device_never_stops_the_others():
         for end in (signal.SIGTERM, signal.SIGKILL):
             process.send_signal(end)
             process.wait()
-            process = runner(lab, "--jobs", "8", "--", command)
+            process = press_runner(lab, "--jobs", "8", "--", command)
             wait_for(lambda: state(lab)["process"] == process.pid, "the next one")  # noqa: B023
         lab.receive(of(10000, "bad"), of(10001, "another"))
         wait_for(lambda: runs(lab)[-1].endswith("another"), "a new one")
@@ -47,27 +58,27 @@ def a_failing_device_never_stops_the_others():
         while len(runs(lab)) < len(good) + 1 + len(bad):
             if (lab.journal / "cursors/default.waiting").exists():
                 hurry(lab)
-            process = runner(lab, "--once", "--jobs", "8", "--", command)
-            before, enough, rounds = len(runs(lab)), random.randrange(300), rounds + 1
+            process = press_runner(lab, "--once", "--jobs", "8", "--", command)
+            before, enough, rounds = len(runs(lab)), random.randrange(60), rounds + 1
             wait_for(lambda: len(runs(lab)) > before + enough or process.poll() is not None, "runs")  # noqa: B023
             kill(process.pid)
             process.wait()
-        execute(lab, "--once", "--", command).ok()
+        execute(lab, "--once", "--type", "button_press", "--", command).ok()
         ran = [line.split()[0] for line in runs(lab) if line.endswith("bad")]
-        check(sorted(set(ran), key=ran.index) == [*bad, "2202"], "another order", ran)
+        check(sorted(set(ran), key=ran.index) == [*bad, "2602"], "another order", ran)
         check(rounds > 3 and len(runs(lab)) <= len(good) + len(bad) + 2 + 2 * rounds, "repeated too often", len(runs(lab)), rounds)
         check(not (lab.journal / "cursors/default.waiting").exists() and state(lab)["behind"] == 0, state(lab))
 
 
 def nor_does_one_whose_command_runs_for_long():
     with Lab() as lab:
-        lab.write_days({DAY: [of(number, "slow" if number in (0, 1500) else f"device-{number}") for number in range(2000)]})
+        journal(lab, 2000, lambda number: {0: "slow", 1500: "slow", 1999: "last"}.get(number))
         command = script(lab, f'[ "$DOORPOST_DEVICE_ID" != slow ] || until [ -e $LAB/out/go ]; do sleep 0.1; done\n{RAN}')
-        process = runner(lab, "--once", "--from", "start", "--timeout", "1h", "--", command)
-        wait_for(lambda: len(runs(lab)) == 1998, "the others")
-        wait_for(lambda: state(lab)["behind"] == 2 and state(lab)["in_flight"] == 1, "the place")
+        process = press_runner(lab, "--once", "--timeout", "1h", "--", command)
+        wait_for(lambda: len(runs(lab)) == 1, "the other")
+        wait_for(lambda: json.loads((lab.journal / "cursors/default").read_text())["seq"] > 0, "the place")
         (lab.path / "out/go").touch()
-        check(process.wait() == 0 and [line.split()[0] for line in runs(lab)[1998:]] == ["1", "1501"], runs(lab)[1998:])
+        check(process.wait() == 0 and [line.split()[0] for line in runs(lab)] == ["2000", "1", "1501"], runs(lab))
 
 
 def the_hint_works_as_it_is_printed():
@@ -97,6 +108,7 @@ def what_fails_is_listed_while_it_is_tried_again():
         command = script(lab, f"""[ -e $LAB/out/go ] && {{ {RAN}; exit 0; }}
             case $DOORPOST_DEVICE_ID in a) echo "no\nroute"; exit 7 ;; b) echo gone >&2; exit 78 ;; esac""")
         process = runner(lab, "--name", "bell", "--from", "start", "--", command)
+        wait_for((lab.journal / "cursors/bell").exists, "the cursor")
         wait_for(lambda: state(lab, "bell")["retrying"] == 1 and state(lab, "bell")["failed"] == 1, "both to fail")
         wait_for(lambda: len(json.loads(execute(lab, "--failed", "--json").ok().stdout)) == 2, "the list")
         gone, route = json.loads(execute(lab, "--failed", "--json").ok().stdout)
@@ -141,16 +153,34 @@ def one_of_those_that_were_given_up_is_run_again_or_dropped():
 
 def one_that_was_set_aside_is_dropped():
     with Lab() as lab:
-        lab.write_days({DAY: [of(number, "bad" if number < 2 else f"device-{number}") for number in range(1500)]})
+        journal(lab, 1500, lambda number: {0: "bad", 1: "bad", 1499: "last"}.get(number))
         command = script(lab, f'[ "$DOORPOST_SEQ" != 1 ] || exit 1\n{RAN}')
-        process = runner(lab, "--from", "start", "--jobs", "8", "--", command)
-        wait_for(lambda: len(runs(lab)) == 1498 and state(lab)["waiting"] == 2, "it to be set aside")
+        process = press_runner(lab, "--", command)
+        wait_for(lambda: len(runs(lab)) == 1 and state(lab)["waiting"] == 2, "it to be set aside")
         process.send_signal(signal.SIGTERM)
         process.wait()
         check(json.loads(execute(lab, "--failed", "--json").ok().stdout)[0]["event_id"] == "event-0", "list")
         execute(lab, "--drop", "event-0").ok()
-        execute(lab, "--once", "--", command).ok()
-        check(runs(lab)[1498:] == ["2 1 bad"] and state(lab)["behind"] == 0, runs(lab)[1498:])
+        execute(lab, "--once", "--type", "button_press", "--", command).ok()
+        check(runs(lab)[1:] == ["2 1 bad"] and state(lab)["behind"] == 0, runs(lab))
+
+
+def what_cannot_be_set_aside_is_not_passed_over():
+    """Nor is anything run whose place could not be kept; once there is room, all goes on."""
+    with Lab() as lab:
+        journal(lab, 1200, lambda number: {0: "bad", 2: "first", 1199: "last"}.get(number))
+        (lab.journal / "cursors").mkdir()
+        lab.own(lab.journal / "cursors")
+        (lab.journal / "cursors/default.waiting.new").mkdir()
+        process = press_runner(lab, "--", script(lab, f"[ $DOORPOST_DEVICE_ID != bad ] || exit 1\n{RAN}"))
+        wait_for(lambda: "cannot write cursors/default.waiting: Is a directory; nothing is run until that works" in (lab.logs / "exec").read_text(), "to be told")
+        check(runs(lab) == ["3 1 first"] and json.loads((lab.journal / "cursors/default").read_text())["seq"] == 0, runs(lab))
+        kill(process.pid)
+        process.wait()
+        (lab.journal / "cursors/default.waiting.new").rmdir()
+        press_runner(lab, "--", lab.path / "command")
+        wait_for(lambda: runs(lab) == ["3 1 first", "1200 1 last"], "the other")
+        wait_for(lambda: state(lab)["retrying"] == 1, "the failing one")
 
 
 def a_damaged_list_of_what_waits_costs_its_damaged_lines():
@@ -179,8 +209,8 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
         wait_for(lambda: log.exists() and "out of luck" in log.read_text(), "the failure")
         check(re.match(r'\d{4}-\d\d-\d\dT\S+Z doorpost exec: event 1 \(event-1\): exit status 1; once more in 1 s; output: "out of luck"', log.read_text()), log.read_text())
         (lab.path / "out/hopeless").touch()
-        lab.receive(*(of(number, f"device-{number}") for number in range(2, 300)))
-        wait_for(lambda: state(lab, "on-event")["failed"] >= 298, "all to fail")
+        lab.receive(*(of(number, f"device-{number}") for number in range(2, 150)))
+        wait_for(lambda: state(lab, "on-event")["failed"] >= 148, "all to fail")
         wait_for(lambda: not state(lab, "on-event")["process"], "the runner to end")
         check(log.stat().st_size <= 2 * 65536 and log.read_text().count("given up") > 20, log.stat())
         check(all(re.match(r"\d{4}-", line) for line in log.read_text().splitlines()), "a line was cut")
@@ -192,5 +222,4 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
 
 run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
-          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped,
-          a_damaged_list_of_what_waits_costs_its_damaged_lines, what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
+          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped, what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines, what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)

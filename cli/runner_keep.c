@@ -1,0 +1,110 @@
+/* Keeping the place: the cursor moves over an event only after its command has succeeded, or its failure is
+ * on the list, or it was set aside, durably. */
+#include "failed.h"
+#include "runner_state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* It starts no more, and has failed. What is running ends by itself. */
+void runner_end_broken(struct runner *runner) {
+    runner->broken = runner->ending = true;
+}
+
+/* The journal cannot be read, or the place not be kept: a single run has failed. */
+void runner_end_if_once(struct runner *runner) {
+    if (runner->run->once || runner->run->retry_failed)
+        runner_end_broken(runner);
+}
+
+void runner_hold_saving(struct runner *runner, const struct reason *reason) {
+    trouble_hold(&runner->saving, reason,
+                 runner->run->once
+                     ? "; nothing is run until that works: make room, or see to the owner and the "
+                       "mode, and run doorpost exec again"
+                     : "; nothing is run until that works: make room, or see to the owner and the "
+                       "mode");
+    runner_end_if_once(runner);
+}
+
+/* Brings the cursor up to date with what has ended. What it said of lines that are not read yet stays. */
+void runner_update_cursor(struct runner *runner) {
+    struct cursor *cursor = &runner->cursor;
+    const struct cursor *loaded = &runner->loaded;
+    uint64_t read = runner->read.seq;
+    if (!schedule_save(runner->schedule, cursor))
+        return;
+    runner->unsaved = true;
+    for (size_t i = 0; i < loaded->done_count && cursor->done_count < CURSOR_RANGES; i++)
+        if (loaded->done[i].last > read) {
+            cursor->done[cursor->done_count] = loaded->done[i];
+            if (loaded->done[i].first <= read)
+                cursor->done[cursor->done_count].first = read + 1;
+            cursor->done_count++;
+        }
+    for (size_t i = 0; i < loaded->retry_count && cursor->retry_count < CURSOR_RETRIES; i++)
+        if (loaded->retry[i].seq > read)
+            cursor->retry[cursor->retry_count++] = loaded->retry[i];
+}
+
+/* Saves what has changed: first what was set aside, then the cursor, which has moved over it. Returns whether
+ * all is saved. */
+bool runner_keep(struct runner *runner) {
+    struct reason reason = {""};
+    struct queues *queues = schedule_queues(runner->schedule);
+    const char *name = runner->run->name;
+    if (runner->run->retry_failed)
+        return true;
+    runner_update_cursor(runner);
+    if (!runner->unsaved && runner->waiting.known && !queues_are_changed(queues))
+        return true;
+    if (runner->foreign || monotonic_now() < runner->saving.again)
+        return false;
+    if (waiting_save(&runner->waiting, runner_directory_of(runner), name, queues, &reason) != 0 ||
+        (runner->unsaved && cursor_write(runner_directory_of(runner), name, &runner->cursor, &reason) != 0)) {
+        runner_hold_saving(runner, &reason);
+        return false;
+    }
+    if (!runner->unsaved) {
+        trouble_end(&runner->saving);
+        return true;
+    }
+    runner->unsaved = runner->reserved = false;
+    trouble_end(&runner->saving);
+    return true;
+}
+
+/* Is there room to keep what becomes of the commands that are started now? */
+bool runner_is_reserved(struct runner *runner) {
+    struct reason reason = {""};
+    const struct run *run = runner->run;
+    if (!runner_keep(runner) || runner->foreign || monotonic_now() < runner->saving.again)
+        return false;
+    if (runner->reserved)
+        return true;
+    int result =
+        run->retry_failed
+            ? failed_reserve(runner_directory_of(runner), runner->lock, run->name, &reason)
+            : cursor_reserve(runner_directory_of(runner), run->name, &runner->cursor, JOBS_MAX, &reason);
+    runner->reserved = result == 0;
+    if (result != 0)
+        runner_hold_saving(runner, &reason);
+    if (result == ERROR_INVALID) /* a read-only journal: waiting is of no use */
+        runner_end_broken(runner);
+    return runner->reserved;
+}
+
+void runner_release(struct runner *runner) {
+    if (runner->reserved && !runner->foreign && !runner->run->retry_failed)
+        cursor_release(runner_directory_of(runner), runner->run->name);
+    runner->reserved = false;
+}
+
+/* For `doorpost exec --status`; nothing depends on it. */
+void runner_tell_state(const struct runner *runner) {
+    char text[64];
+    int length = snprintf(text, sizeof text, "%-20zu\n", runner->running);
+    ssize_t written = pwrite(runner->lock, text, (size_t)length, 0);
+    (void)written;
+}

@@ -1,0 +1,302 @@
+/* Reading the journal: what is new goes to the schedule. The end of the journal is looked at under the append
+ * lock, so that no half of a write is taken for lines, and synced, so that nothing is done for a press that a
+ * power cut would undo. */
+#include "resume.h"
+#include "runner_state.h"
+#include "segment.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool runner_is_before(struct place a, struct place b) {
+    return a.day < b.day || (a.day == b.day && a.offset < b.offset);
+}
+
+static bool is_wanted(const struct runner *runner, const struct event *event) {
+    const struct run *run = runner->run;
+    return list_has(&run->types, event->type) && list_has(&run->devices, event->device) &&
+           list_has(&run->accounts, event->account) && strcmp(event->device, EVENT_TEST_DEVICE) != 0;
+}
+
+uint64_t runner_hash(const char *text) {
+    static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost order";
+    uint64_t value;
+    crypto_shorthash((unsigned char *)&value, (const unsigned char *)text, strlen(text), key);
+    return value;
+}
+
+/* A hash of the event's id, in the form that the list of failed events has it in. */
+static uint64_t identity_of(const struct event *event) {
+    char text[QUOTE_SIZE(EVENT_FIELD_SIZE)];
+    return runner_hash(plain(event->id, text, sizeof text));
+}
+
+/* Events of one device run in order; of those that have none, those of one account. */
+uint64_t runner_order_of(const struct event *event) {
+    return runner_hash(event->device[0] != '\0' ? event->device : event->account);
+}
+
+int runner_directory_of(const struct runner *runner) {
+    return runner->lines->directory.file;
+}
+
+/* Reads on after the line that was read last, in files that are opened by their names again. */
+static void restart_walk(struct runner *runner) {
+    struct place place = runner->read.place;
+    if (place.day < runner->resume.first)
+        place = (struct place){.day = runner->resume.first};
+    walk_end(&runner->lines->walk);
+    walk_start(&runner->lines->walk, runner_directory_of(runner), place, (struct link){.known = false});
+    walk_until(&runner->lines->walk, runner->end.day);
+}
+
+/* Looks how far the journal goes, and makes sure that it is on the disk. */
+int runner_look_at_end(struct runner *runner, struct reason *reason) {
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    struct place before = runner->end;
+    int directory = runner_directory_of(runner);
+    int result = cursor_end(&runner->lines->directory, &runner->end, &deadline, reason);
+    if (result < 0)
+        return result;
+    runner->any = result > 0;
+    if (!runner->any || (before.day == runner->end.day && before.offset == runner->end.offset &&
+                         directory == runner_directory_of(runner)))
+        return 0;
+    int file = segment_open(runner_directory_of(runner), runner->end.day, false, reason);
+    if (file < 0)
+        return file;
+    result = fdatasync(file) == 0
+                 ? 0
+                 : fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    close(file);
+    /* What was read ahead beyond the old end may have been taken back since. */
+    restart_walk(runner);
+    return result;
+}
+
+static bool is_same(const struct mark *a, const struct mark *b) {
+    return a->place.day == b->place.day && a->place.offset == b->place.offset && a->seq == b->seq &&
+           strcmp(a->chain, b->chain) == 0;
+}
+
+/* Reads on after the cursor's place, or if that does not hold from the first line that was not run. */
+int runner_go_on(struct runner *runner, struct reason *reason) {
+    struct cursor *cursor = &runner->cursor;
+    struct resume *resume = &runner->resume;
+    struct reason said;
+    int result = resume_find(runner_directory_of(runner), cursor, resume, reason);
+    if (result != 0)
+        return result;
+    if (!resume->holds) {
+        resume_explain(resume, runner->run->name, &said);
+        trouble_tell(&runner->placing, &said, "");
+    }
+    if (!is_same(&cursor->mark, &resume->mark)) {
+        cursor->highest = cursor_highest(cursor);
+        cursor->mark = resume->mark;
+        runner->unsaved = true;
+    }
+    if (resume->reused) /* what else it says is of other lines */
+        cursor->done_count = cursor->retry_count = 0;
+    runner->loaded = *cursor;
+    runner->read = cursor->mark;
+    schedule_clear(runner->schedule, &cursor->mark);
+    restart_walk(runner);
+    return 0;
+}
+
+/* Takes the lock that has the name now. */
+static int lock_again(struct runner *runner, struct reason *reason) {
+    const char *name = runner->run->name;
+    int lock = cursor_open_lock(runner_directory_of(runner), name, reason);
+    int result = lock < 0 ? lock : cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
+    if (result == ERROR_TIMEOUT) {
+        explain(reason, "%s is being run already, by process %d", name,
+                cursor_holder(lock, CURSOR_LOCK_RUNNER));
+        runner_end_broken(runner);
+    }
+    if (result != 0) {
+        if (lock >= 0)
+            close(lock);
+        return result;
+    }
+    close(runner->lock);
+    runner->lock = lock;
+    return 0;
+}
+
+/* The consumer's lock is no longer the one that others find: the directory was replaced. */
+static int move(struct runner *runner, struct reason *reason) {
+    const char *name = runner->run->name;
+    int result = lock_again(runner, reason);
+    if (result != 0)
+        return result;
+    problem("the journal directory or its cursors/ was replaced: %s goes on in the one that has the name now",
+            name);
+    follow_end(&runner->follow);
+    follow_start(&runner->follow, runner->lines->directory.path);
+    runner_update_cursor(runner);
+    runner->reserved = false;
+    runner->unsaved = true;
+    /* The journal may be a copy of what it was, or another one that has a place of its own for us. */
+    if (runner->cursor.mark.seq == 0 ||
+        mark_check(runner_directory_of(runner), &runner->cursor.mark, reason) == 0) {
+        result = cursor_read(runner_directory_of(runner), name, &runner->loaded, reason);
+        if (result > 0)
+            runner->cursor = runner->loaded;
+    }
+    runner->waiting.known = false;
+    if (result > 0)
+        result = waiting_load(runner_directory_of(runner), name, schedule_queues(runner->schedule),
+                              timestamp_now(), reason);
+    if (result < 0)
+        runner_end_broken(runner);
+    return result < 0 ? result : runner_go_on(runner, reason);
+}
+
+static int look(struct runner *runner, struct reason *reason) {
+    int result = runner_look_at_end(runner, reason);
+    if (result != 0)
+        return result;
+    result = cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, reason);
+    runner->foreign = result <= 0;
+    if (result == 0) {
+        result = move(runner, reason);
+        runner->foreign = result != 0;
+        return result;
+    }
+    if (result > 0)
+        result = mark_check(runner_directory_of(runner), &runner->read, reason);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    runner_update_cursor(runner);
+    return runner_go_on(runner, reason);
+}
+
+/* Reads what an event says into lines->event. Returns 1, 0 if it is damaged, or an error. */
+static int parse(struct runner *runner, const struct record *record, struct reason *reason) {
+    struct lines *lines = runner->lines;
+    int result = event_parse(lines->parser, record->event, record->event_length, &lines->event, reason);
+    return result == 0 ? 1 : result == ERROR_TROUBLE ? result : 0;
+}
+
+/* An event whose command runs already, from before the lines were read again. */
+static void take_up(struct runner *runner, struct item *item) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
+        const struct job *job = &runner->job[i];
+        if (job->busy && job->item.seq == item->seq && job->item.identity == item->identity) {
+            item->state = ITEM_RUNNING;
+            item->attempts = job->item.attempts;
+        }
+    }
+}
+
+static int add_line(struct runner *runner, enum scan scan, const struct record *record, struct place place,
+                    struct reason *reason) {
+    const struct event *event = &runner->lines->event;
+    struct item item = {.place = place};
+    int readable = scan != SCAN_DAMAGED ? parse(runner, record, reason) : 0;
+    if (readable < 0)
+        return readable;
+    if (!readable) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(place.day, name);
+        problem("%s, byte %" PRIu64 ": a damaged line, for which nothing is run; `doorpost check` tells more",
+                name, place.offset);
+    }
+    if (scan != SCAN_DAMAGED) {
+        item.seq = record->seq;
+        runner->read = item.end = mark_of(record, walk_place(&runner->lines->walk));
+    }
+    if (!readable || !is_wanted(runner, event) || !resume_is_new(&runner->resume, record, place.day)) {
+        schedule_skip(runner->schedule, &item);
+        return 0;
+    }
+    item.identity = identity_of(event);
+    item.order = runner_order_of(event);
+    struct item *added = schedule_add(runner->schedule, &runner->loaded, &item);
+    if (added != NULL)
+        take_up(runner, added);
+    return 0;
+}
+
+/* Reads on until the end, or until the schedule is full. */
+static int refill(struct runner *runner, struct reason *reason) {
+    struct walk *walk = &runner->lines->walk;
+    enum scan scan;
+    struct record record;
+    struct place place;
+    int result = 1;
+    while (result > 0 && runner_is_before(walk_place(walk), runner->end)) {
+        schedule_make_room(runner->schedule, timestamp_now());
+        if (schedule_is_full(runner->schedule))
+            break;
+        result = walk_next(walk, &scan, &record, &place, reason);
+        if (result > 0 && add_line(runner, scan, &record, place, reason) != 0) {
+            restart_walk(runner);
+            return ERROR_TROUBLE;
+        }
+    }
+    return result < 0 ? result : 0;
+}
+
+/* Reads the line of an item at that place. Returns 1; 0 if it is not there; or an error. */
+static int read_at(struct runner *runner, const struct item *item, struct place place, struct record *record,
+                   struct reason *reason) {
+    enum scan scan;
+    walk_end(&runner->again);
+    walk_start(&runner->again, runner_directory_of(runner), place, (struct link){.known = false});
+    walk_close(&runner->again);
+    int result = walk_next(&runner->again, &scan, record, &place, reason);
+    if (result <= 0 || scan == SCAN_DAMAGED || record->seq != item->seq)
+        return result < 0 ? result : 0;
+    result = parse(runner, record, reason);
+    return result > 0 ? identity_of(&runner->lines->event) == item->identity : result;
+}
+
+struct sought {
+    struct runner *runner;
+    const struct item *item;
+};
+
+static int is_sought(void *context, const struct record *record, struct reason *reason) {
+    const struct sought *sought = context;
+    int result = parse(sought->runner, record, reason);
+    return result > 0 ? identity_of(&sought->runner->lines->event) == sought->item->identity : result;
+}
+
+/* Reads the event of an item again. Returns 1 with its record, 0 if it was deleted, or an error. */
+int runner_reread(struct runner *runner, struct item *item, struct record *record, struct reason *reason) {
+    struct sought sought = {.runner = runner, .item = item};
+    int result = read_at(runner, item, item->place, record, reason);
+    if (result != 0)
+        return result;
+    result = resume_seek(runner_directory_of(runner), item->seq, &item->place, is_sought, &sought, reason);
+    return result > 0 ? read_at(runner, item, item->place, record, reason) : result;
+}
+
+/* Reads what is new. In trouble it opens what it has open by name again, for the next attempt: a handle on
+ * NFS may be stale. */
+void runner_read_on(struct runner *runner) {
+    struct reason reason = {""};
+    if (runner->ending || runner->run->retry_failed || monotonic_now() < runner->looking.again)
+        return;
+    int result = look(runner, &reason);
+    if (result == 0 && runner->any)
+        result = refill(runner, &reason);
+    if (result == 0) {
+        trouble_end(&runner->looking);
+        return;
+    }
+    runner_end_if_once(runner);
+    trouble_hold(&runner->looking, &reason, runner->ending ? "" : "; trying again");
+    runner->foreign =
+        directory_open(&runner->lines->directory, &reason) != 0 ||
+        cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, &reason) <= 0;
+    restart_walk(runner);
+}

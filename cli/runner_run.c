@@ -1,0 +1,164 @@
+/* Running: a command is started for each event that may start, and what becomes of it is settled. */
+#include "failed.h"
+#include "retry.h"
+#include "runner_state.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#define WORDS 300 /* bytes of a command's output that are told when it fails */
+#define HOW_SIZE 64
+#define WORDS_SIZE (QUOTE_SIZE(WORDS) + 16)
+
+/* The end of a command's output, as `; output: "..."`; nothing if there is none. */
+static const char *last_words(const struct failure *failure, char out[WORDS_SIZE]) {
+    size_t length = failure->output_length;
+    while (length > 0 && strchr("\r\n", failure->output[length - 1]) != NULL)
+        length--;
+    size_t shown = length < WORDS ? length : WORDS;
+    out[0] = '\0';
+    if (length > 0) {
+        int used = snprintf(out, WORDS_SIZE, "; output: ");
+        quote(out + used, WORDS_SIZE - (size_t)used, failure->output + length - shown, shown);
+    }
+    return out;
+}
+
+/* Notes that an item has ended. A failure is on the list before the cursor can move over it: one that cannot
+ * be put there is run again. */
+static void settle(struct runner *runner, const struct item *of, enum result result,
+                   const struct failure *failure) {
+    struct reason reason = {""};
+    const char *name = runner->run->name;
+    char words[WORDS_SIZE];
+    int status = 0;
+    if (failure != NULL && schedule_gives_up(runner->schedule, of, result)) {
+        status = failed_add(runner_directory_of(runner), runner->lock, name, failure, &reason);
+        if (status == 0) {
+            problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", of->seq,
+                    failure->event_id, failure->how, last_words(failure, words), runner->run->again);
+            runner->failures++;
+        } else
+            result = RESULT_POSTPONED;
+    } else if (runner->run->retry_failed && result == RESULT_DONE)
+        status = failed_remove(runner_directory_of(runner), runner->lock, name, of->seq, &reason);
+    if (runner->run->retry_failed)
+        runner->reserved = false; /* it has just been used */
+    if (status != 0)
+        runner_hold_saving(runner, &reason);
+    struct item *item = schedule_find(runner->schedule, of);
+    if (item != NULL) /* else its line was deleted meanwhile */
+        schedule_finish(runner->schedule, item, result, timestamp_now());
+}
+
+static struct job *free_job(struct runner *runner) {
+    for (int64_t i = 0; i < runner->run->jobs; i++)
+        if (!runner->job[i].busy)
+            return &runner->job[i];
+    return NULL;
+}
+
+/* Returns whether the line is there; if not, what becomes of the event is settled. */
+static bool find_line(struct runner *runner, struct item *item, struct record *record) {
+    struct reason reason = {""};
+    int result = runner_reread(runner, item, record, &reason);
+    if (result < 0) {
+        trouble_tell(&runner->rereading, &reason, "; its events wait");
+        settle(runner, item, RESULT_POSTPONED, NULL);
+    } else if (result == 0) {
+        problem("event %" PRIu64 " was deleted before its command could be run", item->seq);
+        settle(runner, item, RESULT_DONE, NULL);
+    }
+    return result > 0;
+}
+
+static void start(struct runner *runner, struct job *job, struct item *item) {
+    struct reason reason = {""};
+    struct record record;
+    char received_at[TIMESTAMP_SIZE];
+    if (!find_line(runner, item, &record))
+        return;
+    memcpy(received_at, record.received_at, TIMESTAMP_SIZE - 1);
+    received_at[TIMESTAMP_SIZE - 1] = '\0';
+    struct occasion occasion = {.event = &runner->lines->event,
+                                .received_at = received_at,
+                                .seq = item->seq,
+                                .attempt = item->attempts};
+    int result = command_start(&job->command, runner->run->command, &occasion, record.event,
+                               record.event_length, runner->run->timeout * SECOND, &reason);
+    if (result != 0) {
+        trouble_hold(&runner->starting, &reason, "; trying again");
+        settle(runner, item, RESULT_INTERRUPTED, NULL);
+        return;
+    }
+    trouble_end(&runner->starting);
+    job->busy = true;
+    job->item = *item;
+    runner->running++;
+}
+
+void runner_start_all(struct runner *runner) {
+    struct job *job;
+    struct item *item;
+    if (runner->ending || schedule_left(runner->schedule) <= runner->running || !runner_is_reserved(runner))
+        return;
+    while (!runner->ending && monotonic_now() >= runner->starting.again &&
+           monotonic_now() >= runner->saving.again && (job = free_job(runner)) != NULL &&
+           (item = schedule_next(runner->schedule, timestamp_now())) != NULL)
+        start(runner, job, item);
+}
+
+/* What does its end, as waitpid(2) has it, mean? */
+static enum result judge(const struct command *command, int status, int64_t timeout, char how[HOW_SIZE]) {
+    bool exited = WIFEXITED(status);
+    if (command->timed_out)
+        snprintf(how, HOW_SIZE, "timeout after %" PRId64 " s", timeout);
+    else if (!exited)
+        snprintf(how, HOW_SIZE, "signal %d", WTERMSIG(status));
+    else
+        snprintf(how, HOW_SIZE, "exit status %d", WEXITSTATUS(status));
+    if (command->timed_out)
+        return RESULT_FAILED;
+    if (exited && WEXITSTATUS(status) == 0)
+        return RESULT_DONE;
+    if (command->stopped)
+        return RESULT_INTERRUPTED;
+    return exited && WEXITSTATUS(status) == EX_CONFIG ? RESULT_HOPELESS : RESULT_FAILED;
+}
+
+static void end_job(struct runner *runner, struct job *job, int status) {
+    struct command *command = &job->command;
+    const struct item *item = &job->item;
+    char how[HOW_SIZE], words[WORDS_SIZE];
+    command_end(command);
+    enum result result = judge(command, status, runner->run->timeout, how);
+    struct failure failure = {.seq = item->seq,
+                              .place = item->place,
+                              .event_id = command->id,
+                              .how = how,
+                              .output = command->tail,
+                              .output_length = command->tail_length,
+                              .attempts = item->attempts,
+                              .at = timestamp_now()};
+    if (result == RESULT_FAILED && item->attempts <= RETRIES && !runner->run->retry_failed) {
+        failed_note(runner_directory_of(runner), runner->run->name, &failure);
+        problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
+                retry_after[item->attempts - 1], last_words(&failure, words));
+    }
+    job->busy = false;
+    runner->running--;
+    settle(runner, item, result, &failure);
+}
+
+void runner_reap(struct runner *runner) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
+        struct job *job = &runner->job[i];
+        int status;
+        if (job->busy && waitpid(job->command.pid, &status, WNOHANG) == job->command.pid)
+            end_job(runner, job, status);
+    }
+}
