@@ -4,7 +4,7 @@
 
 #include "mark.h"
 
-enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_DONE };
+enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_ASIDE, ITEM_DONE };
 
 struct item {
     uint64_t seq;       /* 0: of a line that cannot be read */

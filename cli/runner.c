@@ -51,11 +51,18 @@ static int64_t tick(struct runner *runner) {
     return soonest < 0 ? -1 : soonest / 1000 + 1;
 }
 
+/* Is there more to read, and room for it? So it is once something was set aside. */
+static bool can_read_on(const struct runner *runner) {
+    return !runner->ending && !runner->run->retry_failed && runner->any && runner->looking.again == 0 &&
+           !schedule_is_full(runner->schedule) &&
+           runner_is_before(walk_place(&runner->lines->walk), runner->end);
+}
+
 /* Waits until a command or the journal or a signal wants something. */
 static void wait_for_any(struct runner *runner) {
     struct pollfd watched[2 + 2 * JOBS_MAX];
     size_t count = 0;
-    int64_t wait = tick(runner);
+    int64_t wait = can_read_on(runner) ? 0 : tick(runner);
     watched[count++] = (struct pollfd){.fd = runner->signals, .events = POLLIN};
     watched[count++] = (struct pollfd){.fd = runner->follow.notify, .events = POLLIN};
     for (size_t i = 0; i < JOBS_MAX; i++)
@@ -198,7 +205,7 @@ static void loop(struct runner *runner) {
             wait_for_any(runner);
         runner_reap(runner);
     }
-    runner->saving.again = 0; /* a last attempt */
+    runner->saving.again = runner->shelving.again = 0; /* a last attempt */
     if (runner->ending && !runner_keep(runner))
         runner->broken = true;
     runner_release(runner);

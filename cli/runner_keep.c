@@ -18,8 +18,8 @@ void runner_end_if_once(struct runner *runner) {
         runner_end_broken(runner);
 }
 
-void runner_hold_saving(struct runner *runner, const struct reason *reason) {
-    trouble_hold(&runner->saving, reason,
+void runner_hold(struct runner *runner, struct trouble *trouble, const struct reason *reason) {
+    trouble_hold(trouble, reason,
                  runner->run->once
                      ? "; nothing is run until that works: make room, or see to the owner and the "
                        "mode, and run doorpost exec again"
@@ -48,31 +48,46 @@ void runner_update_cursor(struct runner *runner) {
             cursor->retry[cursor->retry_count++] = loaded->retry[i];
 }
 
-/* Saves what has changed: first what was set aside, then the cursor, which has moved over it. Returns whether
- * all is saved. */
-bool runner_keep(struct runner *runner) {
+/* Saves what was set aside. */
+static bool keep_aside(struct runner *runner) {
     struct reason reason = {""};
     struct queues *queues = schedule_queues(runner->schedule);
-    const char *name = runner->run->name;
-    if (runner->run->retry_failed)
+    if (runner->waiting.known && !queues_are_changed(queues))
         return true;
+    if (runner->foreign || monotonic_now() < runner->shelving.again)
+        return false;
+    if (waiting_save(&runner->waiting, runner_directory_of(runner), runner->run->name, queues, &reason) !=
+        0) {
+        runner_hold(runner, &runner->shelving, &reason);
+        return false;
+    }
+    schedule_let_go(runner->schedule);
+    trouble_end(&runner->shelving);
+    return true;
+}
+
+static bool keep_cursor(struct runner *runner) {
+    struct reason reason = {""};
     runner_update_cursor(runner);
-    if (!runner->unsaved && runner->waiting.known && !queues_are_changed(queues))
+    if (!runner->unsaved)
         return true;
     if (runner->foreign || monotonic_now() < runner->saving.again)
         return false;
-    if (waiting_save(&runner->waiting, runner_directory_of(runner), name, queues, &reason) != 0 ||
-        (runner->unsaved && cursor_write(runner_directory_of(runner), name, &runner->cursor, &reason) != 0)) {
-        runner_hold_saving(runner, &reason);
+    if (cursor_write(runner_directory_of(runner), runner->run->name, &runner->cursor, &reason) != 0) {
+        runner_hold(runner, &runner->saving, &reason);
         return false;
-    }
-    if (!runner->unsaved) {
-        trouble_end(&runner->saving);
-        return true;
     }
     runner->unsaved = runner->reserved = false;
     trouble_end(&runner->saving);
     return true;
+}
+
+/* First what was set aside: only then does the cursor move over it. */
+bool runner_keep(struct runner *runner) {
+    if (runner->run->retry_failed)
+        return true;
+    bool aside = keep_aside(runner);
+    return keep_cursor(runner) && aside;
 }
 
 /* Is there room to keep what becomes of the commands that are started now? */
@@ -89,7 +104,7 @@ bool runner_is_reserved(struct runner *runner) {
             : cursor_reserve(runner_directory_of(runner), run->name, &runner->cursor, JOBS_MAX, &reason);
     runner->reserved = result == 0;
     if (result != 0)
-        runner_hold_saving(runner, &reason);
+        runner_hold(runner, &runner->saving, &reason);
     if (result == ERROR_INVALID) /* a read-only journal: waiting is of no use */
         runner_end_broken(runner);
     return runner->reserved;

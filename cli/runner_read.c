@@ -233,7 +233,7 @@ static int refill(struct runner *runner, struct reason *reason) {
     struct place place;
     int result = 1;
     while (result > 0 && runner_is_before(walk_place(walk), runner->end)) {
-        schedule_make_room(runner->schedule, timestamp_now());
+        schedule_set_aside(runner->schedule, timestamp_now());
         if (schedule_is_full(runner->schedule))
             break;
         result = walk_next(walk, &scan, &record, &place, reason);

@@ -49,7 +49,7 @@ static void settle(struct runner *runner, const struct item *of, enum result res
     if (runner->run->retry_failed)
         runner->reserved = false; /* it has just been used */
     if (status != 0)
-        runner_hold_saving(runner, &reason);
+        runner_hold(runner, &runner->saving, &reason);
     struct item *item = schedule_find(runner->schedule, of);
     if (item != NULL) /* else its line was deleted meanwhile */
         schedule_finish(runner->schedule, item, result, timestamp_now());

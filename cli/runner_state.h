@@ -37,7 +37,7 @@ struct runner {
     bool foreign; /* the directory may have been replaced, and the lock in it is not ours: nothing is saved */
     bool ending, broken;
     int64_t stop_at; /* once ending: the running commands have until then */
-    struct trouble looking, saving, starting, rereading, placing;
+    struct trouble looking, saving, shelving, starting, rereading, placing;
     unsigned failures, meant; /* of those that are retried */
     size_t running;
     struct job job[JOBS_MAX];
@@ -82,8 +82,8 @@ void runner_end_broken(struct runner *runner);
 /* The journal cannot be read, or the place not be kept: a single run has failed. */
 void runner_end_if_once(struct runner *runner);
 
-/* Nothing is started for a while, because the place cannot be kept. */
-void runner_hold_saving(struct runner *runner, const struct reason *reason);
+/* Nothing is started for a while, because something cannot be kept. */
+void runner_hold(struct runner *runner, struct trouble *trouble, const struct reason *reason);
 
 /* Brings the cursor up to date with what has ended. */
 void runner_update_cursor(struct runner *runner);

@@ -18,6 +18,7 @@ struct schedule {
     bool changed, queues_first;
     struct queues *queues;
     size_t first, count, left; /* in `item`, a ring */
+    size_t aside;              /* of them are in the queues, and on the disk nowhere else */
     struct mark front;         /* everything before it is done */
     struct item item[SCHEDULE_MAX];
     /* The orders that an unfinished item further ahead has, as a hash set that is emptied by counting `round`
@@ -49,7 +50,7 @@ void schedule_free(struct schedule *schedule) {
 }
 
 void schedule_clear(struct schedule *schedule, const struct mark *front) {
-    schedule->first = schedule->count = schedule->left = 0;
+    schedule->first = schedule->count = schedule->left = schedule->aside = 0;
     schedule->front = *front;
     schedule->changed = false;
 }
@@ -79,12 +80,26 @@ static void advance(struct schedule *schedule) {
     }
 }
 
+/* The item in the window stands for the one in the queues until that is on the disk. */
+static void put_aside(struct schedule *schedule, struct item *item, const struct item *aside) {
+    item->attempts = item_tried(aside);
+    item->due = aside->due;
+    item->state = ITEM_ASIDE;
+    schedule->aside++;
+}
+
 struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line) {
-    if (cursor_has_done(cursor, line->seq) || queues_find(schedule->queues, line) != NULL) {
+    const struct item *aside = queues_find(schedule->queues, line);
+    if (cursor_has_done(cursor, line->seq) || (aside != NULL && !queues_are_changed(schedule->queues))) {
         schedule_skip(schedule, line);
         return NULL;
     }
     struct item *item = at(schedule, schedule->count++);
+    if (aside != NULL) {
+        *item = *line;
+        put_aside(schedule, item, aside);
+        return NULL;
+    }
     *item = (struct item){.seq = line->seq,
                           .identity = line->identity,
                           .place = line->place,
@@ -108,7 +123,7 @@ struct item *schedule_find(struct schedule *schedule, const struct item *sought)
     struct item *aside = queues_find(schedule->queues, sought);
     for (size_t i = 0; aside == NULL && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->seq == sought->seq && item->identity == sought->identity && item->state != ITEM_DONE)
+        if (item->seq == sought->seq && item->identity == sought->identity && item->state < ITEM_ASIDE)
             return item;
     }
     return aside;
@@ -122,16 +137,39 @@ static bool holds_up(const struct schedule *schedule, const struct item *item, i
     return item_time_left(item, now) > 0;
 }
 
-void schedule_make_room(struct schedule *schedule, int64_t now) {
+void schedule_set_aside(struct schedule *schedule, int64_t now) {
     if (!schedule_is_full(schedule) || !queues_reserve(schedule->queues, schedule->left))
         return;
     for (size_t i = 0; i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->state == ITEM_DONE || !holds_up(schedule, item, now))
+        if (item->state >= ITEM_ASIDE || !holds_up(schedule, item, now))
             continue;
         queues_add(schedule->queues, item, now);
-        item->state = ITEM_DONE;
+        put_aside(schedule, item, item);
         schedule->left--;
+    }
+}
+
+void schedule_let_go(struct schedule *schedule) {
+    for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++)
+        if (at(schedule, i)->state == ITEM_ASIDE) {
+            at(schedule, i)->state = ITEM_DONE;
+            schedule->aside--;
+            schedule->changed = true;
+        }
+    advance(schedule);
+}
+
+/* What was set aside was run before it was on the disk. */
+static void note_aside(struct schedule *schedule, const struct item *aside, bool over) {
+    for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++) {
+        struct item *item = at(schedule, i);
+        if (item->state != ITEM_ASIDE || item->seq != aside->seq || item->identity != aside->identity)
+            continue;
+        item->attempts = aside->attempts;
+        item->due = aside->due;
+        item->state = over ? ITEM_DONE : ITEM_ASIDE;
+        schedule->aside -= over;
         schedule->changed = true;
     }
     advance(schedule);
@@ -212,6 +250,8 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     bool over = result == RESULT_DONE || schedule_gives_up(schedule, item, result);
     if (!over)
         postpone(item, result, now);
+    if (item->aside)
+        note_aside(schedule, item, over);
     if (item->aside && over)
         queues_remove(schedule->queues, item);
     else if (item->aside)

@@ -20,12 +20,15 @@ void schedule_clear(struct schedule *schedule, const struct mark *front);
 
 bool schedule_is_full(const struct schedule *schedule);
 
-/* What was set aside. Must be on the disk before a cursor of schedule_save() is. */
+/* What was set aside. */
 struct queues *schedule_queues(struct schedule *schedule);
 
 /* If the schedule is full, sets aside what holds others up: what has failed, or runs for long, and what is of
- * the same device. The cursor moves over it. */
-void schedule_make_room(struct schedule *schedule, int64_t now);
+ * the same device. */
+void schedule_set_aside(struct schedule *schedule, int64_t now);
+
+/* What was set aside is on the disk: the cursor moves over it, and there is room for more. */
+void schedule_let_go(struct schedule *schedule);
 
 /* Adds the event that follows those before: seq, identity, place, end and order of `item` count. One that the
  * cursor says is finished, or that was set aside before, is added as finished. Returns the schedule's own

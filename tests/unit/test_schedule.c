@@ -211,7 +211,8 @@ static void what_fails_never_holds_up_the_others(void **state) {
     struct schedule *schedule = *state;
     uint64_t last = 20 * SCHEDULE_MAX, ran = 0;
     for (uint64_t seq = 1; seq <= last; seq++) {
-        schedule_make_room(schedule, NOON);
+        schedule_set_aside(schedule, NOON);
+        schedule_let_go(schedule);
         assert_false(schedule_is_full(schedule));
         add(schedule, seq, seq % 4 != 0 ? seq : seq % 64);
         for (struct item *item; (item = schedule_next(schedule, NOON)) != NULL;) {
@@ -238,6 +239,40 @@ static void what_fails_never_holds_up_the_others(void **state) {
         schedule_finish(schedule, item, RESULT_DONE, now);
     }
     assert_int_equal(queues_count(schedule_queues(schedule)), 0);
+}
+
+/* Until it is on the disk, the cursor stays before what was set aside; whatever becomes of it. */
+static void the_cursor_waits_for_what_is_set_aside(void **state) {
+    struct schedule *schedule = *state;
+    add(schedule, 1, 1);
+    add(schedule, 2, 2);
+    struct item *first = schedule_next(schedule, NOON), *second = schedule_next(schedule, NOON);
+    schedule_finish(schedule, second, RESULT_FAILED, NOON);
+    add(schedule, 3, 1);
+    for (uint64_t seq = 4; !schedule_is_full(schedule); seq++)
+        pass_over(schedule, seq);
+    schedule_set_aside(schedule, NOON + 2 * SECOND);
+    assert_int_equal(queues_count(schedule_queues(schedule)), 2); /* what failed is due, and could be run */
+    assert_true(schedule_is_full(schedule));
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, 0);
+    first = schedule_find(schedule, &(struct item){.seq = 1, .order = 1});
+    schedule_finish(schedule, first, RESULT_FAILED, NOON + 2 * SECOND);
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, 0);
+    assert_int_equal(cursor.retry_count, 2);
+    assert_int_equal(cursor.retry[0].attempts, 1);
+    assert_int_equal(schedule_next(schedule, NOON + 3 * SECOND)->seq, 1);
+    first = schedule_find(schedule, &(struct item){.seq = 1, .order = 1});
+    schedule_finish(schedule, first, RESULT_DONE, NOON + 4 * SECOND);
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, 1);
+    schedule_let_go(schedule);
+    schedule_finish(schedule, schedule_next(schedule, NOON + 4 * SECOND), RESULT_DONE, NOON);
+    schedule_finish(schedule, schedule_next(schedule, NOON + 4 * SECOND), RESULT_DONE, NOON);
+    assert_int_equal(schedule_left(schedule), 0);
+    assert_true(schedule_save(schedule, &cursor));
+    assert_int_equal(cursor.mark.seq, SCHEDULE_MAX);
 }
 
 static void the_clock_may_be_set_back_while_events_are_set_aside(void **state) {
@@ -272,6 +307,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_cursor_moves_over_what_is_finished_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_schedule_goes_round, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_fails_never_holds_up_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cursor_waits_for_what_is_set_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_clock_may_be_set_back_while_events_are_set_aside, set_up,
                                         tear_down),
     };
