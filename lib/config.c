@@ -13,10 +13,12 @@
 #include "config.h"
 
 #include "invisible.h"
+#include "regular.h"
 #include "timestamp.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,10 +190,17 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
 }
 
 static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
-    FILE *file = fopen(path, "re");
+    if (strcmp(path, "/dev/null") == 0) /* as everywhere: none */
+        return 0;
+    int fd = regular_open(AT_FDCWD, path, O_RDONLY, reason);
+    if (fd == ERROR_INVALID && !required)
+        return 0;
+    if (fd == ERROR_DAMAGED)
+        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: it is not a regular file", path);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (file == NULL) {
-        if (errno == ENOENT && !required)
-            return 0;
+        if (fd >= 0)
+            close(fd);
         snprintf(config->file, sizeof config->file, "%s", path);
         return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
     }

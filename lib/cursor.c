@@ -12,6 +12,7 @@
 #include "cursor.h"
 
 #include "append.h"
+#include "regular.h"
 #include "replace.h"
 #include "segment.h"
 
@@ -326,8 +327,8 @@ int cursor_open_lock(int directory, const char *name, struct reason *reason) {
     if (result != 0)
         return result;
     path_of(name, ".lock", path);
-    int file = openat(directory, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-    return file >= 0 ? file : fail(reason, ERROR_TROUBLE, "cannot open %s: %s", path, strerror(errno));
+    int file = regular_open(directory, path, O_RDWR | O_CREAT, reason);
+    return file < 0 ? ERROR_TROUBLE : file;
 }
 
 int cursor_lock_is_current(int directory, const char *name, int file, struct reason *reason) {

@@ -3,6 +3,8 @@
  * links has the same lock file, so the one does not answer for the other. */
 #include "directory.h"
 
+#include "quote.h"
+#include "regular.h"
 #include "timestamp.h"
 
 #include <errno.h>
@@ -30,20 +32,19 @@ void directory_close(struct directory *directory) {
 }
 
 static int check_format(const struct directory *directory, struct reason *reason) {
-    char text[16] = "";
-    int file = openat(directory->file, "format", O_RDONLY | O_CLOEXEC);
+    char text[16] = "", quoted[QUOTE_SIZE(sizeof text)];
+    int file = regular_open(directory->file, "format", O_RDONLY, reason);
     if (file < 0)
-        return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot read %s/format: %s", directory->path,
-                                      strerror(errno));
+        return file == ERROR_INVALID ? 0 : ERROR_TROUBLE;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
     if (length > 0 && atoi(text) == DIRECTORY_FORMAT)
         return 0;
+    quote(quoted, sizeof quoted, text, strcspn(text, "\n"));
     return fail(reason, ERROR_TROUBLE,
-                "the journal %s is of format %.*s, and this program knows format %d: a later Doorpost has "
+                "the journal %s is of format %s, and this program knows format %d: a later Doorpost has "
                 "written it, install that",
-                directory->path, (int)strcspn(text, "\n"), text, DIRECTORY_FORMAT);
+                directory->path, quoted, DIRECTORY_FORMAT);
 }
 
 int directory_open(struct directory *directory, struct reason *reason) {
@@ -69,7 +70,11 @@ static int open_lock(struct directory *directory, struct reason *reason) {
     if (result != 0)
         return result;
     directory->remote = is_remote(directory->file);
-    directory->lock = openat(directory->file, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    directory->lock = regular_open(directory->file, "lock", O_RDWR | O_CREAT, reason);
+    if (directory->lock == ERROR_DAMAGED) {
+        directory_close(directory);
+        return ERROR_TROUBLE;
+    }
     if (directory->lock < 0 || fstat(directory->lock, &directory->lock_status) != 0 ||
         fstat(directory->file, &directory->status) != 0) {
         explain(reason, "cannot write to the journal directory %s: %s", directory->path, strerror(errno));

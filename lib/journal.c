@@ -9,6 +9,7 @@
 #include "journal.h"
 
 #include "batch.h"
+#include "regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,7 +182,7 @@ static bool is_there(const struct journal *journal, struct reason *reason) {
     segment_name(journal->tail.day, name);
     int file = append->file;
     if (journal->directory.remote)
-        file = openat(journal->directory.file, name, O_RDONLY | O_CLOEXEC);
+        file = regular_open(journal->directory.file, name, O_RDONLY, NULL);
     bool there = file >= 0 && fstatat(journal->directory.file, name, &named, 0) == 0 &&
                  named.st_ino == journal->tail.status.st_ino && named.st_dev == journal->tail.status.st_dev &&
                  append_is_there(append, file);

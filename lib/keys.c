@@ -4,6 +4,7 @@
 #include "keys.h"
 
 #include "invisible.h"
+#include "regular.h"
 #include "timestamp.h"
 
 #include <errno.h>
@@ -183,8 +184,6 @@ static int read_lines(struct keys *keys, const char *text, size_t length, const 
 }
 
 static int check_mode(const struct stat *file, const char *path, struct reason *reason) {
-    if (!S_ISREG(file->st_mode))
-        return fail(reason, ERROR_TROUBLE, "the key file %s is not a regular file", path);
     if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
         return fail(reason, ERROR_TROUBLE, "the key file %s is open to everybody: chmod o-rwx it", path);
     if (file->st_size > KEY_FILE_SIZE)
@@ -232,7 +231,9 @@ int keys_load(struct keys *keys, const char *path, struct reason *reason) {
     if (keys->count >
         0) /* else all of it is zero, and pages that nobody touches cost a CGI process nothing */
         sodium_memzero(keys, sizeof *keys);
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place must not hang us */
+    int file = regular_open(AT_FDCWD, path, O_RDONLY, reason);
+    if (file == ERROR_DAMAGED)
+        return fail(reason, ERROR_TROUBLE, "the key file %s is not a regular file", path);
     if (file < 0)
         return fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
     int result =

@@ -35,10 +35,9 @@ int prune_link(int directory, uint64_t first, struct link *link, struct reason *
     if (first == 1)
         return 1;
     link->known = false;
-    int file = openat(directory, ANCHOR, O_RDONLY | O_CLOEXEC);
+    int file = regular_open(directory, ANCHOR, O_RDONLY, reason);
     if (file < 0)
-        return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot read " ANCHOR ": %s", strerror(errno));
+        return file == ERROR_INVALID ? 0 : ERROR_TROUBLE;
     ssize_t got = read(file, text, sizeof text - 1);
     close(file);
     if (got < 0)

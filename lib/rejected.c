@@ -10,6 +10,7 @@
 #include "append.h"
 #include "directory.h"
 #include "quote.h"
+#include "regular.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -71,8 +72,12 @@ static int open_file(struct rejected *rejected, int journal, int32_t day, bool *
     int directory = directory_within(journal, "rejected", true, reason);
     if (directory < 0)
         return directory;
-    int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    bool good = file >= 0 && fstat(file, &status) == 0 &&
+    int file = regular_open(directory, name, O_RDWR | O_CREAT, reason);
+    if (file < 0) {
+        close(directory);
+        return ERROR_TROUBLE;
+    }
+    bool good = fstat(file, &status) == 0 &&
                 (status.st_size > 0 || (fsync(directory) == 0 && fsync(journal) == 0)) &&
                 (status.st_size == 0 || pread(file, &last, 1, status.st_size - 1) == 1);
     int result = good ? 0 : fail(reason, ERROR_TROUBLE, "cannot open rejected/%s: %s", name, strerror(errno));
@@ -129,10 +134,8 @@ static const char *signature_of(const char *line, size_t length) {
 static int open_day(int journal, int32_t day, int flags, struct reason *reason) {
     char path[sizeof "rejected/" + SEGMENT_NAME_SIZE] = "rejected/";
     segment_name(day, path + strlen(path));
-    int file = openat(journal, path, flags | O_CLOEXEC);
-    return file >= 0 ? file
-                     : fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s: %s",
-                            path, strerror(errno));
+    int file = regular_open(journal, path, flags, reason);
+    return file == ERROR_DAMAGED ? ERROR_TROUBLE : file;
 }
 
 int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason) {

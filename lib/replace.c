@@ -3,6 +3,7 @@
 #include "replace.h"
 
 #include "directory.h"
+#include "regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +25,6 @@ static int read_open(int file, const char *path, char **text, size_t *length, st
     struct stat status;
     if (fstat(file, &status) != 0)
         return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return fail(reason, ERROR_DAMAGED, "%s is damaged: it is not a file; move it away", path);
     size_t size = (size_t)status.st_size;
     *text = malloc(size + 1);
     if (*text == NULL)
@@ -45,9 +44,9 @@ static int read_open(int file, const char *path, char **text, size_t *length, st
 int replace_read(int directory, const char *path, char **text, size_t *length, struct reason *reason) {
     *text = NULL;
     *length = 0;
-    int file = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
+    int file = regular_open(directory, path, O_RDONLY, reason);
     if (file < 0)
-        return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot read %s: %s", path, strerror(errno));
+        return file == ERROR_INVALID ? 0 : file;
     int result = read_open(file, path, text, length, reason);
     close(file);
     if (result < 0) {
@@ -73,7 +72,7 @@ static int write_all(int file, const char *text, size_t length) {
 /* Writes the text over what is there, and cuts off what is left of that if `cut`. Returns 0, or -1 with errno
  * set. */
 static int fill(int directory, const char *path, const char *text, size_t length, bool cut) {
-    int file = openat(directory, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    int file = regular_open(directory, path, O_WRONLY | O_CREAT, NULL);
     if (file < 0)
         return -1;
     int result = write_all(file, text, length);

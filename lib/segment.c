@@ -2,6 +2,7 @@
 #include "segment.h"
 
 #include "directory.h"
+#include "regular.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,11 +21,8 @@ void segment_name(int32_t day, char out[SEGMENT_NAME_SIZE]) {
 int segment_open(int directory, int32_t day, bool append, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);
-    int file = openat(directory, name, (append ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-    if (file >= 0)
-        return file;
-    return fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open the segment %s: %s",
-                name, strerror(errno));
+    int file = regular_open(directory, name, append ? O_RDWR : O_RDONLY, reason);
+    return file == ERROR_DAMAGED ? ERROR_TROUBLE : file;
 }
 
 int segment_open_either(int directory, int32_t day, bool *read_only, struct reason *reason) {
@@ -36,9 +34,8 @@ int segment_open_either(int directory, int32_t day, bool *read_only, struct reas
 int segment_create(int directory, int32_t day, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);
-    int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return file >= 0 ? file
-                     : fail(reason, ERROR_TROUBLE, "cannot make the segment %s: %s", name, strerror(errno));
+    int file = regular_open(directory, name, O_RDWR | O_CREAT, reason);
+    return file < 0 ? ERROR_TROUBLE : file;
 }
 
 int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last,

@@ -8,6 +8,7 @@
 #include "directory.h"
 #include "event.h"
 #include "reader.h"
+#include "regular.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -208,10 +209,10 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
         int length = snprintf(name, size, "%s-%" PRIu64, day, end->at);
         if (times > 1)
             snprintf(name + length, size - (size_t)length, ".%d", times);
-        int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        int file = regular_open(directory, name, O_RDWR | O_CREAT | O_EXCL, NULL);
         bool is_new = file >= 0;
         if (!is_new && errno == EEXIST)
-            file = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+            file = regular_open(directory, name, O_RDWR, NULL);
         if (file < 0)
             return -1;
         result = copy_rest(end, file, is_new);
@@ -318,7 +319,7 @@ static int visit_damaged(int directory, const char *name,
                          void *context) {
     char text[512];
     struct stat status;
-    int file = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = regular_open(directory, name, O_RDONLY, NULL);
     ssize_t got = file >= 0 && fstat(file, &status) == 0 ? pread(file, text, sizeof text, 0) : -1;
     if (got >= 0)
         visit(context, name, (uint64_t)status.st_size, tail_is_torn(text, (size_t)got));

@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include "directory.h"
+#include "regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,9 +68,9 @@ static int open_table(struct index *index, uint32_t number, bool is_new, struct 
     int result = 0;
     close_file(&table->file);
     snprintf(name, sizeof name, "seen/%02u", number);
-    int file = openat(index->journal, name, O_RDWR | O_CLOEXEC | (is_new ? O_CREAT | O_TRUNC : 0), 0600);
+    int file = regular_open(index->journal, name, O_RDWR | (is_new ? O_CREAT | O_TRUNC : 0), NULL);
     bool there = file >= 0 && fstat(file, &status) == 0;
-    if (!there && (is_new || errno != ENOENT))
+    if (!there && (is_new || (file != ERROR_INVALID && file != ERROR_DAMAGED)))
         result = table_trouble("open", reason);
     else if (!there || (!is_new && (uint64_t)status.st_ino != index->state.table[number]))
         result = fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing, or is a copy");
@@ -131,7 +132,7 @@ static int create(struct index *index, struct reason *reason) {
         return result;
     if (mkdirat(index->journal, "seen", 0700) == 0 ? fsync(index->journal) != 0 : errno != EEXIST)
         return table_trouble("make", reason);
-    index->file = openat(index->journal, STATE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    index->file = regular_open(index->journal, STATE_NAME, O_RDWR | O_CREAT | O_EXCL, NULL);
     if (index->file < 0 || fstat(index->file, &index->status) != 0)
         return table_trouble("make", reason);
     memset(state, 0, sizeof *state); /* padding too: the checksum covers it */
@@ -191,7 +192,9 @@ bool index_is_current(const struct index *index) {
 static int open_state(struct index *index, struct reason *reason) {
     if (index->boot == 0)
         find_boot(index);
-    index->file = openat(index->journal, STATE_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    index->file = regular_open(index->journal, STATE_NAME, O_RDWR, NULL);
+    if (index->file == ERROR_DAMAGED)
+        return fail(reason, ERROR_DAMAGED, STATE_NAME " is not a regular file");
     if (index->file < 0)
         return errno == ENOENT ? create(index, reason) : table_trouble("open", reason);
     return fstat(index->file, &index->status) == 0 ? 0 : table_trouble("open", reason);

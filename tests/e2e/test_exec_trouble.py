@@ -296,7 +296,7 @@ def cursors_that_cannot_be_read_are_not_called_damaged():
         os.mkfifo(lab.cursor)
         lab.own(lab.cursor)
         for command in (lab.arguments("--once"), status, prune):
-            check("cursors/bell is damaged: it is not a file" in lab.run(command, **lab.as_user()).fails().stderr, command)
+            check("cursors/bell is not a regular file" in lab.run(command, **lab.as_user()).fails().stderr, command)
 
 
 # ---- a clock that was wrong ----

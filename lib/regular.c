@@ -1,0 +1,22 @@
+/* O_NONBLOCK is for the moment of opening: it changes nothing in how a regular file is read and written. */
+#include "regular.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int regular_open(int directory, const char *name, int flags, struct reason *reason) {
+    struct stat status;
+    int follow = directory == AT_FDCWD ? 0 : O_NOFOLLOW;
+    int fd = openat(directory, name, flags | follow | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 || errno == ENXIO || errno == EISDIR || (errno == ELOOP && follow != 0))
+        return fail(reason, ERROR_DAMAGED, "%s is not a regular file: move it away", name);
+    return fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s: %s", name,
+                strerror(errno));
+}
