@@ -421,8 +421,6 @@ int verb_check(int argc, char *argv[]) {
             fputs("Without keys: doorpost check --no-signatures\n", stderr);
         return STATUS_PROBLEM;
     }
-    if (settings_become_owner(&config) != STATUS_DONE)
-        return STATUS_PROBLEM;
     struct check *check = calloc(1, sizeof *check);
     if (check == NULL)
         return problem("no memory");

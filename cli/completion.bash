@@ -25,7 +25,7 @@ _doorpost() {
   else
     case $verb in
       help) words='init doctor key sign verify-signature trigger log exec stats check prune rejected' ;;
-      init) words='--key-file --journal --generate --user' ;;
+      init) words='--key-file --journal --generate --user --repair' ;;
       doctor) words='--url --user --json --conf --journal --key-file' ;;
       key) words='list add retire --json --from --conf --key-file' ;;
       sign) words='--base64 --conf --key-file' ;;

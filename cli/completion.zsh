@@ -33,7 +33,7 @@ shift words
 ((CURRENT--))
 case $verb in
   help) _describe verb verbs ;;
-  init) _arguments $keys $journal '--generate[make a key for tests]' '--user[the web server user]:user:_users' '1:directory:_files -/' ;;
+  init) _arguments $keys $journal '--generate[make a key for tests]' '--user[the web server user]:user:_users' '--repair[give settings and key to root]' '1:directory:_files -/' ;;
   doctor) _arguments $conf $journal $keys '--url[the endpoint]:url:' '--user[the web server user]:user:_users' '--json[as JSON]' ;;
   key) _arguments $conf $keys '--json[as JSON]' '--from[the new key]:file:_files' '1:what:(list add retire)' '2:fingerprint:' ;;
   sign) _arguments $conf $keys '--base64[the decoded key]' '1:body:_files' ;;

@@ -11,6 +11,7 @@
 #include "mounts.h"
 #include "permission.h"
 #include "prune.h"
+#include "processes.h"
 #include "rejected.h"
 #include "retry.h"
 #include "sample.h"
@@ -113,6 +114,11 @@ static bool check_keys(struct doctor *doctor) {
     struct reason reason = {"no memory"};
     struct stat status;
     char hint[HINT_SIZE];
+    if (settings_trust_keys(&doctor->config, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "keys",
+             "%s. If it is beside the settings: doorpost init --repair DIRECTORY", reason.text);
+        return false;
+    }
     doctor->keys = keys_alloc();
     if (doctor->keys == NULL || keys_load(doctor->keys, doctor->config.key_file, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "keys", "%s%s", reason.text,
@@ -137,53 +143,84 @@ static bool check_keys(struct doctor *doctor) {
 
 /* ---- directory and file system ---- */
 
-/* Can that user make a file in the journal, and read the key? Asked by becoming that user, in another
- * process. */
-static int try_as(const struct doctor *doctor, const struct passwd *user) {
+/* Can that user read settings and key, and write to the journal? Asked by becoming that user, in another
+ * process, which makes nothing. */
+static int try_as(const struct doctor *doctor, const struct user *user) {
     int status = -1;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
         char name[CONFIG_PATH_SIZE + 32];
-        if (setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+        snprintf(name, sizeof name, "%s/lock", doctor->config.journal);
+        if (user_become(user) != 0)
+            _exit(4);
+        if (doctor->config.file[0] != '\0' && access(doctor->config.file, R_OK) != 0)
             _exit(3);
         if (doctor->keys_good && access(doctor->config.key_file, R_OK) != 0)
             _exit(2);
-        snprintf(name, sizeof name, "%s/lock", doctor->config.journal);
-        int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        _exit(file < 0 || access(doctor->config.journal, W_OK | X_OK) != 0 ? 1 : 0);
+        _exit(access(doctor->config.journal, R_OK | W_OK | X_OK) == 0 &&
+                      (access(name, R_OK | W_OK) == 0 || errno == ENOENT)
+                  ? 0
+                  : 1);
     }
     if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-        return 3;
+        return 4;
     return WEXITSTATUS(status);
 }
 
-static void check_web_user(struct doctor *doctor, const struct stat *journal) {
-    const struct passwd *user =
-        doctor->user != NULL ? user_named(doctor->user) : user_with_id(journal->st_uid);
-    if (user == NULL || (geteuid() != 0 && user->pw_uid != geteuid())) {
-        tell(doctor, LEVEL_NOTE, "directory",
-             "whether the web server's user can write there was not tried: run doctor as "
-             "that user, or as root");
+/* The user that the worker runs as: that of a worker which has this journal open; else the journal's owner. */
+static void find_worker(struct doctor *doctor, const struct user *owner, struct user *user) {
+    static const char *const workers[] = {"doorpost.cgi", NULL};
+    static const char *const servers[] = {"lighttpd", "apache2", "httpd", "nginx", NULL};
+    struct stat journal;
+    *user = *owner;
+    if (doctor->user != NULL) {
+        user_named(doctor->user, user);
         return;
     }
-    if (geteuid() != 0)
+    if (stat(doctor->config.journal, &journal) == 0 && processes_find(workers, &journal, user))
         return;
-    if (doctor->user == NULL && user->pw_uid == 0) {
+    if (processes_find(servers, NULL, user) && user->uid != owner->uid)
+        tell(doctor, LEVEL_NOTE, "directory",
+             "the web server runs as %s, and the journal belongs to %s: if it starts doorpost.cgi itself, say "
+             "--user %s",
+             user->name, owner->name, user->name);
+    *user = *owner;
+}
+
+static void check_worker(struct doctor *doctor, const struct user *owner) {
+    struct user user;
+    find_worker(doctor, owner, &user);
+    if (doctor->user == NULL && user.uid == 0) {
         tell(doctor, LEVEL_WARNING, "directory",
              "the journal belongs to root, and web servers do not run as root: chown it to the web server's "
              "user, and "
              "say --user to try it");
         return;
     }
-    static const char *const findings[] = {NULL, "cannot write to the journal: chown -R it to that user",
-                                           "cannot read the key file: chown it to that user",
-                                           "could not be tried"};
-    int finding = try_as(doctor, user);
-    if (finding == 0)
-        tell(doctor, LEVEL_GOOD, "directory", "%s can write there and read the key", user->pw_name);
-    else
-        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s %s", user->pw_name, findings[finding]);
+    const char *name = user.name;
+    switch (try_as(doctor, &user)) {
+    case 0:
+        tell(doctor, LEVEL_GOOD, "directory", "%s can write there, and read the settings and the key", name);
+        break;
+    case 1:
+        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s cannot write to the journal: chown -hR %s %s", name,
+             name, doctor->config.journal);
+        break;
+    case 2:
+        tell(doctor, LEVEL_PROBLEM, "directory",
+             "the user %s cannot read the key file: chgrp %s, with a group of that user, and chmod 640", name,
+             doctor->config.key_file);
+        break;
+    case 3:
+        tell(doctor, LEVEL_PROBLEM, "directory",
+             "the user %s cannot read the settings: chgrp %s and its directory, with a group of that user, and "
+             "chmod 640 and 750",
+             name, doctor->config.file);
+        break;
+    default:
+        tell(doctor, LEVEL_PROBLEM, "directory", "whether the user %s can write there could not be tried", name);
+    }
 }
 
 static bool check_directory(struct doctor *doctor) {
@@ -205,7 +242,10 @@ static bool check_directory(struct doctor *doctor) {
         else if ((status.st_mode & (S_IROTH | S_IXOTH)) != 0)
             tell(doctor, LEVEL_WARNING, "directory", "everybody can look into %s: chmod 700 it",
                  doctor->config.journal);
-        check_web_user(doctor, &status);
+        if (geteuid() != status.st_uid)
+            tell(doctor, LEVEL_NOTE, "directory",
+                 "whether the web server's user can write there was not tried: run doctor as "
+                 "that user, or as root");
     }
     if (fstatvfs(doctor->directory.file, &space) != 0)
         return true;
@@ -538,13 +578,31 @@ static void check_round_trip(struct doctor *doctor) {
 
 /* ---- all of it ---- */
 
+/* Root looks at the worker's rights, and then goes on as the journal's owner. */
+static bool become_owner(struct doctor *doctor) {
+    struct reason reason = {""};
+    struct user owner;
+    if (geteuid() != 0)
+        return true;
+    if (settings_owner(&doctor->config, &owner, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
+             access(doctor->config.journal, F_OK) != 0 ? ". `doorpost init` makes it" : "");
+        return false;
+    }
+    check_worker(doctor, &owner);
+    if (settings_become(&doctor->config, &owner, &reason) == 0)
+        return true;
+    tell(doctor, LEVEL_PROBLEM, "directory", "%s", reason.text);
+    return false;
+}
+
 static void examine(struct doctor *doctor, const struct settings *settings) {
     struct statfs system;
     if (!check_settings(doctor, settings))
         return;
     log_place(&doctor->config, doctor->log); /* while still root, who may examine any worker */
     doctor->keys_good = check_keys(doctor);
-    if (check_directory(doctor) && settings_become_owner(&doctor->config) == STATUS_DONE) {
+    if (become_owner(doctor) && check_directory(doctor)) {
         bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;
         check_sync(doctor);
         check_clock(doctor);
@@ -562,6 +620,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
 int verb_doctor(int argc, char *argv[]) {
     struct settings settings = {0};
     struct doctor doctor = {.directory = {.file = -1, .lock = -1}};
+    struct user user;
     const struct usage usage = {.verb = "doctor",
                                 .synopsis = "[--url URL] [--user USER] [--json]",
                                 .what =
@@ -578,7 +637,7 @@ int verb_doctor(int argc, char *argv[]) {
         OPTION_KEY_FILE(settings),
         {0}};
     options_parse(argc, argv, &usage, table);
-    if (doctor.user != NULL && user_named(doctor.user) == NULL)
+    if (doctor.user != NULL && !user_named(doctor.user, &user))
         usage_error("there is no user \"%s\"", doctor.user);
     doctor.report = json_object_new_array();
     if (doctor.report == NULL)

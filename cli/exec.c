@@ -159,14 +159,12 @@ int verb_exec(int argc, char *argv[]) {
     run->retry_failed |= run->retry != NULL;
     bool asks = options.status || options.failed || options.drop != NULL;
     check_options(run);
+    uid_t before = getuid();
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!asks && run->command == NULL)
         usage_error("which command? Say it after --");
-    uid_t before = getuid();
-    if (settings_become_owner(&config) != STATUS_DONE)
-        return STATUS_PROBLEM;
     if (asks)
         return options.drop != NULL ? status_drop(&config, run->name, options.drop)
                : options.failed     ? status_show_failed(&config, only, options.json)

@@ -4,16 +4,20 @@
  *   DIR/journal/       the events
  *   DIR/doorpost.env   the settings, which name the two
  *
- * What is there already is left as it is. */
+ * What is there already is left as it is. If root runs it, the web server's user gets the journal alone: the rest
+ * stays root's, and is open to the user's group for reading. So that user cannot change what root will trust. */
 #include "keys.h"
+#include "regular.h"
 #include "secret.h"
 #include "settings.h"
 #include "terminal.h"
-#include "user.h"
+#include "trust.h"
 #include "verbs.h"
 
 #include <errno.h>
-
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +26,7 @@
 
 struct options {
     const char *key_file, *journal, *user;
-    bool generate;
+    bool generate, repair;
 };
 
 #define PLAN_PATH_SIZE (CONFIG_PATH_SIZE - 32) /* names are put behind it */
@@ -30,41 +34,142 @@ struct options {
 struct plan {
     char directory[PLAN_PATH_SIZE], journal[PLAN_PATH_SIZE + 32]; /* absolute */
     char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32];
-    const struct passwd *owner; /* NULL: who runs this */
+    int fd; /* of the directory */
+    bool hands_over;
+    struct user web; /* meaningless where nothing is handed over */
+    struct ownership ownership;
 };
 
-static bool exists(const char *path) {
+static bool exists(const struct plan *plan, const char *name) {
     struct stat status;
-    return lstat(path, &status) == 0;
+    return fstatat(plan->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* The user that web servers run as here. Only root can hand files over. */
-static const struct passwd *web_user(const char *named) {
+static bool find_web_user(const char *named, struct user *user) {
     static const char *const usual[] = {"www-data", "apache", "http", "nginx", "lighttpd", "www"};
-    const struct passwd *user = NULL;
     if (named != NULL) {
-        user = user_named(named);
-        if (user == NULL)
+        if (!user_named(named, user))
             usage_error("there is no user \"%s\"", named);
-        if (geteuid() != 0 && user->pw_uid != geteuid())
+        if (geteuid() != 0 && user->uid != geteuid())
             usage_error("only root can make files of another user: run it through sudo, or without --user");
-        return user;
+        return geteuid() == 0 && user->uid != 0;
     }
-    for (size_t i = 0; geteuid() == 0 && user == NULL && i < sizeof usual / sizeof *usual; i++)
-        user = user_named(usual[i]);
-    return user;
+    for (size_t i = 0; geteuid() == 0 && i < sizeof usual / sizeof *usual; i++)
+        if (user_named(usual[i], user))
+            return true;
+    return false;
 }
 
-static int make_directory(const char *path, const struct passwd *owner) {
+/* ---- directories ---- */
+
+/* Makes a directory, in the descriptor of the one that it is in, and opens it. Returns its descriptor, or -1 after
+ * having said why not. */
+static int make_directory(const char *path) {
+    char parent[PATH_MAX], name[PATH_MAX];
+    struct reason reason = {""};
+    if (trust_split(path, parent, name, sizeof name, &reason) != 0) {
+        problem("%s", reason.text);
+        return -1;
+    }
+    int fd = -1, above = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above >= 0 && mkdirat(above, name, 0700) == 0 && fsync(above) == 0)
+        fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        problem("cannot make %s: %s", path, strerror(errno));
+    if (above >= 0)
+        close(above);
+    return fd;
+}
+
+/* Opens a directory, which is made if it is missing. Root takes only one that nobody but root and `owner` can
+ * change or put another in place of. Returns its descriptor, or -1 after having said why not. */
+static int open_directory(const char *path, uid_t owner, bool *made) {
+    struct reason reason = {""};
     struct stat status;
-    if (mkdir(path, 0700) == 0 ? secret_sync_name(path) != 0 : errno != EEXIST)
-        return problem("cannot make %s: %s", path, strerror(errno));
-    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
-        return problem("%s is there and is no directory: choose another one", path);
-    if (owner != NULL && (status.st_uid != owner->pw_uid) && chown(path, owner->pw_uid, owner->pw_gid) != 0)
-        return problem("cannot give %s to %s: %s", path, owner->pw_name, strerror(errno));
+    *made = false;
+    if (geteuid() == 0) {
+        int trust = trust_path(path, owner, &reason);
+        *made = trust == ERROR_INVALID;
+        if (trust == ERROR_TROUBLE) {
+            problem("%s", reason.text);
+            return -1;
+        }
+    } else
+        *made = stat(path, &status) != 0 && errno == ENOENT;
+    if (*made)
+        return make_directory(path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTDIR)
+        problem("%s is there and is no directory: choose another one", path);
+    else if (fd < 0)
+        problem("cannot open %s: %s", path, strerror(errno));
+    return fd;
+}
+
+/* The absolute path, as the env file can hold it. */
+static int resolve(const char *path, char out[PLAN_PATH_SIZE]) {
+    char *absolute = realpath(path, NULL);
+    bool good = absolute != NULL && strlen(absolute) < PLAN_PATH_SIZE && strpbrk(absolute, "\"\\\n") == NULL;
+    if (good)
+        snprintf(out, PLAN_PATH_SIZE, "%s", absolute);
+    else if (absolute == NULL)
+        problem("cannot find %s: %s", path, strerror(errno));
+    else
+        problem(
+            "cannot use %s: its path is too long, or has a quotation mark, a backslash or a line break in it",
+            path);
+    free(absolute);
+    return good ? STATUS_DONE : STATUS_PROBLEM;
+}
+
+static int lock_down(const struct plan *plan) {
+    if (fchown(plan->fd, 0, plan->web.gid) == 0 && fchmod(plan->fd, 0750) == 0)
+        return STATUS_DONE;
+    return problem("cannot open %s to the group of %s: %s", plan->directory, plan->web.name, strerror(errno));
+}
+
+/* Can the web server's user reach what is in the directory? */
+static bool is_reachable(const struct plan *plan) {
+    struct stat status;
+    return fstat(plan->fd, &status) == 0 &&
+           ((status.st_mode & S_IXOTH) != 0 ||
+            (status.st_gid == plan->web.gid && (status.st_mode & S_IXGRP) != 0));
+}
+
+static int prepare_directory(struct plan *plan, const char *path) {
+    bool made;
+    plan->fd = open_directory(path, 0, &made);
+    if (plan->fd < 0 && geteuid() == 0 && access(path, F_OK) == 0)
+        fprintf(stderr, "If an earlier `doorpost init` made it: doorpost init --repair %s\n", path);
+    if (plan->fd < 0 || resolve(path, plan->directory) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    return plan->hands_over && (made || !is_reachable(plan)) ? lock_down(plan) : STATUS_DONE;
+}
+
+/* A directory of root's that was there before is not given away: it could be anything. */
+static int give_journal(const struct plan *plan, int fd, const char *path, bool made) {
+    struct stat status;
+    if (fstat(fd, &status) != 0 || (!made && status.st_uid != plan->web.uid))
+        return problem("%s is there, and does not belong to %s: chown %s it if it is to be the journal, or choose "
+                       "another one",
+                       path, plan->web.name, plan->web.name);
+    if (made && fchown(fd, plan->web.uid, plan->web.gid) != 0)
+        return problem("cannot give %s to %s: %s", path, plan->web.name, strerror(errno));
     return STATUS_DONE;
 }
+
+static int prepare_journal(struct plan *plan, const char *path) {
+    bool made;
+    int fd = open_directory(path, plan->hands_over ? plan->web.uid : 0, &made);
+    if (fd < 0)
+        return STATUS_PROBLEM;
+    int status = plan->hands_over ? give_journal(plan, fd, path, made) : STATUS_DONE;
+    close(fd);
+    return status == STATUS_DONE ? resolve(path, plan->journal) : status;
+}
+
+/* ---- files ---- */
 
 static char *generate(size_t *length) {
     unsigned char bytes[32];
@@ -79,12 +184,6 @@ static char *generate(size_t *length) {
     return text;
 }
 
-static int give(const char *path, const struct passwd *owner) {
-    if (owner != NULL && chown(path, owner->pw_uid, owner->pw_gid) != 0)
-        return problem("cannot give %s to %s: %s", path, owner->pw_name, strerror(errno));
-    return STATUS_DONE;
-}
-
 static int write_key(const struct plan *plan, const struct options *options) {
     size_t length = 0;
     struct reason reason = {""};
@@ -92,26 +191,20 @@ static int write_key(const struct plan *plan, const struct options *options) {
                  : options->key_file != NULL
                      ? secret_read(options->key_file, &length)
                      : secret_ask("Ring's HMAC Signing Key (it is not shown): ", &length);
-    int status = STATUS_PROBLEM;
-    if (text != NULL && length < KEY_FILE_SIZE) {
-        char *line = sodium_malloc(length + 2);
-        if (line != NULL) {
-            memcpy(line, text, length);
-            memcpy(line + length, "\n", 2);
-            status = secret_write(plan->key, line, length + 1, 0600);
-        }
-        sodium_free(line);
-    }
-    sodium_free(text);
-    if (status != STATUS_DONE)
-        return status;
     struct keys *keys = keys_alloc();
-    int result = keys != NULL ? keys_load(keys, plan->key, &reason) : ERROR_TROUBLE;
+    char *line = text != NULL && keys != NULL && length < KEY_FILE_SIZE ? sodium_malloc(length + 2) : NULL;
+    int status = STATUS_PROBLEM;
+    if (line != NULL) {
+        memcpy(line, text, length);
+        memcpy(line + length, "\n", 2);
+        status = keys_parse(keys, line, length + 1, plan->key, &reason) == 0
+                     ? secret_write(plan->fd, "key", plan->key, line, length + 1, &plan->ownership)
+                     : problem("%s. Nothing was kept of it: run init again", reason.text);
+    }
+    sodium_free(line);
+    sodium_free(text);
     keys_free(keys);
-    if (result == 0)
-        return give(plan->key, plan->owner);
-    unlink(plan->key);
-    return problem("%s. Nothing was kept of it: run init again", reason.text);
+    return status;
 }
 
 static int write_env(const struct plan *plan) {
@@ -121,8 +214,7 @@ static int write_env(const struct plan *plan) {
         "# Doorpost's settings; doorpost.cgi(8) has them all. Restart FastCGI workers after a change.\n"
         "DOORPOST_KEY_FILE=\"%s\"\nDOORPOST_JOURNAL=\"%s\"\n# DOORPOST_MAX_AGE=8d\n",
         plan->key, plan->journal);
-    int status = secret_write(plan->env, text, (size_t)length, 0600);
-    return status == STATUS_DONE ? give(plan->env, plan->owner) : status;
+    return secret_write(plan->fd, "doorpost.env", plan->env, text, (size_t)length, &plan->ownership);
 }
 
 static bool installed(const char *const *paths) {
@@ -152,52 +244,129 @@ static void print_next_steps(const struct plan *plan) {
 }
 
 static int carry_out(const struct plan *plan, const struct options *options) {
-    if (exists(plan->key) && (options->generate || options->key_file != NULL))
+    bool has_key = exists(plan, "key");
+    if (has_key && (options->generate || options->key_file != NULL))
         return problem(
             "%s is there already, and was left as it is: `doorpost key add` puts another key beside it",
             plan->key);
-    if (exists(plan->key))
+    if (has_key)
         printf("%s is there already.\n", plan->key);
     else if (write_key(plan, options) != STATUS_DONE)
         return STATUS_PROBLEM;
-    if (exists(plan->env))
+    if (exists(plan, "doorpost.env"))
         printf("%s is there already.\n", plan->env);
     else if (write_env(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
     printf("%sReady%s: %s%s%s%s\n  key       %s\n  journal   %s\n  settings  %s\n", colour(COLOUR_GOOD),
-           colour(COLOUR_NONE), plan->directory, plan->owner != NULL ? " (of the web server's user, " : "",
-           plan->owner != NULL ? plan->owner->pw_name : "", plan->owner != NULL ? ")" : "", plan->key,
-           plan->journal, plan->env);
+           colour(COLOUR_NONE), plan->directory, plan->hands_over ? " (the journal belongs to " : "",
+           plan->hands_over ? plan->web.name : "", plan->hands_over ? ", the rest to root)" : "", plan->key, plan->journal,
+           plan->env);
     print_next_steps(plan);
     return STATUS_DONE;
 }
 
-/* Makes a directory and finds its absolute path, as the env file can hold it. */
-static int resolve(const char *path, const struct passwd *owner, char out[PLAN_PATH_SIZE]) {
-    if (make_directory(path, owner) != STATUS_DONE)
-        return STATUS_PROBLEM;
-    char *absolute = realpath(path, NULL);
-    bool good = absolute != NULL && strlen(absolute) < PLAN_PATH_SIZE && strpbrk(absolute, "\"\\\n") == NULL;
-    if (good)
-        snprintf(out, PLAN_PATH_SIZE, "%s", absolute);
+/* ---- --repair ---- */
+
+/* Reads a file of a directory that is root's by now. A link to a file of somebody else's would have root publish
+ * that; one more name elsewhere shows it. Returns the text, or NULL after having said why not. */
+static char *take(const struct plan *plan, const char *name, uid_t former, size_t *length) {
+    struct reason reason = {""};
+    struct stat status;
+    int fd = regular_open(plan->fd, name, O_RDONLY, &reason);
+    char *text = NULL;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        problem("%s/%s", plan->directory, reason.text);
+    else if ((status.st_uid == 0 || status.st_uid != former) && status.st_nlink != 1)
+        problem("%s/%s has other names elsewhere: is it the file that it is meant to be? Put a copy in its place",
+                plan->directory, name);
     else
-        problem(
-            "cannot use %s: its path is too long, or has a quotation mark, a backslash or a line break in it",
-            path);
-    free(absolute);
-    return good ? STATUS_DONE : STATUS_PROBLEM;
+        text = secret_take(fd, name, length);
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+/* What the settings say was said by the former owner, who must not be able to send root to another user's files:
+ * the journal has to be that of the web server's user, and the key file this directory's, or one that root can
+ * trust. */
+static int check_settings(const struct plan *plan, const char *path) {
+    struct reason reason = {""};
+    struct config config;
+    struct user owner;
+    unsetenv("DOORPOST_JOURNAL");
+    unsetenv("DOORPOST_KEY_FILE");
+    if (setenv("DOORPOST_CONF", path, 1) != 0 || config_load(&config, &reason) != 0 ||
+        settings_owner(&config, &owner, &reason) != 0)
+        return problem("%s", reason.text);
+    if (owner.uid != plan->web.uid)
+        return problem("%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
+                       "correct the setting, or the journal's owner",
+                       plan->env, plan->web.name, owner.name);
+    if (strcmp(config.key_file, plan->key) != 0 && settings_trust_keys(&config, &reason) != 0)
+        return problem("%s", reason.text);
+    return STATUS_DONE;
+}
+
+/* The file gets a new inode: the former owner may have the old one open for writing. */
+static int renew(const struct plan *plan, const char *name, const char *path, uid_t former) {
+    char trial[] = "doorpost.env.repair", trial_path[PLAN_PATH_SIZE + 64];
+    size_t length;
+    int status = STATUS_DONE;
+    if (!exists(plan, name))
+        return problem("there is no %s", path);
+    char *text = take(plan, name, former, &length);
+    if (text == NULL)
+        return STATUS_PROBLEM;
+    snprintf(trial_path, sizeof trial_path, "%s/%s", plan->directory, trial);
+    if (path == plan->env) {
+        status = secret_write(plan->fd, trial, trial_path, text, length, &plan->ownership);
+        if (status == STATUS_DONE)
+            status = check_settings(plan, trial_path);
+        unlinkat(plan->fd, trial, 0);
+    }
+    if (status == STATUS_DONE)
+        status = secret_write(plan->fd, name, path, text, length, &plan->ownership);
+    sodium_free(text);
+    return status;
+}
+
+/* An installation of an earlier release, in which the web server's user owned settings and key. */
+static int repair(struct plan *plan, const char *path, const struct options *options) {
+    char above[PATH_MAX], name[PATH_MAX];
+    struct reason reason = {""};
+    struct stat status;
+    if (geteuid() != 0)
+        return problem("only root can take settings and key over: run it through sudo");
+    if (trust_split(path, above, name, sizeof name, &reason) != 0 || trust_path(above, 0, &reason) != 0)
+        return problem("%s", reason.text);
+    plan->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (plan->fd < 0 || fstat(plan->fd, &status) != 0)
+        return problem("cannot open %s: %s", path, strerror(errno));
+    if (options->user == NULL && status.st_uid != 0)
+        plan->hands_over = user_with_id(status.st_uid, &plan->web);
+    if (!plan->hands_over)
+        return problem("which user does the web server run as? Say --user USER");
+    plan->ownership = (struct ownership){.gid = plan->web.gid, .mode = 0640};
+    if (lock_down(plan) != STATUS_DONE || renew(plan, "key", plan->key, status.st_uid) != STATUS_DONE ||
+        renew(plan, "doorpost.env", plan->env, status.st_uid) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    printf("%s, its key and its settings are root's now, and open to the group of %s for reading.\n"
+           "Until now %s could write them: look whether %s says what you mean.\n",
+           plan->directory, plan->web.name, plan->web.name, plan->env);
+    return STATUS_DONE;
 }
 
 int verb_init(int argc, char *argv[]) {
     struct options options = {0};
-    struct plan plan = {0};
+    struct plan plan = {.fd = -1};
     const struct usage usage = {.verb = "init",
                                 .synopsis =
                                     "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
-                                .what = "Makes DIR with a key file, a journal and the settings in it, open "
-                                        "to their owner alone, and prints what the\n"
-                                        "web server has to be told. Asks for Ring's HMAC Signing Key. DIR "
-                                        "must not be under the web root.",
+                                .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the "
+                                        "web server has to be told.\n"
+                                        "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "
+                                        "it, the web server's\n"
+                                        "user gets the journal, and may read the rest.",
                                 .operands = 1};
     const struct option_spec table[] = {
         {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)",
@@ -205,20 +374,29 @@ int verb_init(int argc, char *argv[]) {
         {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", &options.journal},
         {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", &options.generate},
         {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", &options.user},
+        {0, "repair", OPTION_FLAG, NULL, "give settings and key of an earlier release to root",
+         &options.repair},
         {0}};
     int first = options_parse(argc, argv, &usage, table);
     if (first >= argc)
         usage_error("which directory? For example: doorpost init ~/doorpost");
     if (options.generate && options.key_file != NULL)
         usage_error("--generate or --key-file, not both");
-    plan.owner = web_user(options.user);
-    if (resolve(argv[first], plan.owner, plan.directory) != STATUS_DONE)
+    if (options.repair && (options.generate || options.key_file != NULL || options.journal != NULL))
+        usage_error("--repair changes neither key nor journal");
+    plan.hands_over = find_web_user(options.user, &plan.web);
+    plan.ownership = (struct ownership){geteuid(), plan.hands_over ? plan.web.gid : getegid(),
+                                        plan.hands_over ? 0640 : 0600};
+    if (options.repair ? resolve(argv[first], plan.directory) : prepare_directory(&plan, argv[first]))
         return STATUS_PROBLEM;
     snprintf(plan.key, sizeof plan.key, "%s/key", plan.directory);
     snprintf(plan.journal, sizeof plan.journal, "%s/journal", plan.directory);
     snprintf(plan.env, sizeof plan.env, "%s/doorpost.env", plan.directory);
-    if (resolve(options.journal != NULL ? options.journal : plan.journal, plan.owner, plan.journal) !=
-        STATUS_DONE)
-        return STATUS_PROBLEM;
-    return carry_out(&plan, &options);
+    int status = options.repair ? repair(&plan, plan.directory, &options)
+                 : prepare_journal(&plan, options.journal != NULL ? options.journal : plan.journal)
+                     ? STATUS_PROBLEM
+                     : carry_out(&plan, &options);
+    if (plan.fd >= 0)
+        close(plan.fd);
+    return status;
 }

@@ -2,15 +2,22 @@
  * the file is replaced as a whole, so no delivery ever meets half of it. */
 #include "invisible.h"
 #include "keys.h"
+#include "regular.h"
 #include "secret.h"
 #include "settings.h"
 #include "terminal.h"
+#include "trust.h"
 #include "verbs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct options {
     struct settings settings;
@@ -51,22 +58,72 @@ static int list(const struct options *options, const struct config *config) {
     return status;
 }
 
+/* Where a link, or several, lead; a file that is not there yet is its own target. */
+static int find_target(const char *file, char path[PATH_MAX]) {
+    struct stat status;
+    if (realpath(file, path) != NULL)
+        return 0;
+    if (errno != ENOENT || lstat(file, &status) == 0)
+        return -1;
+    return snprintf(path, PATH_MAX, "%s", file) < PATH_MAX ? 0 : -1;
+}
+
+/* The file that is to be changed: that which a link leads to, if the operator has made one. Root follows none that
+ * another user could have made. Returns the descriptor of its directory, or -1 after having said why not. */
+static int open_target(const struct config *config, char path[PATH_MAX], char name[PATH_MAX]) {
+    char directory[PATH_MAX];
+    struct reason reason = {""};
+    int fd = -1;
+    if (settings_trust_keys(config, &reason) == 0) {
+        if (find_target(config->key_file, path) != 0)
+            explain(&reason, "cannot write %s: %s", config->key_file, strerror(errno));
+        else if (trust_split(path, directory, name, PATH_MAX, &reason) == 0 &&
+                 (fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+            explain(&reason, "cannot open %s: %s", directory, strerror(errno));
+    }
+    if (fd < 0)
+        problem("%s", reason.text);
+    return fd;
+}
+
 /* Writes the new text of the key file, if what stands in it then is a key file. */
 static int replace(const struct config *config, const char *text, size_t length) {
-    char trial[CONFIG_PATH_SIZE + 8];
+    char path[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
     struct stat status;
-    mode_t mode = stat(config->key_file, &status) == 0 ? status.st_mode & 07777 : 0600;
-    snprintf(trial, sizeof trial, "%s.trial", config->key_file);
-    if (secret_write(trial, text, length, 0600) != STATUS_DONE)
-        return STATUS_PROBLEM;
     struct keys *keys = keys_alloc();
-    int result = keys != NULL ? keys_load(keys, trial, &reason) : ERROR_TROUBLE;
+    int result = keys == NULL || length > KEY_FILE_SIZE
+                     ? fail(&reason, ERROR_TROUBLE, "there is no room for more than %d bytes", KEY_FILE_SIZE)
+                     : keys_parse(keys, text, length, config->key_file, &reason);
     keys_free(keys);
-    remove(trial);
     if (result != 0)
         return problem("nothing was changed: %s", reason.text);
-    return secret_write(config->key_file, text, length, mode);
+    int directory = open_target(config, path, name);
+    if (directory < 0)
+        return STATUS_PROBLEM;
+    struct ownership ownership = {.uid = geteuid(), .gid = getegid(), .mode = 0600};
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        ownership = (struct ownership){status.st_uid, status.st_gid, status.st_mode & 07777};
+    int written = secret_write(directory, name, path, text, length, &ownership);
+    close(directory);
+    return written;
+}
+
+/* What stands in the key file now; nothing if there is none. Returns NULL after having said why not. */
+static char *current(const struct config *config, size_t *length) {
+    struct reason reason = {""};
+    char *text = NULL;
+    int fd = settings_trust_keys(config, &reason) != 0 ? ERROR_TROUBLE
+                                                       : regular_open(AT_FDCWD, config->key_file, O_RDONLY, &reason);
+    *length = 0;
+    if (fd >= 0) {
+        text = secret_take(fd, config->key_file, length);
+        close(fd);
+    } else if (fd == ERROR_INVALID)
+        text = sodium_malloc(1);
+    else
+        problem("%s", reason.text);
+    return text;
 }
 
 /* Finds the index of a key whose fingerprint begins so; of the two readings of a line either will do. */
@@ -98,10 +155,9 @@ static const char *new_key(const char *text, size_t length) {
 }
 
 static int add(const struct options *options, const struct config *config) {
-    size_t old_length = 0, length;
-    char *old = NULL;
-    struct stat status;
-    if (stat(config->key_file, &status) == 0 && (old = secret_read(config->key_file, &old_length)) == NULL)
+    size_t old_length, length;
+    char *old = current(config, &old_length);
+    if (old == NULL)
         return STATUS_PROBLEM;
     char *fresh = options->from != NULL ? secret_read(options->from, &length)
                                         : secret_ask("The new HMAC Signing Key (it is not shown): ", &length);
@@ -111,7 +167,7 @@ static int add(const struct options *options, const struct config *config) {
         bool line_break = old_length > 0 && old[old_length - 1] != '\n';
         char *text = sodium_malloc(old_length + length + 3);
         if (text != NULL) {
-            size_t used = (size_t)snprintf(text, old_length + length + 3, "%s%s%s\n", old != NULL ? old : "",
+            size_t used = (size_t)snprintf(text, old_length + length + 3, "%.*s%s%s\n", (int)old_length, old,
                                            line_break ? "\n" : "", key);
             result = replace(config, text, used);
         }
@@ -153,7 +209,7 @@ static int retire(const struct config *config, const char *fingerprint) {
     keys_free(keys);
     if (found != STATUS_DONE)
         return found;
-    char *old = secret_read(config->key_file, &length);
+    char *old = current(config, &length);
     char *text = old != NULL ? sodium_malloc(length + 1) : NULL;
     if (text != NULL)
         result = replace(config, text, leave_out(old, length, line, text));

@@ -173,8 +173,7 @@ int verb_prune(int argc, char *argv[]) {
     options_parse(argc, argv, &usage, table);
     if (keep < DAY_SECONDS)
         usage_error("how much is to be kept? Say --keep 90d; a day at least");
-    if (settings_load(&settings, NEED_JOURNAL, &config) != STATUS_DONE ||
-        settings_become_owner(&config) != STATUS_DONE)
+    if (settings_load(&settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
     directory_start(&directory, config.journal);

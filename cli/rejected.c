@@ -218,8 +218,6 @@ int verb_rejected(int argc, char *argv[]) {
     if (settings_load(&options.settings, NEED_JOURNAL | (options.replay ? NEED_KEYS : NEED_NOTHING),
                       &config) != STATUS_DONE)
         return STATUS_PROBLEM;
-    if (options.replay && settings_become_owner(&config) != STATUS_DONE)
-        return STATUS_PROBLEM;
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL)
         return problem("no memory");

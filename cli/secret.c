@@ -21,26 +21,33 @@ static char *secret_alloc(void) {
     return text;
 }
 
-char *secret_read(const char *path, size_t *length) {
-    bool standard_input = strcmp(path, "-") == 0;
-    int file = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    char *text = file < 0 ? NULL : secret_alloc();
+char *secret_take(int fd, const char *name, size_t *length) {
+    char *text = secret_alloc();
     ssize_t got = 0;
     *length = 0;
-    if (file < 0)
-        problem("cannot read %s: %s", path, strerror(errno));
     while (text != NULL && *length < KEY_FILE_SIZE + 1 &&
-           (got = read(file, text + *length, KEY_FILE_SIZE + 1 - *length)) > 0)
+           (got = read(fd, text + *length, KEY_FILE_SIZE + 1 - *length)) > 0)
         *length += (size_t)got;
     if (text != NULL && (got < 0 || *length > KEY_FILE_SIZE)) {
-        problem("cannot read %s: %s", path, got < 0 ? strerror(errno) : "it is too large for a key file");
+        problem("cannot read %s: %s", name, got < 0 ? strerror(errno) : "it is too large for a key file");
         sodium_free(text);
         text = NULL;
     }
     if (text != NULL)
         text[*length] = '\0';
-    if (file >= 0 && !standard_input)
-        close(file);
+    return text;
+}
+
+char *secret_read(const char *path, size_t *length) {
+    if (strcmp(path, "-") == 0)
+        return secret_take(STDIN_FILENO, "standard input", length);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        problem("cannot read %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    char *text = secret_take(fd, path, length);
+    close(fd);
     return text;
 }
 
@@ -79,40 +86,23 @@ static int write_and_sync(int file, const char *text, size_t length) {
     return fsync(file);
 }
 
-int secret_sync_name(const char *path) {
-    char directory[PATH_MAX];
-    snprintf(directory, sizeof directory, "%s", path);
-    char *slash = strrchr(directory, '/');
-    if (slash != NULL)
-        slash[slash == directory] = '\0';
-    int file = open(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = file >= 0 ? fsync(file) : -1;
+int secret_write(int directory, const char *name, const char *path, const char *text, size_t length,
+                 const struct ownership *ownership) {
+    char beside[NAME_MAX + 8];
+    snprintf(beside, sizeof beside, "%s.new", name);
+    unlinkat(directory, beside, 0);
+    int fd = openat(directory, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return problem("cannot write %s: %s", path, strerror(errno));
+    bool written = ((ownership->uid == geteuid() && ownership->gid == getegid()) ||
+                    fchown(fd, ownership->uid, ownership->gid) == 0) &&
+                   fchmod(fd, ownership->mode) == 0 && write_and_sync(fd, text, length) == 0;
     int error = errno;
-    if (file >= 0)
-        close(file);
-    errno = error;
-    return result;
-}
-
-int secret_write(const char *path, const char *text, size_t length, unsigned mode) {
-    char beside[PATH_MAX];
-    struct stat status;
-    snprintf(beside, sizeof beside, "%s.new", path);
-    bool replaces = stat(path, &status) == 0;
-    unlink(beside);
-    int file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (file < 0)
-        return problem("cannot write %s: %s", beside, strerror(errno));
-    bool written = (!replaces || (status.st_uid == geteuid() && status.st_gid == getegid()) ||
-                    fchown(file, status.st_uid, status.st_gid) == 0) &&
-                   fchmod(file, mode) == 0 && write_and_sync(file, text, length) == 0;
-    int error = errno;
-    close(file);
-    if (written && rename(beside, path) == 0)
-        return secret_sync_name(path) == 0
-                   ? STATUS_DONE
-                   : problem("cannot sync the directory of %s: %s", path, strerror(errno));
+    close(fd);
+    if (written && renameat(directory, beside, directory, name) == 0)
+        return fsync(directory) == 0 ? STATUS_DONE
+                                     : problem("cannot sync the directory of %s: %s", path, strerror(errno));
     error = written ? errno : error;
-    unlink(beside);
+    unlinkat(directory, beside, 0);
     return problem("cannot write %s: %s", path, strerror(error));
 }

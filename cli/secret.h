@@ -5,6 +5,7 @@
 #include "error.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Reads a file of KEY_FILE_SIZE bytes at most ("-": standard input) into memory of sodium_malloc(), with a
  * NUL behind it; the caller frees it with sodium_free(). Returns NULL after having said why not. */
@@ -14,11 +15,20 @@ char *secret_read(const char *path, size_t *length);
  * As secret_read(). */
 char *secret_ask(const char *prompt, size_t *length);
 
-/* Replaces the file's text: writes another file beside it with the same owner and `mode`, syncs it, and moves
- * it over. So whoever reads it finds the old text or the new one. Returns 0 or says why not. */
-int secret_write(const char *path, const char *text, size_t length, unsigned mode);
+/* The same of a descriptor; `name` is for messages. */
+char *secret_take(int fd, const char *name, size_t *length);
 
-/* Makes a name durable, by syncing the directory that it is in. Returns 0, or -1 with errno. */
-int secret_sync_name(const char *path);
+/* Whose a file is to be. */
+struct ownership {
+    uid_t uid;
+    gid_t gid;
+    mode_t mode;
+};
+
+/* Gives the file `name` of `directory` (a descriptor) this text: writes another file beside it, syncs it, and
+ * moves it over, so that a reader finds the old text or the new one. `path` is for messages. Returns 0 or says
+ * why not. */
+int secret_write(int directory, const char *name, const char *path, const char *text, size_t length,
+                 const struct ownership *ownership);
 
 #endif

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "keys.h"
 #include "options.h"
+#include "user.h"
 
 struct settings {
     const char *conf, *journal, *key_file;
@@ -27,13 +28,21 @@ enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 int settings_read(const struct settings *settings, unsigned needs, struct config *config,
                   struct reason *reason);
 
-/* The same, and prints the reason. Returns 0 or STATUS_PROBLEM. */
+/* The same, and prints the reason. Root that needs the journal goes on as the journal's owner, for good: it can
+ * then do no more than the owner could, and what it makes in the journal is open to the handler. Returns 0 or
+ * STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
-/* Where root runs this and the journal is another user's, goes on as that user for good: whatever a verb
- * makes in the journal must be open to the handler. Returns 0 or says what is wrong and returns
- * STATUS_PROBLEM. */
-int settings_become_owner(const struct config *config);
+/* The steps of that, for a verb that has more to say about each. They return 0 or ERROR_TROUBLE with a reason;
+ * for other users than root they do nothing, and return 0.
+ *
+ * Can no other user change the env file that config_read() would read, or the key file? */
+int settings_trust(struct reason *reason);
+int settings_trust_keys(const struct config *config, struct reason *reason);
+
+/* Whom does the journal belong to, and can nobody else say where it is? */
+int settings_owner(const struct config *config, struct user *owner, struct reason *reason);
+int settings_become(const struct config *config, const struct user *owner, struct reason *reason);
 
 /* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */
 struct keys *settings_keys(const struct config *config);

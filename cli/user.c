@@ -1,24 +1,60 @@
+#define _GNU_SOURCE /* fgetgrent */
 #include "user.h"
 
-#include <stdbool.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static const struct passwd *find(const char *name, uid_t id) {
+#define GROUPS_MAX 1024
+
+static bool find(const char *name, uid_t uid, struct user *user) {
     FILE *file = fopen("/etc/passwd", "re");
-    const struct passwd *user = NULL;
-    while (file != NULL && (user = fgetpwent(file)) != NULL)
-        if (name != NULL ? strcmp(user->pw_name, name) == 0 : user->pw_uid == id)
+    const struct passwd *found = NULL;
+    while (file != NULL && (found = fgetpwent(file)) != NULL)
+        if (name != NULL ? strcmp(found->pw_name, name) == 0 : found->pw_uid == uid)
             break;
+    if (found != NULL) {
+        *user = (struct user){.uid = found->pw_uid, .gid = found->pw_gid};
+        snprintf(user->name, sizeof user->name, "%s", found->pw_name);
+    }
     if (file != NULL)
         fclose(file);
-    return user;
+    return found != NULL;
 }
 
-const struct passwd *user_named(const char *name) {
-    return find(name, 0);
+bool user_named(const char *name, struct user *user) {
+    return find(name, 0, user);
 }
 
-const struct passwd *user_with_id(uid_t id) {
-    return find(NULL, id);
+bool user_with_id(uid_t uid, struct user *user) {
+    if (find(NULL, uid, user))
+        return true;
+    *user = (struct user){.uid = uid, .gid = uid};
+    snprintf(user->name, sizeof user->name, "user %lu", (unsigned long)uid);
+    return false;
+}
+
+static size_t groups_of(const struct user *user, gid_t groups[GROUPS_MAX]) {
+    size_t count = 0;
+    FILE *file = fopen("/etc/group", "re");
+    const struct group *group;
+    groups[count++] = user->gid;
+    while (file != NULL && count < GROUPS_MAX && (group = fgetgrent(file)) != NULL)
+        for (char **member = group->gr_mem; *member != NULL; member++)
+            if (strcmp(*member, user->name) == 0) {
+                groups[count++] = group->gr_gid;
+                break;
+            }
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
+int user_become(const struct user *user) {
+    static gid_t groups[GROUPS_MAX];
+    if (setgroups(groups_of(user, groups), groups) != 0 || setgid(user->gid) != 0 || setuid(user->uid) != 0)
+        return -1;
+    return 0;
 }

@@ -265,17 +265,27 @@ static int load_environment(struct config *config, struct reason *reason) {
     return 0;
 }
 
-int config_read(struct config *config, struct reason *reason) {
-    char found[CONFIG_PATH_SIZE];
-    *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
-    const char *path = getenv("DOORPOST_CONF");
-    int result = path != NULL && path[0] != '\0' ? 1 : find_private_file(found, reason);
-    if (result >= 0) {
-        bool required = result == 1;
-        if (path == NULL || path[0] == '\0')
-            path = required ? found : CONFIG_DEFAULT_FILE;
-        result = load_file(config, path, required, reason);
+int config_find(char path[CONFIG_PATH_SIZE], struct reason *reason) {
+    const char *named = getenv("DOORPOST_CONF");
+    int result = 1;
+    if (named == NULL || named[0] == '\0') {
+        result = find_private_file(path, reason);
+        named = result == 0 ? CONFIG_DEFAULT_FILE : path;
     }
+    if (strlen(named) >= CONFIG_PATH_SIZE)
+        return fail(reason, ERROR_TROUBLE, "DOORPOST_CONF is longer than %d bytes: use a shorter path",
+                    CONFIG_PATH_SIZE - 1);
+    if (named != path)
+        memcpy(path, named, strlen(named) + 1);
+    return result;
+}
+
+int config_read(struct config *config, struct reason *reason) {
+    char path[CONFIG_PATH_SIZE] = "";
+    *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
+    int result = config_find(path, reason);
+    if (result >= 0)
+        result = load_file(config, path, result == 1, reason);
     if (result == 0)
         result = load_environment(config, reason);
     return result;

@@ -26,6 +26,10 @@ struct config {
     struct reason warning;           /* a name that no setting has, or "" */
 };
 
+/* Which env file would config_read() read? Returns 1 with its path if it must exist, 0 if it may be absent, or
+ * ERROR_TROUBLE with a reason. */
+int config_find(char path[CONFIG_PATH_SIZE], struct reason *reason);
+
 /* Reads one env file and then the environment, which wins. The env file is the one that DOORPOST_CONF names
  * (it must exist then); else doorpost/doorpost.env in the nearest of the directories above this program where
  * the user that it runs as has one; else CONFIG_DEFAULT_FILE, where it exists. Paths in an env file are

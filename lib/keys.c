@@ -164,8 +164,7 @@ static int read_line(struct keys *keys, const char *line, size_t length, const c
     return add_line(keys, path, number, reason);
 }
 
-static int read_lines(struct keys *keys, const char *text, size_t length, const char *path,
-                      struct reason *reason) {
+int keys_parse(struct keys *keys, const char *text, size_t length, const char *path, struct reason *reason) {
     const char *end = text + length;
     const char *line;
     size_t line_length;
@@ -203,7 +202,7 @@ static int read_file(struct keys *keys, int file, const char *path, struct reaso
     if (got < 0)
         result = fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
     else
-        result = read_lines(keys, keys->file, length, path, reason);
+        result = keys_parse(keys, keys->file, length, path, reason);
     sodium_memzero(keys->file, length);
     sodium_memzero(keys->text, sizeof keys->text);
     sodium_memzero(keys->bytes, sizeof keys->bytes);

@@ -175,12 +175,13 @@ class Lab:
         if self.user:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
-    def write_keys(self, *keys, mode=0o600):
+    def write_keys(self, *keys, mode=None):
         # Made beside and moved over, as an operator's tool would, so that no worker reads half of it.
         fresh = self.path / "keys.new"
         fresh.write_text("".join(key + "\n" for key in keys))
-        fresh.chmod(mode)
-        self.own(fresh)
+        fresh.chmod(mode or (0o640 if self.user else 0o600))
+        if self.user:  # root's, as `doorpost init` has it
+            os.chown(fresh, 0, self.user.pw_gid)
         fresh.rename(self.key_file)
 
     def configure(self, **settings):

@@ -1,0 +1,326 @@
+"""The tool in root's hands, beside a web server's user who wants to become root: no path and no setting that this user can
+change is followed, and nothing that root does locks the handler out. The laboratory of all other tests is of the layout that
+`init` makes; here are the others."""
+
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import random
+import shutil
+import signal
+import stat
+import subprocess
+
+from lab import KEY, Lab, TOOL, check, fastcgi, press, run_tests, sign
+
+ROUNDS = int(os.environ.get("ROUNDS", "50"))
+NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
+
+def swap_for_ever(directory, secret, journal):
+    """What the user does all the while: each name in the directory that root could open, make or rename becomes a link, a
+    second name of a file, a FIFO, or a file again."""
+    names = [name + end for name in ("key", "doorpost.env", "journal") for end in ("", ".new", ".repair", ".trial")]
+    texts = {"key": KEY, "doorpost.env": f"DOORPOST_KEY_FILE={directory}/key\nDOORPOST_JOURNAL={journal}\n"}
+    while True:
+        name, own = random.choice(names), f"{directory}/own"
+        with contextlib.suppress(OSError):
+            os.unlink(own)  # where the last was not moved
+        with contextlib.suppress(OSError):
+            make = random.choice((lambda: os.symlink(secret, own), lambda: os.link(secret, own), lambda: os.mkfifo(own),
+                                  lambda: pathlib.Path(own).write_text(texts.get(name, "x"))))
+            make()
+        with contextlib.suppress(OSError):
+            os.rename(own, f"{directory}/{name}")
+
+
+class Root(Lab):
+    """A directory as `init` of earlier releases left it: all of it the web server's user's."""
+
+    def __init__(self):
+        super().__init__()
+        self.home = self.path / "home"
+        self.secret = self.path / "root-only"
+        self.secret.write_text("# root's secret, which is longer than sixteen bytes\n")
+        self.secret.chmod(0o600)
+
+    def old_layout(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+        (self.home / "journal").mkdir(parents=True)
+        (self.home / "key").write_text(KEY + "\n")
+        (self.home / "doorpost.env").write_text(f"DOORPOST_KEY_FILE={self.home}/key\nDOORPOST_JOURNAL={self.home}/journal\n")
+        for path, mode in ((self.home, 0o700), (self.home / "journal", 0o700), (self.home / "key", 0o600), (self.home / "doorpost.env", 0o600)):
+            path.chmod(mode)
+            self.own(path)
+        self.use_home()
+
+    def use_home(self):
+        self.env_file, self.journal, self.key_file = self.home / "doorpost.env", self.home / "journal", self.home / "key"
+
+    def hostile(self, script):
+        return subprocess.run(["sh", "-c", script], cwd="/", capture_output=True, text=True, **self.as_user())
+
+    def is_untouched(self):
+        status = self.secret.stat()
+        check((status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 0, 0o600) and "root's secret" in self.secret.read_text(),
+              "a file of root's was changed:", status, self.secret.read_text())
+
+    def receives(self, name):
+        status, _, _, log = self.cgi(press(name), sign(press(name)))
+        check(status == 200, name, status, log)
+
+    @contextlib.contextmanager
+    def race(self):
+        """The user at work, until the end of a `with`."""
+        process = os.fork()
+        if process == 0:
+            os.setgroups([])
+            os.setgid(self.user.pw_gid)
+            os.setuid(self.user.pw_uid)
+            swap_for_ever(self.home, self.secret, self.journal)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+
+def as_root(test):
+    def run():
+        return test() if os.geteuid() == 0 else "only root can try that"
+    run.__name__ = test.__name__
+    return run
+
+
+@as_root
+def a_second_init_is_as_safe_as_the_first():
+    with Root() as lab:
+        lab.tool("init", lab.home, input="short\n").fails()
+        aim = lab.path / "of-root"
+        aim.mkdir(mode=0o700)
+        lab.hostile(f"rmdir {lab.home}/journal; ln -s {aim} {lab.home}/journal; ln -s {lab.secret} {lab.home}/key.new")
+        check((lab.home / "journal").is_dir() and not (lab.home / "journal").is_symlink(), "the journal was replaced")
+        lab.tool("init", lab.home, input=KEY + "\n").ok()
+        check(aim.stat().st_uid == 0 and stat.S_IMODE(aim.stat().st_mode) == 0o700, "a directory of root's was given away")
+        lab.use_home()
+        lab.receives(1)
+
+
+@as_root
+def init_refuses_what_others_can_change():
+    with Root() as lab:
+        open_to_all = lab.path / "open"
+        open_to_all.mkdir()
+        open_to_all.chmod(0o1777)
+        check("other users could make it" in lab.tool("init", open_to_all / "x", "--generate").fails().stderr, "sticky")
+        lab.hostile(f"mkdir {open_to_all}/theirs")
+        check("belongs to www-data" in lab.tool("init", open_to_all / "theirs", "--generate").fails().stderr, "theirs")
+        check("belongs to www-data" in lab.tool("init", open_to_all / "theirs/x", "--generate").fails().stderr, "in theirs")
+        lab.hostile(f"ln -s {lab.path} {open_to_all}/link")
+        check("belongs to www-data" in lab.tool("init", open_to_all / "link/x", "--generate").fails().stderr, "a link of theirs")
+        of_root = lab.path / "of-root"
+        of_root.mkdir()
+        check("does not belong to www-data" in lab.tool("init", lab.home, "--generate", "--journal", of_root).fails().stderr, "given away")
+        check(of_root.stat().st_uid == 0, "given away")
+
+
+@as_root
+def an_old_layout_is_refused_told_and_repaired():
+    with Root() as lab:
+        lab.old_layout()
+        for verb in (["log"], ["stats"], ["rejected"], ["check"], ["prune", "--keep", "9d"], ["exec", "--status"], ["exec", "--once", "--", "/bin/true"],
+                     ["sign", "/dev/null"], ["key", "list"], ["key", "add"], ["key", "retire", "69ffb5b9"], ["trigger", "--url", "http://127.0.0.1:1/"]):
+            check(f"doorpost init --repair {lab.home}" in lab.tool(*verb, input=NEW).fails().stderr, verb)
+        result = lab.tool("doctor")
+        check(f"doorpost init --repair {lab.home}" in result.fails().stdout, result)
+        check(f"doorpost init --repair {lab.home}" in lab.tool("init", lab.home).fails().stderr, "init")
+        for verb in (["log"], ["key", "list"], ["stats"]):
+            lab.tool(*verb, **lab.as_user()).ok()  # the user itself may
+        lab.tool("init", "--repair", lab.home).ok()
+        made = {path.name: (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) for path in (lab.home, *lab.home.iterdir())}
+        user, group = lab.user.pw_uid, lab.user.pw_gid
+        check(made == {"home": (0, group, 0o750), "key": (0, group, 0o640), "doorpost.env": (0, group, 0o640), "journal": (user, group, 0o700)}, made)
+        lab.receives(1)
+        check("All that was checked is well" in lab.tool("doctor").ok().stdout, "doctor")
+        check("button_press" in lab.tool("log").ok().stdout, "log")
+        lab.tool("init", "--repair", lab.home).ok()  # again
+
+
+@as_root
+def repair_believes_nothing_that_could_lead_elsewhere():
+    with Root() as lab:
+        lab.old_layout()
+        other = lab.path / "of-nobody"
+        other.mkdir(mode=0o700)
+        nobody = pwd.getpwnam("nobody")
+        os.chown(other, nobody.pw_uid, nobody.pw_gid)
+        (lab.home / "doorpost.env").write_text(f"DOORPOST_KEY_FILE={lab.home}/key\nDOORPOST_JOURNAL={other}\n")
+        check("does not belong to www-data" in lab.tool("init", "--repair", lab.home).fails().stderr, "another's journal")
+        check("belongs to www-data" in lab.tool("log").fails().stderr, "believed all the same")
+        for plant in (f"ln -s {lab.secret} key", "mkfifo key", "mkdir key", f"ln {lab.secret} key"):
+            lab.old_layout()
+            lab.hostile(f"cd {lab.home} && rm -f key && {plant}")
+            lab.tool("init", "--repair", lab.home).fails()
+            lab.is_untouched()
+        lab.old_layout()
+        (lab.home / "key").unlink()
+        os.link(lab.secret, lab.home / "key")  # as a user can where fs.protected_hardlinks is off
+        check("has other names elsewhere" in lab.tool("init", "--repair", lab.home).fails().stderr, "published a file of root's")
+        lab.is_untouched()
+
+
+def disclosed(lab):
+    """The files that the user can read now and that say what root alone knows."""
+    result = lab.hostile(f"find {lab.home} -type f -exec grep -ls secret {{}} +")
+    return result.stdout.split()
+
+
+@as_root
+def races_with_repair_and_key_are_not_won():
+    with Root() as lab:
+        for number in range(ROUNDS):
+            lab.old_layout()
+            with lab.race():
+                for verb in ([["init", "--repair", lab.home]], [["init", lab.home], ["key", "add"]],
+                             [["init", "--repair", lab.home], ["key", "add"]])[number % 3]:
+                    lab.tool(*verb, input=NEW + "\n")
+            lab.is_untouched()
+            check(not disclosed(lab), "round", number, disclosed(lab))
+
+
+@as_root
+def a_race_with_init_is_not_won():
+    with Root() as lab:
+        for number in range(ROUNDS):
+            shutil.rmtree(lab.home, ignore_errors=True)
+            shutil.rmtree(lab.path / "var", ignore_errors=True)
+            with lab.race():
+                lab.tool("init", lab.home, "--generate", *(["--journal", lab.path / "var"] if number % 2 else [])).ok()
+            lab.is_untouched()
+            made = sorted(path.name for path in lab.home.iterdir())
+            check(made == (["doorpost.env", "key"] if number % 2 else ["doorpost.env", "journal", "key"]), "round", number, made)
+            check((lab.home / "key").stat().st_uid == 0 and not disclosed(lab), "round", number)
+
+
+@as_root
+def a_link_of_the_operators_stays_and_one_of_another_user_is_refused():
+    with Root() as lab:
+        secrets = lab.path / "secrets"
+        secrets.mkdir(mode=0o755)
+        lab.key_file.rename(secrets / "ring-key")
+        lab.key_file.symlink_to("secrets/ring-key")
+        lab.tool("key", "add", input=NEW + "\n").ok()
+        check(lab.key_file.is_symlink() and (secrets / "ring-key").read_text() == f"{KEY}\n{NEW}\n", "the target")
+        check(stat.S_IMODE((secrets / "ring-key").stat().st_mode) == 0o640 and not list(lab.path.glob("*/*.new")), "mode")
+        theirs = lab.path / "theirs"
+        theirs.mkdir()
+        lab.own(theirs)
+        lab.configure(KEY_FILE=theirs / "key")
+        lab.hostile(f"ln -s {lab.secret} {theirs}/key")
+        for verb in (["key", "add"], ["key", "list"], ["sign", "/dev/null"]):
+            check("belongs to www-data" in lab.tool(*verb, input=NEW + "\n").fails().stderr, verb)
+        lab.is_untouched()
+        check(list(theirs.iterdir()) == [theirs / "key"], "something was made")
+        check("belongs to www-data" in lab.tool("doctor").fails().stdout, "doctor")
+
+
+@as_root
+def a_journal_that_others_can_put_another_in_place_of_is_refused():
+    with Root() as lab:
+        proof = lab.path / "proof"
+        open_to_all = lab.path / "open"
+        open_to_all.mkdir()
+        open_to_all.chmod(0o1777)
+        shared = lab.path / "shared"
+        shared.mkdir()
+        os.chown(shared, 0, lab.user.pw_gid)
+        shared.chmod(0o2770)
+        elsewhere = lab.path / "theirs"
+        elsewhere.mkdir()
+        lab.own(elsewhere)
+        of_nobody = lab.path / "of-nobody"
+        of_nobody.mkdir()
+        os.chown(of_nobody, 65534, 65534)
+        lab.hostile(f"ln -s {of_nobody} {elsewhere}/journal")
+        for journal in (open_to_all, shared, elsewhere / "journal"):
+            lab.configure(JOURNAL=journal, ON_EVENT=f"/bin/touch {proof}")
+            for verb in (["exec", "--once", "--name", "on-event", "--from", "start"], ["exec", "--status"], ["log"], ["stats"], ["check"], ["check", "--rebuild-index"],
+                         ["prune", "--keep", "9d"], ["rejected"]):
+                check("root trusts nothing that another user can change" in lab.tool(*verb).fails().stderr, journal, verb)
+            check("root trusts nothing" in lab.tool("doctor").fails().stdout, journal, "doctor")
+            check(not proof.exists() and list(journal.iterdir()) == [], journal, "was written to")
+        lab.configure(JOURNAL=shared)
+        lab.receives(1)  # and the handler is not locked out
+
+
+@as_root
+def the_journal_is_read_as_its_owner():
+    with Root() as lab:
+        lab.receive(press(1))
+        lab.hostile(f"cd {lab.journal} && ln -s {lab.secret} 2026-01-01.jsonl && mkdir rejected && ln -s {lab.secret} rejected/2026-01-01.jsonl")
+        for verb in (["log"], ["log", "--json"], ["stats"], ["rejected"], ["check"], ["doctor"], ["exec", "--status"]):
+            result = lab.tool(*verb)
+            check("secret" not in result.stdout + result.stderr, verb, result)
+            trace = lab.path / "trace"
+            lab.run(["strace", "-f", "-o", trace, "-e", "trace=openat,setuid,setgroups", TOOL, *verb], env={"ASAN_OPTIONS": "detect_leaks=0"})
+            lines = trace.read_text().splitlines()
+            if not any("setuid" in line for line in lines):
+                return "strace sees nothing here"
+            parent = lines[0].split()[0]
+            became = next(number for number, line in enumerate(lines) if line.startswith(parent) and f"setuid({lab.user.pw_uid})" in line)
+            early = [line for line in lines[:became] if line.startswith(parent) and f'"{lab.journal}' in line]
+            check(not early, verb, "opened as root:", *early)
+            check(any("setgroups(" in line for line in lines[:became]), verb, "keeps root's groups")
+
+
+@as_root
+def nothing_in_the_journal_holds_root_up():
+    for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
+        for name in ("2026-01-01.jsonl", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "cursors/x", "cursors/x.lock", "cursors/x.failed"):
+            with Root() as lab:
+                lab.hostile(f"cd {lab.journal} && mkdir -p rejected cursors && {plant.format(name)}")
+                for verb in (["log"], ["stats", "--prometheus"], ["rejected"], ["check"], ["prune", "--keep", "1d"], ["exec", "--status"], ["doctor"]):
+                    result = subprocess.run([TOOL, *verb], env=lab.environment(), capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+                    check(result.returncode in (0, 1), plant, name, verb, result)
+
+
+@as_root
+def doctor_tries_the_user_of_the_worker_in_its_groups():
+    with Root() as lab:
+        os.chown(lab.key_file, 0, 0)
+        lab.key_file.chmod(0o640)
+        result = lab.run(["setpriv", "--groups", "0", TOOL, "doctor"])
+        check("the user www-data cannot read the key file" in result.fails().stdout, result)
+        os.chown(lab.key_file, 0, lab.user.pw_gid)
+        lab.env_file.chmod(0o600)
+        check("the user www-data cannot read the settings" in lab.tool("doctor").fails().stdout, "settings")
+        lab.env_file.chmod(0o644)
+        listener, path = lab.listener()
+        lab.worker(listener, **lab.as_user())
+        check(fastcgi(path, press(1), sign(press(1)))[0] == 200, "a delivery")
+        nobody = pwd.getpwnam("nobody")
+        for entry in (lab.journal, *lab.journal.rglob("*")):
+            os.chown(entry, nobody.pw_uid, nobody.pw_gid)
+        os.chown(lab.key_file, 0, nobody.pw_gid)
+        result = lab.tool("doctor")
+        check("the user www-data cannot read the key" in result.fails().stdout, result)
+
+
+@as_root
+def what_root_makes_is_open_to_the_handler():
+    with Root() as lab:
+        for verb in (["doctor"], ["exec", "--once", "--name", "n", "--", "/bin/true"], ["check", "--rebuild-index"], ["prune", "--keep", "1d"]):
+            lab.tool(*verb).ok()
+            owners = {path.stat().st_uid for path in lab.journal.rglob("*")}
+            check(owners <= {lab.user.pw_uid}, verb, owners)
+            lab.receives(verb[0])
+        result = json.loads(lab.tool("exec", "--status", "--json").ok().stdout)
+        check([one["name"] for one in result] == ["n"], result)
+
+
+run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_change, an_old_layout_is_refused_told_and_repaired,
+          repair_believes_nothing_that_could_lead_elsewhere, races_with_repair_and_key_are_not_won, a_race_with_init_is_not_won,
+          a_link_of_the_operators_stays_and_one_of_another_user_is_refused, a_journal_that_others_can_put_another_in_place_of_is_refused,
+          the_journal_is_read_as_its_owner, nothing_in_the_journal_holds_root_up, doctor_tries_the_user_of_the_worker_in_its_groups,
+          what_root_makes_is_open_to_the_handler)
