@@ -70,9 +70,12 @@ __attribute__((format(printf, 2, 3))) static void found(struct check *check, con
         json_object_object_add(one, "byte", json_object_new_int64((int64_t)check->stands.offset));
         json_object_object_add(one, "what", json_object_new_string(what));
         json_object_array_add(check->report, one);
-    } else
-        printf("%s%s:%" PRIu64 "%s: byte %" PRIu64 ": %s\n", colour(COLOUR_BAD), name, check->line,
-               colour(COLOUR_NONE), check->stands.offset, what);
+    } else {
+        printf("%s%s:%" PRIu64 "%s: byte %" PRIu64 ": ", colour(COLOUR_BAD), name, check->line,
+               colour(COLOUR_NONE), check->stands.offset);
+        print_visibly(stdout, what, strlen(what));
+        putchar('\n');
+    }
 }
 
 /* ---- one line ---- */
@@ -339,8 +342,7 @@ static int print_report(const struct check *check) {
                                                                         : "compared"));
     json_object_object_add(all, "problems", json_object_new_int64((int64_t)check->findings));
     json_object_object_add(all, "findings", json_object_get(check->report));
-    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
-    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    int status = print_json(all);
     json_object_put(all);
     return status;
 }

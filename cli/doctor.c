@@ -82,9 +82,12 @@ __attribute__((format(printf, 4, 5))) static void tell(struct doctor *doctor, en
         json_object_object_add(one, "level", json_object_new_string(levels[level].word));
         json_object_object_add(one, "text", json_object_new_string(text));
         json_object_array_add(doctor->report, one);
-    } else
-        printf("%s%-8s%s %-11s %s\n", colour(levels[level].colour), levels[level].word, colour(COLOUR_NONE),
-               check, text);
+    } else {
+        printf("%s%-8s%s %-11s ", colour(levels[level].colour), levels[level].word, colour(COLOUR_NONE),
+               check);
+        print_visibly(stdout, text, strlen(text));
+        putchar('\n');
+    }
 }
 
 /* ---- settings and keys ---- */
@@ -168,7 +171,8 @@ static int try_as(const struct doctor *doctor, const struct user *user) {
     return WEXITSTATUS(status);
 }
 
-/* The user that the worker runs as: that of a worker which has this journal open; else the journal's owner. */
+/* The user that the worker runs as: that of a worker which has this journal open; else the journal's owner.
+ */
 static void find_worker(struct doctor *doctor, const struct user *owner, struct user *user) {
     static const char *const workers[] = {"doorpost.cgi", NULL};
     static const char *const servers[] = {"lighttpd", "apache2", "httpd", "nginx", NULL};
@@ -181,10 +185,11 @@ static void find_worker(struct doctor *doctor, const struct user *owner, struct 
     if (stat(doctor->config.journal, &journal) == 0 && processes_find(workers, &journal, user))
         return;
     if (processes_find(servers, NULL, user) && user->uid != owner->uid)
-        tell(doctor, LEVEL_NOTE, "directory",
-             "the web server runs as %s, and the journal belongs to %s: if it starts doorpost.cgi itself, say "
-             "--user %s",
-             user->name, owner->name, user->name);
+        tell(
+            doctor, LEVEL_NOTE, "directory",
+            "the web server runs as %s, and the journal belongs to %s: if it starts doorpost.cgi itself, say "
+            "--user %s",
+            user->name, owner->name, user->name);
     *user = *owner;
 }
 
@@ -204,8 +209,8 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
         tell(doctor, LEVEL_GOOD, "directory", "%s can write there, and read the settings and the key", name);
         break;
     case 1:
-        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s cannot write to the journal: chown -hR %s %s", name,
-             name, doctor->config.journal);
+        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s cannot write to the journal: chown -hR %s %s",
+             name, name, doctor->config.journal);
         break;
     case 2:
         tell(doctor, LEVEL_PROBLEM, "directory",
@@ -214,12 +219,14 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
         break;
     case 3:
         tell(doctor, LEVEL_PROBLEM, "directory",
-             "the user %s cannot read the settings: chgrp %s and its directory, with a group of that user, and "
+             "the user %s cannot read the settings: chgrp %s and its directory, with a group of that user, "
+             "and "
              "chmod 640 and 750",
              name, doctor->config.file);
         break;
     default:
-        tell(doctor, LEVEL_PROBLEM, "directory", "whether the user %s can write there could not be tried", name);
+        tell(doctor, LEVEL_PROBLEM, "directory", "whether the user %s can write there could not be tried",
+             name);
     }
 }
 
@@ -644,7 +651,7 @@ int verb_doctor(int argc, char *argv[]) {
         return problem("no memory");
     examine(&doctor, &settings);
     if (doctor.json)
-        puts(json_object_to_json_string_ext(doctor.report, JSON_C_TO_STRING_PLAIN));
+        print_json(doctor.report);
     else
         printf("%s%s%s\n", colour(doctor.problems == 0 ? COLOUR_GOOD : COLOUR_BAD),
                doctor.problems == 0 ? "All that was checked is well." : "Something is wrong: see above.",

@@ -41,15 +41,16 @@ static char *const *split(char *text) {
 /* What a web server or an init gives is not always what a command expects: it may set neither of these. After
  * root has become another user, what there is was root's. */
 static void complete_environment(uid_t before) {
-    const struct passwd *user = user_with_id(getuid());
+    struct user user;
+    bool known = user_with_id(getuid(), &user);
     const char *path = getenv("PATH"), *home = getenv("HOME");
     if (path == NULL || path[0] == '\0')
         setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
     if (home == NULL || home[0] == '\0' || getuid() != before)
-        setenv("HOME", user != NULL ? user->pw_dir : "/", 1);
-    if (user != NULL && getuid() != before) {
-        setenv("USER", user->pw_name, 1);
-        setenv("LOGNAME", user->pw_name, 1);
+        setenv("HOME", user.home[0] != '\0' ? user.home : "/", 1);
+    if (known && getuid() != before) {
+        setenv("USER", user.name, 1);
+        setenv("LOGNAME", user.name, 1);
     }
 }
 

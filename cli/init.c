@@ -4,8 +4,9 @@
  *   DIR/journal/       the events
  *   DIR/doorpost.env   the settings, which name the two
  *
- * What is there already is left as it is. If root runs it, the web server's user gets the journal alone: the rest
- * stays root's, and is open to the user's group for reading. So that user cannot change what root will trust. */
+ * What is there already is left as it is. If root runs it, the web server's user gets the journal alone: the
+ * rest stays root's, and is open to the user's group for reading. So that user cannot change what root will
+ * trust. */
 #include "keys.h"
 #include "regular.h"
 #include "secret.h"
@@ -63,8 +64,8 @@ static bool find_web_user(const char *named, struct user *user) {
 
 /* ---- directories ---- */
 
-/* Makes a directory, in the descriptor of the one that it is in, and opens it. Returns its descriptor, or -1 after
- * having said why not. */
+/* Makes a directory, in the descriptor of the one that it is in, and opens it. Returns its descriptor, or -1
+ * after having said why not. */
 static int make_directory(const char *path) {
     char parent[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
@@ -151,9 +152,10 @@ static int prepare_directory(struct plan *plan, const char *path) {
 static int give_journal(const struct plan *plan, int fd, const char *path, bool made) {
     struct stat status;
     if (fstat(fd, &status) != 0 || (!made && status.st_uid != plan->web.uid))
-        return problem("%s is there, and does not belong to %s: chown %s it if it is to be the journal, or choose "
-                       "another one",
-                       path, plan->web.name, plan->web.name);
+        return problem(
+            "%s is there, and does not belong to %s: chown %s it if it is to be the journal, or choose "
+            "another one",
+            path, plan->web.name, plan->web.name);
     if (made && fchown(fd, plan->web.uid, plan->web.gid) != 0)
         return problem("cannot give %s to %s: %s", path, plan->web.name, strerror(errno));
     return STATUS_DONE;
@@ -259,16 +261,16 @@ static int carry_out(const struct plan *plan, const struct options *options) {
         return STATUS_PROBLEM;
     printf("%sReady%s: %s%s%s%s\n  key       %s\n  journal   %s\n  settings  %s\n", colour(COLOUR_GOOD),
            colour(COLOUR_NONE), plan->directory, plan->hands_over ? " (the journal belongs to " : "",
-           plan->hands_over ? plan->web.name : "", plan->hands_over ? ", the rest to root)" : "", plan->key, plan->journal,
-           plan->env);
+           plan->hands_over ? plan->web.name : "", plan->hands_over ? ", the rest to root)" : "", plan->key,
+           plan->journal, plan->env);
     print_next_steps(plan);
     return STATUS_DONE;
 }
 
 /* ---- --repair ---- */
 
-/* Reads a file of a directory that is root's by now. A link to a file of somebody else's would have root publish
- * that; one more name elsewhere shows it. Returns the text, or NULL after having said why not. */
+/* Reads a file of a directory that is root's by now. A link to a file of somebody else's would have root
+ * publish that; one more name elsewhere shows it. Returns the text, or NULL after having said why not. */
 static char *take(const struct plan *plan, const char *name, uid_t former, size_t *length) {
     struct reason reason = {""};
     struct stat status;
@@ -277,8 +279,9 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
     if (fd < 0 || fstat(fd, &status) != 0)
         problem("%s/%s", plan->directory, reason.text);
     else if ((status.st_uid == 0 || status.st_uid != former) && status.st_nlink != 1)
-        problem("%s/%s has other names elsewhere: is it the file that it is meant to be? Put a copy in its place",
-                plan->directory, name);
+        problem(
+            "%s/%s has other names elsewhere: is it the file that it is meant to be? Put a copy in its place",
+            plan->directory, name);
     else
         text = secret_take(fd, name, length);
     if (fd >= 0)
@@ -286,9 +289,9 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
     return text;
 }
 
-/* What the settings say was said by the former owner, who must not be able to send root to another user's files:
- * the journal has to be that of the web server's user, and the key file this directory's, or one that root can
- * trust. */
+/* What the settings say was said by the former owner, who must not be able to send root to another user's
+ * files: the journal has to be that of the web server's user, and the key file this directory's, or one that
+ * root can trust. */
 static int check_settings(const struct plan *plan, const char *path) {
     struct reason reason = {""};
     struct config config;
@@ -299,9 +302,10 @@ static int check_settings(const struct plan *plan, const char *path) {
         settings_owner(&config, &owner, &reason) != 0)
         return problem("%s", reason.text);
     if (owner.uid != plan->web.uid)
-        return problem("%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
-                       "correct the setting, or the journal's owner",
-                       plan->env, plan->web.name, owner.name);
+        return problem(
+            "%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
+            "correct the setting, or the journal's owner",
+            plan->env, plan->web.name, owner.name);
     if (strcmp(config.key_file, plan->key) != 0 && settings_trust_keys(&config, &reason) != 0)
         return problem("%s", reason.text);
     return STATUS_DONE;
@@ -359,15 +363,15 @@ static int repair(struct plan *plan, const char *path, const struct options *opt
 int verb_init(int argc, char *argv[]) {
     struct options options = {0};
     struct plan plan = {.fd = -1};
-    const struct usage usage = {.verb = "init",
-                                .synopsis =
-                                    "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
-                                .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the "
-                                        "web server has to be told.\n"
-                                        "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "
-                                        "it, the web server's\n"
-                                        "user gets the journal, and may read the rest.",
-                                .operands = 1};
+    const struct usage usage = {
+        .verb = "init",
+        .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
+        .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the "
+                "web server has to be told.\n"
+                "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "
+                "it, the web server's\n"
+                "user gets the journal, and may read the rest.",
+        .operands = 1};
     const struct option_spec table[] = {
         {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)",
          &options.key_file},

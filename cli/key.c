@@ -38,8 +38,7 @@ static int list_json(const struct keys *keys) {
         json_object_object_add(one, "line", json_object_new_int(keys_line(keys, i)));
         json_object_array_add(all, one);
     }
-    const char *text = all != NULL ? json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN) : NULL;
-    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    int status = print_json(all);
     json_object_put(all);
     return status;
 }
@@ -68,8 +67,9 @@ static int find_target(const char *file, char path[PATH_MAX]) {
     return snprintf(path, PATH_MAX, "%s", file) < PATH_MAX ? 0 : -1;
 }
 
-/* The file that is to be changed: that which a link leads to, if the operator has made one. Root follows none that
- * another user could have made. Returns the descriptor of its directory, or -1 after having said why not. */
+/* The file that is to be changed: that which a link leads to, if the operator has made one. Root follows none
+ * that another user could have made. Returns the descriptor of its directory, or -1 after having said why
+ * not. */
 static int open_target(const struct config *config, char path[PATH_MAX], char name[PATH_MAX]) {
     char directory[PATH_MAX];
     struct reason reason = {""};
@@ -113,8 +113,9 @@ static int replace(const struct config *config, const char *text, size_t length)
 static char *current(const struct config *config, size_t *length) {
     struct reason reason = {""};
     char *text = NULL;
-    int fd = settings_trust_keys(config, &reason) != 0 ? ERROR_TROUBLE
-                                                       : regular_open(AT_FDCWD, config->key_file, O_RDONLY, &reason);
+    int fd = settings_trust_keys(config, &reason) != 0
+                 ? ERROR_TROUBLE
+                 : regular_open(AT_FDCWD, config->key_file, O_RDONLY, &reason);
     *length = 0;
     if (fd >= 0) {
         text = secret_take(fd, config->key_file, length);

@@ -37,7 +37,7 @@ static int print_all(struct lines *lines, const struct options *options) {
     int result;
     while ((result = lines_next(lines, &options->filter)) > 0) {
         if (options->json) {
-            fwrite(lines->record.event, 1, lines->record.event_length, stdout);
+            print_text(lines->record.event, lines->record.event_length);
             putchar('\n');
         } else
             print_event(lines, options->filter.utc);

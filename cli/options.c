@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "nearest.h"
+#include "terminal.h"
 #include "timestamp.h"
 
 #include <getopt.h>
@@ -23,7 +24,7 @@ void problem_tells_time(bool tells) {
 }
 
 int problem(const char *format, ...) {
-    char now[TIMESTAMP_SIZE];
+    char now[TIMESTAMP_SIZE], text[4096];
     va_list arguments;
     fflush(stdout);
     if (tells_time) {
@@ -32,8 +33,9 @@ int problem(const char *format, ...) {
     }
     fprintf(stderr, "doorpost%s%s: ", verb[0] != '\0' ? " " : "", verb);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    print_visibly(stderr, text, strlen(text));
     fputc('\n', stderr);
     return STATUS_PROBLEM;
 }

@@ -6,8 +6,8 @@
 
 #include <sys/stat.h>
 
-/* Finds a process of another user than root whose program's file has one of the names (the last is NULL), and,
- * if `holds` is not NULL, that has this file or directory open. */
+/* Finds a process of another user than root whose program's file has one of the names (the last is NULL),
+ * and, if `holds` is not NULL, that has this file or directory open. */
 bool processes_find(const char *const *names, const struct stat *holds, struct user *user);
 
 #endif

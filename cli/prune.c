@@ -1,5 +1,6 @@
 /* doorpost prune: retention by whole days. */
 #include "prune.h"
+#include "counters.h"
 #include "rebuild.h"
 #include "resume.h"
 #include "retry.h"
@@ -126,6 +127,67 @@ static int ask_consumers(const struct config *config, int32_t keep) {
     return result != 0 || consumers.behind > 0 ? STATUS_PROBLEM : STATUS_DONE;
 }
 
+/* ---- the counters of stats ---- */
+
+struct counting {
+    struct counters counters;
+    int32_t keep;   /* the first day that is kept */
+    int32_t before; /* what `through` was */
+};
+
+static int count_rejection(void *context, const struct rejection *rejection) {
+    struct counting *counting = context;
+    return rejection->day >= counting->keep || counters_add_rejection(&counting->counters, rejection) ? 0 : 1;
+}
+
+/* Adds the days before `keep` to what the counters remember. Damaged lines are passed over. */
+static int count_days(struct lines *lines, int32_t keep, struct counting *counting, struct reason *reason) {
+    const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
+    struct counters *counters = &counting->counters;
+    int result = counters_read(lines->directory.file, counters, reason);
+    if (result != 0)
+        return result;
+    counting->before = counters->through;
+    lines->damaged = UINT32_MAX; /* they are not told */
+    int32_t first = counters->through + 1 > lines->first ? counters->through + 1 : lines->first;
+    lines_start(lines, (struct place){.day = first});
+    while (!lines->empty && first < keep && (result = lines_next(lines, &all)) > 0 && lines->place.day < keep)
+        if (!counters_add(counters, lines))
+            return fail(reason, ERROR_TROUBLE, "no memory for the counters");
+    if (result < 0)
+        return fail(reason, ERROR_TROUBLE, "what would be deleted could not be read");
+    counting->keep = keep;
+    result = rejected_each(lines->directory.file, INT64_MIN, INT64_MAX, count_rejection, counting, reason);
+    if (result != 0)
+        return result < 0 ? result : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+    counters->through = keep - 1 > counters->through ? keep - 1 : counters->through;
+    return 0;
+}
+
+/* Under the lock: another prune may have been faster. */
+static int remember(void *context, int directory, struct reason *reason) {
+    struct counting *counting = context;
+    struct counters now;
+    int result = counters_start(&now) ? counters_read(directory, &now, reason)
+                                      : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+    if (result == 0 && now.through != counting->before)
+        result = fail(reason, ERROR_TROUBLE, "another prune is under way: nothing was deleted; try it again");
+    counters_end(&now);
+    return result == 0 ? counters_write(directory, &counting->counters, reason) : result;
+}
+
+static int count(const struct config *config, int32_t *keep, struct counting *counting,
+                 struct reason *reason) {
+    struct lines *lines = lines_open(config->journal);
+    if (lines == NULL)
+        return fail(reason, ERROR_TROUBLE, "nothing was deleted");
+    int result = prune_first(lines->directory.file, keep, reason);
+    if (result == 0)
+        result = count_days(lines, *keep, counting, reason);
+    lines_close(lines);
+    return result;
+}
+
 static void print_result(const struct pruned *pruned, bool rehearse) {
     char first[DAY_SIZE], last[DAY_SIZE];
     if (pruned->days == 0) {
@@ -154,7 +216,7 @@ int verb_prune(int argc, char *argv[]) {
     struct config config;
     struct reason reason = {""};
     struct directory directory = {.file = -1, .lock = -1};
-    struct pruned pruned;
+    struct pruned pruned = {0};
     int64_t keep = -1;
     bool rehearse = false, force = false;
     const struct usage usage = {.verb = "prune",
@@ -175,14 +237,22 @@ int verb_prune(int argc, char *argv[]) {
         usage_error("how much is to be kept? Say --keep 90d; a day at least");
     if (settings_load(&settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
     directory_start(&directory, config.journal);
     warn_of_replays(&config, keep);
     int32_t day = timestamp_day(timestamp_now() - keep * SECOND);
     if (!force && ask_consumers(&config, day) != STATUS_DONE)
         return STATUS_PROBLEM;
-    int result = prune_days(&directory, day, rehearse, &deadline, &pruned, &reason);
-    print_result(&pruned, rehearse);
+    struct counting counting;
+    const struct before before = {.call = remember, .context = &counting};
+    int result = counters_start(&counting.counters) ? 0 : fail(&reason, ERROR_TROUBLE, "no memory");
+    if (result == 0 && !rehearse)
+        result = count(&config, &day, &counting, &reason);
+    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    if (result == 0)
+        result = prune_days(&directory, day, rehearse, &before, &deadline, &pruned, &reason);
+    counters_end(&counting.counters);
+    if (result == 0 || pruned.days > 0)
+        print_result(&pruned, rehearse);
     int status = result == 0 ? STATUS_DONE : problem("%s", reason.text);
     if (result == 0 && pruned.index_stale)
         status = make_index_anew(&directory);

@@ -49,7 +49,7 @@ static bool is_wanted(const struct replay *replay, const struct rejection *rejec
     return replay->options->which == NULL || strcmp(replay->options->which, name) == 0;
 }
 
-static int print_json(const struct rejection *rejection, const char *name) {
+static int list_json(const struct rejection *rejection, const char *name) {
     char at[TIMESTAMP_SIZE];
     struct json_object *one = json_object_new_object();
     timestamp_format(rejection->received_at, at);
@@ -60,8 +60,7 @@ static int print_json(const struct rejection *rejection, const char *name) {
     json_object_object_add(one, "key",
                            rejection->key != NULL ? json_object_new_string(rejection->key) : NULL);
     json_object_object_add(one, "length", json_object_new_int64((int64_t)rejection->length));
-    const char *text = json_object_to_json_string_ext(one, JSON_C_TO_STRING_PLAIN);
-    int status = text != NULL ? (puts(text), 0) : problem("no memory");
+    int status = print_json(one);
     json_object_put(one);
     return status;
 }
@@ -76,11 +75,11 @@ static int list(void *context, const struct rejection *rejection) {
         replay->failed++;
     name_of(rejection, name, sizeof name);
     if (replay->options->body) {
-        fwrite(rejection->body, 1, rejection->length, stdout);
+        print_text(rejection->body, rejection->length);
         return 0;
     }
     if (replay->options->json)
-        return print_json(rejection, name);
+        return list_json(rejection, name);
     if (rejection->signature != NULL)
         when_format(rejection->received_at, replay->options->filter.utc, when);
     quote(quoted, sizeof quoted, rejection->reason, strlen(rejection->reason));

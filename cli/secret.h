@@ -26,8 +26,8 @@ struct ownership {
 };
 
 /* Gives the file `name` of `directory` (a descriptor) this text: writes another file beside it, syncs it, and
- * moves it over, so that a reader finds the old text or the new one. `path` is for messages. Returns 0 or says
- * why not. */
+ * moves it over, so that a reader finds the old text or the new one. `path` is for messages. Returns 0 or
+ * says why not. */
 int secret_write(int directory, const char *name, const char *path, const char *text, size_t length,
                  const struct ownership *ownership);
 

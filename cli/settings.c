@@ -94,9 +94,10 @@ int settings_become(const struct config *config, const struct user *owner, struc
         return fail(reason, ERROR_TROUBLE, "cannot become %s, the owner of %s: %s", owner->name,
                     config->journal, strerror(errno));
     if (access(config->journal, X_OK) != 0)
-        return fail(reason, ERROR_TROUBLE,
-                    "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
-                    config->journal, owner->name, strerror(errno));
+        return fail(
+            reason, ERROR_TROUBLE,
+            "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
+            config->journal, owner->name, strerror(errno));
     return 0;
 }
 
@@ -143,7 +144,6 @@ int settings_load(const struct settings *settings, unsigned needs, struct config
         return problem("%s", reason.text);
     return STATUS_DONE;
 }
-
 
 struct keys *settings_keys(const struct config *config) {
     char hint[HINT_SIZE];

@@ -33,8 +33,8 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
  * STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
-/* The steps of that, for a verb that has more to say about each. They return 0 or ERROR_TROUBLE with a reason;
- * for other users than root they do nothing, and return 0.
+/* The steps of that, for a verb that has more to say about each. They return 0 or ERROR_TROUBLE with a
+ * reason; for other users than root they do nothing, and return 0.
  *
  * Can no other user change the env file that config_read() would read, or the key file? */
 int settings_trust(struct reason *reason);

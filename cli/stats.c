@@ -1,5 +1,6 @@
 /* doorpost stats: what the journal adds up to. The counts are kept in json-c objects, which are hash tables
  * with the members in order of arrival, and are what --json prints. */
+#include "counters.h"
 #include "lines.h"
 #include "quote.h"
 #include "settings.h"
@@ -9,13 +10,15 @@
 #include "rejected.h"
 
 #include <json-c/json.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEVICES_SHOWN 20
-#define PROGRESS_EVERY 1024 /* lines */
+#define TIMESTAMP_END INT64_C(253402214400000) /* milliseconds: a day before the year 10000, in any zone */
+#define PROGRESS_EVERY 1024                    /* lines */
 
 /* Delays in milliseconds, in buckets one percent wide: memory does not grow, and a quantile is off by half a
  * percent at most. */
@@ -27,7 +30,7 @@ struct totals {
     int64_t last_received;
     uint64_t hour[24];
     uint64_t delay[DELAY_BUCKETS];
-    double delay_sum; /* seconds */
+    struct counters counters;
     struct json_object *day, *type, *device, *rejected;
     uint64_t rejections;
 };
@@ -39,20 +42,13 @@ struct options {
 };
 
 static int count_one(struct json_object *counts, const char *name) {
-    struct json_object *count;
-    if (json_object_object_get_ex(counts, name, &count))
-        return json_object_int_inc(count, 1) == 1 ? 0 : -1;
-    count = json_object_new_int64(1);
-    return count == NULL ? -1 : json_object_object_add(counts, name, count);
+    return counters_count(counts, name, INT_MAX) ? 0 : -1;
 }
 
-static void count_delay(struct totals *totals, const struct lines *lines) {
-    double delay = (double)lines->received_at / 1000 - (double)lines->event.timestamp; /* milliseconds */
-    if (delay < 0) /* two clocks that disagree */
-        delay = 0;
+static void count_delay(struct totals *totals, double seconds) {
+    double delay = seconds * 1000;
     int bucket = delay < 1 ? 0 : (int)(log(delay) / log(DELAY_STEP)) + 1;
     totals->delay[bucket < DELAY_BUCKETS ? bucket : DELAY_BUCKETS - 1]++;
-    totals->delay_sum += delay / 1000;
     totals->delays++;
 }
 
@@ -68,17 +64,19 @@ static double quantile(const struct totals *totals, double share) {
 static int count_event(struct totals *totals, const struct lines *lines, bool utc) {
     const struct event *event = &lines->event;
     char day[WHEN_SIZE];
+    double delay;
     if (strcmp(event->device, EVENT_TEST_DEVICE) == 0)
         return 0;
     totals->events++;
     totals->last_received = lines->received_at;
     int result = count_one(totals->type, event->type);
-    if (event->timestamp > 0)
-        count_delay(totals, lines);
+    if (counters_delay(lines, &delay))
+        count_delay(totals, delay);
     if (strcmp(event->type, EVENT_PRESS) != 0 || result != 0)
         return result;
-    int64_t pressed = event->timestamp > 0 && event->timestamp < INT64_MAX / 1000 ? event->timestamp * 1000
-                                                                                  : lines->received_at;
+    /* A time that no clock shows is none. */
+    int64_t pressed = event->timestamp > 0 && event->timestamp < TIMESTAMP_END ? event->timestamp * 1000
+                                                                               : lines->received_at;
     totals->presses++;
     when_format(pressed, utc, day); /* its day and hour are the characters 0 to 9, and 11 and 12 */
     totals->hour[((day[11] - '0') * 10 + (day[12] - '0')) % 24]++;
@@ -98,7 +96,8 @@ static int count_events(struct totals *totals, struct lines *lines, const struct
     progress_start(&progress, "counting", lines_size(lines, from.day));
     for (uint64_t read = 1; (result = lines_next(lines, &options->filter)) > 0; read++) {
         done += lines->record.length + 1;
-        if (count_event(totals, lines, options->filter.utc) != 0) {
+        if (count_event(totals, lines, options->filter.utc) != 0 ||
+            (options->prometheus && !counters_add(&totals->counters, lines))) {
             result = -1;
             problem("no memory for the counts");
             break;
@@ -113,7 +112,9 @@ static int count_events(struct totals *totals, struct lines *lines, const struct
 static int count_rejection(void *context, const struct rejection *rejection) {
     struct totals *totals = context;
     totals->rejections++;
-    return count_one(totals->rejected, rejection->reason);
+    return counters_add_rejection(&totals->counters, rejection)
+               ? count_one(totals->rejected, rejection->reason)
+               : -1;
 }
 
 static void print_bar(const char *name, uint64_t count, uint64_t most, int width) {
@@ -164,7 +165,7 @@ static void print_counts(const char *title, struct json_object *counts,
     free(named);
 }
 
-static void print_text(struct totals *totals) {
+static void show_totals(struct totals *totals) {
     printf("%llu events, %llu of them presses; %llu signed but unusable\n",
            (unsigned long long)totals->events, (unsigned long long)totals->presses,
            (unsigned long long)totals->rejections);
@@ -189,7 +190,7 @@ static void print_text(struct totals *totals) {
         print_counts("signed but unusable, by reason", totals->rejected, by_count, SIZE_MAX);
 }
 
-static int print_json(struct totals *totals) {
+static int report_totals(struct totals *totals) {
     struct json_object *all = json_object_new_object();
     struct json_object *hours = json_object_new_array();
     struct json_object *delay = json_object_new_object();
@@ -210,8 +211,7 @@ static int print_json(struct totals *totals) {
     json_object_object_add(all, "presses_by_device", json_object_get(totals->device));
     json_object_object_add(all, "events_by_type", json_object_get(totals->type));
     json_object_object_add(all, "rejected_by_reason", json_object_get(totals->rejected));
-    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
-    int status = text != NULL ? (puts(text), STATUS_DONE) : problem("no memory");
+    int status = print_json(all);
     json_object_put(all);
     return status;
 }
@@ -221,24 +221,25 @@ static void print_metric(const char *name, const char *label, struct json_object
     json_object_object_foreach(counts, value, count) {
         printf("%s{%s=\"", name, label);
         for (const char *at = value; *at != '\0'; at++) {
-            if (*at == '\\' || *at == '"')
-                putchar('\\');
-            if (*at == '\n')
-                fputs("\\n", stdout);
-            else
-                putchar(*at);
+            size_t plain_length = strcspn(at, "\\\"\n");
+            print_text(at, plain_length);
+            at += plain_length;
+            if (*at == '\0')
+                break;
+            putchar('\\');
+            putchar(*at == '\n' ? 'n' : *at);
         }
         printf("\"} %lld\n", (long long)json_object_get_int64(count));
     }
 }
 
 static void print_prometheus(struct totals *totals, uint64_t bytes) {
-    puts(
-        "# HELP doorpost_events_total Events in the journal, by type.\n# TYPE doorpost_events_total counter");
-    print_metric("doorpost_events_total", "type", totals->type);
+    puts("# HELP doorpost_events_total Events, by type; of those that prune deleted, too.\n# TYPE "
+         "doorpost_events_total counter");
+    print_metric("doorpost_events_total", "type", totals->counters.types);
     puts("# HELP doorpost_rejected_total Deliveries that were signed but unusable, by reason.\n"
          "# TYPE doorpost_rejected_total counter");
-    print_metric("doorpost_rejected_total", "reason", totals->rejected);
+    print_metric("doorpost_rejected_total", "reason", totals->counters.reasons);
     puts("# HELP doorpost_delivery_delay_seconds From the event to its receipt.\n"
          "# TYPE doorpost_delivery_delay_seconds summary");
     if (totals->delays > 0)
@@ -246,7 +247,7 @@ static void print_prometheus(struct totals *totals, uint64_t bytes) {
                "doorpost_delivery_delay_seconds{quantile=\"0.99\"} %.6g\n",
                quantile(totals, 0.5), quantile(totals, 0.99));
     printf("doorpost_delivery_delay_seconds_sum %.6g\ndoorpost_delivery_delay_seconds_count %llu\n",
-           totals->delay_sum, (unsigned long long)totals->delays);
+           totals->counters.delay_sum, (unsigned long long)totals->counters.delays);
     printf("# HELP doorpost_last_event_timestamp_seconds When the newest event was received.\n"
            "# TYPE doorpost_last_event_timestamp_seconds gauge\ndoorpost_last_event_timestamp_seconds %.6f\n",
            (double)totals->last_received / (double)SECOND);
@@ -255,8 +256,17 @@ static void print_prometheus(struct totals *totals, uint64_t bytes) {
            (unsigned long long)bytes);
 }
 
+/* With a filter the numbers are those of the lines that are there. */
+static bool is_filtered(const struct filter *filter) {
+    return filter->since_text != NULL || filter->until_text != NULL ||
+           filter->devices.count + filter->accounts.count + filter->types.count > 0;
+}
+
 static int count_and_print(struct totals *totals, struct lines *lines, const struct options *options) {
     struct reason reason = {""};
+    if (options->prometheus && !is_filtered(&options->filter) &&
+        counters_read(lines->directory.file, &totals->counters, &reason) != 0)
+        return problem("%s", reason.text);
     int status = count_events(totals, lines, options);
     if (status != STATUS_DONE)
         return status;
@@ -267,9 +277,9 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
     if (options->prometheus)
         print_prometheus(totals, lines_size(lines, lines->first));
     else if (options->json)
-        status = print_json(totals);
+        status = report_totals(totals);
     else {
-        print_text(totals);
+        show_totals(totals);
         lines_tell_empty(lines);
         if (lines->passed > 0 && totals->events == 0)
             tell_empty("Only doctor's test presses (" EVENT_TEST_DEVICE
@@ -304,8 +314,9 @@ int verb_stats(int argc, char *argv[]) {
     struct lines *lines = lines_open(config.journal);
     if (lines == NULL)
         return STATUS_PROBLEM;
+    bool counting = counters_start(&totals.counters);
     struct json_object **counts[] = {&totals.day, &totals.type, &totals.device, &totals.rejected};
-    int status = STATUS_DONE;
+    int status = counting ? STATUS_DONE : problem("no memory");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         *counts[i] = json_object_new_object();
         if (*counts[i] == NULL)
@@ -315,6 +326,7 @@ int verb_stats(int argc, char *argv[]) {
         status = count_and_print(&totals, lines, &options);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         json_object_put(*counts[i]);
+    counters_end(&totals.counters);
     lines_close(lines);
     return status;
 }

@@ -181,7 +181,7 @@ static int show_all(const struct config *config, struct show *show, bool json) {
     if (cursor_each(show->lines->directory.file, show_one, show, &reason) != 0)
         show->status = problem("%s", reason.text);
     if (json)
-        puts(json_object_to_json_string_ext(show->report, JSON_C_TO_STRING_PLAIN));
+        print_json(show->report);
     else if (show->seen == 0)
         tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
                    config->journal);

@@ -3,8 +3,10 @@
 #include "terminal.h"
 
 #include "error.h"
+#include "options.h"
 #include "quote.h"
 
+#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +153,41 @@ void when_format(int64_t at, bool utc, char out[WHEN_SIZE]) {
     struct tm parts;
     (void)(utc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts));
     strftime(out, WHEN_SIZE, utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S", &parts);
+}
+
+void print_visibly(FILE *out, const char *text, size_t length) {
+    while (length > 0) {
+        uint32_t character;
+        char escaped[16];
+        size_t taken = utf8_decode(text, length, &character);
+        bool good = taken > 0 && (is_printable(character) || character == '\n' || character == '\t');
+        if (taken == 0) { /* no UTF-8 */
+            character = (unsigned char)*text;
+            taken = 1;
+        }
+        if (good)
+            fwrite(text, 1, taken, out);
+        else
+            fwrite(escaped, 1, quote_character(escaped, character), out);
+        text += taken;
+        length -= taken;
+    }
+}
+
+void print_text(const char *text, size_t length) {
+    if (isatty(STDOUT_FILENO))
+        print_visibly(stdout, text, length);
+    else
+        fwrite(text, 1, length, stdout);
+}
+
+int print_json(struct json_object *value) {
+    const char *text = value != NULL ? json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN) : NULL;
+    if (text == NULL)
+        return problem("no memory");
+    print_text(text, strlen(text));
+    putchar('\n');
+    return STATUS_DONE;
 }
 
 const char *plain(const char *text, char *out, size_t size) {

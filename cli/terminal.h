@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct json_object;
+
 enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_WARNING, COLOUR_BAD, COLOUR_NAME, COLOUR_FAINT };
 
 /* Starts and ends a colour on standard output, where that is a terminal and NO_COLOR is not set; else
@@ -38,6 +40,17 @@ int when_parse(const char *text, bool utc, int64_t now, int64_t *at);
 #define WHEN_SIZE 40
 /* Writes `2026-11-23 12:00:00` in the local zone, or in UTC with a Z behind it. */
 void when_format(int64_t at, bool utc, char out[WHEN_SIZE]);
+
+/* Prints text, in which what must not reach a terminal becomes a \u escape; line breaks and tabs stay. Inside
+ * JSON it means the same as before. */
+void print_visibly(FILE *out, const char *text, size_t length);
+
+/* Prints text on standard output: visibly, if that is a terminal, else byte for byte. */
+void print_text(const char *text, size_t length);
+
+/* Prints the value on a line of its own, in the same way. Returns 0, or says why not and returns
+ * STATUS_PROBLEM. */
+int print_json(struct json_object *value);
 
 /* Text from outside, in printable ASCII without spaces as it is, and all else as a JSON string: it can
  * neither move the cursor nor look like another column. Returns `out` or `text`. */

@@ -1,6 +1,7 @@
-/* The walk goes from / down, a name at a time, and puts what a link says in front of what is left. Each step is
- * taken in a directory that was found closed to others, so what was looked at stays as it was. In a directory
- * that everybody may write to and that is sticky, as /tmp, only the owner of an entry can change that entry. */
+/* The walk goes from / down, a name at a time, and puts what a link says in front of what is left. Each step
+ * is taken in a directory that was found closed to others, so what was looked at stays as it was. In a
+ * directory that everybody may write to and that is sticky, as /tmp, only the owner of an entry can change
+ * that entry. */
 #include "trust.h"
 
 #include "user.h"
@@ -39,10 +40,11 @@ static int check_owner(const struct way *way, struct reason *reason) {
     if (way->status.st_uid == 0 || way->status.st_uid == way->owner.uid)
         return 0;
     user_with_id(way->status.st_uid, &user);
-    return fail(reason, ERROR_TROUBLE,
-                "%s belongs to %s, and root trusts nothing that another user can change: chown %s it, or run this "
-                "as %s",
-                way->done, user.name, way->owner.name, user.name);
+    return fail(
+        reason, ERROR_TROUBLE,
+        "%s belongs to %s, and root trusts nothing that another user can change: chown %s it, or run this "
+        "as %s",
+        way->done, user.name, way->owner.name, user.name);
 }
 
 static int check_mode(const struct way *way, struct reason *reason) {
@@ -96,9 +98,10 @@ static int step(struct way *way, struct reason *reason) {
 static int missing(const struct way *way, struct reason *reason) {
     bool last = way->left[strspn(way->left, "/")] == '\0';
     if (errno == ENOENT && is_open(way)) /* way->status is still that of the directory */
-        return fail(reason, ERROR_TROUBLE,
-                    "there is no %s, and other users could make it: choose a directory that root alone can write to",
-                    way->done);
+        return fail(
+            reason, ERROR_TROUBLE,
+            "there is no %s, and other users could make it: choose a directory that root alone can write to",
+            way->done);
     if (errno == ENOENT && last)
         return fail(reason, ERROR_INVALID, "there is no %s", way->done);
     return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", way->done, strerror(errno));

@@ -18,6 +18,7 @@ static bool find(const char *name, uid_t uid, struct user *user) {
     if (found != NULL) {
         *user = (struct user){.uid = found->pw_uid, .gid = found->pw_gid};
         snprintf(user->name, sizeof user->name, "%s", found->pw_name);
+        snprintf(user->home, sizeof user->home, "%s", found->pw_dir);
     }
     if (file != NULL)
         fclose(file);

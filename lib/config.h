@@ -26,8 +26,8 @@ struct config {
     struct reason warning;           /* a name that no setting has, or "" */
 };
 
-/* Which env file would config_read() read? Returns 1 with its path if it must exist, 0 if it may be absent, or
- * ERROR_TROUBLE with a reason. */
+/* Which env file would config_read() read? Returns 1 with its path if it must exist, 0 if it may be absent,
+ * or ERROR_TROUBLE with a reason. */
 int config_find(char path[CONFIG_PATH_SIZE], struct reason *reason);
 
 /* Reads one env file and then the environment, which wins. The env file is the one that DOORPOST_CONF names

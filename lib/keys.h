@@ -51,7 +51,8 @@ void keys_lock(struct keys *keys);
  * then empty. */
 int keys_load(struct keys *keys, const char *path, struct reason *reason);
 
-/* Reads keys from the text of a key file; `path` is for the reason. As keys_load(), of which this is a part. */
+/* Reads keys from the text of a key file; `path` is for the reason. As keys_load(), of which this is a part.
+ */
 int keys_parse(struct keys *keys, const char *text, size_t length, const char *path, struct reason *reason);
 
 /* The next line of a key file's text that holds a key: steps *text behind it, counts *number (0 at first) on

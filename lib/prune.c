@@ -6,6 +6,7 @@
  * verified too. If days are deleted by other means, that is lost, and nothing else. */
 #include "prune.h"
 
+#include "regular.h"
 #include "replace.h"
 #include "segment.h"
 #include "tail.h"
@@ -67,8 +68,7 @@ static int64_t size_of(int directory, int32_t day) {
     return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_size : -1;
 }
 
-/* Lowers *keep to the newest day that has lines: the next line's number and chain come from there. */
-static int keep_the_newest(int directory, int32_t *keep, struct reason *reason) {
+int prune_first(int directory, int32_t *keep, struct reason *reason) {
     int32_t first = 0, last = 0;
     int found = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
     for (; found > 0 && last >= first && size_of(directory, last) <= 0; last--)
@@ -129,10 +129,12 @@ static bool is_out_of_date(struct directory *directory, uint64_t left) {
     return result;
 }
 
-static int prune_locked(struct directory *directory, int32_t keep, bool dry_run, struct pruned *pruned,
-                        struct reason *reason) {
+static int prune_locked(struct directory *directory, int32_t keep, bool dry_run, const struct before *before,
+                        struct pruned *pruned, struct reason *reason) {
     struct link link = {.known = false};
-    int result = keep_the_newest(directory->file, &keep, reason);
+    int result = prune_first(directory->file, &keep, reason);
+    if (result == 0 && !dry_run && before != NULL)
+        result = before->call(before->context, directory->file, reason);
     if (result == 0 && !dry_run)
         result = tail_link_before(directory->file, keep, &link, NULL, reason);
     if (result == 0 && !dry_run && link.known)
@@ -146,13 +148,13 @@ static int prune_locked(struct directory *directory, int32_t keep, bool dry_run,
     return result;
 }
 
-int prune_days(struct directory *directory, int32_t keep, bool dry_run, const struct deadline *deadline,
-               struct pruned *pruned, struct reason *reason) {
+int prune_days(struct directory *directory, int32_t keep, bool dry_run, const struct before *before,
+               const struct deadline *deadline, struct pruned *pruned, struct reason *reason) {
     *pruned = (struct pruned){0};
     int result = directory_lock(directory, deadline, reason);
     if (result < 0)
         return result;
-    result = prune_locked(directory, keep, dry_run, pruned, reason);
+    result = prune_locked(directory, keep, dry_run, before, pruned, reason);
     directory_unlock(directory);
     return result;
 }

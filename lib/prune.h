@@ -26,10 +26,20 @@ struct pruned {
     bool index_stale; /* more than half of the index is about deleted lines: rebuild_index() */
 };
 
+/* The first day that prune_days() keeps: lowers *keep to the newest day that has lines, because the next
+ * line's number and chain come from there. Returns 0 or an error. */
+int prune_first(int directory, int32_t *keep, struct reason *reason);
+
+/* What is to be done before anything is deleted, under the lock; nothing is, if it does not return 0. */
+struct before {
+    int (*call)(void *context, int directory, struct reason *reason);
+    void *context;
+};
+
 /* Deletes the segments, and the files in rejected/, of days before `keep`, but never the newest segment that
- * has lines. Where `dry_run`, only says what it would do. Takes the append lock. Returns 0 or an error with
- * a reason; what was done until then is whole days, the oldest first. */
-int prune_days(struct directory *directory, int32_t keep, bool dry_run, const struct deadline *deadline,
-               struct pruned *pruned, struct reason *reason);
+ * has lines. Where `dry_run`, only says what it would do. Takes the append lock; `before` may be NULL.
+ * Returns 0 or an error with a reason; what was done until then is whole days, the oldest first. */
+int prune_days(struct directory *directory, int32_t keep, bool dry_run, const struct before *before,
+               const struct deadline *deadline, struct pruned *pruned, struct reason *reason);
 
 #endif

@@ -29,8 +29,19 @@ size_t utf8_decode(const char *text, size_t length, uint32_t *character) {
     return count;
 }
 
-/* Writes one character's form into `out` (at least 13 bytes) and returns its length. */
-static size_t escape(char *out, uint32_t character) {
+bool is_printable(uint32_t character) {
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {{0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},      {0x61c, 0x61c},
+                  {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f},
+                  {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff}};
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (character >= hidden[i].first && character <= hidden[i].last)
+            return false;
+    return true;
+}
+
+size_t quote_character(char *out, uint32_t character) {
     if (character == '"' || character == '\\')
         return (size_t)sprintf(out, "\\%c", (int)character);
     if (character == '\n')
@@ -57,7 +68,7 @@ size_t quote(char *out, size_t size, const char *text, size_t length) {
             taken = 1;
         }
         char escaped[16];
-        size_t wide = escape(escaped, character);
+        size_t wide = quote_character(escaped, character);
         if (used + wide + 2 > size)
             break;
         memcpy(out + used, escaped, wide);

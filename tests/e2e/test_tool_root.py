@@ -277,7 +277,7 @@ def the_journal_is_read_as_its_owner():
 @as_root
 def nothing_in_the_journal_holds_root_up():
     for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
-        for name in ("2026-01-01.jsonl", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "cursors/x", "cursors/x.lock", "cursors/x.failed"):
+        for name in ("2026-01-01.jsonl", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "counted", "cursors/x", "cursors/x.lock", "cursors/x.failed"):
             with Root() as lab:
                 lab.hostile(f"cd {lab.journal} && mkdir -p rejected cursors && {plant.format(name)}")
                 for verb in (["log"], ["stats", "--prometheus"], ["rejected"], ["check"], ["prune", "--keep", "1d"], ["exec", "--status"], ["doctor"]):

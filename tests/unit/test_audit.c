@@ -147,10 +147,10 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     int32_t day = timestamp_day(DAY_ONE);
     struct journal *journal = open_worker(state);
     directory_start(&directory, *state);
-    assert_int_equal(prune_days(&directory, day + 1, true, &deadline, &pruned, &reason), 0);
+    assert_int_equal(prune_days(&directory, day + 1, true, NULL, &deadline, &pruned, &reason), 0);
     assert_int_equal(pruned.days, 1);
     assert_int_equal(access(path_in(*state, FIRST), F_OK), 0); /* a dry run */
-    assert_int_equal(prune_days(&directory, day + 1, false, &deadline, &pruned, &reason), 0);
+    assert_int_equal(prune_days(&directory, day + 1, false, NULL, &deadline, &pruned, &reason), 0);
     assert_int_equal(pruned.days, 1);
     assert_int_equal(pruned.first, day);
     assert_int_equal(pruned.last, day);
@@ -161,7 +161,7 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     assert_int_equal(prune_link(directory.file, 1, &link, &reason), 1);
     check_known(journal, 11, 30);
     check(append_number(journal, 1), OUTCOME_STORED, 31); /* it is no longer kept */
-    assert_int_equal(prune_days(&directory, day + 100, false, &deadline, &pruned, &reason), 0);
+    assert_int_equal(prune_days(&directory, day + 100, false, NULL, &deadline, &pruned, &reason), 0);
     assert_int_equal(pruned.days, 1); /* but never the newest */
     check(append_number(journal, 1), OUTCOME_DUPLICATE, 31);
     check_known(journal, 21, 30);

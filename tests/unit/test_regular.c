@@ -9,9 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -25,8 +25,8 @@ static int open_directory(void **state) {
     return fd;
 }
 
-/* Puts something else in place of the file `name`. Returns false after the last of them, or where it cannot be
- * made. */
+/* Puts something else in place of the file `name`. Returns false after the last of them, or where it cannot
+ * be made. */
 static bool put(const char *path, int which) {
     unlink(path);
     rmdir(path);
