@@ -165,10 +165,8 @@ void print_visibly(FILE *out, const char *text, size_t length) {
             character = (unsigned char)*text;
             taken = 1;
         }
-        if (good)
-            fwrite(text, 1, taken, out);
-        else
-            fwrite(escaped, 1, quote_character(escaped, character), out);
+        size_t wide = good ? 0 : quote_character(escaped, character);
+        fwrite(good ? text : escaped, 1, good ? taken : wide, out);
         text += taken;
         length -= taken;
     }
