@@ -77,6 +77,7 @@ int settings_trust_keys(const struct config *config, struct reason *reason) {
 
 int settings_owner(const struct config *config, struct user *owner, struct reason *reason) {
     struct stat status;
+    *owner = (struct user){.uid = geteuid(), .gid = getegid()};
     if (geteuid() != 0)
         return 0;
     if (stat(config->journal, &status) != 0)

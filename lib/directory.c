@@ -40,11 +40,11 @@ static int check_format(const struct directory *directory, struct reason *reason
     close(file);
     if (length > 0 && atoi(text) == DIRECTORY_FORMAT)
         return 0;
-    quote(quoted, sizeof quoted, text, strcspn(text, "\n"));
+    size_t quoted_length = quote(quoted, sizeof quoted, text, strcspn(text, "\n"));
     return fail(reason, ERROR_TROUBLE,
-                "the journal %s is of format %s, and this program knows format %d: a later Doorpost has "
+                "the journal %s is of format %.*s, and this program knows format %d: a later Doorpost has "
                 "written it, install that",
-                directory->path, quoted, DIRECTORY_FORMAT);
+                directory->path, (int)quoted_length - 2, quoted + 1, DIRECTORY_FORMAT);
 }
 
 int directory_open(struct directory *directory, struct reason *reason) {
