@@ -49,7 +49,7 @@ def with_trouble(make_it, end_it, kept_before=2):
         return "".join(lab.log_texts())
 
 
-def write_key_file(text, mode=0o600):
+def write_key_file(text, mode=0o640):
     def make(lab):
         lab.key_file.write_text(text)
         lab.key_file.chmod(mode)
