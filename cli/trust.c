@@ -153,6 +153,8 @@ int trust_split(const char *path, char *directory, char *name, size_t size, stru
     snprintf(name, size, "%.*s", (int)(length - start), path + start);
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return fail(reason, ERROR_TROUBLE, "%s ends in no name", path);
+    while (start > 1 && path[start - 1] == '/')
+        start--;
     snprintf(directory, size, "%.*s", (int)(start > 0 ? start : 1), start > 0 ? path : ".");
     return 0;
 }

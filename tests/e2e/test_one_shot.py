@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from lab import KEY, TOOL, Lab, check, parse_answer, press, run_tests, sign, verify_journal
+from lab import KEY, Lab, check, parse_answer, press, run_tests, sign, verify_journal
 
 PROCESSES = 200
 
@@ -87,7 +87,7 @@ def settings_are_found_above_the_program():
         check(status == 200, log)
         lab.journal = private / "journal"
         check(len(verify_journal(lab)) == 1, "not kept in the private directory")
-        check(json.loads(lab.run([TOOL, "stats", "--json", "--conf", lab.env_file]).ok().stdout), "the tool reads no relative path")
+        check(json.loads(lab.tool("stats", "--json", "--conf", lab.env_file, **lab.as_user()).ok().stdout), "the tool reads no relative path")
 
         lab.env_file.chmod(0o620)
         status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
