@@ -88,8 +88,9 @@ int counters_write(int directory, const struct counters *counters, struct reason
     json_object_object_add(all, "delays", json_object_new_int64((int64_t)counters->delays));
     json_object_object_add(all, "delay_seconds", json_object_new_double(counters->delay_sum));
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
-    int result = text != NULL ? replace_write(directory, FILE_NAME ".new", FILE_NAME, text, strlen(text), reason)
-                              : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+    int result = text != NULL
+                     ? replace_write(directory, FILE_NAME ".new", FILE_NAME, text, strlen(text), reason)
+                     : fail(reason, ERROR_TROUBLE, "no memory for the counters");
     json_object_put(all);
     return result;
 }

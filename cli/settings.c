@@ -140,8 +140,8 @@ int settings_load(const struct settings *settings, unsigned needs, struct config
         problem("warning: %s; continuing with the command line only", reason.text);
     if ((needs & NEED_JOURNAL) != 0 && permission_hint(config->journal, hint)[0] != '\0')
         return problem("cannot open the journal directory %s: %s%s", config->journal, strerror(EACCES), hint);
-    if ((needs & NEED_JOURNAL) != 0 && (settings_owner(config, &owner, &reason) != 0 ||
-                                        settings_become(config, &owner, &reason) != 0))
+    if ((needs & NEED_JOURNAL) != 0 &&
+        (settings_owner(config, &owner, &reason) != 0 || settings_become(config, &owner, &reason) != 0))
         return problem("%s", reason.text);
     return STATUS_DONE;
 }

@@ -28,9 +28,9 @@ enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 int settings_read(const struct settings *settings, unsigned needs, struct config *config,
                   struct reason *reason);
 
-/* The same, and prints the reason. Root that needs the journal goes on as the journal's owner, for good: it can
- * then do no more than the owner could, and what it makes in the journal is open to the handler. Returns 0 or
- * STATUS_PROBLEM. */
+/* The same, and prints the reason. Root that needs the journal goes on as the journal's owner, for good: it
+ * can then do no more than the owner could, and what it makes in the journal is open to the handler. Returns
+ * 0 or STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
 /* The steps of that, for a verb that has more to say about each. They return 0 or ERROR_TROUBLE with a
