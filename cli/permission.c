@@ -1,12 +1,11 @@
-/* Users and groups are those of passwd(5) and group(5): getpwnam(3) needs shared libraries, which a static
- * program does not have. */
+/* Groups are those of group(5): getgrgid(3) needs shared libraries, which a static program does not have. */
 #include "permission.h"
 
 #include "config.h"
+#include "user.h"
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,14 +27,8 @@ static bool find_closed(const char *path, struct stat *status) {
 }
 
 static size_t add_user(uid_t id, char *out, size_t size) {
-    FILE *file = fopen("/etc/passwd", "re");
-    const struct passwd *user = NULL;
-    while (file != NULL && (user = fgetpwent(file)) != NULL && user->pw_uid != id)
-        continue;
-    size_t used = user != NULL ? (size_t)snprintf(out, size, ", or as %.64s", user->pw_name) : 0;
-    if (file != NULL)
-        fclose(file);
-    return used;
+    struct user user;
+    return user_with_id(id, &user) ? (size_t)snprintf(out, size, ", or as %s", user.name) : 0;
 }
 
 static void add_group(gid_t id, char *out, size_t size) {

@@ -96,13 +96,12 @@ static int step(struct way *way, struct reason *reason) {
 }
 
 static int missing(const struct way *way, struct reason *reason) {
-    bool last = way->left[strspn(way->left, "/")] == '\0';
     if (errno == ENOENT && is_open(way)) /* way->status is still that of the directory */
         return fail(
             reason, ERROR_TROUBLE,
             "there is no %s, and other users could make it: choose a directory that root alone can write to",
             way->done);
-    if (errno == ENOENT && last)
+    if (errno == ENOENT)
         return fail(reason, ERROR_INVALID, "there is no %s", way->done);
     return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", way->done, strerror(errno));
 }

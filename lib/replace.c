@@ -44,9 +44,12 @@ static int read_open(int file, const char *path, char **text, size_t *length, st
 int replace_read(int directory, const char *path, char **text, size_t *length, struct reason *reason) {
     *text = NULL;
     *length = 0;
-    int file = regular_open(directory, path, O_RDONLY, reason);
+    struct reason why;
+    int file = regular_open(directory, path, O_RDONLY, &why);
+    if (file == ERROR_INVALID)
+        return 0; /* and what the caller had to say already stays */
     if (file < 0)
-        return file == ERROR_INVALID ? 0 : file;
+        return explain(reason, "%s", why.text), file;
     int result = read_open(file, path, text, length, reason);
     close(file);
     if (result < 0) {

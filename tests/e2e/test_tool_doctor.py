@@ -204,7 +204,7 @@ def missing_and_closed_settings_are_helped_with():
         lab.env_file.chmod(0o644)
         for verb in (["log"], ["check", "--no-signatures"], ["prune", "--keep", "9d"], ["rejected"], ["exec", "--once", "--", "true"]):
             check(f"as {lab.user.pw_name}" in lab.tool(*verb, **nobody).fails().stderr, verb)
-        check(f"as {lab.user.pw_name}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
+        check(f"the group {group}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
         check(all("sudo" in one for one in findings(lab, **nobody)), findings(lab, **nobody))
 
 

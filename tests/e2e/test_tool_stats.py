@@ -123,7 +123,7 @@ def nothing_speaks_to_the_terminal():
         lab.receive(event.encode(), b'{"meta":"' + EVIL.encode() + b'"}')
         (lab.journal / "damaged").mkdir(exist_ok=True)
         (lab.journal / "damaged" / ("2026-01-01-0" + EVIL.replace("/", ""))).write_text("x")
-        lab.configure(**{"MAX_AEG" + EVIL: "1"})
+        lab.configure(MAX_AEG="1")
         for verb in (["log"], ["log", "--json"], ["stats"], ["stats", "--json"], ["stats", "--prometheus"], ["rejected"], ["rejected", "--json"],
                      ["rejected", "--body", f"{day(0)}:1"], ["check"], ["check", "--json"], ["doctor"], ["doctor", "--json"], ["exec", "--status", "--json"]):
             text = on_terminal(lab, *verb)
