@@ -2,7 +2,7 @@
 #ifndef DOORPOST_ITEM_H
 #define DOORPOST_ITEM_H
 
-#include "mark.h"
+#include "walk.h"
 
 enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_ASIDE, ITEM_DONE };
 
@@ -10,7 +10,6 @@ struct item {
     uint64_t seq;       /* 0: of a line that cannot be read */
     uint64_t identity;  /* a hash of the event's id */
     struct place place; /* of its line */
-    struct mark end;    /* of its line; not known of what was set aside */
     uint64_t order;     /* items with the same value run one after another */
     enum item_state state;
     int attempts;    /* so far */

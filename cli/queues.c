@@ -211,12 +211,19 @@ bool queues_have(const struct queues *queues, uint64_t order) {
     return queues->count > 0 && *first_of(queues, order) != NONE;
 }
 
+static bool is_same(const struct item *a, const struct item *b) {
+    return a->seq == b->seq && a->identity == b->identity;
+}
+
+/* What is asked for is the first, or not there and later than the last, with few exceptions. */
 struct item *queues_find(struct queues *queues, const struct item *item) {
-    size_t slot = queues->count > 0 ? *first_of(queues, item->order) : NONE;
-    while (slot != NONE &&
-           (queues->slot[slot].item.seq != item->seq || queues->slot[slot].item.identity != item->identity))
-        slot = queues->slot[slot].next;
-    return slot != NONE ? &queues->slot[slot].item : NULL;
+    struct slot *slot = queues->slot;
+    size_t number = queues->count > 0 ? *first_of(queues, item->order) : NONE;
+    if (number != NONE && !is_same(&slot[number].item, item) && slot[slot[number].last].item.seq < item->seq)
+        return NULL;
+    while (number != NONE && !is_same(&slot[number].item, item))
+        number = slot[number].next;
+    return number != NONE ? &slot[number].item : NULL;
 }
 
 void queues_put_back(struct queues *queues, struct item *item) {

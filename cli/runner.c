@@ -62,7 +62,9 @@ static bool can_read_on(const struct runner *runner) {
 static void wait_for_any(struct runner *runner) {
     struct pollfd watched[2 + 2 * JOBS_MAX];
     size_t count = 0;
-    int64_t wait = can_read_on(runner) ? 0 : tick(runner);
+    int64_t wait = tick(runner);
+    if (can_read_on(runner))
+        wait = 0;
     watched[count++] = (struct pollfd){.fd = runner->signals, .events = POLLIN};
     watched[count++] = (struct pollfd){.fd = runner->follow.notify, .events = POLLIN};
     for (size_t i = 0; i < JOBS_MAX; i++)

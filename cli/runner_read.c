@@ -200,6 +200,7 @@ static int add_line(struct runner *runner, enum scan scan, const struct record *
                     struct reason *reason) {
     const struct event *event = &runner->lines->event;
     struct item item = {.place = place};
+    struct mark end = {0};
     int readable = scan != SCAN_DAMAGED ? parse(runner, record, reason) : 0;
     if (readable < 0)
         return readable;
@@ -211,15 +212,15 @@ static int add_line(struct runner *runner, enum scan scan, const struct record *
     }
     if (scan != SCAN_DAMAGED) {
         item.seq = record->seq;
-        runner->read = item.end = mark_of(record, walk_place(&runner->lines->walk));
+        runner->read = end = mark_of(record, walk_place(&runner->lines->walk));
     }
     if (!readable || !is_wanted(runner, event) || !resume_is_new(&runner->resume, record, place.day)) {
-        schedule_skip(runner->schedule, &item);
+        schedule_skip(runner->schedule, item.seq, &end);
         return 0;
     }
     item.identity = identity_of(event);
     item.order = runner_order_of(event);
-    struct item *added = schedule_add(runner->schedule, &runner->loaded, &item);
+    struct item *added = schedule_add(runner->schedule, &runner->loaded, &item, &end);
     if (added != NULL)
         take_up(runner, added);
     return 0;

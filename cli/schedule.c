@@ -21,6 +21,7 @@ struct schedule {
     size_t aside;              /* of them are in the queues, and on the disk nowhere else */
     struct mark front;         /* everything before it is done */
     struct item item[SCHEDULE_MAX];
+    struct mark end[SCHEDULE_MAX]; /* of the line of each */
     /* The orders that an unfinished item further ahead has, as a hash set that is emptied by counting `round`
      * on. */
     struct {
@@ -72,7 +73,7 @@ static struct item *at(struct schedule *schedule, size_t index) {
 static void advance(struct schedule *schedule) {
     while (schedule->count > 0 && at(schedule, 0)->state == ITEM_DONE) {
         if (at(schedule, 0)->seq > 0) {
-            schedule->front = at(schedule, 0)->end;
+            schedule->front = schedule->end[schedule->first];
             schedule->changed = true;
         }
         schedule->first = (schedule->first + 1) % SCHEDULE_MAX;
@@ -88,23 +89,27 @@ static void put_aside(struct schedule *schedule, struct item *item, const struct
     schedule->aside++;
 }
 
-struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line) {
+/* The next item of the window. */
+static struct item *take_next(struct schedule *schedule, const struct mark *end) {
+    schedule->end[(schedule->first + schedule->count) % SCHEDULE_MAX] = *end;
+    return at(schedule, schedule->count++);
+}
+
+struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line,
+                          const struct mark *end) {
     const struct item *aside = queues_find(schedule->queues, line);
     if (cursor_has_done(cursor, line->seq) || (aside != NULL && !queues_are_changed(schedule->queues))) {
-        schedule_skip(schedule, line);
+        schedule_skip(schedule, line->seq, end);
         return NULL;
     }
-    struct item *item = at(schedule, schedule->count++);
+    struct item *item = take_next(schedule, end);
     if (aside != NULL) {
         *item = *line;
         put_aside(schedule, item, aside);
         return NULL;
     }
-    *item = (struct item){.seq = line->seq,
-                          .identity = line->identity,
-                          .place = line->place,
-                          .end = line->end,
-                          .order = line->order};
+    *item = (struct item){
+        .seq = line->seq, .identity = line->identity, .place = line->place, .order = line->order};
     for (size_t i = 0; i < cursor->retry_count; i++)
         if (cursor->retry[i].seq == item->seq) {
             item->attempts = (int)cursor->retry[i].attempts;
@@ -114,8 +119,8 @@ struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor
     return item;
 }
 
-void schedule_skip(struct schedule *schedule, const struct item *line) {
-    *at(schedule, schedule->count++) = (struct item){.seq = line->seq, .end = line->end, .state = ITEM_DONE};
+void schedule_skip(struct schedule *schedule, uint64_t seq, const struct mark *end) {
+    *take_next(schedule, end) = (struct item){.seq = seq, .state = ITEM_DONE};
     advance(schedule);
 }
 

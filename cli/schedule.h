@@ -30,13 +30,14 @@ void schedule_set_aside(struct schedule *schedule, int64_t now);
 /* What was set aside is on the disk: the cursor moves over it, and there is room for more. */
 void schedule_let_go(struct schedule *schedule);
 
-/* Adds the event that follows those before: seq, identity, place, end and order of `item` count. One that the
- * cursor says is finished, or that was set aside before, is added as finished. Returns the schedule's own
- * item, which is good until it is finished; NULL if it is. */
-struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *item);
+/* Adds the event that follows those before, whose line ends at `end`: seq, identity, place and order of
+ * `item` count. One that the cursor says is finished, or that was set aside before, is added as finished.
+ * Returns the schedule's own item, which is good until it is finished; NULL if it is. */
+struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *item,
+                          const struct mark *end);
 
-/* A line that is nobody's: it was finished when it was read. */
-void schedule_skip(struct schedule *schedule, const struct item *item);
+/* A line that is nobody's, with seq 0 if it cannot be read: it was finished when it was read. */
+void schedule_skip(struct schedule *schedule, uint64_t seq, const struct mark *end);
 
 /* The item of the same event that is not done; NULL if there is none. */
 struct item *schedule_find(struct schedule *schedule, const struct item *item);

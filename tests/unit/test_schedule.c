@@ -15,18 +15,22 @@ static struct place place_of(uint64_t seq) {
 }
 
 static struct item item_of(uint64_t seq, uint64_t order) {
-    return (struct item){
-        .seq = seq, .place = place_of(seq), .end = {.place = place_of(seq + 1), .seq = seq}, .order = order};
+    return (struct item){.seq = seq, .place = place_of(seq), .order = order};
+}
+
+static struct mark end_of(uint64_t seq) {
+    return (struct mark){.place = place_of(seq + 1), .seq = seq};
 }
 
 static void add(struct schedule *schedule, uint64_t seq, uint64_t order) {
     struct item item = item_of(seq, order);
-    schedule_add(schedule, &cursor, &item);
+    struct mark end = end_of(seq);
+    schedule_add(schedule, &cursor, &item, &end);
 }
 
 static void pass_over(struct schedule *schedule, uint64_t seq) {
-    struct item item = item_of(seq, 0);
-    schedule_skip(schedule, &item);
+    struct mark end = end_of(seq);
+    schedule_skip(schedule, seq, &end);
 }
 
 static int set_up(void **state) {
