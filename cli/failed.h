@@ -9,8 +9,8 @@
 struct failure {
     uint64_t seq;
     struct place place;
-    const char *event_id, *how,
-        *output; /* `how`: "exit status 3", say; whose text it is, the caller decides */
+    const char *event_id, *how; /* `how`: "exit status 3", for example */
+    const char *output;
     size_t output_length;
     int attempts;
     int64_t at; /* microseconds since 1970 */

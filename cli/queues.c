@@ -215,7 +215,7 @@ static bool is_same(const struct item *a, const struct item *b) {
     return a->seq == b->seq && a->identity == b->identity;
 }
 
-/* What is asked for is the first, or not there and later than the last, with few exceptions. */
+/* Nearly always it is the first, or later than the last and so not there: a long queue is rarely walked. */
 struct item *queues_find(struct queues *queues, const struct item *item) {
     struct slot *slot = queues->slot;
     size_t number = queues->count > 0 ? *first_of(queues, item->order) : NONE;

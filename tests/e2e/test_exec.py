@@ -14,6 +14,7 @@ from consumer import DAY, RAN, children, execute, kill, of, runner, runs, script
 from lab import Lab, TOOL, check, load, press, run_tests, sign, wait_for
 from servers import lighttpd_cgi, lighttpd_fastcgi
 
+
 def the_command_gets_the_event_and_its_environment():
     with Lab() as lab:
         body = press(1)
@@ -353,8 +354,9 @@ def on_event_needs_the_tool_and_says_so():
 
 run_tests(the_command_gets_the_event_and_its_environment, five_thousand_presses_run_once_each_and_each_device_in_order,
           killed_at_any_moment_nothing_is_left_out, a_restart_in_the_middle_repeats_nothing, every_exit_and_signal,
-          a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once, follows_new_presses_across_days_and_prune, prune_waits_for_consumers,
-          filters_and_beginnings, commands_that_misbehave,
-          what_a_command_leaves_behind_goes_on, a_command_has_a_home_and_a_path, a_damaged_line_stops_nothing, half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
+          a_timeout_ends_the_whole_group, sigterm_gives_grace, and_after_the_grace_the_command_is_ended, one_name_runs_once,
+          follows_new_presses_across_days_and_prune, prune_waits_for_consumers, filters_and_beginnings, commands_that_misbehave,
+          what_a_command_leaves_behind_goes_on, a_command_has_a_home_and_a_path, a_damaged_line_stops_nothing,
+          half_a_line_is_waited_for_and_not_taken, the_answer_goes_out_first, bad_input_is_told,
           on_event(lighttpd_fastcgi, "on_event_under_fastcgi"), on_event(lighttpd_cgi, "on_event_under_cgi"),
           on_event_needs_the_tool_and_says_so)

@@ -223,4 +223,6 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
 
 run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
-          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped, what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines, what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
+          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped,
+          what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines,
+          what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
