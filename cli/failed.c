@@ -6,6 +6,7 @@
 #include "quote.h"
 #include "replace.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -249,4 +250,35 @@ void failed_note(int directory, const char *name, const struct failure *failure)
         first = end_of(first, list + length);
     replace_recent(directory, name, first, (size_t)(list + length - first));
     free(list);
+}
+
+/* ---- what is to be dropped ---- */
+
+int failed_tell_drop(int directory, const char *name, uint64_t seq, struct reason *reason) {
+    char path[FAILED_PATH_SIZE];
+    path_of(name, "drop", path);
+    int fd =
+        openat(directory, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    if (fd < 0 || dprintf(fd, "%" PRIu64 "\n", seq) < 0 || close(fd) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int failed_each_drop(int directory, const char *name, void (*visit)(void *context, uint64_t seq),
+                     void *context, struct reason *reason) {
+    char *text, *rest;
+    size_t length;
+    int result = load(directory, name, "drop", &text, &length, reason);
+    if (result != 0 || text == NULL)
+        return result;
+    for (char *word = strtok_r(text, "\n", &rest); word != NULL; word = strtok_r(NULL, "\n", &rest))
+        visit(context, strtoull(word, NULL, 10));
+    free(text);
+    return 1;
+}
+
+void failed_forget_drops(int directory, const char *name) {
+    char path[FAILED_PATH_SIZE];
+    path_of(name, "drop", path);
+    unlinkat(directory, path, 0);
 }

@@ -95,6 +95,14 @@ static size_t pop(struct queues *queues) {
     }
 }
 
+/* Makes it a heap again after times have changed. */
+static void arrange(struct queues *queues) {
+    size_t count = queues->heap_count;
+    queues->heap_count = 0;
+    for (size_t i = 0; i < count; i++) /* push() writes no further than what was read */
+        push(queues, queues->heap[i]);
+}
+
 static void limit_due(struct item *item, int64_t now) {
     int64_t left = item_time_left(item, now);
     if (left > 0)
@@ -103,14 +111,12 @@ static void limit_due(struct item *item, int64_t now) {
 
 /* After the clock was set back all would wait for too long. */
 static void look_at_clock(struct queues *queues, int64_t now) {
-    size_t count = now < queues->looked_at ? queues->heap_count : 0;
+    bool back = now < queues->looked_at;
     queues->looked_at = now;
-    if (count > 0)
-        queues->heap_count = 0;
-    for (size_t i = 0; i < count; i++) { /* push() writes no further than what was read */
+    for (size_t i = 0; back && i < queues->heap_count; i++)
         limit_due(&queues->slot[queues->heap[i]].item, now);
-        push(queues, queues->heap[i]);
-    }
+    if (back)
+        arrange(queues);
 }
 
 int64_t queues_wait(struct queues *queues, int64_t now) {
@@ -247,6 +253,17 @@ void queues_remove(struct queues *queues, struct item *item) {
     queues->free = number;
     queues->count--;
     note_change(queues, number);
+}
+
+struct item *queues_take(struct queues *queues, uint64_t seq) {
+    size_t place = 0;
+    while (place < queues->heap_count && queues->slot[queues->heap[place]].item.seq != seq)
+        place++;
+    if (place == queues->heap_count)
+        return NULL;
+    queues->slot[queues->heap[place]].item.due = INT64_MIN;
+    arrange(queues);
+    return &queues->slot[pop(queues)].item;
 }
 
 size_t queues_count(const struct queues *queues) {

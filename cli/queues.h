@@ -37,6 +37,9 @@ int64_t queues_wait(struct queues *queues, int64_t now);
 void queues_put_back(struct queues *queues, struct item *item);
 void queues_remove(struct queues *queues, struct item *item);
 
+/* The first of a queue that waits; NULL if none has that number. It can be removed. */
+struct item *queues_take(struct queues *queues, uint64_t seq);
+
 size_t queues_count(const struct queues *queues);
 
 /* Each is in a slot of its own, from 0 to queues_size() - 1. NULL: the slot is empty. */

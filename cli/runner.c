@@ -155,8 +155,24 @@ static int open_cursor(struct runner *runner) {
 
 /* ---- the loop ---- */
 
+static void drop(void *context, uint64_t seq) {
+    struct runner *runner = context;
+    if (schedule_drop(runner->schedule, seq, timestamp_now()))
+        problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
+}
+
+/* What is to be dropped is forgotten once the place is kept without it. */
+static void drop_all(struct runner *runner) {
+    struct reason reason = {""};
+    const char *name = runner->run->name;
+    if (!runner->run->retry_failed && !runner->foreign &&
+        failed_each_drop(runner_directory_of(runner), name, drop, runner, &reason) > 0 && runner_keep(runner))
+        failed_forget_drops(runner_directory_of(runner), name);
+}
+
 static void turn(struct runner *runner) {
     runlog_limit();
+    drop_all(runner);
     runner_keep(runner);
     runner_read_on(runner);
     runner_keep(runner);

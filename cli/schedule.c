@@ -271,6 +271,17 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     }
 }
 
+bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now) {
+    struct item *item = queues_take(schedule->queues, seq);
+    for (size_t i = 0; item == NULL && i < schedule->count; i++)
+        if (at(schedule, i)->seq == seq && at(schedule, i)->state == ITEM_WAITING &&
+            at(schedule, i)->attempts > 0)
+            item = at(schedule, i);
+    if (item != NULL)
+        schedule_finish(schedule, item, RESULT_DONE, now);
+    return item != NULL;
+}
+
 size_t schedule_left(const struct schedule *schedule) {
     return schedule->left + queues_count(schedule->queues);
 }

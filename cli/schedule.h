@@ -62,6 +62,9 @@ bool schedule_gives_up(const struct schedule *schedule, const struct item *item,
 /* Notes how a run ended. */
 void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now);
 
+/* An event that is to be tried again is not. Returns false if there is none of that number. */
+bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now);
+
 /* How many events are not done. */
 size_t schedule_left(const struct schedule *schedule);
 

@@ -235,7 +235,7 @@ int status_show_failed(const struct config *config, const char *name, bool json)
 
 /* ---- dropping ---- */
 
-/* What is still tried again belongs to the runner, so there must be none. */
+/* What is still tried again belongs to the runner; this is for when there is none. */
 static int drop_retry(int directory, const char *name, uint64_t seq, struct reason *reason) {
     static struct cursor cursor;
     size_t kept = 0;
@@ -266,8 +266,7 @@ static int drop(int directory, int lock, const char *name, const char *id, struc
         return failed_remove(directory, lock, name, seq, reason);
     int result = cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
     if (result == ERROR_TIMEOUT)
-        return fail(reason, result, "event %" PRIu64 " is still tried again by process %d: end that first",
-                    seq, cursor_holder(lock, CURSOR_LOCK_RUNNER));
+        return failed_tell_drop(directory, name, seq, reason);
     return result == 0 ? drop_retry(directory, name, seq, reason) : result;
 }
 

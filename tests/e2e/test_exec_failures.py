@@ -123,8 +123,6 @@ def what_fails_is_listed_while_it_is_tried_again():
         check(execute(lab, "--failed", "--name", "other").ok().stdout == "" and "the last failure: event" in execute(lab, "--status").ok().stdout, "text")
         doctor = lab.tool("doctor", "--json").stdout
         check("bell fails: 1 to be tried again, 1 given up" in doctor, doctor)
-        result = execute(lab, "--name", "bell", "--drop", "event-1").fails()
-        check(f"is still tried again by process {process.pid}: end that first" in result.stderr, result)
         process.send_signal(signal.SIGTERM)
         process.wait()
         lab.receive(of(4, "a"))
@@ -163,6 +161,18 @@ def one_that_was_set_aside_is_dropped():
         execute(lab, "--drop", "event-0").ok()
         execute(lab, "--once", "--type", "button_press", "--", command).ok()
         check(runs(lab)[1:] == ["2 1 bad"] and state(lab)["behind"] == 0, runs(lab))
+
+
+def also_under_a_running_one():
+    with Lab() as lab:
+        journal(lab, 1500, lambda number: {0: "bad", 1: "bad", 1498: "worse", 1499: "last"}.get(number))
+        press_runner(lab, "--", script(lab, f'case $DOORPOST_SEQ in 1|1499) exit 1 ;; esac\n{RAN}'))
+        wait_for(lambda: runs(lab) == ["1500 1 last"] and state(lab)["waiting"] == 2 and state(lab)["retrying"] == 2, "both to fail")
+        execute(lab, "--drop", "event-0").ok()
+        execute(lab, "--drop", "1499").ok()
+        wait_for(lambda: runs(lab)[1:] == ["2 1 bad"], "the one that waited for it")
+        wait_for(lambda: state(lab)["behind"] == 0 and state(lab)["retrying"] == 0, "the place")
+        wait_for(lambda: not (lab.journal / "cursors/default.drop").exists(), "it to be forgotten")
 
 
 def what_cannot_be_set_aside_is_not_passed_over():
@@ -223,6 +233,6 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
 
 run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
-          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped,
+          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped, also_under_a_running_one,
           what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines,
           what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
