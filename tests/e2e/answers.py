@@ -75,7 +75,7 @@ def every_row_of_the_table(start, without_length=411, methods=("GET", "PUT", "DE
         lab.key_file.chmod(0o644)
         fields, _ = expect(send(server, lab, press(8), sign(press(8))), 503, "unavailable")
         check(int(fields["Retry-After"]) > 0, fields)
-        lab.key_file.chmod(0o600)
+        lab.key_file.chmod(0o640)
         expect(send(server, lab, press(8), sign(press(8))), 200, "stored", seq=seq)
 
         check(len(verify_journal(lab)) == seq, "not", seq, "lines")

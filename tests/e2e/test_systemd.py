@@ -117,9 +117,10 @@ def they_start_as_shipped():
             machine.run("systemctl", "kill", "--signal=KILL", "doorpost.service").ok()
             wait_for(lambda: (machine.deliver(number) or [0])[0] == 200, "the worker, once more")
 
-        # The other layout: everything is the web server's user's.
+        # The other layout: the journal is the web server's user's.
         machine.run("systemctl", "stop", "doorpost-exec.service", "doorpost.socket", "doorpost.service").ok()
-        machine.run("chown", "-R", "www-data:www-data", "/etc/doorpost", "/var/lib/doorpost").ok()
+        machine.run("chown", "-R", "www-data:www-data", "/var/lib/doorpost").ok()
+        machine.run("chgrp", "-R", "www-data", "/etc/doorpost").ok()
         machine.run("systemctl", "start", "doorpost-exec.service").ok()
         body = press(100)
         result = machine.run("setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "env", "-i", "REQUEST_METHOD=POST",

@@ -149,7 +149,7 @@ def a_command_for_each_event_starts_as_shipped():
     for user in (33, 54321):  # the web server's, and one of its own
         with Lab() as lab:
             lab.receive(press(1))
-            for owned in (lab.journal, *lab.journal.rglob("*"), lab.env_file, lab.key_file):
+            for owned in (lab.journal, *lab.journal.rglob("*")):
                 os.chown(owned, user, user)
                 owned.chmod(0o700 if owned.is_dir() else 0o600)
             tools = lab.path / "stand-in"
