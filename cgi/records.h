@@ -25,7 +25,7 @@ struct fastcgi_pairs {
 
 /* One connection's input. The fields belong to fastcgi.c; a new one is all zeros but for the first. */
 struct fastcgi {
-    unsigned int connections; /* that this process takes: what FCGI_GET_VALUES is told (section 4.1) */
+    unsigned int connections; /* the limit that FCGI_GET_VALUES_RESULT reports (section 4.1) */
     unsigned char header[FCGI_HEADER_LEN];
     size_t header_length;    /* bytes of it that are there */
     size_t content, padding; /* bytes of the record that are still to come */

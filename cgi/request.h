@@ -17,7 +17,7 @@ enum request_fault {
 };
 
 struct request {
-    struct request *next; /* for whoever keeps a list of them */
+    struct request *next; /* in the list of unused requests */
     int64_t since;        /* monotonic_now() when it began */
     enum request_fault fault;
     bool aborted; /* nobody waits for the answer: it is kept only if its line is written already */

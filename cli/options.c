@@ -119,7 +119,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
     verb = usage->verb;
     if (usage->stops)
         letters[used++] = '+';
-    letters[used++] = ':'; /* an option without its argument is told apart from an unknown one */
+    letters[used++] = ':'; /* getopt_long(3) then returns ':' if an argument is missing */
     letters[used++] = 'h';
     for (; count < OPTIONS_MAX && options[count].name != NULL; count++) {
         int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;

@@ -24,7 +24,7 @@ void queues_add(struct queues *queues, const struct item *item, int64_t now);
 /* Is there any of this order? */
 bool queues_have(const struct queues *queues, uint64_t order);
 
-/* The same event, wherever in its queue. NULL: it is not there. */
+/* Finds an event in any position of its queue. Returns NULL if it is not there. */
 struct item *queues_find(struct queues *queues, const struct item *item);
 
 /* The next one to run, marked as running; NULL if there is none yet. */

@@ -169,9 +169,9 @@ static bool try_hashes(const struct attempt *attempt) {
 static int explain_failure(struct attempt *attempt) {
     if (try_bodies(attempt) || try_keys(attempt) || try_hashes(attempt))
         return STATUS_PROBLEM;
-    return problem("no key at hand makes this signature of this body, nor does any usual mistake explain it: "
+    return problem("no configured key matches this signature, and no usual mistake explains it: "
                    "either the key is another one (`doorpost key list` shows the fingerprints; paste Ring's "
-                   "anew), or the body is not the one that was signed");
+                   "key again), or the body is not the one that was signed");
 }
 
 /* ---- signatures that are not as Ring sends them ---- */

@@ -2,7 +2,7 @@
  *
  * Descriptors 0 to 2 are opened on /dev/null if they are closed (FastCGI 1.0, section 2.2, promises number 0
  * alone). Otherwise the next file that is opened gets the number, and a log line goes into it. Signals:
- * nothing is blocked, and SIGCHLD is the default, because whoever ignores it is never told how a child ended.
+ * nothing is blocked, and SIGCHLD is the default, because waitpid(2) loses the exit status if it is ignored.
  * SIGXFSZ is ignored: a limit on the size of files is then an error like a full disk. SIGHUP and SIGINT stay
  * ignored if they were. umask: 077. Every file that is to be readable by others is given its mode by name.
  * Resource limits stay as they are, for it is the host that sets them; a call that fails because of one is an

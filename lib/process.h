@@ -1,4 +1,4 @@
-/* What every program of ours sets up before anything else, and what it takes from whoever started it. */
+/* What every program of ours sets up before anything else, and what it inherits. */
 #ifndef DOORPOST_PROCESS_H
 #define DOORPOST_PROCESS_H
 

@@ -214,7 +214,7 @@ class Lab:
 
     @property
     def own_tool(self):
-        """A copy of the tool that the web servers' user can run, wherever the build is."""
+        """A copy of the tool that the web servers' user can run, even if the build is closed to that user."""
         copy = self.path / "tools" / "doorpost"
         if not copy.exists():
             copy.parent.mkdir(exist_ok=True)

@@ -211,7 +211,7 @@ def start_apache(lab, port, modules, *lines, mpm="event"):
         *(f"LoadModule {name}_module {directory}/mod_{name}.so" for name in (f"mpm_{mpm}", "authz_core", *modules)),
         *([f"User {lab.user.pw_name}", f"Group {lab.user.pw_name}"] if lab.user else []),
         *lines, ""]))
-    # A group of its own: mpm_prefork ends its children, and whoever else is in its group.
+    # A group of its own: mpm_prefork ends every process in its group.
     return Server(lab, port, lab.start(["apache2", "-DFOREGROUND", "-f", str(config)], start_new_session=True)).wait_until_up()
 
 

@@ -161,7 +161,7 @@ def the_usual_mistakes_are_named():
                 (compact, sign(compact) + "0", "has 65 digits"),
                 (compact, "sha256=" + "0" * 128, "SHA-512"),
                 (compact, sign(compact)[:-1] + "x", "character 64"),
-                (compact, sign(compact, "another key of some length"), "no key at hand makes")):
+                (compact, sign(compact, "another key of some length"), "no configured key matches")):
             path = lab.path / "body"
             path.write_bytes(sent)
             result = lab.tool("verify-signature", "-s", signature, path).fails()
@@ -220,7 +220,7 @@ def changed_bodies_are_named():
         for have in (b"", b"\0", b"\x1f\x8b" + bytes(40), gzip.compress(body)[:-9], b"\xff\xfe\x00\xd8", b"=", b"%", b"%4", b"--\n\n", b'{"body":7}',
                      b"[" * 100, b'{"a":' * 30 + b"1" + b"}" * 30, gzip.compress(bytes(9 << 20)), b"\n" * 131072):
             path.write_bytes(have)
-            check("no key at hand" in lab.tool("verify-signature", "-s", "0" * 64, path).fails().stderr, have[:40])
+            check("no configured key matches" in lab.tool("verify-signature", "-s", "0" * 64, path).fails().stderr, have[:40])
 
 
 def keys_that_were_copied_wrong_are_named():
@@ -264,7 +264,7 @@ def signatures_that_are_not_rings_are_named():
             check(told in result.stderr and "apart from that it is good" in result.stderr, signature, told, "was expected:", result)
         for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"),
                                 ("sha1=" + "0" * 40, "has 40 digits"), ("0" * 40, "SHA-1"), ("sha512=" + "0" * 128, "SHA-512"), ("0" * 32, "MD5"),
-                                (f"{wrong},{wrong}", "none of the digests in it"), (f'"{wrong}"', "no key at hand"), ("=", "not a hexadecimal digit")):
+                                (f"{wrong},{wrong}", "none of the digests in it"), (f'"{wrong}"', "no configured key matches"), ("=", "not a hexadecimal digit")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
             check(told in result.stderr, signature, told, "was expected:", result)
 
