@@ -3,6 +3,7 @@
 #include "cgi.h"
 
 #include "log.h"
+#include "ring.h"
 #include "timestamp.h"
 
 #include <errno.h>
@@ -95,7 +96,7 @@ int cgi_serve(struct handler *handler) {
     request.since = monotonic_now();
     request.metadata = (struct request_metadata){.method = getenv("REQUEST_METHOD"),
                                                  .content_length = getenv("CONTENT_LENGTH"),
-                                                 .signature = getenv("HTTP_X_SIGNATURE"),
+                                                 .signature = getenv(RING_SIGNATURE_VARIABLE),
                                                  .client = getenv("REMOTE_ADDR")};
     if (request.metadata.method == NULL) {
         fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it "

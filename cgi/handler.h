@@ -3,6 +3,7 @@
 #define DOORPOST_HANDLER_H
 
 #include "request.h"
+#include "ring.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 /* Requests. Deliberately smaller than the backlog can be: draining it would leave the web server with nothing
  * to do until we answer. Measured with 128 connections: 64 serves no more in a second, 32 and 128 fewer. */
 #define HANDLER_BATCH 48
-#define ANSWER_WITHIN (4 * SECOND) /* Ring gives up after five seconds */
+#define ANSWER_WITHIN ((RING_ANSWER_SECONDS - 1) * SECOND) /* a second is left for the network */
 
 struct handler;
 

@@ -6,6 +6,8 @@
  * this same check: its reader blocks, lingers and asserts. */
 #include "records.h"
 
+#include "ring.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -163,12 +165,15 @@ static bool between_pairs(const struct fastcgi_pairs *pairs) {
     return pairs->part == PAIR_NAME_LENGTH && pairs->more_bytes == 0;
 }
 
+_Static_assert(sizeof RING_SIGNATURE_VARIABLE - 1 < sizeof((struct fastcgi_pairs){0}).name,
+               "a name that is looked for fits, and is told from one that was cut off");
+
 static void read_params(struct fastcgi *fastcgi, const unsigned char *bytes, size_t length) {
     struct request *request = fastcgi->request;
     struct request_metadata *metadata = &request->metadata;
     const struct wanted wanted[] = {{"REQUEST_METHOD", &metadata->method, request->method},
                                     {"CONTENT_LENGTH", &metadata->content_length, request->content_length},
-                                    {"HTTP_X_SIGNATURE", &metadata->signature, request->signature},
+                                    {RING_SIGNATURE_VARIABLE, &metadata->signature, request->signature},
                                     {"REMOTE_ADDR", &metadata->client, request->client}};
     read_pairs(&fastcgi->params, wanted, sizeof wanted / sizeof *wanted, bytes, length);
 }

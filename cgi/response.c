@@ -3,6 +3,7 @@
 #include "response.h"
 
 #include "quote.h"
+#include "ring.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static const char *reason_phrase(int status) {
 static const char *extra_fields(int status) {
     switch (status) {
     case 401:
-        return "WWW-Authenticate: Signature realm=\"X-Signature\"\r\n";
+        return "WWW-Authenticate: Signature realm=\"" RING_SIGNATURE_HEADER "\"\r\n";
     case 405:
         return "Allow: POST\r\n";
     case 503:

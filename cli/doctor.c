@@ -13,7 +13,7 @@
 #include "processes.h"
 #include "prune.h"
 #include "rejected.h"
-#include "retry.h"
+#include "ring.h"
 #include "sample.h"
 #include "segment.h"
 #include "settings.h"
@@ -104,12 +104,11 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
         tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
     tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
          doctor->config.journal);
-    if (doctor->config.max_age > 0 && doctor->config.max_age < LATEST_DELIVERY)
+    if (doctor->config.max_age > 0 && doctor->config.max_age < RING_LATEST_SECONDS)
         tell(doctor, LEVEL_WARNING, "settings",
-             "DOORPOST_MAX_AGE is under 73 hours, and Ring delivers up to 73 hours late: those events would "
-             "be "
-             "refused for good. Take %dd or more, and no more than what prune keeps",
-             LATEST_DELIVERY_DAYS);
+             "DOORPOST_MAX_AGE is under %d hours, and Ring delivers up to %d hours late: those events would "
+             "be refused for good. Take %dd or more, and no more than what prune keeps",
+             RING_LATEST_HOURS, RING_LATEST_HOURS, RING_LATEST_DAYS);
     return true;
 }
 
@@ -341,8 +340,8 @@ static void check_sync(struct doctor *doctor) {
              strerror(error));
     else if (spent > SYNC_SLOW)
         tell(doctor, LEVEL_WARNING, "sync",
-             "took %.1f s; Ring waits 5 s for an answer: a faster disk is wanted",
-             (double)spent / (double)SECOND);
+             "took %.1f s; Ring waits %d s for an answer: a faster disk is wanted",
+             (double)spent / (double)SECOND, RING_ANSWER_SECONDS);
     else
         tell(doctor, LEVEL_GOOD, "sync", "took %.2f ms", (double)spent / 1000);
 }
@@ -407,7 +406,7 @@ static void check_journal(struct doctor *doctor) {
         tell(doctor, LEVEL_WARNING, "journal",
              "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery from those days that is "
              "replayed is stored as new. Set it to %dd or more, and no more than what prune keeps",
-             LATEST_DELIVERY_DAYS);
+             RING_LATEST_DAYS);
     static struct walk walk;
     enum scan scan;
     struct record record;

@@ -1,6 +1,7 @@
 /* doorpost exec: a press starts something. */
 #include "command.h"
 #include "cursor.h"
+#include "ring.h"
 #include "runlog.h"
 #include "runner.h"
 #include "settings.h"
@@ -128,9 +129,9 @@ int verb_exec(int argc, char *argv[]) {
         .what =
             "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID and "
             "so on in its\n"
-            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again after 1 s, 5 s, 30 "
-            "s, 2 min,\n"
-            "10 min and 1 h. Events of one device run in order. Without COMMAND, DOORPOST_ON_EVENT is taken.",
+            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again "
+            "after\n" RING_RETRY_TEXT
+            ". Events of one device run in order. Without COMMAND,\nDOORPOST_ON_EVENT is taken.",
         .stops = true};
     const struct option_spec table[] = {
         {0, "name", OPTION_TEXT, "NAME", "of the consumer, whose place is kept in cursors/NAME", &run->name},

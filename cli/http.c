@@ -2,6 +2,8 @@
  * that are kept up to date there, and leaves nothing to link. */
 #include "http.h"
 
+#include "ring.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,9 +30,9 @@ static void close_file(FILE *file) {
 __attribute__((noreturn)) static void become_curl(const struct exchange *exchange, const char *url,
                                                   const char *signature) {
     char field[256], seconds[16];
-    snprintf(field, sizeof field, "X-Signature:%s%s", signature != NULL ? " " : "",
+    snprintf(field, sizeof field, RING_SIGNATURE_HEADER ":%s%s", signature != NULL ? " " : "",
              signature != NULL ? signature : "");
-    snprintf(seconds, sizeof seconds, "%d", HTTP_PATIENCE / 1000);
+    snprintf(seconds, sizeof seconds, "%d", RING_ANSWER_SECONDS);
     const char *const arguments[] = {"curl",
                                      "--disable", /* no .curlrc */
                                      "--silent",
@@ -45,7 +47,7 @@ __attribute__((noreturn)) static void become_curl(const struct exchange *exchang
                                      "--data-binary",
                                      "@-",
                                      "--header",
-                                     "Content-Type: application/json",
+                                     ("Content-Type: " RING_CONTENT_TYPE),
                                      "--header",
                                      "Expect:",
                                      "--header",

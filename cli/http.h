@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #define ANSWER_SIZE 4096
-#define HTTP_PATIENCE 5000 /* milliseconds that Ring waits for an answer */
 
 struct answer {
     int status;             /* HTTP */
@@ -16,9 +15,9 @@ struct answer {
     double seconds;
 };
 
-/* POSTs the body with that X-Signature (NULL: without one) and waits HTTP_PATIENCE at most. Redirects are not
- * followed: a delivery that Ring has to send twice is one that gets lost. Returns 0, or ERROR_TROUBLE with a
- * reason where no answer came. */
+/* POSTs the body with that signature (NULL: without one) and waits RING_ANSWER_SECONDS at most. Redirects are
+ * not followed: a delivery that Ring has to send twice is one that gets lost. Returns 0, or ERROR_TROUBLE
+ * with a reason where no answer came. */
 int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
               struct reason *reason);
 

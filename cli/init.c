@@ -9,6 +9,7 @@
  * trust. */
 #include "keys.h"
 #include "regular.h"
+#include "ring.h"
 #include "secret.h"
 #include "settings.h"
 #include "terminal.h"
@@ -174,7 +175,7 @@ static int prepare_journal(struct plan *plan, const char *path) {
 /* ---- files ---- */
 
 static char *generate(size_t *length) {
-    unsigned char bytes[32];
+    unsigned char bytes[RING_KEY_BYTES];
     char *text = sodium_malloc(sodium_base64_ENCODED_LEN(sizeof bytes, sodium_base64_VARIANT_ORIGINAL));
     if (text == NULL)
         return NULL;

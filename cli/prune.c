@@ -3,7 +3,7 @@
 #include "counters.h"
 #include "rebuild.h"
 #include "resume.h"
-#include "retry.h"
+#include "ring.h"
 #include "segment.h"
 #include "settings.h"
 #include "terminal.h"
@@ -25,15 +25,15 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
                                                  : NULL;
     if (state == NULL)
         return;
-    if (keep < LATEST_DELIVERY)
+    if (keep < RING_LATEST_SECONDS)
         problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
-                "stored as new. No value fits, because Ring delivers up to 73 hours late: keep %dd or more",
-                state, LATEST_DELIVERY_DAYS);
+                "stored as new. No value fits, because Ring delivers up to %d hours late: keep %dd or more",
+                state, RING_LATEST_HOURS, RING_LATEST_DAYS);
     else
         problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
                 "stored as new. Set it to %" PRId64
-                "d or less, but not under %dd, because Ring delivers up to 73 hours late",
-                state, keep / DAY_SECONDS, LATEST_DELIVERY_DAYS);
+                "d or less, but not under %dd, because Ring delivers up to %d hours late",
+                state, keep / DAY_SECONDS, RING_LATEST_DAYS, RING_LATEST_HOURS);
 }
 
 /* Would a consumer lose events that it has not run yet? */

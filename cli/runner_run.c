@@ -1,6 +1,6 @@
 /* Running: a command is started for each event that may start, and what becomes of it is settled. */
 #include "failed.h"
-#include "retry.h"
+#include "ring.h"
 #include "runner_state.h"
 #include "terminal.h"
 
@@ -144,10 +144,10 @@ static void end_job(struct runner *runner, struct job *job, int status) {
                               .output_length = command->tail_length,
                               .attempts = item->attempts,
                               .at = timestamp_now()};
-    if (result == RESULT_FAILED && item->attempts <= RETRIES && !runner->run->retry_failed) {
+    if (result == RESULT_FAILED && item->attempts <= RING_RETRIES && !runner->run->retry_failed) {
         failed_note(runner_directory_of(runner), runner->run->name, &failure);
         problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
-                retry_after[item->attempts - 1], last_words(&failure, words));
+                ring_retry_after[item->attempts - 1], last_words(&failure, words));
     }
     job->busy = false;
     runner->running--;

@@ -3,7 +3,7 @@
  * front for long, what holds up the others when the window is full goes to the queues, which have no end. */
 #include "schedule.h"
 
-#include "retry.h"
+#include "ring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -241,7 +241,7 @@ bool schedule_gives_up(const struct schedule *schedule, const struct item *item,
 static void postpone(struct item *item, enum result result, int64_t now) {
     if (result == RESULT_FAILED) {
         item->wait = 0;
-        item->due = now + retry_after[item->attempts - 1] * SECOND;
+        item->due = now + ring_retry_after[item->attempts - 1] * SECOND;
         return;
     }
     item->attempts--; /* it was not its fault */

@@ -10,7 +10,7 @@
 
 struct schedule;
 
-/* `retries`: how often a failed event is run again, by the delays of retry.h. NULL when there is no memory.
+/* `retries`: how often a failed event is run again, by ring_retry_after[]. NULL when there is no memory.
  */
 struct schedule *schedule_new(int retries);
 void schedule_free(struct schedule *schedule);

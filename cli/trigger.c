@@ -1,7 +1,7 @@
 /* doorpost trigger: plays Ring, for trying out an endpoint without pressing a bell. */
 #include "http.h"
 #include "nearest.h"
-#include "retry.h"
+#include "ring.h"
 #include "sample.h"
 #include "settings.h"
 #include "signature.h"
@@ -22,11 +22,6 @@ struct options {
     int64_t count;
     bool duplicate, bad_signature, stale, retry, print;
 };
-
-/* Ring's view of an answer. */
-static bool is_final(const struct answer *answer) {
-    return answer->status >= 200 && answer->status < 500;
-}
 
 static bool is_expected(const struct options *options, const struct answer *answer) {
     if (options->bad_signature)
@@ -56,10 +51,10 @@ static bool deliver(const struct options *options, const char *body, size_t leng
             problem("%s", reason.text);
         else
             print_answer(options, &answer);
-        if (!options->retry || attempt == RETRIES || (result == 0 && is_final(&answer)))
+        if (!options->retry || attempt == RING_RETRIES || (result == 0 && ring_is_final(answer.status)))
             return result == 0 && is_expected(options, &answer);
-        fprintf(stderr, "once more in %d s, as Ring does\n", retry_after[attempt]);
-        sleep((unsigned)retry_after[attempt]);
+        fprintf(stderr, "once more in %d s, as Ring does\n", ring_retry_after[attempt]);
+        sleep((unsigned)ring_retry_after[attempt]);
     }
 }
 
@@ -124,8 +119,7 @@ int verb_trigger(int argc, char *argv[]) {
         {0, "bad-signature", OPTION_FLAG, NULL, "with a wrong signature: must be 401",
          &options.bad_signature},
         {0, "stale", OPTION_FLAG, NULL, "sent 30 days ago, as a replayed capture is", &options.stale},
-        {0, "retry", OPTION_FLAG, NULL, "after 1 s, 5 s, 30 s, 2 min, 10 min, 1 h until 2xx or 4xx",
-         &options.retry},
+        {0, "retry", OPTION_FLAG, NULL, "after " RING_RETRY_TEXT " until 2xx or 4xx", &options.retry},
         {0, "print", OPTION_FLAG, NULL, "print the events and send nothing", &options.print},
         OPTION_CONF(options.settings),
         OPTION_KEY_FILE(options.settings),

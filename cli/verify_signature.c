@@ -215,7 +215,8 @@ static bool is_list(const char *text) {
 
 static bool has_field_name(const char *text) {
     text += strspn(text, " \t\"'");
-    return strncasecmp(text, "x-signature", 11) == 0 || strncasecmp(text, "http_x_signature", 16) == 0;
+    return strncasecmp(text, RING_SIGNATURE_HEADER, sizeof RING_SIGNATURE_HEADER - 1) == 0 ||
+           strncasecmp(text, RING_SIGNATURE_VARIABLE, sizeof RING_SIGNATURE_VARIABLE - 1) == 0;
 }
 
 static bool has_quotes(const char *text) {
@@ -227,7 +228,8 @@ static bool has_blanks(const char *text) {
 }
 
 static bool has_other_scheme(const char *text) {
-    return strncasecmp(text, "sha", 3) == 0 && strncmp(text, "sha256=", 7) != 0;
+    return strncasecmp(text, "sha", 3) == 0 &&
+           strncmp(text, RING_SIGNATURE_PREFIX, sizeof RING_SIGNATURE_PREFIX - 1) != 0;
 }
 
 static bool has_anything(const char *text) {
@@ -243,8 +245,8 @@ static const struct {
     {is_list, "is a list, and Ring sends a single signature: give only that"},
     {has_quotes, "has quotation marks: remove them"},
     {has_blanks, "has blanks: remove them; Ring sends none, and Doorpost refuses them"},
-    {has_other_scheme, "spells the scheme differently from Ring, which writes sha256="},
-    {has_anything, "has more than sha256= and 64 digits: give only those"},
+    {has_other_scheme, "spells the scheme differently from Ring, which writes " RING_SIGNATURE_PREFIX},
+    {has_anything, "has more than " RING_SIGNATURE_PREFIX " and 64 digits: give only those"},
 };
 
 /* Verifies each of the digests in it. */
@@ -280,7 +282,7 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
     const char *digits =
         equals != NULL && equals[1] != '\0' && equals - signature < 8 ? equals + 1 : signature;
     size_t length = strlen(digits), hex = strspn(digits, HEX);
-    if (strspn(signature, " \t\r\n\"'") == strlen(signature) || strcmp(signature, "sha256=") == 0)
+    if (strspn(signature, " \t\r\n\"'") == strlen(signature) || strcmp(signature, RING_SIGNATURE_PREFIX) == 0)
         return problem(
             "the signature is empty: the header is missing, or the variable that should hold it is not set");
     if (count_digests(signature) > 0) {
@@ -292,15 +294,15 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
     }
     if (hex != length && is_base64_digest(digits, attempt->digest)) {
         int key = signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest);
-        return problem("this is base64, which Ring uses for account-linking nonces; X-Signature is 64 "
-                       "hexadecimal digits. Decoded, it %s%s",
+        return problem("this is base64, which Ring uses for account-linking nonces; " RING_SIGNATURE_HEADER
+                       " is 64 hexadecimal digits. Decoded, it %s%s",
                        key >= 0 ? "is right: send it in hexadecimal" : "does not fit this body either",
                        key >= 0 ? "" : ": see whether body and nonce were mixed up");
     }
     if (hex != length)
-        return problem(
-            "character %zu of the digest is not a hexadecimal digit: X-Signature is sha256= and 64 of them",
-            hex + 1);
+        return problem("character %zu of the digest is not a hexadecimal digit: " RING_SIGNATURE_HEADER
+                       " is " RING_SIGNATURE_PREFIX " and 64 of them",
+                       hex + 1);
     return tell_length(length);
 }
 

@@ -53,16 +53,17 @@ static bool verify(struct keys *keys, const char *signature, const char *body, s
                    struct decision *decision) {
     uint8_t digest[SIGNATURE_BYTES];
     if (signature == NULL || signature[0] == '\0') {
-        intake_refuse(decision, VERDICT_UNSIGNED, "X-Signature is missing");
+        intake_refuse(decision, VERDICT_UNSIGNED, RING_SIGNATURE_HEADER " is missing");
         return false;
     }
     if (signature_parse(signature, digest) != 0) {
-        intake_refuse(decision, VERDICT_UNSIGNED, "X-Signature is not sha256= and 64 hexadecimal digits");
+        intake_refuse(decision, VERDICT_UNSIGNED,
+                      RING_SIGNATURE_HEADER " is not " RING_SIGNATURE_PREFIX " and 64 hexadecimal digits");
         return false;
     }
     int key = signature_verify(keys, body, length, digest);
     if (key < 0) {
-        intake_refuse(decision, VERDICT_UNSIGNED, "no configured key matches X-Signature");
+        intake_refuse(decision, VERDICT_UNSIGNED, "no configured key matches " RING_SIGNATURE_HEADER);
         return false;
     }
     memcpy(decision->key, keys_fingerprint(keys, (size_t)key), FINGERPRINT_SIZE);

@@ -26,7 +26,7 @@ enum verdict {
 struct request_metadata {
     const char *method;         /* REQUEST_METHOD */
     const char *content_length; /* CONTENT_LENGTH */
-    const char *signature;      /* HTTP_X_SIGNATURE */
+    const char *signature;      /* RING_SIGNATURE_VARIABLE */
     const char *client;         /* REMOTE_ADDR; for the log alone */
 };
 

@@ -138,8 +138,8 @@ int record_parse(const char *line, size_t length, struct record *record) {
         !literal(&text, end, "\",\"signature\":\""))
         return ERROR_DAMAGED;
     record->signature = text;
-    if (!literal(&text, end, "sha256=") || digits(&text, end, (size_t)2 * SIGNATURE_BYTES) == NULL ||
-        !literal(&text, end, "\",\"chain\":\"") ||
+    if (!literal(&text, end, RING_SIGNATURE_PREFIX) ||
+        digits(&text, end, (size_t)2 * SIGNATURE_BYTES) == NULL || !literal(&text, end, "\",\"chain\":\"") ||
         (record->chain = digits(&text, end, CHAIN_SIZE - 1)) == NULL || !literal(&text, end, "\","))
         return ERROR_DAMAGED;
     if (literal(&text, end, NOT_VERBATIM))

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PREFIX_LENGTH (sizeof RING_SIGNATURE_PREFIX - 1)
+
 int signature_parse(const char *header, uint8_t digest[SIGNATURE_BYTES]) {
     size_t length;
-    if (strncmp(header, "sha256=", 7) == 0)
-        header += 7;
+    if (strncmp(header, RING_SIGNATURE_PREFIX, PREFIX_LENGTH) == 0)
+        header += PREFIX_LENGTH;
     if (strlen(header) != 2 * (size_t)SIGNATURE_BYTES)
         return ERROR_INVALID;
     if (sodium_hex2bin(digest, SIGNATURE_BYTES, header, 2 * (size_t)SIGNATURE_BYTES, NULL, &length, NULL) !=
@@ -18,8 +20,8 @@ int signature_parse(const char *header, uint8_t digest[SIGNATURE_BYTES]) {
 }
 
 void signature_format(const uint8_t digest[SIGNATURE_BYTES], char out[SIGNATURE_TEXT_SIZE]) {
-    memcpy(out, "sha256=", 7);
-    sodium_bin2hex(out + 7, 2 * (size_t)SIGNATURE_BYTES + 1, digest, SIGNATURE_BYTES);
+    memcpy(out, RING_SIGNATURE_PREFIX, PREFIX_LENGTH);
+    sodium_bin2hex(out + PREFIX_LENGTH, 2 * (size_t)SIGNATURE_BYTES + 1, digest, SIGNATURE_BYTES);
 }
 
 void signature_make(struct keys *keys, size_t index, const void *body, size_t length,

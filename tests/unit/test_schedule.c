@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "retry.h"
+#include "ring.h"
 #include "schedule.h"
 
 #define NOON (INT64_C(1771070400) * SECOND)
@@ -35,7 +35,7 @@ static void pass_over(struct schedule *schedule, uint64_t seq) {
 
 static int set_up(void **state) {
     memset(&cursor, 0, sizeof cursor);
-    *state = schedule_new(RETRIES);
+    *state = schedule_new(RING_RETRIES);
     return *state == NULL;
 }
 
@@ -125,7 +125,7 @@ static void no_retry_waits_longer_than_its_delay(void **state) {
     assert_null(schedule_next(schedule, before));
     assert_non_null(schedule_next(schedule, before + SECOND));
     for (int attempts = 1; attempts <= 7; attempts++) {
-        struct schedule *other = schedule_new(RETRIES);
+        struct schedule *other = schedule_new(RING_RETRIES);
         cursor.retry_count = 1;
         cursor.retry[0].seq = 1;
         cursor.retry[0].attempts = attempts;
@@ -182,7 +182,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     assert_int_equal(cursor.retry[0].due, NOON / SECOND + 1);
 
     /* And another process takes it up there. */
-    struct schedule *other = schedule_new(RETRIES);
+    struct schedule *other = schedule_new(RING_RETRIES);
     for (uint64_t seq = 2; seq <= 7; seq++)
         add(other, seq, seq);
     assert_int_equal(schedule_left(other), 3);
