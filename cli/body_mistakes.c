@@ -4,6 +4,7 @@
 #include "mistake.h"
 
 #include "record.h"
+#include "ring.h"
 
 #include <ctype.h>
 #include <json-c/json.h>
@@ -303,35 +304,10 @@ static int by_rank(const void *a, const void *b) {
 
 /* The place of a name in Ring's documents; the `index`th of the unknown ones comes after all known. */
 static size_t rank(const char *name, size_t index) {
-    static const char *const names[] = {"meta",
-                                        "data",
-                                        "version",
-                                        "time",
-                                        "request_id",
-                                        "account_id",
-                                        "id",
-                                        "type",
-                                        "attributes",
-                                        "source",
-                                        "source_type",
-                                        "source_id",
-                                        "subType",
-                                        "sub_type",
-                                        "plan_id",
-                                        "expires_at",
-                                        "component_ids",
-                                        "timestamp",
-                                        "timestamp_readable",
-                                        "relationships",
-                                        "devices",
-                                        "subscriptions",
-                                        "links",
-                                        "self"};
-    const size_t count = sizeof names / sizeof *names;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(name, names[i]) == 0)
+    for (size_t i = 0; i < RING_NAMES; i++)
+        if (strcmp(name, ring_names[i]) == 0)
             return i;
-    return count + index;
+    return RING_NAMES + index;
 }
 
 static struct json_object *in_order(struct json_object *json, enum order order);

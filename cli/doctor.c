@@ -569,7 +569,7 @@ static void check_round_trip(struct doctor *doctor) {
     char body[SAMPLE_SIZE], signature[SIGNATURE_TEXT_SIZE];
     uint8_t digest[SIGNATURE_BYTES];
     check_scheme(doctor);
-    size_t length = sample_write(EVENT_PRESS, EVENT_TEST_DEVICE, EVENT_TEST_DEVICE, timestamp_now(), body);
+    size_t length = sample_write(RING_PRESS, EVENT_TEST_DEVICE, EVENT_TEST_DEVICE, timestamp_now(), body);
     signature_make(doctor->keys, 0, body, length, digest);
     signature_format(digest, signature);
     if (!expect(doctor, body, length, signature, 200, "stored", "is this Doorpost's URL?") ||

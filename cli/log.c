@@ -27,7 +27,7 @@ static void print_event(const struct lines *lines, bool utc) {
     snprintf(type, sizeof type, "%s%s%s", event->type, event->sub_type[0] != '\0' ? "/" : "",
              event->sub_type);
     printf("%s%s%s  %s%-22s%s  %-28s  %s\n", colour(COLOUR_FAINT), when, colour(COLOUR_NONE),
-           colour(strcmp(event->type, EVENT_PRESS) == 0 ? COLOUR_GOOD : COLOUR_NAME),
+           colour(strcmp(event->type, RING_PRESS) == 0 ? COLOUR_GOOD : COLOUR_NAME),
            plain(type, quoted[0], sizeof quoted[0]), colour(COLOUR_NONE),
            event->device[0] != '\0' ? plain(event->device, quoted[1], sizeof quoted[1]) : "-",
            event->account[0] != '\0' ? plain(event->account, quoted[2], sizeof quoted[2]) : "-");

@@ -72,7 +72,7 @@ static int count_event(struct totals *totals, const struct lines *lines, bool ut
     int result = count_one(totals->type, event->type);
     if (counters_delay(lines, &delay))
         count_delay(totals, delay);
-    if (strcmp(event->type, EVENT_PRESS) != 0 || result != 0)
+    if (strcmp(event->type, RING_PRESS) != 0 || result != 0)
         return result;
     /* A time that no clock shows is none. */
     int64_t pressed = event->timestamp > 0 && event->timestamp < TIMESTAMP_END ? event->timestamp * 1000

@@ -12,9 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REQUEST_ID "\"" RING_REQUEST_ID_NAME "\""
+#define ID "\"" RING_ID_NAME "\""
 #define SPARE_MEMORY 65536
 #define EXACT (INT64_C(1) << 53) /* up to it a double holds every integer, so all readers of JSON agree */
 #define MANY 1000000L            /* of digits: more than a body has */
+#define TEXT_OF(number) #number
+#define DIGITS(number) TEXT_OF(number)
 
 struct event_parser {
     struct json_tokener *tokener;
@@ -215,30 +219,38 @@ static struct json_object *member(struct json_object *object, const char *name) 
     return value;
 }
 
-/* Copies a string member. Leaves "" if there is none that can be used. */
-static int take(struct json_object *object, const char *name, const char *path, char out[EVENT_FIELD_SIZE],
-                struct reason *reason) {
-    struct json_object *value = member(object, name);
-    out[0] = '\0';
-    if (value == NULL)
-        return fail(reason, ERROR_INVALID, "%s is missing", path);
-    if (!json_object_is_type(value, json_type_string))
-        return fail(reason, ERROR_INVALID, "%s is not a string", path);
-    const char *text = json_object_get_string(value);
-    size_t length = (size_t)json_object_get_string_len(value);
-    if (length == 0)
-        return fail(reason, ERROR_INVALID, "%s is empty", path);
-    if (length >= EVENT_FIELD_SIZE)
-        return fail(reason, ERROR_INVALID, "%s is longer than %d bytes", path, EVENT_FIELD_SIZE - 1);
-    if (memchr(text, '\0', length) != NULL)
-        return fail(reason, ERROR_INVALID, "%s contains a NUL character", path);
-    memcpy(out, text, length + 1);
-    return 0;
+static struct json_object *find(struct json_object *const objects[], enum ring_field field) {
+    return member(objects[ring_members[field].in], ring_members[field].name);
+}
+
+/* What is wrong with a field (NULL: nothing) is an error if it is one of those required. */
+static int judge(enum ring_field field, unsigned required, const char *wrong, struct reason *reason) {
+    if (wrong == NULL || (required >> field & 1) == 0)
+        return 0;
+    return fail(reason, ERROR_INVALID, "%s %s", ring_members[field].path, wrong);
+}
+
+/* Copies a text. Leaves "" if there is none that can be used. */
+static int take(struct json_object *const objects[], enum ring_field field, unsigned required,
+                char out[EVENT_FIELD_SIZE], struct reason *reason) {
+    struct json_object *value = find(objects, field);
+    bool is_text = json_object_is_type(value, json_type_string);
+    const char *text = is_text ? json_object_get_string(value) : "";
+    size_t length = is_text ? (size_t)json_object_get_string_len(value) : 0;
+    const char *wrong = value == NULL                ? "is missing"
+                        : !is_text                   ? "is not a string"
+                        : length == 0                ? "is empty"
+                        : length >= EVENT_FIELD_SIZE ? "is longer than " DIGITS(RING_TEXT_LIMIT) " bytes"
+                        : memchr(text, '\0', length) != NULL ? "contains a NUL character"
+                                                             : NULL;
+    memcpy(out, text, wrong == NULL ? length : 0);
+    out[wrong == NULL ? length : 0] = '\0';
+    return judge(field, required, wrong, reason);
 }
 
 /* Only DOORPOST_MAX_AGE needs the time, so one that cannot be read is no reason to refuse the event. */
-static void take_time(struct json_object *meta, struct event *event) {
-    struct json_object *value = member(meta, "time");
+static void take_time(struct json_object *const objects[], struct event *event) {
+    struct json_object *value = find(objects, RING_TIME);
     event->time_given = value != NULL;
     event->has_time = json_object_is_type(value, json_type_string) &&
                       timestamp_parse_iso8601(json_object_get_string(value),
@@ -277,8 +289,9 @@ static bool read_integer(const char *text, int64_t *number) {
 
 /* An integer in any notation. json-c cuts those that 64 bits do not hold to the largest that they do, so that
  * one is refused too. */
-static int take_timestamp(struct json_object *attributes, struct event *event, struct reason *reason) {
-    struct json_object *value = member(attributes, "timestamp");
+static int take_timestamp(struct json_object *const objects[], unsigned required, struct event *event,
+                          struct reason *reason) {
+    struct json_object *value = find(objects, RING_TIMESTAMP);
     bool is_integer = json_object_is_type(value, json_type_int);
     int64_t number = is_integer ? json_object_get_int64(value) : 0,
             limit = is_integer ? INT64_MAX : EXACT + 1;
@@ -286,79 +299,66 @@ static int take_timestamp(struct json_object *attributes, struct event *event, s
         const char *text = json_object_get_string(value); /* as it was written */
         is_integer = text != NULL && read_integer(text, &number);
     }
-    if (value == NULL)
-        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is missing");
-    if (!is_integer)
-        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is not an integer");
-    if (number >= limit || number <= -limit)
-        return fail(reason, ERROR_INVALID, "data.attributes.timestamp is out of range");
-    event->timestamp = number;
-    return 0;
+    const char *wrong = value == NULL                         ? "is missing"
+                        : !is_integer                         ? "is not an integer"
+                        : number >= limit || number <= -limit ? "is out of range"
+                                                              : NULL;
+    event->timestamp = wrong == NULL ? number : 0;
+    return judge(RING_TIMESTAMP, required, wrong, reason);
 }
 
-/* Version 1.1 of the payload has account_id; in any other it is read if it has the usual form. */
-static int take_account(struct json_object *meta, struct event *event, struct reason *reason) {
-    struct json_object *version = member(meta, "version");
-    bool needed = json_object_is_type(version, json_type_string) &&
-                  json_object_get_string_len(version) == 3 &&
-                  strcmp(json_object_get_string(version), "1.1") == 0;
-    int result = take(meta, "account_id", "meta.account_id", event->account, needed ? reason : NULL);
-    return needed ? result : 0;
+static bool has_account(struct json_object *const objects[]) {
+    char version[EVENT_FIELD_SIZE];
+    (void)take(objects, RING_VERSION, 0, version, NULL);
+    return strcmp(version, RING_VERSION_WITH_ACCOUNT) == 0;
 }
 
-static int take_press(struct json_object *meta, struct json_object *data, struct event *event,
-                      struct reason *reason) {
-    struct json_object *attributes = member(data, "attributes");
+/* A field that is not required is read if it has the usual form, and else is no reason to refuse the event:
+ * Ring adds types and members without notice. */
+static int take_rest(struct json_object *const objects[], struct event *event, struct reason *reason) {
     char source_type[EVENT_FIELD_SIZE];
-    int result = take_account(meta, event, reason);
+    unsigned required = ring_required(event->type);
+    if (required != 0 && !has_account(objects))
+        required &= ~(1U << RING_ACCOUNT);
+    if (strcmp(event->type, RING_PRESS) != 0) { /* which has no sub-type */
+        (void)take(objects, RING_SUB_TYPE, 0, event->sub_type, NULL);
+        if (event->sub_type[0] == '\0')
+            (void)take(objects, RING_SUB_TYPE_OLD, 0, event->sub_type, NULL);
+    }
+    int result = take(objects, RING_ACCOUNT, required, event->account, reason);
     if (result == 0)
-        result = take(attributes, "source", "data.attributes.source", event->device, reason);
+        result = take(objects, RING_SOURCE, required, event->device, reason);
     if (result == 0)
-        result = take(attributes, "source_type", "data.attributes.source_type", source_type, reason);
-    if (result == 0 && strcmp(source_type, "devices") != 0)
-        result = fail(reason, ERROR_INVALID, "data.attributes.source_type of a press must be devices");
-    if (result == 0)
-        result = take_timestamp(attributes, event, reason);
-    return result;
-}
-
-/* Of the other types only what identifies them is needed. What else they say is read if it has the usual
- * form, and is no reason to refuse one: Ring adds types and members without notice. */
-static void take_other(struct json_object *meta, struct json_object *data, struct event *event) {
-    struct json_object *attributes = member(data, "attributes");
-    char source_type[EVENT_FIELD_SIZE];
-    (void)take(meta, "account_id", "", event->account, NULL);
-    if (take(attributes, "source_type", "", source_type, NULL) == 0 && strcmp(source_type, "devices") == 0)
-        (void)take(attributes, "source", "", event->device, NULL);
-    if (take(attributes, "sub_type", "", event->sub_type, NULL) != 0)
-        (void)take(data, "subType", "", event->sub_type, NULL);
-    (void)take_timestamp(attributes, event, NULL);
+        result = take(objects, RING_SOURCE_TYPE, required, source_type, reason);
+    if (result == 0 && strcmp(source_type, RING_FROM_DEVICE) != 0) {
+        result = judge(RING_SOURCE_TYPE, required, "of a press must be " RING_FROM_DEVICE, reason);
+        if (result == 0)
+            event->device[0] = '\0';
+    }
+    return result == 0 ? take_timestamp(objects, required, event, reason) : result;
 }
 
 static int take_event(struct json_object *payload, struct event *event, struct reason *reason) {
-    struct json_object *meta = member(payload, "meta");
-    struct json_object *data = member(payload, "data");
+    struct json_object *meta = member(payload, RING_META_NAME), *data = member(payload, RING_DATA_NAME);
+    struct json_object *const objects[] = {
+        [RING_META] = meta, [RING_DATA] = data, [RING_ATTRIBUTES] = member(data, RING_ATTRIBUTES_NAME)};
     if (!json_object_is_type(meta, json_type_object))
-        return fail(reason, ERROR_INVALID, "meta is missing or not an object");
+        return fail(reason, ERROR_INVALID, RING_META_NAME " is missing or not an object");
     if (!json_object_is_type(data, json_type_object))
-        return fail(reason, ERROR_INVALID, "data is missing or not an object");
-    int result = take(meta, "request_id", "meta.request_id", event->request_id, reason);
+        return fail(reason, ERROR_INVALID, RING_DATA_NAME " is missing or not an object");
+    int result = take(objects, RING_REQUEST_ID, RING_ALWAYS_REQUIRED, event->request_id, reason);
     if (result == 0)
-        result = take(data, "id", "data.id", event->id, reason);
+        result = take(objects, RING_ID, RING_ALWAYS_REQUIRED, event->id, reason);
     if (result == 0)
-        result = take(data, "type", "data.type", event->type, reason);
+        result = take(objects, RING_TYPE, RING_ALWAYS_REQUIRED, event->type, reason);
     if (result != 0)
         return result;
-    take_time(meta, event);
-    if (strcmp(event->type, EVENT_PRESS) == 0)
-        return take_press(meta, data, event, reason);
-    take_other(meta, data, event);
-    return 0;
+    take_time(objects, event);
+    return take_rest(objects, event, reason);
 }
 
 static int parse_once(struct event_parser *parser, const char *body, size_t length, struct event *event,
                       struct reason *reason) {
-    memset(event, 0, sizeof *event);
     json_tokener_reset(parser->tokener);
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     int result = json_object_is_type(payload, json_type_object)
@@ -384,6 +384,7 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
     if (spare == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory to read the body");
     free(spare);
+    memset(event, 0, sizeof *event);
     return parse_once(parser, body, length, event, reason);
 }
 
@@ -411,6 +412,6 @@ static bool find_only(const char *body, size_t length, const char *name, size_t 
 
 bool event_identifiers(const char *body, size_t length, struct span *request_id, struct span *id) {
     return memchr(body, '\\', length) == NULL &&
-           find_only(body, length, "\"request_id\"", sizeof "\"request_id\"" - 1, request_id) &&
-           find_only(body, length, "\"id\"", sizeof "\"id\"" - 1, id);
+           find_only(body, length, REQUEST_ID, sizeof REQUEST_ID - 1, request_id) &&
+           find_only(body, length, ID, sizeof ID - 1, id);
 }

@@ -4,14 +4,14 @@
 #define DOORPOST_EVENT_H
 
 #include "error.h"
+#include "ring.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVENT_FIELD_SIZE 513 /* Ring's identifiers have about 100 bytes; five times that is none of them */
-#define EVENT_DEPTH 64       /* of nested objects and arrays */
-#define EVENT_PRESS "button_press"
+#define EVENT_FIELD_SIZE (RING_TEXT_LIMIT + 1)
+#define EVENT_DEPTH 64                    /* of nested objects and arrays */
 #define EVENT_TEST_DEVICE "doorpost.test" /* the device of presses that only try whether all works */
 
 struct event {

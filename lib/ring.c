@@ -1,5 +1,66 @@
 #include "ring.h"
 
+#include <stddef.h>
+#include <string.h>
+
+#define META(name) \
+    { RING_META, name, RING_META_NAME "." name }
+#define DATA(name) \
+    { RING_DATA, name, RING_DATA_NAME "." name }
+#define ATTRIBUTES(name) \
+    { RING_ATTRIBUTES, name, RING_DATA_NAME "." RING_ATTRIBUTES_NAME "." name }
+
+const struct ring_member ring_members[RING_FIELDS] = {[RING_VERSION] = META("version"),
+                                                      [RING_TIME] = META("time"),
+                                                      [RING_REQUEST_ID] = META(RING_REQUEST_ID_NAME),
+                                                      [RING_ACCOUNT] = META("account_id"),
+                                                      [RING_ID] = DATA(RING_ID_NAME),
+                                                      [RING_TYPE] = DATA("type"),
+                                                      [RING_SOURCE] = ATTRIBUTES("source"),
+                                                      [RING_SOURCE_TYPE] = ATTRIBUTES("source_type"),
+                                                      [RING_TIMESTAMP] = ATTRIBUTES("timestamp"),
+                                                      [RING_SUB_TYPE] = ATTRIBUTES("sub_type"),
+                                                      [RING_SUB_TYPE_OLD] = DATA("subType")};
+
+const char ring_names[RING_NAMES][19] = {RING_META_NAME,
+                                         RING_DATA_NAME,
+                                         "version",
+                                         "time",
+                                         RING_REQUEST_ID_NAME,
+                                         "account_id",
+                                         RING_ID_NAME,
+                                         "type",
+                                         RING_ATTRIBUTES_NAME,
+                                         "source",
+                                         "source_type",
+                                         "source_id",
+                                         "subType",
+                                         "sub_type",
+                                         "plan_id",
+                                         "expires_at",
+                                         "component_ids",
+                                         "timestamp",
+                                         "timestamp_readable",
+                                         "relationships",
+                                         "devices",
+                                         "subscriptions",
+                                         "links",
+                                         "self"};
+
+static const struct {
+    char type[sizeof RING_PRESS];
+    unsigned required;
+} requirements[] = {
+    {RING_PRESS, 1U << RING_ACCOUNT | 1U << RING_SOURCE | 1U << RING_SOURCE_TYPE | 1U << RING_TIMESTAMP},
+};
+
+unsigned ring_required(const char *type) {
+    for (size_t i = 0; i < sizeof requirements / sizeof *requirements; i++)
+        if (strcmp(type, requirements[i].type) == 0)
+            return requirements[i].required;
+    return 0;
+}
+
 bool ring_is_final(int status) {
     return status >= 200 && status < 500;
 }

@@ -1,9 +1,10 @@
 /* Ring, the sender: what its deliveries look like, and what it expects back. What the programs know of Ring
- * is here and in ring.c, so a receiver for another sender starts by changing these two files. Elsewhere are
- * only how the signature is computed (signature.c), and texts for people that mention Ring by the way.
+ * is here and in ring.c, so a receiver for another sender starts with these two files. Not here: how a
+ * signature is computed (signature.c), and help, manuals and messages that mention these facts in their
+ * sentences.
  *
- * The facts are documented on https://developer.amazon.com/docs/ring/PAGE.html, with PAGE in brackets below;
- * [field] is what integrators report and Ring does not document. */
+ * Ring documents them on https://developer.amazon.com/docs/ring/PAGE.html: PAGE is in brackets below. [field]
+ * is what integrators report and Ring does not document. */
 #ifndef DOORPOST_RING_H
 #define DOORPOST_RING_H
 
@@ -25,6 +26,64 @@
 /* Of a signing key, which is issued in base64. Some integrators sign with the decoded bytes, others with the
  * text [field]. */
 #define RING_KEY_BYTES 32
+
+/* ---- the payload, version 1.1 [notifications, button-press] ---- */
+
+/* Its objects that hold what is read. */
+enum ring_object { RING_META, RING_DATA, RING_ATTRIBUTES, RING_OBJECTS };
+#define RING_META_NAME "meta"
+#define RING_DATA_NAME "data"
+#define RING_ATTRIBUTES_NAME "attributes" /* in "data" */
+
+/* What is read. */
+enum ring_field {
+    RING_VERSION,
+    RING_TIME,       /* when Ring sent it, in ISO 8601 */
+    RING_REQUEST_ID, /* identifies the delivery: the same in every retry */
+    RING_ACCOUNT,    /* the user of Ring that the event belongs to */
+    RING_ID,         /* identifies the event; opaque */
+    RING_TYPE,       /* of the event */
+    RING_SOURCE,     /* the device, if the source's type is RING_FROM_DEVICE */
+    RING_SOURCE_TYPE,
+    RING_TIMESTAMP,    /* when it happened, in milliseconds since 1970 */
+    RING_SUB_TYPE,     /* of motion and subscriptions [field: of motion since September 2026] */
+    RING_SUB_TYPE_OLD, /* of motion until then [motion-detection] */
+    RING_FIELDS
+};
+
+/* The member of the payload that a field is. Arrays, and no pointers: nothing to relocate when a CGI process
+ * starts. */
+struct ring_member {
+    enum ring_object in;
+    char name[15];
+    char path[28]; /* for people */
+};
+extern const struct ring_member ring_members[RING_FIELDS];
+
+/* The two that identify an event, also for event_identifiers(). */
+#define RING_REQUEST_ID_NAME "request_id"
+#define RING_ID_NAME "id"
+
+/* Bytes that a text may have to be read. Ring's identifiers have about 100 [field]. */
+#define RING_TEXT_LIMIT 512
+
+/* The only version of the payload that promises RING_ACCOUNT. */
+#define RING_VERSION_WITH_ACCOUNT "1.1"
+
+#define RING_FROM_DEVICE "devices"
+
+/* The names of all members that are documented, in the order in which Ring writes them. */
+#define RING_NAMES 24
+extern const char ring_names[RING_NAMES][19];
+
+/* ---- the types of events [notifications, and a page for each kind] ---- */
+
+#define RING_PRESS "button_press"
+
+/* Fields without which an event is of no use, as bits 1 << RING_...: of any type, and of this type besides.
+ */
+#define RING_ALWAYS_REQUIRED (1U << RING_REQUEST_ID | 1U << RING_ID | 1U << RING_TYPE)
+unsigned ring_required(const char *type);
 
 /* ---- the answer [notifications] ---- */
 
