@@ -1,6 +1,7 @@
 #include "sample.h"
 
 #include "quote.h"
+#include "ring.h"
 #include "timestamp.h"
 
 #include <inttypes.h>
@@ -10,14 +11,7 @@
 
 #define UUID_SIZE 37
 
-static const char types[] =
-    "button_press motion_detected device_added device_removed device_online device_offline "
-    "app_integration_added app_integration_removed subscription_activated subscription_deactivated "
-    "contact_sensor_faulted contact_sensor_cleared tamper_detected tamper_cleared flood_detected "
-    "flood_cleared "
-    "freeze_detected freeze_cleared temperature_exceeded temperature_cleared humidity_exceeded "
-    "humidity_cleared "
-    "pm25_exceeded pm25_cleared co_detected co_cleared";
+static const char types[] = RING_TYPES;
 
 const char *sample_types(void) {
     return types;
@@ -41,47 +35,61 @@ static void make_uuid(char out[UUID_SIZE]) {
              b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-/* The member "attributes", and what stands behind it. */
-static void write_data(const char *type, const char *device, const char *account, int64_t milliseconds,
-                       char *out, size_t size) {
-    char at[TIMESTAMP_SIZE];
-    if (strncmp(type, "app_integration_", 16) == 0) {
-        snprintf(out, size,
-                 "\"attributes\":{\"source\":%s,\"source_type\":\"users\",\"timestamp\":%" PRId64 "}",
-                 account, milliseconds);
-    } else if (strncmp(type, "subscription_", 13) == 0) {
-        bool activated = strcmp(type, "subscription_activated") == 0;
-        timestamp_format((milliseconds + INT64_C(30) * 86400 * 1000) * 1000, at);
-        snprintf(out, size,
-                 "\"attributes\":{\"source\":\"subscriptions\",\"source_id\":\"subscription-1\",\"sub_type\":"
-                 "\"paid\","
-                 "\"plan_id\":\"plan-1\"%s%s%s},\"relationships\":{\"devices\":{\"data\":[{\"type\":"
-                 "\"device\",\"id\":%s}]}}",
-                 activated ? ",\"expires_at\":\"" : "", activated ? at : "", activated ? "\"" : "", device);
-    } else {
-        bool motion = strcmp(type, "motion_detected") == 0;
-        snprintf(out, size,
-                 "%s\"attributes\":{\"source\":%s,\"source_type\":\"devices\",\"timestamp\":%" PRId64
-                 "},\"relationships\":{\"devices\":{\"links\":{\"self\":\"/v1/devices/%.*s\"}}}",
-                 motion ? "\"subType\":\"human\"," : "", device, milliseconds, (int)strlen(device) - 2,
-                 device + 1);
+/* A value that samples name. */
+struct value {
+    const char *name, *text;
+};
+
+static const char *find_value(const struct value *values, const char *name, size_t length) {
+    while (values->name != NULL &&
+           (strlen(values->name) != length || memcmp(values->name, name, length) != 0))
+        values++;
+    return values->text;
+}
+
+/* Writes a sample with its values in place. Returns the length. */
+static size_t fill_in(const char *sample, const struct value *values, char *out, size_t size) {
+    size_t used = 0;
+    for (; *sample != '\0'; sample++) {
+        const char *text = *sample == '\'' ? "\"" : sample;
+        size_t length = 1;
+        if (*sample == '<') {
+            length = strcspn(sample, ">");
+            text = find_value(values, sample + 1, length - 1);
+            sample += length;
+            length = strlen(text);
+        }
+        length = length < size - 1 - used ? length : size - 1 - used;
+        memcpy(out + used, text, length);
+        used += length;
     }
+    out[used] = '\0';
+    return used;
+}
+
+/* The text as it stands in a JSON string literal, without its quotation marks. */
+static void escape(char out[QUOTE_SIZE(256)], const char *text) {
+    char quoted[QUOTE_SIZE(256)];
+    size_t length = quote(quoted, sizeof quoted, text, strlen(text));
+    memcpy(out, quoted + 1, length - 2);
+    out[length - 2] = '\0';
 }
 
 size_t sample_write(const char *type, const char *device, const char *account, int64_t at,
                     char out[SAMPLE_SIZE]) {
-    char time[TIMESTAMP_SIZE], request[UUID_SIZE], id[UUID_SIZE], data[SAMPLE_SIZE];
-    char quoted_device[QUOTE_SIZE(256)], quoted_account[QUOTE_SIZE(256)];
+    char time[TIMESTAMP_SIZE], later[TIMESTAMP_SIZE], timestamp[24], request[UUID_SIZE], id[UUID_SIZE];
+    char escaped_device[QUOTE_SIZE(256)], escaped_account[QUOTE_SIZE(256)];
+    const struct value values[] = {
+        {"time", time}, {"later", later}, {"timestamp", timestamp},      {"request_id", request},
+        {"id", id},     {"type", type},   {"device_id", escaped_device}, {"account_id", escaped_account},
+        {NULL, ""},
+    };
     timestamp_format(at, time);
+    timestamp_format(at + INT64_C(30) * 86400 * SECOND, later);
+    snprintf(timestamp, sizeof timestamp, "%" PRId64, at / 1000);
     make_uuid(request);
     make_uuid(id);
-    quote(quoted_device, sizeof quoted_device, device, strlen(device));
-    quote(quoted_account, sizeof quoted_account, account, strlen(account));
-    write_data(type, quoted_device, quoted_account, at / 1000, data, sizeof data);
-    int length =
-        snprintf(out, SAMPLE_SIZE,
-                 "{\"meta\":{\"version\":\"1.1\",\"time\":\"%s\",\"request_id\":\"%s\",\"account_id\":%s},"
-                 "\"data\":{\"id\":\"%s_%s\",\"type\":\"%s\",%s}}",
-                 time, request, quoted_account, type, id, type, data);
-    return (size_t)length;
+    escape(escaped_device, device);
+    escape(escaped_account, account);
+    return fill_in(ring_sample(type), values, out, SAMPLE_SIZE);
 }

@@ -93,10 +93,8 @@ __attribute__((noreturn)) static void refuse_type(const char *type) {
 }
 
 int verb_trigger(int argc, char *argv[]) {
-    struct options options = {.type = "button_press",
-                              .device = "ava1.ring.device.EXAMPLE",
-                              .account = "ava1.ring.account.EXAMPLE",
-                              .count = 1};
+    struct options options = {
+        .type = RING_PRESS, .device = RING_SAMPLE_DEVICE, .account = RING_SAMPLE_ACCOUNT, .count = 1};
     struct config config;
     char what[1024];
     snprintf(what, sizeof what,

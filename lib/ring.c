@@ -61,6 +61,30 @@ unsigned ring_required(const char *type) {
     return 0;
 }
 
+#define PAYLOAD(data)                                                                                    \
+    "{'meta':{'version':'1.1','time':'<time>','request_id':'<request_id>','account_id':'<account_id>'}," \
+    "'data':{'id':'<type>_<id>','type':'<type>'," data "}}"
+#define OF_DEVICE                                                                            \
+    "'attributes':{'source':'<device_id>','source_type':'devices','timestamp':<timestamp>}," \
+    "'relationships':{'devices':{'links':{'self':'/v1/devices/<device_id>'}}}"
+#define OF_ACCOUNT "'attributes':{'source':'<account_id>','source_type':'users','timestamp':<timestamp>}"
+#define OF_SUBSCRIPTION(expiry)                                            \
+    "'attributes':{'source':'subscriptions','source_id':'subscription-1'," \
+    "'sub_type':'paid','plan_id':'plan-1'" expiry "},"                     \
+    "'relationships':{'devices':{'data':[{'type':'device','id':'<device_id>'}]}}"
+
+const char *ring_sample(const char *type) {
+    if (strcmp(type, "motion_detected") == 0)
+        return PAYLOAD("'subType':'human'," OF_DEVICE);
+    if (strcmp(type, "app_integration_added") == 0 || strcmp(type, "app_integration_removed") == 0)
+        return PAYLOAD(OF_ACCOUNT);
+    if (strcmp(type, "subscription_activated") == 0)
+        return PAYLOAD(OF_SUBSCRIPTION(",'expires_at':'<later>'"));
+    if (strcmp(type, "subscription_deactivated") == 0)
+        return PAYLOAD(OF_SUBSCRIPTION(""));
+    return PAYLOAD(OF_DEVICE);
+}
+
 bool ring_is_final(int status) {
     return status >= 200 && status < 500;
 }

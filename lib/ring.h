@@ -80,10 +80,30 @@ extern const char ring_names[RING_NAMES][19];
 
 #define RING_PRESS "button_press"
 
+/* Those that are documented, then those of sensors, which are in early access [field]. Ring adds types
+ * without notice. */
+#define RING_TYPES                                                                                   \
+    RING_PRESS                                                                                       \
+    " motion_detected device_added device_removed device_online device_offline "                     \
+    "app_integration_added app_integration_removed subscription_activated subscription_deactivated " \
+    "contact_sensor_faulted contact_sensor_cleared tamper_detected tamper_cleared flood_detected "   \
+    "flood_cleared "                                                                                 \
+    "freeze_detected freeze_cleared temperature_exceeded temperature_cleared humidity_exceeded "     \
+    "humidity_cleared "                                                                              \
+    "pm25_exceeded pm25_cleared co_detected co_cleared"
+
 /* Fields without which an event is of no use, as bits 1 << RING_...: of any type, and of this type besides.
  */
 #define RING_ALWAYS_REQUIRED (1U << RING_REQUEST_ID | 1U << RING_ID | 1U << RING_TYPE)
 unsigned ring_required(const char *type);
+
+/* A payload of that type, for trying out a receiver. <time>, <request_id>, <account_id>, <id>, <type>,
+ * <device_id>, <timestamp> (in milliseconds) and <later> (a time) stand for values, and ' for ". */
+const char *ring_sample(const char *type);
+
+/* What identifiers look like [field]. */
+#define RING_SAMPLE_DEVICE "ava1.ring.device.EXAMPLE"
+#define RING_SAMPLE_ACCOUNT "ava1.ring.account.EXAMPLE"
 
 /* ---- the answer [notifications] ---- */
 
