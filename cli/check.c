@@ -396,27 +396,11 @@ static int run(struct check *check) {
     return check->findings > 0 ? STATUS_PROBLEM : status;
 }
 
-int verb_check(int argc, char *argv[]) {
+static int check_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
     struct reason reason = {""};
-    const struct usage usage = {.verb = "check",
-                                .synopsis = "[--rebuild-index] [--no-signatures] [--json]",
-                                .what = "Reads the whole journal: form, numbers and chain of every line, its "
-                                        "signature again where the key is at\n"
-                                        "hand, and whether the index holds exactly what the journal holds. "
-                                        "Names each damaged line by file,\n"
-                                        "line and byte. Deliveries go on meanwhile."};
-    const struct option_spec table[] = {
-        {0, "rebuild-index", OPTION_FLAG, NULL, "make the index anew first", &options.rebuild},
-        {0, "no-signatures", OPTION_FLAG, NULL, "leave the signatures alone; no key is needed",
-         &options.no_signatures},
-        {0, "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
-        OPTION_CONF(options.settings),
-        OPTION_JOURNAL(options.settings),
-        OPTION_KEY_FILE(options.settings),
-        {0}};
-    options_parse(argc, argv, &usage, table);
+    options_parse(argc, argv, &verb_check, &options);
     unsigned needs = NEED_JOURNAL | (options.no_signatures ? NEED_NOTHING : NEED_KEYS);
     if (settings_load(&options.settings, needs, &config) != STATUS_DONE) {
         if (!options.no_signatures)
@@ -448,3 +432,26 @@ int verb_check(int argc, char *argv[]) {
     free(check);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {0, "rebuild-index", OPTION_FLAG, NULL, "make the index anew first", AT(rebuild)},
+    {0, "no-signatures", OPTION_FLAG, NULL, "leave the signatures alone; no key is needed",
+     AT(no_signatures)},
+    {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_check = {
+    .name = "check",
+    .summary = "verify the whole journal; rebuild the index",
+    .synopsis = "[--rebuild-index] [--no-signatures] [--json]",
+    .what =
+        "Reads the whole journal: form, numbers and chain of every line, its signature again where the key "
+        "is at\n"
+        "hand, and whether the index holds exactly what the journal holds. Names each damaged line by file,\n"
+        "line and byte. Deliveries go on meanwhile.",
+    .options = table,
+    .run = check_main,
+};

@@ -49,6 +49,12 @@
 
 enum level { LEVEL_GOOD, LEVEL_NOTE, LEVEL_WARNING, LEVEL_PROBLEM };
 
+struct options {
+    struct settings settings;
+    const char *url, *user;
+    bool json;
+};
+
 struct doctor {
     struct config config;
     struct directory directory;
@@ -623,32 +629,20 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
         tell(doctor, LEVEL_NOTE, "round trip", "not tried: say --url https://YOUR.HOST/doorpost");
 }
 
-int verb_doctor(int argc, char *argv[]) {
-    struct settings settings = {0};
-    struct doctor doctor = {.directory = {.file = -1, .lock = -1}};
+static int doctor_main(int argc, char *argv[]) {
+    struct options options = {0};
     struct user user;
-    const struct usage usage = {.verb = "doctor",
-                                .synopsis = "[--url URL] [--user USER] [--json]",
-                                .what =
-                                    "Checks settings, keys, directory, locks, syncs, clock, journal and "
-                                    "index. With --url a signed press of the\n"
-                                    "device " EVENT_TEST_DEVICE
-                                    " is sent on a round trip; it stays in the journal, and starts nothing."};
-    const struct option_spec table[] = {
-        {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", &doctor.url},
-        {0, "user", OPTION_TEXT, "USER", "the web server's user (as root)", &doctor.user},
-        {0, "json", OPTION_FLAG, NULL, "the findings as one JSON array", &doctor.json},
-        OPTION_CONF(settings),
-        OPTION_JOURNAL(settings),
-        OPTION_KEY_FILE(settings),
-        {0}};
-    options_parse(argc, argv, &usage, table);
+    options_parse(argc, argv, &verb_doctor, &options);
+    struct doctor doctor = {.directory = {.file = -1, .lock = -1},
+                            .url = options.url,
+                            .user = options.user,
+                            .json = options.json};
     if (doctor.user != NULL && !user_named(doctor.user, &user))
         usage_error("there is no user \"%s\"", doctor.user);
     doctor.report = json_object_new_array();
     if (doctor.report == NULL)
         return problem("no memory");
-    examine(&doctor, &settings);
+    examine(&doctor, &options.settings);
     if (doctor.json)
         print_json(doctor.report);
     else
@@ -660,3 +654,24 @@ int verb_doctor(int argc, char *argv[]) {
     directory_close(&doctor.directory);
     return doctor.problems == 0 ? STATUS_DONE : STATUS_PROBLEM;
 }
+
+static const struct option_spec table[] = {
+    {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", AT(url)},
+    {0, "user", OPTION_TEXT, "USER", "the web server's user (as root)", AT(user)},
+    {0, "json", OPTION_FLAG, NULL, "the findings as one JSON array", AT(json)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_doctor = {
+    .name = "doctor",
+    .summary = "check the whole chain, and say what to do about each finding",
+    .synopsis = "[--url URL] [--user USER] [--json]",
+    .what =
+        "Checks settings, keys, directory, locks, syncs, clock, journal and index. With --url a signed press "
+        "of the\n"
+        "device " EVENT_TEST_DEVICE " is sent on a round trip; it stays in the journal, and starts nothing.",
+    .options = table,
+    .run = doctor_main,
+};

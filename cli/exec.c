@@ -119,43 +119,11 @@ static int run_command(struct options *options, const struct config *config, boo
     return status;
 }
 
-int verb_exec(int argc, char *argv[]) {
+static int exec_main(int argc, char *argv[]) {
     struct options options = {.run = {.jobs = 4, .timeout = 30, .grace = 10, .from = "end"}};
     struct run *run = &options.run;
     static struct config config;
-    const struct usage usage = {
-        .verb = "exec",
-        .synopsis = "[--name NAME] [--type TYPE]... [--device ID]... [--jobs N] -- COMMAND [ARG...]",
-        .what =
-            "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID and "
-            "so on in its\n"
-            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again "
-            "after\n" RING_RETRY_TEXT
-            ". Events of one device run in order. Without COMMAND,\nDOORPOST_ON_EVENT is taken.",
-        .stops = true};
-    const struct option_spec table[] = {
-        {0, "name", OPTION_TEXT, "NAME", "of the consumer, whose place is kept in cursors/NAME", &run->name},
-        {0, "type", OPTION_LIST, "TYPE", "for events of this type alone; may be repeated", &run->types},
-        {0, "device", OPTION_LIST, "ID", "for events of this device alone; may be repeated", &run->devices},
-        {0, "account", OPTION_LIST, "ID", "for events of this account alone; may be repeated",
-         &run->accounts},
-        {'j', "jobs", OPTION_NUMBER, "N", "so many commands at a time: 4", &run->jobs},
-        {'t', "timeout", OPTION_DURATION, "TIME", "end a command after this time: 30s", &run->timeout},
-        {0, "grace", OPTION_DURATION, "TIME", "that running commands get on SIGTERM: 10s", &run->grace},
-        {0, "once", OPTION_FLAG, NULL, "run what is there, and exit", &run->once},
-        {0, "from", OPTION_TEXT, "PLACE", "where a new consumer begins: start, end (usual), or a number",
-         &run->from},
-        {0, "retry-failed", OPTION_FLAG, NULL, "run those that were given up once more, and exit",
-         &run->retry_failed},
-        {0, "retry", OPTION_TEXT, "ID", "the same of the event with this number or id alone", &run->retry},
-        {0, "drop", OPTION_TEXT, "ID", "do not run the event with this number or id again", &options.drop},
-        {0, "failed", OPTION_FLAG, NULL, "show what has failed, and what it said", &options.failed},
-        {0, "status", OPTION_FLAG, NULL, "show each consumer's place, lag and failures", &options.status},
-        {0, "json", OPTION_FLAG, NULL, "--status or --failed as one JSON array", &options.json},
-        OPTION_CONF(options.settings),
-        OPTION_JOURNAL(options.settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb_exec, &options);
     const char *only = run->name;
     run->name = only != NULL ? only : "default";
     run->retry_failed |= run->retry != NULL;
@@ -174,3 +142,39 @@ int verb_exec(int argc, char *argv[]) {
     complete_environment(before);
     return run_command(&options, &config, first < argc);
 }
+
+static const struct option_spec table[] = {
+    {0, "name", OPTION_TEXT, "NAME", "of the consumer, whose place is kept in cursors/NAME", AT(run.name)},
+    {0, "type", OPTION_LIST, "TYPE", "for events of this type alone; may be repeated", AT(run.types)},
+    {0, "device", OPTION_LIST, "ID", "for events of this device alone; may be repeated", AT(run.devices)},
+    {0, "account", OPTION_LIST, "ID", "for events of this account alone; may be repeated", AT(run.accounts)},
+    {'j', "jobs", OPTION_NUMBER, "N", "so many commands at a time: 4", AT(run.jobs)},
+    {'t', "timeout", OPTION_DURATION, "TIME", "end a command after this time: 30s", AT(run.timeout)},
+    {0, "grace", OPTION_DURATION, "TIME", "that running commands get on SIGTERM: 10s", AT(run.grace)},
+    {0, "once", OPTION_FLAG, NULL, "run what is there, and exit", AT(run.once)},
+    {0, "from", OPTION_TEXT, "PLACE", "where a new consumer begins: start, end (usual), or a number",
+     AT(run.from)},
+    {0, "retry-failed", OPTION_FLAG, NULL, "run those that were given up once more, and exit",
+     AT(run.retry_failed)},
+    {0, "retry", OPTION_TEXT, "ID", "the same of the event with this number or id alone", AT(run.retry)},
+    {0, "drop", OPTION_TEXT, "ID", "do not run the event with this number or id again", AT(drop)},
+    {0, "failed", OPTION_FLAG, NULL, "show what has failed, and what it said", AT(failed)},
+    {0, "status", OPTION_FLAG, NULL, "show each consumer's place, lag and failures", AT(status)},
+    {0, "json", OPTION_FLAG, NULL, "--status or --failed as one JSON array", AT(json)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    {0}};
+
+const struct verb verb_exec = {
+    .name = "exec",
+    .summary = "run a command for each event",
+    .synopsis = "[--name NAME] [--type TYPE]... [--device ID]... [--jobs N] -- COMMAND [ARG...]",
+    .what = "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID and "
+            "so on in its\n"
+            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again "
+            "after\n" RING_RETRY_TEXT
+            ". Events of one device run in order. Without COMMAND,\nDOORPOST_ON_EVENT is taken.",
+    .stops = true,
+    .options = table,
+    .run = exec_main,
+};

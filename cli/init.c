@@ -361,28 +361,10 @@ static int repair(struct plan *plan, const char *path, const struct options *opt
     return STATUS_DONE;
 }
 
-int verb_init(int argc, char *argv[]) {
+static int init_main(int argc, char *argv[]) {
     struct options options = {0};
     struct plan plan = {.fd = -1};
-    const struct usage usage = {
-        .verb = "init",
-        .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
-        .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the "
-                "web server has to be told.\n"
-                "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "
-                "it, the web server's\n"
-                "user gets the journal, and may read the rest.",
-        .operands = 1};
-    const struct option_spec table[] = {
-        {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)",
-         &options.key_file},
-        {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", &options.journal},
-        {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", &options.generate},
-        {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", &options.user},
-        {0, "repair", OPTION_FLAG, NULL, "give settings and key of an earlier release to root",
-         &options.repair},
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb_init, &options);
     if (first >= argc)
         usage_error("which directory? For example: doorpost init ~/doorpost");
     if (options.generate && options.key_file != NULL)
@@ -405,3 +387,25 @@ int verb_init(int argc, char *argv[]) {
         close(plan.fd);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)", AT(key_file)},
+    {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", AT(journal)},
+    {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", AT(generate)},
+    {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", AT(user)},
+    {0, "repair", OPTION_FLAG, NULL, "give settings and key of an earlier release to root", AT(repair)},
+    {0}};
+
+const struct verb verb_init = {
+    .name = "init",
+    .summary = "make the directories, the key file and the settings",
+    .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
+    .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the web server has "
+            "to be told.\n"
+            "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs it, the web "
+            "server's\n"
+            "user gets the journal, and may read the rest.",
+    .operands = {"DIR"},
+    .options = table,
+    .run = init_main,
+};

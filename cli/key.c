@@ -221,23 +221,10 @@ static int retire(const struct config *config, const char *fingerprint) {
     return result;
 }
 
-int verb_key(int argc, char *argv[]) {
+static int key_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
-    const struct usage usage = {.verb = "key",
-                                .synopsis = "list [--json] | add [--from FILE] | retire FINGERPRINT",
-                                .what =
-                                    "list shows the fingerprint (the start of the SHA-256) of each key in "
-                                    "its readings, and never a key.\n"
-                                    "add asks for a key and puts it beside the others; retire takes one out.",
-                                .operands = 2};
-    const struct option_spec table[] = {
-        {0, "json", OPTION_FLAG, NULL, "list as one JSON array", &options.json},
-        {0, "from", OPTION_TEXT, "FILE", "add the key in this file (-: standard input)", &options.from},
-        OPTION_CONF(options.settings),
-        OPTION_KEY_FILE(options.settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb_key, &options);
     const char *what = first < argc ? argv[first] : "list";
     const char *which = first + 1 < argc ? argv[first + 1] : NULL;
     bool retires = strcmp(what, "retire") == 0;
@@ -253,3 +240,22 @@ int verb_key(int argc, char *argv[]) {
         return retire(&config, which);
     return strcmp(what, "add") == 0 ? add(&options, &config) : list(&options, &config);
 }
+
+static const struct option_spec table[] = {
+    {0, "json", OPTION_FLAG, NULL, "list as one JSON array", AT(json)},
+    {0, "from", OPTION_TEXT, "FILE", "add the key in this file (-: standard input)", AT(from)},
+    OPTION_CONF,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_key = {
+    .name = "key",
+    .summary = "list, add and retire signing keys",
+    .synopsis = "list [--json] | add [--from FILE] | retire FINGERPRINT",
+    .what = "list shows the fingerprint (the start of the SHA-256) of each key in its readings, and never a "
+            "key.\n"
+            "add asks for a key and puts it beside the others; retire takes one out.",
+    .operands = {"list add retire", "FINGERPRINT"},
+    .options = table,
+    .run = key_main,
+};

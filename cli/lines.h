@@ -14,19 +14,19 @@ struct filter {
     int64_t since, until; /* by the time of receipt, microseconds; set by filter_start() */
 };
 
-/* For a verb's table of options. */
-#define OPTIONS_FILTER(filter)                                                                           \
-    {'S',                                                                                                \
-     "since",                                                                                            \
-     OPTION_TEXT,                                                                                        \
-     "TIME",                                                                                             \
-     "received at or after: a date, \"2 hours ago\", 8d",                                                \
-     &(filter).since_text},                                                                              \
-        {'U', "until", OPTION_TEXT, "TIME", "received before", &(filter).until_text},                    \
-        {0, "device", OPTION_LIST, "ID", "of this device alone; may be repeated", &(filter).devices},    \
-        {0, "account", OPTION_LIST, "ID", "of this account alone; may be repeated", &(filter).accounts}, \
-        {0, "type", OPTION_LIST, "TYPE", "of this type alone; may be repeated", &(filter).types}, {      \
-        0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", &(filter).utc                \
+/* For a verb's table of options, if its struct options has a `struct filter filter`. */
+#define OPTIONS_FILTER                                                                                    \
+    {'S',                                                                                                 \
+     "since",                                                                                             \
+     OPTION_TEXT,                                                                                         \
+     "TIME",                                                                                              \
+     "received at or after: a date, \"2 hours ago\", 8d",                                                 \
+     AT(filter.since_text)},                                                                              \
+        {'U', "until", OPTION_TEXT, "TIME", "received before", AT(filter.until_text)},                    \
+        {0, "device", OPTION_LIST, "ID", "of this device alone; may be repeated", AT(filter.devices)},    \
+        {0, "account", OPTION_LIST, "ID", "of this account alone; may be repeated", AT(filter.accounts)}, \
+        {0, "type", OPTION_LIST, "TYPE", "of this type alone; may be repeated", AT(filter.types)}, {      \
+        0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", AT(filter.utc)                \
     }
 
 /* Reads the times; ends the process where they make no sense. */

@@ -81,23 +81,10 @@ static int show(struct lines *lines, const struct options *options) {
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
 
-int verb_log(int argc, char *argv[]) {
+static int log_main(int argc, char *argv[]) {
     struct options options = {.count = -1};
     struct config config;
-    const struct usage usage = {
-        .verb = "log",
-        .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json]",
-        .what = "Shows the events in the journal, oldest first: time of receipt, type, device, account.\n"
-                "With --json: Ring's own events, one a line, for jq."};
-    const struct option_spec table[] = {
-        {'f', "follow", OPTION_FLAG, NULL, "show what comes, until Ctrl-C", &options.follow},
-        {'n', "lines", OPTION_NUMBER, "N", "the last N alone (with -f: 10)", &options.count},
-        OPTIONS_FILTER(options.filter),
-        {0, "json", OPTION_FLAG, NULL, "Ring's events, one a line", &options.json},
-        OPTION_CONF(options.settings),
-        OPTION_JOURNAL(options.settings),
-        {0}};
-    options_parse(argc, argv, &usage, table);
+    options_parse(argc, argv, &verb_log, &options);
     filter_start(&options.filter);
     if (options.follow && options.count < 0 && options.filter.since_text == NULL)
         options.count = FOLLOWED_FIRST;
@@ -110,3 +97,22 @@ int verb_log(int argc, char *argv[]) {
     lines_close(lines);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {'f', "follow", OPTION_FLAG, NULL, "show what comes, until Ctrl-C", AT(follow)},
+    {'n', "lines", OPTION_NUMBER, "N", "the last N alone (with -f: 10)", AT(count)},
+    OPTIONS_FILTER,
+    {0, "json", OPTION_FLAG, NULL, "Ring's events, one a line", AT(json)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    {0}};
+
+const struct verb verb_log = {
+    .name = "log",
+    .summary = "show what was received; -f follows",
+    .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json]",
+    .what = "Shows the events in the journal, oldest first: time of receipt, type, device, account.\n"
+            "With --json: Ring's own events, one a line, for jq.",
+    .options = table,
+    .run = log_main,
+};

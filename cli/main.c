@@ -14,29 +14,13 @@
 #define VERSION "unknown"
 #endif
 
-static const struct verb {
-    const char *name;
-    int (*run)(int argc, char *argv[]);
-    const char *summary;
-} verbs[] = {
-    {"init", verb_init, "make the directories, the key file and the settings"},
-    {"doctor", verb_doctor, "check the whole chain, and say what to do about each finding"},
-    {"key", verb_key, "list, add and retire signing keys"},
-    {"sign", verb_sign, "print the X-Signature of a body"},
-    {"verify-signature", verb_verify_signature, "does a signature hold, and if not, why not?"},
-    {"trigger", verb_trigger, "send a fresh, signed event, as Ring would"},
-    {"log", verb_log, "show what was received; -f follows"},
-    {"exec", verb_exec, "run a command for each event"},
-    {"stats", verb_stats, "count presses by day, hour and device; delays; rejections"},
-    {"check", verb_check, "verify the whole journal; rebuild the index"},
-    {"prune", verb_prune, "delete the oldest days"},
-    {"rejected", verb_rejected, "show what was signed but unusable, and try it again"},
-};
+#define ADDRESS(name) &verb_##name,
+const struct verb *const verbs[] = {VERBS(ADDRESS) NULL};
 
 static void print_verbs(FILE *out) {
     fputs("usage: doorpost VERB [OPTION...]\n\n", out);
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        fprintf(out, "  %-18s%s\n", verbs[i].name, verbs[i].summary);
+    for (size_t i = 0; verbs[i] != NULL; i++)
+        fprintf(out, "  %-18s%s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\n`doorpost help VERB` and VERB --help tell more; doorpost(1) is the manual. Exit status: 0, 1 "
           "where a problem was found, 2 "
           "for a "
@@ -59,9 +43,9 @@ static int refuse_the_web(void) {
 }
 
 static const struct verb *find_verb(const char *name) {
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(name, verbs[i].name) == 0)
-            return &verbs[i];
+    for (size_t i = 0; verbs[i] != NULL; i++)
+        if (strcmp(name, verbs[i]->name) == 0)
+            return verbs[i];
     return NULL;
 }
 
@@ -69,8 +53,8 @@ __attribute__((noreturn)) static void refuse_verb(const char *name) {
     struct nearest nearest;
     char hint[NEAREST_SIZE];
     nearest_start(&nearest, name);
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        nearest_try(&nearest, verbs[i].name);
+    for (size_t i = 0; verbs[i] != NULL; i++)
+        nearest_try(&nearest, verbs[i]->name);
     usage_error("there is no verb \"%.100s\"%s", name, nearest_hint(&nearest, "", hint));
 }
 

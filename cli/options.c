@@ -4,6 +4,7 @@
 #include "nearest.h"
 #include "terminal.h"
 #include "timestamp.h"
+#include "verbs.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 #define LONG_ONLY 256 /* values that getopt_long() returns for options without a letter begin here */
 #define HELP_COLUMN 28
 
-static const char *verb = "";
+static const char *running = ""; /* the verb */
 
 static bool tells_time;
 
@@ -31,7 +32,7 @@ int problem(const char *format, ...) {
         timestamp_format(timestamp_now(), now);
         fprintf(stderr, "%s ", now);
     }
-    fprintf(stderr, "doorpost%s%s: ", verb[0] != '\0' ? " " : "", verb);
+    fprintf(stderr, "doorpost%s%s: ", running[0] != '\0' ? " " : "", running);
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
@@ -47,7 +48,7 @@ void usage_error(const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     problem("%s", text);
-    fprintf(stderr, "Try: doorpost%s%s --help\n", verb[0] != '\0' ? " " : "", verb);
+    fprintf(stderr, "Try: doorpost%s%s --help\n", running[0] != '\0' ? " " : "", running);
     exit(STATUS_USAGE);
 }
 
@@ -58,9 +59,9 @@ bool list_has(const struct list *list, const char *text) {
     return list->count == 0;
 }
 
-static void print_help(const struct usage *usage, const struct option_spec options[]) {
-    printf("usage: doorpost %s %s\n\n%s\n\n", usage->verb, usage->synopsis, usage->what);
-    for (const struct option_spec *option = options; option->name != NULL; option++) {
+static void print_help(const struct verb *verb) {
+    printf("usage: doorpost %s %s\n\n%s\n\n", verb->name, verb->synopsis, verb->what);
+    for (const struct option_spec *option = verb->options; option->name != NULL; option++) {
         char left[64], letter[8] = "    ";
         if (option->letter != 0)
             snprintf(letter, sizeof letter, "-%c, ", option->letter);
@@ -71,15 +72,16 @@ static void print_help(const struct usage *usage, const struct option_spec optio
     printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "say this");
 }
 
-static void set(const struct option_spec *option, const char *argument) {
-    struct list *list = option->value;
-    int64_t *number = option->value;
+static void set(void *options, const struct option_spec *option, const char *argument) {
+    void *value = (char *)options + option->member;
+    struct list *list = value;
+    int64_t *number = value;
     switch (option->kind) {
     case OPTION_FLAG:
-        *(bool *)option->value = true;
+        *(bool *)value = true;
         break;
     case OPTION_TEXT:
-        *(const char **)option->value = argument;
+        *(const char **)value = argument;
         break;
     case OPTION_NUMBER:
         if (strspn(argument, "0123456789") != strlen(argument) || duration_parse(argument, number) != 0)
@@ -111,13 +113,14 @@ __attribute__((noreturn)) static void refuse(const char *text, const struct opti
     usage_error("cannot make sense of %s%s", text, nearest_hint(&nearest, "--", hint));
 }
 
-int options_parse(int argc, char *argv[], const struct usage *usage, const struct option_spec options[]) {
+int options_parse(int argc, char *argv[], const struct verb *verb, void *values) {
+    const struct option_spec *options = verb->options;
     struct option parsed[OPTIONS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
     char letters[3 * OPTIONS_MAX] = "";
     size_t count = 0, used = 0;
-    int chosen;
-    verb = usage->verb;
-    if (usage->stops)
+    int chosen, operands = 0;
+    running = verb->name;
+    if (verb->stops)
         letters[used++] = '+';
     letters[used++] = ':'; /* getopt_long(3) then returns ':' if an argument is missing */
     letters[used++] = 'h';
@@ -135,7 +138,7 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
     while ((chosen = getopt_long(argc, argv, letters, parsed, NULL)) != -1) {
         size_t i = 0;
         if (chosen == 'h') {
-            print_help(usage, options);
+            print_help(verb);
             exit(STATUS_DONE);
         }
         while (i < count && chosen != LONG_ONLY + (int)i &&
@@ -145,9 +148,11 @@ int options_parse(int argc, char *argv[], const struct usage *usage, const struc
             usage_error("%s needs a value", argv[optind - 1]);
         if (i == count)
             refuse(argv[optind - 1], options);
-        set(&options[i], optarg);
+        set(values, &options[i], optarg);
     }
-    if (!usage->stops && argc - optind > usage->operands)
-        usage_error("\"%s\" is one argument too many", argv[optind + usage->operands]);
+    while (verb->operands[operands] != NULL)
+        operands++;
+    if (!verb->stops && argc - optind > operands)
+        usage_error("\"%s\" is one argument too many", argv[optind + operands]);
     return optind;
 }

@@ -9,7 +9,7 @@
 /* Exit codes of every verb. */
 enum status { STATUS_DONE = 0, STATUS_PROBLEM = 1, STATUS_USAGE = 2 };
 
-/* What an option sets, and of which type its `value` is. */
+/* What an option sets, and the type of that member. */
 enum option_kind {
     OPTION_FLAG,     /* bool */
     OPTION_TEXT,     /* const char *, into argv */
@@ -31,20 +31,18 @@ struct option_spec {
     enum option_kind kind;
     const char *argument; /* how --help calls it; NULL for flags */
     const char *help;
-    void *value;
+    size_t member; /* that it sets, see AT() */
 };
 
-struct usage {
-    const char *verb;
-    const char *synopsis; /* behind the verb */
-    const char *what;     /* a sentence or more, for --help */
-    int operands;         /* at most */
-    bool stops;           /* at the first operand: what follows is another program's */
-};
+/* Options are constants, so what they set is a member of the `struct options` that each verb's file has. */
+#define AT(path) offsetof(struct options, path)
 
-/* Sets the values from the arguments (argv[0] is the verb) and returns the index of the first operand. --help
- * is answered here, as is whatever is wrong, and the process ends. `options` ends with a name of NULL. */
-int options_parse(int argc, char *argv[], const struct usage *usage, const struct option_spec options[]);
+struct verb;
+
+/* Sets the members of `values`, the verb's struct options, from the arguments (argv[0] is the verb) and
+ * returns the index of the first operand. --help is answered here, as is whatever is wrong, and the process
+ * ends. */
+int options_parse(int argc, char *argv[], const struct verb *verb, void *values);
 
 /* Says what is wrong with the command line and where to look, and ends the process. */
 void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -19,6 +19,12 @@
 #define LOCK_PATIENCE (10 * SECOND)
 #define DAY_SECONDS 86400
 
+struct options {
+    struct settings settings;
+    int64_t keep; /* seconds */
+    bool rehearse, force;
+};
+
 static void warn_of_replays(const struct config *config, int64_t keep) {
     const char *state = config->max_age == 0     ? "is not set"
                         : config->max_age > keep ? "is longer than what is kept"
@@ -211,51 +217,56 @@ static int make_index_anew(struct directory *directory) {
     return STATUS_DONE;
 }
 
-int verb_prune(int argc, char *argv[]) {
-    struct settings settings = {0};
+static int prune_main(int argc, char *argv[]) {
+    struct options options = {.keep = -1};
     struct config config;
     struct reason reason = {""};
     struct directory directory = {.file = -1, .lock = -1};
     struct pruned pruned = {0};
-    int64_t keep = -1;
-    bool rehearse = false, force = false;
-    const struct usage usage = {.verb = "prune",
-                                .synopsis = "--keep 90d [--dry-run]",
-                                .what = "Deletes the days, events and rejected deliveries, that are older "
-                                        "than what is to be kept, while deliveries go\n"
-                                        "on. What is left can still be verified from its first line. The "
-                                        "newest day with events is always kept."};
-    const struct option_spec table[] = {
-        {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", &keep},
-        {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", &rehearse},
-        {'f', "force", OPTION_FLAG, NULL, "also what a consumer of exec has not run yet", &force},
-        OPTION_CONF(settings),
-        OPTION_JOURNAL(settings),
-        {0}};
-    options_parse(argc, argv, &usage, table);
-    if (keep < DAY_SECONDS)
+    options_parse(argc, argv, &verb_prune, &options);
+    if (options.keep < DAY_SECONDS)
         usage_error("how much is to be kept? Say --keep 90d; a day at least");
-    if (settings_load(&settings, NEED_JOURNAL, &config) != STATUS_DONE)
+    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     directory_start(&directory, config.journal);
-    warn_of_replays(&config, keep);
-    int32_t day = timestamp_day(timestamp_now() - keep * SECOND);
-    if (!force && ask_consumers(&config, day) != STATUS_DONE)
+    warn_of_replays(&config, options.keep);
+    int32_t day = timestamp_day(timestamp_now() - options.keep * SECOND);
+    if (!options.force && ask_consumers(&config, day) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct counting counting;
     const struct before before = {.call = remember, .context = &counting};
     int result = counters_start(&counting.counters) ? 0 : fail(&reason, ERROR_TROUBLE, "no memory");
-    if (result == 0 && !rehearse)
+    if (result == 0 && !options.rehearse)
         result = count(&config, &day, &counting, &reason);
     struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
     if (result == 0)
-        result = prune_days(&directory, day, rehearse, &before, &deadline, &pruned, &reason);
+        result = prune_days(&directory, day, options.rehearse, &before, &deadline, &pruned, &reason);
     counters_end(&counting.counters);
     if (result == 0 || pruned.days > 0)
-        print_result(&pruned, rehearse);
+        print_result(&pruned, options.rehearse);
     int status = result == 0 ? STATUS_DONE : problem("%s", reason.text);
     if (result == 0 && pruned.index_stale)
         status = make_index_anew(&directory);
     directory_close(&directory);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", AT(keep)},
+    {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", AT(rehearse)},
+    {'f', "force", OPTION_FLAG, NULL, "also what a consumer of exec has not run yet", AT(force)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    {0}};
+
+const struct verb verb_prune = {
+    .name = "prune",
+    .summary = "delete the oldest days",
+    .synopsis = "--keep 90d [--dry-run]",
+    .what = "Deletes the days, events and rejected deliveries, that are older than what is to be kept, while "
+            "deliveries go\n"
+            "on. What is left can still be verified from its first line. The newest day with events is "
+            "always kept.",
+    .options = table,
+    .run = prune_main,
+};

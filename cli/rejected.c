@@ -185,29 +185,10 @@ static int run(struct replay *replay) {
     return replay->failed > 0 ? STATUS_PROBLEM : STATUS_DONE;
 }
 
-int verb_rejected(int argc, char *argv[]) {
+static int rejected_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
-    const struct usage usage = {.verb = "rejected",
-                                .synopsis = "[DAY:LINE] [--json | --body | --replay]",
-                                .what = "Lists the deliveries that were signed and no usable events, with "
-                                        "the reason; or the one that DAY:LINE names.\n"
-                                        "With --replay they are decided anew, and what is usable now goes to "
-                                        "the journal, under the time at which it\n"
-                                        "was received. They stay listed; replaying twice is harmless.",
-                                .operands = 1};
-    const struct option_spec table[] = {
-        {0, "replay", OPTION_FLAG, NULL, "decide them anew, as after an upgrade", &options.replay},
-        {0, "body", OPTION_FLAG, NULL, "print the body of DAY:LINE, byte for byte", &options.body},
-        {0, "json", OPTION_FLAG, NULL, "one JSON object a line", &options.json},
-        {'S', "since", OPTION_TEXT, "TIME", "received at or after", &options.filter.since_text},
-        {'U', "until", OPTION_TEXT, "TIME", "received before", &options.filter.until_text},
-        {0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", &options.filter.utc},
-        OPTION_CONF(options.settings),
-        OPTION_JOURNAL(options.settings),
-        OPTION_KEY_FILE(options.settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb_rejected, &options);
     options.which = first < argc ? argv[first] : NULL;
     filter_start(&options.filter);
     if (options.body && options.which == NULL)
@@ -226,3 +207,29 @@ int verb_rejected(int argc, char *argv[]) {
     free(replay);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {0, "replay", OPTION_FLAG, NULL, "decide them anew, as after an upgrade", AT(replay)},
+    {0, "body", OPTION_FLAG, NULL, "print the body of DAY:LINE, byte for byte", AT(body)},
+    {0, "json", OPTION_FLAG, NULL, "one JSON object a line", AT(json)},
+    {'S', "since", OPTION_TEXT, "TIME", "received at or after", AT(filter.since_text)},
+    {'U', "until", OPTION_TEXT, "TIME", "received before", AT(filter.until_text)},
+    {0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", AT(filter.utc)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_rejected = {
+    .name = "rejected",
+    .summary = "show what was signed but unusable, and try it again",
+    .synopsis = "[DAY:LINE] [--json | --body | --replay]",
+    .what = "Lists the deliveries that were signed and no usable events, with the reason; or the one that "
+            "DAY:LINE names.\n"
+            "With --replay they are decided anew, and what is usable now goes to the journal, under the time "
+            "at which it\n"
+            "was received. They stay listed; replaying twice is harmless.",
+    .operands = {"DAY:LINE"},
+    .options = table,
+    .run = rejected_main,
+};

@@ -11,13 +11,8 @@
 
 #define UUID_SIZE 37
 
-static const char types[] = RING_TYPES;
-
-const char *sample_types(void) {
-    return types;
-}
-
 bool sample_knows(const char *type) {
+    static const char types[] = RING_TYPES;
     size_t length = strlen(type);
     for (const char *at = types; (at = strstr(at, type)) != NULL; at += length)
         if (length > 0 && (at == types || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))

@@ -8,9 +8,8 @@
 
 #define SAMPLE_SIZE 8192
 
-/* Is the type one that is documented? sample_types() lists them, a space between. */
+/* Is the type one of RING_TYPES? */
 bool sample_knows(const char *type);
-const char *sample_types(void);
 
 /* Writes an event of that type, of `at` (microseconds since 1970). `device` and `account` are escaped; they
  * have 256 bytes at most. Returns the length. */

@@ -11,13 +11,13 @@ struct settings {
     const char *conf, *journal, *key_file;
 };
 
-/* For a verb's table of options. */
-#define OPTION_CONF(settings) \
-    { 'c', "conf", OPTION_TEXT, "FILE", "the env file with the settings", &(settings).conf }
-#define OPTION_JOURNAL(settings) \
-    { 'J', "journal", OPTION_TEXT, "DIR", "the journal, whatever the settings say", &(settings).journal }
-#define OPTION_KEY_FILE(settings) \
-    { 'K', "key-file", OPTION_TEXT, "FILE", "the key file, whatever the settings say", &(settings).key_file }
+/* For a verb's table of options, if its struct options has a `struct settings settings`. */
+#define OPTION_CONF \
+    { 'c', "conf", OPTION_TEXT, "FILE", "the env file with the settings", AT(settings.conf) }
+#define OPTION_JOURNAL \
+    { 'J', "journal", OPTION_TEXT, "DIR", "the journal, whatever the settings say", AT(settings.journal) }
+#define OPTION_KEY_FILE \
+    { 'K', "key-file", OPTION_TEXT, "FILE", "the key file, whatever the settings say", AT(settings.key_file) }
 
 enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct options {
+    struct settings settings;
+    bool decoded;
+};
+
 /* The first key of the file in the wanted reading; 0, the text of the first line, is the usual one. */
 static int choose(const struct keys *keys, bool decoded) {
     if (!decoded)
@@ -18,29 +23,17 @@ static int choose(const struct keys *keys, bool decoded) {
     return -1;
 }
 
-int verb_sign(int argc, char *argv[]) {
-    struct settings settings = {0};
+static int sign_main(int argc, char *argv[]) {
+    struct options options = {0};
     struct config config;
-    bool decoded = false;
-    const struct usage usage = {
-        .verb = "sign",
-        .synopsis = "[--base64] [FILE]",
-        .what = "Prints the X-Signature of the body in FILE (or standard input), byte for byte "
-                "as it is there,\nwith the first key of the key file.",
-        .operands = 1};
-    const struct option_spec table[] = {
-        {0, "base64", OPTION_FLAG, NULL, "the key is the base64-decoded bytes, not the text", &decoded},
-        OPTION_CONF(settings),
-        OPTION_KEY_FILE(settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
-    if (settings_load(&settings, NEED_KEYS, &config) != STATUS_DONE)
+    int first = options_parse(argc, argv, &verb_sign, &options);
+    if (settings_load(&options.settings, NEED_KEYS, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct keys *keys = settings_keys(&config);
     if (keys == NULL)
         return STATUS_PROBLEM;
     size_t length;
-    int index = choose(keys, decoded);
+    int index = choose(keys, options.decoded);
     char *body = index < 0 ? NULL : body_read(first < argc ? argv[first] : NULL, &length);
     if (body != NULL) {
         uint8_t digest[SIGNATURE_BYTES];
@@ -53,3 +46,20 @@ int verb_sign(int argc, char *argv[]) {
     keys_free(keys);
     return body != NULL ? STATUS_DONE : STATUS_PROBLEM;
 }
+
+static const struct option_spec table[] = {
+    {0, "base64", OPTION_FLAG, NULL, "the key is the base64-decoded bytes, not the text", AT(decoded)},
+    OPTION_CONF,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_sign = {
+    .name = "sign",
+    .summary = "print the X-Signature of a body",
+    .synopsis = "[--base64] [FILE]",
+    .what = "Prints the X-Signature of the body in FILE (or standard input), byte for byte as it is "
+            "there,\nwith the first key of the key file.",
+    .operands = {"FILE"},
+    .options = table,
+    .run = sign_main,
+};

@@ -288,24 +288,11 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
 
-int verb_stats(int argc, char *argv[]) {
+static int stats_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
     static struct totals totals;
-    const struct usage usage = {
-        .verb = "stats",
-        .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus]",
-        .what = "Counts presses by day, hour of the day and device; tells how long after the press "
-                "deliveries came,\n"
-                "and what was signed but unusable. Days and hours are of the press, in the local zone."};
-    const struct option_spec table[] = {OPTIONS_FILTER(options.filter),
-                                        {0, "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
-                                        {0, "prometheus", OPTION_FLAG, NULL,
-                                         "for the textfile collector of node_exporter", &options.prometheus},
-                                        OPTION_CONF(options.settings),
-                                        OPTION_JOURNAL(options.settings),
-                                        {0}};
-    options_parse(argc, argv, &usage, table);
+    options_parse(argc, argv, &verb_stats, &options);
     filter_start(&options.filter);
     if (options.json && options.prometheus)
         usage_error("--json or --prometheus, not both");
@@ -330,3 +317,22 @@ int verb_stats(int argc, char *argv[]) {
     lines_close(lines);
     return status;
 }
+
+static const struct option_spec table[] = {
+    OPTIONS_FILTER,
+    {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
+    {0, "prometheus", OPTION_FLAG, NULL, "for the textfile collector of node_exporter", AT(prometheus)},
+    OPTION_CONF,
+    OPTION_JOURNAL,
+    {0}};
+
+const struct verb verb_stats = {
+    .name = "stats",
+    .summary = "count presses by day, hour and device; delays; rejections",
+    .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus]",
+    .what =
+        "Counts presses by day, hour of the day and device; tells how long after the press deliveries came,\n"
+        "and what was signed but unusable. Days and hours are of the press, in the local zone.",
+    .options = table,
+    .run = stats_main,
+};

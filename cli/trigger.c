@@ -83,8 +83,7 @@ static int send_all(const struct options *options, struct keys *keys) {
 
 __attribute__((noreturn)) static void refuse_type(const char *type) {
     struct nearest nearest;
-    char types[1024], hint[NEAREST_SIZE];
-    snprintf(types, sizeof types, "%s", sample_types());
+    char types[] = RING_TYPES, hint[NEAREST_SIZE];
     nearest_start(&nearest, type);
     for (const char *name = strtok(types, " "); name != NULL; name = strtok(NULL, " "))
         nearest_try(&nearest, name);
@@ -92,37 +91,11 @@ __attribute__((noreturn)) static void refuse_type(const char *type) {
                 nearest_hint(&nearest, "", hint));
 }
 
-int verb_trigger(int argc, char *argv[]) {
+static int trigger_main(int argc, char *argv[]) {
     struct options options = {
         .type = RING_PRESS, .device = RING_SAMPLE_DEVICE, .account = RING_SAMPLE_ACCOUNT, .count = 1};
     struct config config;
-    char what[1024];
-    snprintf(what, sizeof what,
-             "Sends a fresh event of TYPE (button_press), signed with the first key, as Ring would, and "
-             "prints the answer.\n"
-             "Types: %s",
-             sample_types());
-    const struct usage usage = {.verb = "trigger",
-                                .synopsis =
-                                    "[TYPE] --url URL [--count N] [--device ID] [--duplicate] [--retry]",
-                                .what = what,
-                                .operands = 1};
-    const struct option_spec table[] = {
-        {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", &options.url},
-        {'n', "count", OPTION_NUMBER, "N", "so many, each a new event", &options.count},
-        {0, "device", OPTION_TEXT, "ID", "of this device", &options.device},
-        {0, "account", OPTION_TEXT, "ID", "of this account", &options.account},
-        {0, "duplicate", OPTION_FLAG, NULL, "each twice: the second must be \"duplicate\"",
-         &options.duplicate},
-        {0, "bad-signature", OPTION_FLAG, NULL, "with a wrong signature: must be 401",
-         &options.bad_signature},
-        {0, "stale", OPTION_FLAG, NULL, "sent 30 days ago, as a replayed capture is", &options.stale},
-        {0, "retry", OPTION_FLAG, NULL, "after " RING_RETRY_TEXT " until 2xx or 4xx", &options.retry},
-        {0, "print", OPTION_FLAG, NULL, "print the events and send nothing", &options.print},
-        OPTION_CONF(options.settings),
-        OPTION_KEY_FILE(options.settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb_trigger, &options);
     if (first < argc)
         options.type = argv[first];
     if (!sample_knows(options.type))
@@ -142,3 +115,29 @@ int verb_trigger(int argc, char *argv[]) {
     keys_free(keys);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", AT(url)},
+    {'n', "count", OPTION_NUMBER, "N", "so many, each a new event", AT(count)},
+    {0, "device", OPTION_TEXT, "ID", "of this device", AT(device)},
+    {0, "account", OPTION_TEXT, "ID", "of this account", AT(account)},
+    {0, "duplicate", OPTION_FLAG, NULL, "each twice: the second must be \"duplicate\"", AT(duplicate)},
+    {0, "bad-signature", OPTION_FLAG, NULL, "with a wrong signature: must be 401", AT(bad_signature)},
+    {0, "stale", OPTION_FLAG, NULL, "sent 30 days ago, as a replayed capture is", AT(stale)},
+    {0, "retry", OPTION_FLAG, NULL, "after " RING_RETRY_TEXT " until 2xx or 4xx", AT(retry)},
+    {0, "print", OPTION_FLAG, NULL, "print the events and send nothing", AT(print)},
+    OPTION_CONF,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_trigger = {
+    .name = "trigger",
+    .summary = "send a fresh, signed event, as Ring would",
+    .synopsis = "[TYPE] --url URL [--count N] [--device ID] [--duplicate] [--retry]",
+    .what = "Sends a fresh event of TYPE (button_press), signed with the first key, as Ring would, and "
+            "prints the answer.\n"
+            "Types: " RING_TYPES,
+    .operands = {"TYPE"},
+    .options = table,
+    .run = trigger_main,
+};

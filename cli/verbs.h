@@ -1,18 +1,28 @@
-/* The verbs. Each is run with the arguments from its own name on, and returns an exit code. */
+/* The verbs: what each is, and the table of them, from which usage and --help are made. */
 #ifndef DOORPOST_VERBS_H
 #define DOORPOST_VERBS_H
 
-int verb_init(int argc, char *argv[]);
-int verb_doctor(int argc, char *argv[]);
-int verb_key(int argc, char *argv[]);
-int verb_sign(int argc, char *argv[]);
-int verb_verify_signature(int argc, char *argv[]);
-int verb_trigger(int argc, char *argv[]);
-int verb_log(int argc, char *argv[]);
-int verb_exec(int argc, char *argv[]);
-int verb_stats(int argc, char *argv[]);
-int verb_check(int argc, char *argv[]);
-int verb_prune(int argc, char *argv[]);
-int verb_rejected(int argc, char *argv[]);
+#include "options.h"
+
+struct verb {
+    const char *name;
+    const char *summary;     /* a line */
+    const char *synopsis;    /* what follows the name */
+    const char *what;        /* a sentence or more, for --help */
+    const char *operands[3]; /* as --help calls them, or the words to choose from; the last is NULL */
+    bool stops;              /* at the first operand: what follows is another program's */
+    const struct option_spec *options;  /* the last has no name */
+    int (*run)(int argc, char *argv[]); /* with the arguments from its name on; returns an exit status */
+};
+
+/* The table, in the order in which usage shows them. */
+#define VERBS(row)                                                                                 \
+    row(init) row(doctor) row(key) row(sign) row(verify_signature) row(trigger) row(log) row(exec) \
+        row(stats) row(check) row(prune) row(rejected)
+
+#define DECLARE(name) extern const struct verb verb_##name;
+VERBS(DECLARE)
+
+extern const struct verb *const verbs[]; /* the last is NULL */
 
 #endif

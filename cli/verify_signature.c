@@ -13,6 +13,11 @@
 #include <string.h>
 #include <strings.h>
 
+struct options {
+    struct settings settings;
+    const char *signature;
+};
+
 /* What the signature was compared with. */
 struct attempt {
     struct keys *keys;
@@ -318,26 +323,13 @@ static int verify(struct attempt *attempt, const char *signature) {
     return STATUS_DONE;
 }
 
-int verb_verify_signature(int argc, char *argv[]) {
-    struct settings settings = {0};
+static int verify_signature_main(int argc, char *argv[]) {
+    struct options options = {0};
     struct config config;
-    const char *signature = NULL;
-    const struct usage usage = {
-        .verb = "verify-signature",
-        .synopsis = "--signature SIGNATURE [FILE]",
-        .what =
-            "Says whether the X-Signature is that of the body in FILE (or standard input), and with which "
-            "key in\nwhich reading. If not, tries the usual mistakes and names the one that explains it.",
-        .operands = 1};
-    const struct option_spec table[] = {
-        {'s', "signature", OPTION_TEXT, "SIGNATURE", "the header's value: sha256=...", &signature},
-        OPTION_CONF(settings),
-        OPTION_KEY_FILE(settings),
-        {0}};
-    int first = options_parse(argc, argv, &usage, table);
-    if (signature == NULL)
+    int first = options_parse(argc, argv, &verb_verify_signature, &options);
+    if (options.signature == NULL)
         usage_error("which signature? Say --signature sha256=...");
-    if (settings_load(&settings, NEED_KEYS, &config) != STATUS_DONE)
+    if (settings_load(&options.settings, NEED_KEYS, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct attempt attempt = {.keys = settings_keys(&config)};
     if (attempt.keys == NULL)
@@ -346,9 +338,26 @@ int verb_verify_signature(int argc, char *argv[]) {
     char *body = text != NULL ? body_read(first < argc ? argv[first] : NULL, &attempt.length) : NULL;
     attempt.key_text = text;
     attempt.body = body;
-    int status = body != NULL ? verify(&attempt, signature) : STATUS_PROBLEM;
+    int status = body != NULL ? verify(&attempt, options.signature) : STATUS_PROBLEM;
     free(body);
     sodium_free(text);
     keys_free(attempt.keys);
     return status;
 }
+
+static const struct option_spec table[] = {
+    {'s', "signature", OPTION_TEXT, "SIGNATURE", "the header's value: sha256=...", AT(signature)},
+    OPTION_CONF,
+    OPTION_KEY_FILE,
+    {0}};
+
+const struct verb verb_verify_signature = {
+    .name = "verify-signature",
+    .summary = "does a signature hold, and if not, why not?",
+    .synopsis = "--signature SIGNATURE [FILE]",
+    .what = "Says whether the X-Signature is that of the body in FILE (or standard input), and with which "
+            "key in\nwhich reading. If not, tries the usual mistakes and names the one that explains it.",
+    .operands = {"FILE"},
+    .options = table,
+    .run = verify_signature_main,
+};
