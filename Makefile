@@ -45,7 +45,7 @@ SMALL_INDEX = CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_
 CRASHING = BUILD=build/crash $(SMALL_INDEX)
 DAMAGING = BUILD=build/damage $(SANITIZING) $(SMALL_INDEX)
 
-all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost ## build build/doorpost.cgi and build/doorpost
+all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/completion.bash $(BUILD)/completion.zsh ## build build/doorpost.cgi and build/doorpost
 
 run: ## install what is missing, build, and show a signed press on its way through lighttpd (PORT=8080)
 	@deploy/deps.sh build run
@@ -127,8 +127,8 @@ define INSTALLED
 644 cli/doorpost.1 share/man/man1 doorpost.1
 644 lib/doorpost-journal.5 share/man/man5 doorpost-journal.5
 644 cgi/doorpost.cgi.8 share/man/man8 doorpost.cgi.8
-644 cli/completion.bash share/bash-completion/completions doorpost
-644 cli/completion.zsh share/zsh/site-functions _doorpost
+644 $(BUILD)/completion.bash share/bash-completion/completions doorpost
+644 $(BUILD)/completion.zsh share/zsh/site-functions _doorpost
 644 README.md $(SHARE) README.md
 644 LICENSE $(SHARE) LICENSE
 endef
@@ -185,6 +185,9 @@ $(BUILD)/doorpost.cgi: $(CGI) $(LIB)
 $(BUILD)/doorpost: $(CLI) $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
+
+$(BUILD)/completion.%: $(BUILD)/doorpost
+	@$< completion $* >$@.new && mv $@.new $@
 
 $(BUILD)/cli/main.o: Makefile
 $(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'

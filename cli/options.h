@@ -1,4 +1,4 @@
-/* The command line: options by getopt_long(3), described once for parsing and for --help. */
+/* The command line: options by getopt_long(3), described once for parsing, --help and completions. */
 #ifndef DOORPOST_OPTIONS_H
 #define DOORPOST_OPTIONS_H
 

@@ -1,4 +1,7 @@
-/* The verbs: what each is, and the table of them, from which usage and --help are made. */
+/* The verbs: what each is, and the table of them, from which usage, --help and completions are made.
+ *
+ * To add a verb: write cli/NAME.c, which ends with its verb_NAME; put NAME into the table here; and give it a
+ * section in doorpost.1, which a test compares with the options. */
 #ifndef DOORPOST_VERBS_H
 #define DOORPOST_VERBS_H
 
@@ -18,7 +21,7 @@ struct verb {
 /* The table, in the order in which usage shows them. */
 #define VERBS(row)                                                                                 \
     row(init) row(doctor) row(key) row(sign) row(verify_signature) row(trigger) row(log) row(exec) \
-        row(stats) row(check) row(prune) row(rejected)
+        row(stats) row(check) row(prune) row(rejected) row(completion)
 
 #define DECLARE(name) extern const struct verb verb_##name;
 VERBS(DECLARE)

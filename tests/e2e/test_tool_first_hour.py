@@ -140,34 +140,6 @@ def options_may_stand_before_the_verb():
         check("no verb" in lab.tool("--json", "nonsense", "x").fails(2).stderr, "nonsense")
 
 
-def every_verb_has_help_completion_and_a_place_in_the_manual():
-    with Lab() as lab:
-        verbs = re.findall(r"^  ([a-z-]+) ", lab.tool("--help").ok().stdout, re.MULTILINE)
-        check(len(verbs) >= 11, verbs)
-        manual = (ROOT / "cli/doorpost.1").read_text()
-        completions = [(ROOT / f"cli/completion.{shell}").read_text() for shell in ("bash", "zsh")]
-        for verb in verbs:
-            text = lab.tool(verb, "--help").ok().stdout
-            check(f".Ss {verb}" in manual, verb, "is not in the manual")
-            for option in re.findall(r"--([a-z-]+)", text.partition("-h, --help")[0].split("\n\n", 2)[2]):
-                check(f"Fl -{option}" in manual, verb, "--" + option, "is not in the manual")
-                for completion in completions:
-                    check(f"--{option}" in completion, verb, "--" + option, "is not completed")
-            for completion in completions:
-                check(verb in completion, verb, "is not completed")
-
-
-def completions_load():
-    with Lab() as lab:
-        script = f"""source {ROOT}/cli/completion.bash; COMP_WORDS=(doorpost verify --sig); COMP_CWORD=1; _doorpost; echo "${{COMPREPLY[*]}}"
-            COMP_WORDS=(doorpost log --si); COMP_CWORD=2; _doorpost; echo "${{COMPREPLY[*]}}" """
-        out = lab.run(["bash", "-c", script]).ok().stdout.split()
-        check(out == ["verify-signature", "--since"], out)
-        if not shutil.which("zsh"):
-            return "zsh is not here"
-        lab.run(["zsh", "-n", ROOT / "cli/completion.zsh"]).ok()
-
-
 def man_pages_are_clean():
     if not shutil.which("mandoc"):
         return "mandoc is not here"
@@ -187,6 +159,6 @@ def a_full_disk_is_told():
 
 
 run_tests(from_init_to_stats, what_init_makes_is_closed_to_others, what_init_makes_has_names_that_are_on_the_disk, the_journal_can_be_elsewhere, init_spoils_nothing, a_key_that_cannot_be_right_is_not_kept,
-          usage_errors_are_2_and_name_the_way_out, every_verb_has_help_completion_and_a_place_in_the_manual, completions_load,
+          usage_errors_are_2_and_name_the_way_out,
           near_misses_are_answered_with_what_was_meant, help_and_version_are_verbs_too, options_may_stand_before_the_verb,
           man_pages_are_clean, a_full_disk_is_told)
