@@ -43,8 +43,8 @@ static int tell_missing(const struct config *config, const char *name, const cha
     config_program_directory(program);
     if (config->file[0] != '\0')
         return fail(reason, ERROR_TROUBLE,
-                    "%s is not set in %.200s, nor in the environment: set it, or say %s", name, config->file,
-                    option);
+                    "%s is not set in %.200s, nor in the environment: set it, or say %s%s%s", name,
+                    config->file, option, config->warning.text[0] != '\0' ? "; " : "", config->warning.text);
     return fail(reason, ERROR_TROUBLE,
                 "%s is not set: there are no settings in the environment, in doorpost/doorpost.env in or "
                 "above %.64s, or in " CONFIG_DEFAULT_FILE

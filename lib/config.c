@@ -13,6 +13,7 @@
 #include "config.h"
 
 #include "invisible.h"
+#include "nearest.h"
 #include "regular.h"
 #include "timestamp.h"
 
@@ -36,7 +37,10 @@ static size_t directory_length(const char *path) {
     return slash == NULL ? 0 : (size_t)(slash + 1 - path);
 }
 
-/* `file` is the env file that says it, or "". */
+/* `file` is the env file that sets it, or "". */
+typedef int set(struct config *config, const char *file, const char *name, const char *value,
+                struct reason *reason);
+
 static int set_path(char out[CONFIG_PATH_SIZE], const char *file, const char *name, const char *value,
                     struct reason *reason) {
     size_t base = value[0] == '/' ? 0 : directory_length(file);
@@ -50,7 +54,19 @@ static int set_path(char out[CONFIG_PATH_SIZE], const char *file, const char *na
     return 0;
 }
 
-static int set_on_event(struct config *config, const char *name, const char *value, struct reason *reason) {
+static int set_key_file(struct config *config, const char *file, const char *name, const char *value,
+                        struct reason *reason) {
+    return set_path(config->key_file, file, name, value, reason);
+}
+
+static int set_journal(struct config *config, const char *file, const char *name, const char *value,
+                       struct reason *reason) {
+    return set_path(config->journal, file, name, value, reason);
+}
+
+static int set_on_event(struct config *config, const char *file, const char *name, const char *value,
+                        struct reason *reason) {
+    (void)file;
     if (strlen(value) >= sizeof config->on_event)
         return fail(reason, ERROR_TROUBLE, "%s is longer than %zu bytes: write a script", name,
                     sizeof config->on_event - 1);
@@ -58,8 +74,10 @@ static int set_on_event(struct config *config, const char *name, const char *val
     return 0;
 }
 
-static int set_max_body(struct config *config, const char *name, const char *value, struct reason *reason) {
+static int set_max_body(struct config *config, const char *file, const char *name, const char *value,
+                        struct reason *reason) {
     int64_t number;
+    (void)file;
     if (strspn(value, "0123456789") != strlen(value) || duration_parse(value, &number) != 0 || number < 1 ||
         number > BODY_LIMIT)
         return fail(reason, ERROR_TROUBLE, "%s must be a number of bytes from 1 to %d", name, BODY_LIMIT);
@@ -67,7 +85,9 @@ static int set_max_body(struct config *config, const char *name, const char *val
     return 0;
 }
 
-static int set_max_age(struct config *config, const char *name, const char *value, struct reason *reason) {
+static int set_max_age(struct config *config, const char *file, const char *name, const char *value,
+                       struct reason *reason) {
+    (void)file;
     if (strcmp(value, "off") == 0)
         config->max_age = 0;
     else if (duration_parse(value, &config->max_age) != 0)
@@ -76,8 +96,10 @@ static int set_max_age(struct config *config, const char *name, const char *valu
     return 0;
 }
 
-static int set_log(struct config *config, const char *name, const char *value, struct reason *reason) {
+static int set_log(struct config *config, const char *file, const char *name, const char *value,
+                   struct reason *reason) {
     static const char *const names[] = {[LOG_OFF] = "off", [LOG_PROBLEMS] = "problems", [LOG_ALL] = "all"};
+    (void)file;
     for (size_t level = 0; level < sizeof names / sizeof *names; level++)
         if (strcmp(value, names[level]) == 0) {
             config->log = (enum log_level)level;
@@ -86,22 +108,38 @@ static int set_log(struct config *config, const char *name, const char *value, s
     return fail(reason, ERROR_TROUBLE, "%s must be problems, all or off", name);
 }
 
-static int set(struct config *config, const char *file, const char *name, const char *value,
-               struct reason *reason) {
-    if (strcmp(name, "DOORPOST_KEY_FILE") == 0)
-        return set_path(config->key_file, file, name, value, reason);
-    if (strcmp(name, "DOORPOST_JOURNAL") == 0)
-        return set_path(config->journal, file, name, value, reason);
-    if (strcmp(name, "DOORPOST_MAX_BODY") == 0)
-        return set_max_body(config, name, value, reason);
-    if (strcmp(name, "DOORPOST_MAX_AGE") == 0)
-        return set_max_age(config, name, value, reason);
-    if (strcmp(name, "DOORPOST_LOG") == 0)
-        return set_log(config, name, value, reason);
-    if (strcmp(name, "DOORPOST_ON_EVENT") == 0)
-        return set_on_event(config, name, value, reason);
-    if (strncmp(name, "DOORPOST_", 9) == 0 && strcmp(name, "DOORPOST_CONF") != 0)
-        explain(&config->warning, "no setting is called %.64s: it has no effect", name);
+static const struct {
+    const char *name;
+    set *set; /* NULL: it was read before */
+} settings[] = {{"DOORPOST_KEY_FILE", set_key_file},
+                {"DOORPOST_JOURNAL", set_journal},
+                {"DOORPOST_MAX_BODY", set_max_body},
+                {"DOORPOST_MAX_AGE", set_max_age},
+                {"DOORPOST_LOG", set_log},
+                {"DOORPOST_ON_EVENT", set_on_event},
+                {"DOORPOST_CONF", NULL}};
+#define SETTINGS (sizeof settings / sizeof *settings)
+
+/* Other programs' variables may be in the same file. Of several names, one that is nearly a setting is the
+ * one to warn of. */
+static void warn(struct config *config, const char *name) {
+    struct nearest nearest;
+    char hint[NEAREST_SIZE];
+    bool ours = strncmp(name, "DOORPOST_", 9) == 0;
+    nearest_start(&nearest, name);
+    for (size_t i = 0; i < SETTINGS; i++)
+        nearest_try(&nearest, settings[i].name);
+    if (nearest.name != NULL || (ours && config->warning.text[0] == '\0'))
+        explain(&config->warning, "no setting is called %.64s, so it has no effect%s", name,
+                nearest_hint(&nearest, "", hint));
+}
+
+static int set_by_name(struct config *config, const char *file, const char *name, const char *value,
+                       struct reason *reason) {
+    for (size_t i = 0; i < SETTINGS; i++)
+        if (strcmp(name, settings[i].name) == 0)
+            return settings[i].set != NULL ? settings[i].set(config, file, name, value, reason) : 0;
+    warn(config, name);
     return 0;
 }
 
@@ -166,7 +204,7 @@ static int set_from_line(struct config *config, char *line, const char *path, in
                     path, number);
     if (!unquote(value))
         return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
-    return set(config, path, trim(name), value, reason);
+    return set_by_name(config, path, trim(name), value, reason);
 }
 
 static int load_lines(struct config *config, FILE *file, const char *path, struct reason *reason) {
@@ -258,7 +296,7 @@ static int load_environment(struct config *config, struct reason *reason) {
         if (invisible_find(*entry, strlen(*entry), invisible))
             return fail(reason, ERROR_TROUBLE, "%s in the environment contains %s: type it again", name,
                         invisible);
-        int result = set(config, "", name, equals + 1, reason);
+        int result = set_by_name(config, "", name, equals + 1, reason);
         if (result != 0)
             return result;
     }
@@ -291,15 +329,22 @@ int config_read(struct config *config, struct reason *reason) {
     return result;
 }
 
+/* An unknown name may be what was meant. */
+static int tell_missing(const struct config *config, const char *what, struct reason *reason) {
+    bool warned = config->warning.text[0] != '\0';
+    return fail(reason, ERROR_TROUBLE, "%s%s%s", what, warned ? "; " : "", config->warning.text);
+}
+
 int config_load(struct config *config, struct reason *reason) {
     int result = config_read(config, reason);
     if (result != 0)
         return result;
     if (config->key_file[0] == '\0')
-        return fail(reason, ERROR_TROUBLE,
-                    "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key");
+        return tell_missing(config,
+                            "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key",
+                            reason);
     if (config->journal[0] == '\0')
-        return fail(reason, ERROR_TROUBLE,
-                    "DOORPOST_JOURNAL is not set: let it name the directory that keeps the events");
+        return tell_missing(
+            config, "DOORPOST_JOURNAL is not set: let it name the directory that keeps the events", reason);
     return 0;
 }

@@ -31,7 +31,9 @@ def settings():
         lab.configure(MAX_AGE="1h")
         only(findings(lab, level="warning"), "73 hours")
         lab.configure(MAX_AEG="9d")
-        only(findings(lab, level="warning"), "no setting is called DOORPOST_MAX_AEG")
+        only(findings(lab, level="warning"), 'no setting is called DOORPOST_MAX_AEG, so it has no effect: did you mean "DOORPOST_MAX_AGE"?')
+        lab.env_file.write_text(f"DOORPOST_KEYFILE={lab.key_file}\nDOORPOST_JOURNAL={lab.journal}\n")
+        only(findings(lab), "DOORPOST_KEY_FILE is not set", 'did you mean "DOORPOST_KEY_FILE"?')
 
 
 def keys():

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,11 +190,41 @@ static void nonsense_is_refused_by_name(void **state) {
 }
 
 static void a_misspelt_name_is_warned_about(void **state) {
-    (void)state;
-    setenv("DOORPOST_KEY_FILE", "/k", 1);
-    setenv("DOORPOST_JOURNAL", "/j", 1);
+    static const struct {
+        const char *line, *told;
+    } cases[] = {
+        {"DOORPOST_MAX_AEG=8d",
+         "called DOORPOST_MAX_AEG, so it has no effect: did you mean \"DOORPOST_MAX_AGE\"?"},
+        {"DOORPOST_ONEVENT=/x", "did you mean \"DOORPOST_ON_EVENT\"?"},
+        {"DOORPOST_LOGS=all", "did you mean \"DOORPOST_LOG\"?"},
+        {"DOORPOST_CONFIG=/x", "did you mean \"DOORPOST_CONF\"?"},
+        {"doorpost_max_body=1", "did you mean \"DOORPOST_MAX_BODY\"?"},
+        {"DOORPSOT_MAX_BODY=1", "did you mean \"DOORPOST_MAX_BODY\"?"},
+        {"DOORPOST_COLOUR=red", "no setting is called DOORPOST_COLOUR, so it has no effect"},
+        {"DOORPOST_MAX_AEG=8d\nDOORPOST_COLOUR=red", "DOORPOST_MAX_AEG"},
+        {"DOORPOST_COLOUR=red\nDOORPOST_MAX_AEG=8d", "DOORPOST_MAX_AEG"},
+    };
+    char text[256];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\n%s\n", cases[i].line);
+        use_file(*state, text);
+        struct config config = load();
+        if (strstr(config.warning.text, cases[i].told) == NULL)
+            fail_msg("%s: \"%s\"", cases[i].line, config.warning.text);
+    }
+    use_file(*state, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\nPATH=/bin\nTZ=UTC\nDOORPOST_CONF=/etc/x\n");
+    assert_string_equal(load().warning.text, "");
     setenv("DOORPOST_MAX_AEG", "8d", 1);
-    assert_non_null(strstr(load().warning.text, "DOORPOST_MAX_AEG"));
+    assert_non_null(strstr(load().warning.text, "did you mean \"DOORPOST_MAX_AGE\"?"));
+}
+
+static void a_setting_that_is_missing_may_be_there_by_another_name(void **state) {
+    use_file(*state, "DOORPOST_KEYFILE=/k\nDOORPOST_JOURNAL=/j\n");
+    check_refused(
+        "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key; no setting is "
+        "called DOORPOST_KEYFILE, so it has no effect: did you mean \"DOORPOST_KEY_FILE\"?");
+    use_file(*state, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL_DIR=/j\n");
+    check_refused("did you mean \"DOORPOST_JOURNAL\"?");
 }
 
 static void a_path_that_is_too_long_is_refused(void **state) {
@@ -220,6 +251,7 @@ int main(void) {
         TEST(ages_take_units),
         TEST(nonsense_is_refused_by_name),
         TEST(a_misspelt_name_is_warned_about),
+        TEST(a_setting_that_is_missing_may_be_there_by_another_name),
         TEST(a_path_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -1,12 +1,19 @@
 #include "nearest.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define LONGEST 32 /* longer words are not near to anything */
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
+}
+
+static bool is_same(char a, char b) {
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
 /* The number of changes (optimal string alignment), by the table of all beginnings of both. */
@@ -20,8 +27,8 @@ static size_t distance(const char *a, const char *b) {
                 continue;
             }
             table[i][j] = least(least(table[i - 1][j], table[i][j - 1]) + 1,
-                                table[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                                table[i - 1][j - 1] + !is_same(a[i - 1], b[j - 1]));
+            if (i > 1 && j > 1 && is_same(a[i - 1], b[j - 2]) && is_same(a[i - 2], b[j - 1]))
                 table[i][j] = least(table[i][j], table[i - 2][j - 2] + 1);
         }
     return table[rows][columns];
@@ -32,10 +39,11 @@ void nearest_start(struct nearest *nearest, const char *word) {
 }
 
 void nearest_try(struct nearest *nearest, const char *name) {
-    size_t length = strlen(nearest->word);
-    if (length > LONGEST || strlen(name) > LONGEST || length < 2)
+    size_t length = strlen(nearest->word), other = strlen(name);
+    if (length > LONGEST || other > LONGEST || length < 2)
         return;
-    size_t found = strncmp(nearest->word, name, length) == 0 ? 0 : distance(nearest->word, name);
+    bool begins = strncasecmp(nearest->word, name, least(length, other)) == 0;
+    size_t found = begins ? length > other : distance(nearest->word, name);
     if (found < nearest->distance) {
         nearest->name = name;
         nearest->distance = found;
