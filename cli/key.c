@@ -148,8 +148,10 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
 static const char *new_key(const char *text, size_t length) {
     const char *start = text, *end = text + length;
     size_t key_length;
-    if (is_utf16(text, length))
-        return problem("nothing was added: the new key is UTF-16; save it as UTF-8 or ASCII"), NULL;
+    if (memchr(text, '\0', length) != NULL)
+        return problem("nothing was added: the new key is UTF-16 or has NUL characters; save it as UTF-8 or "
+                       "ASCII"),
+               NULL;
     if (keys_next_line(&start, end, &(int){0}, &key_length) == NULL)
         return problem("nothing was added: the input contains no key"), NULL;
     return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
@@ -168,8 +170,9 @@ static int add(const struct options *options, const struct config *config) {
         bool line_break = old_length > 0 && old[old_length - 1] != '\n';
         char *text = sodium_malloc(old_length + length + 3);
         if (text != NULL) {
-            size_t used = (size_t)snprintf(text, old_length + length + 3, "%.*s%s%s\n", (int)old_length, old,
-                                           line_break ? "\n" : "", key);
+            memcpy(text, old, old_length);
+            size_t used = old_length + (size_t)snprintf(text + old_length, length + 3, "%s%s\n",
+                                                        line_break ? "\n" : "", key);
             result = replace(config, text, used);
         }
         sodium_free(text);

@@ -210,13 +210,21 @@ static int set_from_line(struct config *config, char *line, const char *path, in
 static int load_lines(struct config *config, FILE *file, const char *path, struct reason *reason) {
     char line[LINE_SIZE];
     int result = 0;
-    for (int number = 1; result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
+    for (int number = 1;
+         memset(line, 'x', sizeof line), result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
         char *start = number == 1 && strncmp(line, BYTE_ORDER_MARK, 3) == 0 ? line + 3 : line;
-        bool whole = strchr(line, '\n') != NULL || feof(file);
-        if ((number == 1 && is_utf16(line, strlen(line))) || (!whole && strlen(line) < sizeof line - 1))
-            result = fail(reason, ERROR_TROUBLE,
-                          "%s is UTF-16: save it as UTF-8 or ASCII (in Notepad: Encoding)", path);
-        else if (!whole)
+        size_t length = strlen(line), end = sizeof line - 1;
+        while (line[end] != '\0') /* which fgets() has put there */
+            end--;
+        bool binary =
+            length < end && (length > 0 || number == 1); /* after a crash a file may end with zeros */
+        if (binary || (number == 1 && is_utf16(line, length)))
+            result =
+                fail(reason, ERROR_TROUBLE,
+                     "%s is UTF-16 or UTF-32, or has NUL characters: save it as UTF-8 or ASCII (in Notepad: "
+                     "Encoding)",
+                     path);
+        else if (length == sizeof line - 1 && line[length - 1] != '\n' && !feof(file))
             result =
                 fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
         else

@@ -1,19 +1,28 @@
 #include "invisible.h"
 
+#include "quote.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Unicode's white space, and its property Default_Ignorable_Code_Point. */
 static const struct {
-    unsigned first, last;
+    uint32_t first, last;
     const char *name;
 } ranges[] = {
-    {0x00, 0x08, "control"},
+    {0x00, 0x00, "NUL, as UTF-16 has"},
+    {0x01, 0x08, "control"},
     {0x0a, 0x1f, "control"},
     {0x7f, 0x9f, "control"},
     {0xa0, 0xa0, "no-break space"},
     {0xad, 0xad, "soft hyphen"},
+    {0x34f, 0x34f, "zero width"},
+    {0x61c, 0x61c, "direction"},
+    {0x115f, 0x1160, "filler"},
     {0x1680, 0x1680, "space"},
-    {0x180e, 0x180e, "separator"},
+    {0x17b4, 0x17b5, "zero width"},
+    {0x180b, 0x180f, "separator"},
     {0x2000, 0x200a, "space"},
     {0x200b, 0x200d, "zero width"},
     {0x200e, 0x200f, "direction"},
@@ -21,37 +30,31 @@ static const struct {
     {0x202a, 0x202e, "direction"},
     {0x202f, 0x202f, "no-break space"},
     {0x205f, 0x205f, "space"},
-    {0x2060, 0x2064, "zero width"},
+    {0x2060, 0x2065, "zero width"},
     {0x2066, 0x206f, "direction"},
+    {0x2800, 0x2800, "blank"},
     {0x3000, 0x3000, "space"},
+    {0x3164, 0x3164, "filler"},
     {0xfe00, 0xfe0f, "variation"},
     {0xfeff, 0xfeff, "byte order mark"},
+    {0xffa0, 0xffa0, "filler"},
+    {0xfff0, 0xfffb, "zero width"},
+    {0x1bca0, 0x1bca3, "format"},
+    {0x1d173, 0x1d17a, "format"},
+    {0xe0000, 0xe0fff, "tag"},
 };
 
-/* Reads one character of up to three bytes of UTF-8 (RFC 3629). Returns its length; what is no UTF-8, or
- * longer, is one byte of no interest. */
-static size_t read_character(const unsigned char *text, size_t length, unsigned *character) {
-    size_t size = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >> 4 == 0xe ? 3 : 0;
-    *character = '?';
-    if (size == 0 || size > length)
-        return 1;
-    unsigned value = size == 1 ? text[0] : size == 2 ? text[0] & 0x1fU : text[0] & 0xfU;
-    for (size_t i = 1; i < size; i++) {
-        if (text[i] >> 6 != 2)
-            return 1;
-        value = value << 6 | (text[i] & 0x3fU);
-    }
-    *character = value;
-    return size;
-}
-
 bool invisible_find(const char *text, size_t length, char out[INVISIBLE_SIZE]) {
-    unsigned character;
-    for (size_t at = 0; at < length;) {
-        at += read_character((const unsigned char *)text + at, length - at, &character);
+    uint32_t character;
+    for (size_t at = 0, size; at < length; at += size) {
+        size = utf8_decode(text + at, length - at, &character);
+        if (size == 0) { /* no UTF-8, and of no interest, but for the no-break space of Latin-1 */
+            character = text[at] == '\xa0' ? 0xa0 : '?';
+            size = 1;
+        }
         for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
             if (character >= ranges[i].first && character <= ranges[i].last) {
-                snprintf(out, INVISIBLE_SIZE, "the invisible character U+%04X (%s)", character,
+                snprintf(out, INVISIBLE_SIZE, "the invisible character U+%04" PRIX32 " (%s)", character,
                          ranges[i].name);
                 return true;
             }

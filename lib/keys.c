@@ -81,6 +81,13 @@ static void add(struct keys *keys, const unsigned char *bytes, size_t length, en
     keys->count++;
 }
 
+/* Decodes it into keys->bytes, and is it long enough for a key? */
+static bool is_base64_key(struct keys *keys, const char *text, size_t length, size_t *decoded) {
+    return sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, decoded, NULL,
+                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
+           *decoded >= KEY_LEAST;
+}
+
 static int add_line(struct keys *keys, const char *path, int number, struct reason *reason) {
     const char *text = (const char *)keys->text;
     size_t length = strlen(text);
@@ -93,9 +100,7 @@ static int add_line(struct keys *keys, const char *path, int number, struct reas
                     KEYS_LINES);
     add(keys, keys->text, length, READING_TEXT, number);
     size_t decoded;
-    if (sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, &decoded, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) == 0 &&
-        decoded >= KEY_LEAST)
+    if (is_base64_key(keys, text, length, &decoded))
         add(keys, keys->bytes, decoded, READING_BASE64, number);
     return 0;
 }
@@ -139,18 +144,21 @@ static bool is_clear(struct keys *keys, const char *line, size_t length, const c
     size_t decoded;
     while (after < end && is_space(*after))
         after++;
-    return after == end || *after != '#' ||
-           (sodium_base642bin(keys->bytes, sizeof keys->bytes, line, length, NULL, &decoded, NULL,
-                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
-            decoded >= KEY_LEAST);
+    return after == end || *after != '#' || is_base64_key(keys, line, length, &decoded);
+}
+
+/* Such a key ends with its =: does anything follow? */
+static bool is_alone(struct keys *keys, const char *line, size_t length) {
+    const char *equals = memchr(line, '=', length);
+    size_t decoded, whole = equals != NULL ? (size_t)(equals - line) : length;
+    while (whole < length && line[whole] == '=')
+        whole++;
+    return whole == length || !is_base64_key(keys, line, whole, &decoded);
 }
 
 static int read_line(struct keys *keys, const char *line, size_t length, const char *end, const char *path,
                      int number, struct reason *reason) {
     char invisible[INVISIBLE_SIZE];
-    if (length >= KEY_TEXT_SIZE || memchr(line, '\0', length) != NULL)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
-                    path, number);
     if (!is_clear(keys, line, length, end))
         return fail(reason, ERROR_TROUBLE,
                     "%s, line %d: a # follows a blank, and the text before it is not base64: put the comment "
@@ -159,6 +167,15 @@ static int read_line(struct keys *keys, const char *line, size_t length, const c
     if (invisible_find(line, length, invisible))
         return fail(reason, ERROR_TROUBLE, "%s, line %d: the key contains %s: paste it again as plain text",
                     path, number, invisible);
+    if (length >= KEY_TEXT_SIZE)
+        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
+                    path, number);
+    if (!is_alone(keys, line, length))
+        return fail(
+            reason, ERROR_TROUBLE,
+            "%s, line %d: the key is not alone on its line: one key a line; a comment after it starts with a "
+            "blank and #",
+            path, number);
     memcpy(keys->text, line, length);
     keys->text[length] = '\0';
     return add_line(keys, path, number, reason);
@@ -169,8 +186,8 @@ int keys_parse(struct keys *keys, const char *text, size_t length, const char *p
     const char *line;
     size_t line_length;
     if (is_utf16(text, length))
-        return fail(reason, ERROR_TROUBLE, "%s is UTF-16: save it as UTF-8 or ASCII (in Notepad: Encoding)",
-                    path);
+        return fail(reason, ERROR_TROUBLE,
+                    "%s is UTF-16 or UTF-32: save it as UTF-8 or ASCII (in Notepad: Encoding)", path);
     for (int number = 0; (line = keys_next_line(&text, end, &number, &line_length)) != NULL;) {
         int result = read_line(keys, line, line_length, end, path, number, reason);
         if (result != 0)

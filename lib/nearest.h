@@ -12,8 +12,8 @@ struct nearest {
 
 void nearest_start(struct nearest *nearest, const char *word);
 
-/* Looks at one more name. It is near if one of the two begins with the other, or if they differ by few changes
- * of one letter (put in, left out, changed, or swapped with its neighbour), upper or lower case. */
+/* Looks at one more name. It is near if one of the two begins with the other, or if they differ by few
+ * changes of one letter (put in, left out, changed, or swapped with its neighbour), upper or lower case. */
 void nearest_try(struct nearest *nearest, const char *name);
 
 #define NEAREST_SIZE 64

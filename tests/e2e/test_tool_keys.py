@@ -85,6 +85,10 @@ def what_would_break_the_key_file_is_refused():
         check("no key has the fingerprint" in lab.tool("key", "retire", "00000000").fails().stderr, "unknown")
         check("never given on the command line" in lab.tool("key", "add", NEW).fails(2).stderr, "on the command line")
         check(lab.key_file.read_text() == before, "changed")
+        lab.write_keys(KEY + "\0", "# another")
+        damaged = lab.key_file.read_bytes()
+        check("line 1: the key contains the invisible character U+0000" in lab.tool("key", "add", input=NEW + "\n").fails().stderr, "NUL")
+        check(lab.key_file.read_bytes() == damaged, "changed")
         lab.key_file.unlink()
         check("No such file" in lab.tool("key", "list").fails().stderr, "missing")
 
@@ -97,8 +101,11 @@ def nothing_is_no_key_to_add():
                 result = lab.tool("key", "add", *source, input=nothing).fails()
                 check("nothing was added" in result.stderr and not result.stdout, nothing, result)
         path = lab.path / "new"
-        path.write_bytes(NEW.encode("utf-16"))
-        check("UTF-16" in lab.tool("key", "add", "--from", path).fails().stderr, "UTF-16")
+        for text in (NEW.encode("utf-16"), NEW.encode("utf-16-be"), NEW.encode() + b"\0", f"# of March\n{NEW}\n\0".encode()):
+            path.write_bytes(text)
+            check("nothing was added: the new key is UTF-16 or has NUL characters" in lab.tool("key", "add", "--from", path).fails().stderr, text)
+        path.write_text(NEW + " " + NEW)
+        check("line 2: the key is not alone on its line" in lab.tool("key", "add", "--from", path).fails().stderr, "two keys on a line")
         check(lab.key_file.read_text() == before, "changed")
         path.write_bytes(b"\xef\xbb\xbf" + NEW.encode() + b"  # of March\r\n")
         lab.tool("key", "add", "--from", path).ok()

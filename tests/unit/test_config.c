@@ -130,7 +130,7 @@ static void what_nobody_sees_is_named(void **state) {
          "line 2: contains the invisible character U+FEFF"},
         {"\xff\xfe"
          "D",
-         "is UTF-16: save it as UTF-8"},
+         "is UTF-16 or UTF-32, or has NUL characters: save it as UTF-8"},
         {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: a comment after a value"},
         {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: a comment after a value"},
         {"DOORPOST_ON_EVENT= # none\n", "line 1: a comment after a value"},
@@ -141,6 +141,13 @@ static void what_nobody_sees_is_named(void **state) {
     }
     write_file(path_in(*state, "doorpost.env"), "D\0O\0O\0R\0\n\0", 10, 0600);
     check_refused("is UTF-16");
+    write_file(path_in(*state, "doorpost.env"), "D\0O\0", 4, 0600);
+    check_refused("is UTF-16");
+    write_file(path_in(*state, "doorpost.env"), "# a\nDOORPOST_LOG=all\0\n", 22, 0600);
+    check_refused("has NUL characters");
+    write_file(path_in(*state, "doorpost.env"), "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\n\0\0\0", 45,
+               0600);
+    assert_string_equal(load().journal, "/j");
     use_file(*state, "DOORPOST_KEY_FILE=/k#1\nDOORPOST_JOURNAL=\"/j # 1\" \nOTHER=a # b\n");
     assert_string_equal(load().key_file, "/k#1");
     assert_string_equal(load().journal, "/j # 1");

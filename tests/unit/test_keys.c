@@ -83,7 +83,7 @@ static void open_files_are_refused(void **state) {
 static void what_cannot_be_a_key_is_refused(void **state) {
     static char big[20000];
     memset(big, 'k', sizeof big);
-    check_refused(*state, BASE64 "\0x", sizeof BASE64 + 1, 0600, "no signing key");
+    check_refused(*state, BASE64 "\0x", sizeof BASE64 + 1, 0600, "U+0000 (NUL, as UTF-16 has)");
     check_refused(*state, big, 2000, 0600, "no signing key");
     check_refused(*state, big, sizeof big, 0600, "larger than");
     char many[2048] = "";
@@ -104,6 +104,18 @@ static void a_comment_behind_a_key_is_none_of_it(void **state) {
     check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # follows a blank");
 }
 
+static void what_follows_a_key_may_be_no_comment(void **state) {
+    static const char *const cases[] = {BASE64 "#staging", BASE64 " ; staging", BASE64 "\t// staging",
+                                        BASE64 ";",        BASE64 "\",",        BASE64 " " BASE64,
+                                        BASE64 "," BASE64, BASE64 BASE64};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_refused(*state, cases[i], strlen(cases[i]), 0600, "line 1: the key is not alone on its line");
+    struct keys *keys = keys_alloc();
+    static const char text[] = "c2hvcnQ=;a-key-of-some-other-kind==\n";
+    assert_int_equal(load(*state, keys, text, sizeof text - 1, 0600), 0);
+    keys_free(keys);
+}
+
 static void what_nobody_sees_is_named(void **state) {
     static const struct {
         const char *text, *wanted;
@@ -115,12 +127,18 @@ static void what_nobody_sees_is_named(void **state) {
         {"retired-signing\xe2\x80\x91key\xe2\x81\xa0-of-last-year", "U+2060"},
         {BASE64 "\r" TEXT, "U+000D (control)"},
         {"\xc2\xa0# a comment", "U+00A0"},
-        {"\xff\xfeZ", "is UTF-16: save it as UTF-8"},
+        {BASE64 "\xa0\n", "U+00A0 (no-break space): paste"},
+        {"\xef\xbb\xbf\xef\xbb\xbf" BASE64, "U+FEFF (byte order mark): paste"},
+        {BASE64 "\xf3\xa0\x81\x81", "U+E0041 (tag)"},
+        {BASE64 "\xe3\x85\xa4", "U+3164 (filler)"},
+        {"\xff\xfeZ", "is UTF-16 or UTF-32: save it as UTF-8"},
         {"\xfe\xff", "is UTF-16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_refused(*state, cases[i].text, strlen(cases[i].text), 0600, cases[i].wanted);
     check_refused(*state, "Z\0G\0", 4, 0600, "is UTF-16");
+    check_refused(*state, "# a\nZ\0G\0\n\0", 10, 0600,
+                  "line 2: the key contains the invisible character U+0000 (NUL, as");
     struct keys *keys = keys_alloc();
     const char *umlauts = "schl\xc3\xbcssel-f\xc3\xbcr-die-t\xc3\xbcr # \xc2\xa0";
     assert_int_equal(load(*state, keys, umlauts, strlen(umlauts) - 5, 0600), 0);
@@ -157,6 +175,7 @@ int main(void) {
         TEST(open_files_are_refused),
         TEST(what_cannot_be_a_key_is_refused),
         TEST(a_comment_behind_a_key_is_none_of_it),
+        TEST(what_follows_a_key_may_be_no_comment),
         TEST(what_nobody_sees_is_named),
         TEST(a_changed_file_is_read_again),
     };
