@@ -4,7 +4,7 @@
 #include "mistake.h"
 
 #include "record.h"
-#include "ring.h"
+#include "reprint.h"
 
 #include <ctype.h>
 #include <json-c/json.h>
@@ -71,11 +71,16 @@ static ssize_t change_line_breaks(const char *text, size_t length, int how, char
     return (ssize_t)used;
 }
 
+/* Some programs end a text with NUL or Ctrl-Z. */
+static bool is_blank(char c) {
+    return isspace((unsigned char)c) || c == '\0' || c == '\x1a';
+}
+
 static ssize_t trim(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
-    while (length > 0 && isspace((unsigned char)text[length - 1]))
+    while (length > 0 && is_blank(text[length - 1]))
         length--;
-    while (length > 0 && isspace((unsigned char)*text)) {
+    while (length > 0 && is_blank(*text)) {
         text++;
         length--;
     }
@@ -105,6 +110,17 @@ static size_t put_utf8(uint32_t c, char *out) {
         out[i] = (char)(0x80 | (c & 0x3f));
     out[0] = (char)(first[bytes] | c);
     return bytes;
+}
+
+static ssize_t from_latin1(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t used = 0;
+    (void)how;
+    for (size_t i = 0; i < length; i++) {
+        if (used + 2 > size)
+            return -1;
+        used += put_utf8((unsigned char)text[i], out + used);
+    }
+    return (ssize_t)used;
 }
 
 enum byte_order { LITTLE, BIG };
@@ -143,6 +159,14 @@ static ssize_t from_base64(const char *text, size_t length, int how, char *out, 
                               variants[i]) == 0)
             return (ssize_t)made;
     return -1;
+}
+
+static ssize_t to_base64(const char *text, size_t length, int how, char *out, size_t size) {
+    size_t needed = sodium_base64_encoded_len(length, how); /* with a NUL */
+    if (needed > size)
+        return -1;
+    sodium_bin2base64(out, size, (const unsigned char *)text, length, how);
+    return (ssize_t)needed - 1;
 }
 
 /* The program gzip reads what is in a file and writes into a pipe, which is closed when there is no more
@@ -211,6 +235,18 @@ static ssize_t from_form(const char *text, size_t length, int how, char *out, si
     return used > 0 ? (ssize_t)used : -1;
 }
 
+static ssize_t unquote(const char *text, size_t length, int how, char *out, size_t size) {
+    (void)how;
+    length = without_end(text, length);
+    bool quoted = length > 2 && strchr("\"'`", text[0]) != NULL && text[length - 1] == text[0];
+    return quoted ? put(text + 1, length - 2, out, size) : -1;
+}
+
+static ssize_t nothing(const char *text, size_t length, int how, char *out, size_t size) {
+    (void)text, (void)length, (void)how, (void)out, (void)size;
+    return 0;
+}
+
 static const char *find(const char *text, const char *end, const char *what, size_t length) {
     return text < end ? memmem(text, (size_t)(end - text), what, length) : NULL;
 }
@@ -241,127 +277,11 @@ static ssize_t from_journal(const char *text, size_t length, int how, char *out,
     return put(record.event, record.event_length, out, size);
 }
 
-/* ---- JSON that was read and printed again ---- */
-
-static struct json_object *parse(const char *text, size_t length) {
-    struct json_tokener *tokener = json_tokener_new();
-    struct json_object *json = tokener != NULL ? json_tokener_parse_ex(tokener, text, (int)length) : NULL;
-    json_tokener_free(tokener);
-    return json;
-}
-
-/* Prints it, and frees it. */
-static ssize_t print(struct json_object *json, int style, char *out, size_t size) {
-    size_t length;
-    const char *text = json != NULL ? json_object_to_json_string_length(json, style, &length) : NULL;
-    ssize_t used = text != NULL ? put(text, length, out, size) : -1;
-    json_object_put(json);
-    return used;
-}
-
-static ssize_t reprint(const char *text, size_t length, int how, char *out, size_t size) {
-    return print(parse(text, length), how, out, size);
-}
-
-/* With a space after each comma and colon. */
-static ssize_t space_out(const char *text, size_t length, int how, char *out, size_t size) {
-    size_t used = 0;
-    bool quoted = false;
-    (void)how;
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (used + 2 > size)
-            return -1;
-        if (!quoted && isspace((unsigned char)c))
-            continue;
-        out[used++] = c;
-        if (quoted && c == '\\' && i + 1 < length)
-            out[used++] = text[++i];
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == ',' || c == ':'))
-            out[used++] = ' ';
-    }
-    return (ssize_t)used;
-}
-
-enum order { BY_NAME, AS_RING };
-
-struct member {
-    const char *name;
-    struct json_object *value;
-    size_t rank; /* in Ring's order */
-};
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
-}
-
-static int by_rank(const void *a, const void *b) {
-    size_t one = ((const struct member *)a)->rank, other = ((const struct member *)b)->rank;
-    return (one > other) - (one < other);
-}
-
-/* The place of a name in Ring's documents; the `index`th of the unknown ones comes after all known. */
-static size_t rank(const char *name, size_t index) {
-    for (size_t i = 0; i < RING_NAMES; i++)
-        if (strcmp(name, ring_names[i]) == 0)
-            return i;
-    return RING_NAMES + index;
-}
-
-static struct json_object *in_order(struct json_object *json, enum order order);
-
-static struct json_object *object_in_order(struct json_object *json, enum order order) {
-    size_t count = (size_t)json_object_object_length(json), used = 0;
-    struct member *members = calloc(count + 1, sizeof *members);
-    struct json_object *ordered = json_object_new_object();
-    if (members != NULL) {
-        json_object_object_foreach(json, name, value) {
-            members[used] = (struct member){.name = name, .value = value, .rank = rank(name, used)};
-            used++;
-        }
-        qsort(members, used, sizeof *members, order == BY_NAME ? by_name : by_rank);
-        for (size_t i = 0; i < used; i++)
-            json_object_object_add(ordered, members[i].name, in_order(members[i].value, order));
-    }
-    free(members);
-    return ordered;
-}
-
-/* A copy with the members of each object in that order. json-c limits how deep it can be. */
-static struct json_object *in_order(struct json_object *json, enum order order) {
-    if (json_object_is_type(json, json_type_object))
-        return object_in_order(json, order);
-    if (!json_object_is_type(json, json_type_array))
-        return json_object_get(json);
-    struct json_object *ordered = json_object_new_array();
-    for (size_t i = 0; i < json_object_array_length(json); i++)
-        json_object_array_add(ordered, in_order(json_object_array_get_idx(json, i), order));
-    return ordered;
-}
-
-static ssize_t reorder(const char *text, size_t length, int how, char *out, size_t size) {
-    struct json_object *json = parse(text, length);
-    if (!json_object_is_type(json, json_type_object)) {
-        json_object_put(json);
-        return -1;
-    }
-    struct json_object *ordered = in_order(json, (enum order)how);
-    json_object_put(json);
-    return print(ordered, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, out, size);
-}
-
-static ssize_t reorder_and_space_out(const char *text, size_t length, int how, char *out, size_t size) {
-    char *ordered = malloc(size);
-    ssize_t used = ordered != NULL ? reorder(text, length, how, ordered, size) : -1;
-    ssize_t made = used >= 0 ? space_out(ordered, (size_t)used, how, out, size) : -1;
-    free(ordered);
-    return made;
-}
+/* ---- JSON in JSON ---- */
 
 static ssize_t from_string(const char *text, size_t length, int how, char *out, size_t size) {
-    struct json_object *json = parse(text, length);
+    bool quoted = length > 0 && text[0] == '"'; /* json-c takes other quotation marks too */
+    struct json_object *json = quoted ? reprint_parse(text, length) : NULL;
     (void)how;
     ssize_t used =
         json_object_is_type(json, json_type_string)
@@ -374,7 +294,7 @@ static ssize_t from_string(const char *text, size_t length, int how, char *out, 
 enum wrapping { WRAPPED_PLAIN, WRAPPED_BASE64 };
 
 static ssize_t from_member(const char *text, size_t length, int how, char *out, size_t size) {
-    struct json_object *json = parse(text, length), *body = NULL;
+    struct json_object *json = reprint_parse(text, length), *body = NULL;
     ssize_t used = -1;
     if (json_object_is_type(json, json_type_object) && json_object_object_get_ex(json, "body", &body) &&
         json_object_is_type(body, json_type_string))
@@ -385,54 +305,66 @@ static ssize_t from_member(const char *text, size_t length, int how, char *out, 
 }
 
 #define RAW "verify and pass on the raw bytes"
-#define REPRINTED "the same JSON printed differently: something parsed the body and printed it again; " RAW
-#define SORTED "the same JSON with its members sorted by name: the signer sorts them, and Ring does not"
+#define AGAIN ": something parsed the body and printed it again; " RAW
 #define CONVERTED "an editor, git or a text-mode transfer converted the line breaks; copy the file as binary"
 #define FORM "the body was sent as application/x-www-form-urlencoded; " RAW
+#define ENCODED "their base64: the signer encoded the body before it signed; sign the raw bytes"
 
 const struct mistake body_mistakes[] = {
     {change_end, END_NONE,
      "them without the line break at the end: an editor or echo added it; use printf %s, or curl "
-     "--data-binary"},
-    {change_end, END_LF, "them with a line break at the end: it was signed, and was lost since"},
-    {change_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since"},
+     "--data-binary",
+     0},
+    {change_end, END_LF, "them with a line break at the end: it was signed, and was lost since", 0},
+    {change_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since", 0},
+    {trim, 0, "them without the surrounding white space or NUL characters: send and save the body unchanged",
+     0},
     {change_line_breaks, END_NONE,
-     "them without any line breaks: curl -d removes those, --data-binary does not"},
-    {change_line_breaks, END_LF, "them with LF in place of CR LF: " CONVERTED},
-    {change_line_breaks, END_CRLF, "them with CR LF in place of LF: " CONVERTED},
-    {trim, 0, "them without the surrounding white space: send and save the body unchanged"},
+     "them without any line breaks: curl -d removes those, --data-binary does not", 0},
+    {change_line_breaks, END_LF, "them with LF in place of CR LF: " CONVERTED, 0},
+    {change_line_breaks, END_CRLF, "them with CR LF in place of LF: " CONVERTED, 0},
     {take_mark_off, 0,
-     "them without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM"},
-    {put_mark_on, 0, "them with a byte order mark before them: it was signed, and was lost since"},
+     "them without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM", 0},
+    {put_mark_on, 0, "them with a byte order mark before them: it was signed, and was lost since", 0},
     {from_utf16, LITTLE,
      "them in UTF-8, and the file is UTF-16: PowerShell's > writes that; save the body with curl -o, or as "
-     "UTF-8"},
-    {from_utf16, BIG, "them in UTF-8, and the file is UTF-16 (big-endian): save the body as UTF-8"},
+     "UTF-8",
+     0},
+    {from_utf16, BIG, "them in UTF-8, and the file is UTF-16 (big-endian): save the body as UTF-8", 0},
+    {from_latin1, 0, "them in UTF-8, and the file is Latin-1 (Windows says ANSI): save the body as UTF-8", 0},
     {gunzip, 0,
-     "them gunzipped: the plain body was signed; turn the compression off, or decompress with gzip -d"},
+     "them gunzipped: the plain body was signed; turn the compression off, or decompress with gzip -d", 0},
     {from_base64, 0,
-     "them decoded from base64: a gateway or a log encoded the body; decode it with base64 -d first"},
-    {from_form, FORM_NAME, "them decoded as a form: " FORM},
-    {from_form, FORM_VALUE, "the value of the form's field: " FORM},
-    {after_head, 0, "what follows the first blank line: headers are not signed; give the body alone"},
+     "them decoded from base64: a gateway or a log encoded the body; decode it with base64 -d first", 0},
+    {from_form, FORM_NAME, "them decoded as a form: " FORM, 0},
+    {from_form, FORM_VALUE, "the value of the form's field: " FORM, 0},
+    {after_head, 0, "what follows the first blank line: headers are not signed; give the body alone", 0},
     {from_journal, 0,
-     "the event in this line of the journal: give the event alone, or use `doorpost check` for the journal"},
+     "the event in this line of the journal: give the event alone, or use `doorpost check` for the journal",
+     0},
     {from_member, WRAPPED_BASE64,
      "their member \"body\", decoded from base64: this is a line of rejected/ or a gateway's event; give the "
-     "decoded body alone"},
+     "decoded body alone",
+     0},
     {from_member, WRAPPED_PLAIN,
-     "their member \"body\": this is a gateway's event; give the text of that member alone"},
-    {from_string, 0, "the text in this JSON string: the body was encoded as JSON twice; " RAW},
-    {reprint, JSON_C_TO_STRING_PLAIN, REPRINTED},
-    {reprint, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
-    {reprint, JSON_C_TO_STRING_SPACED, REPRINTED},
-    {reprint, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
-    {reprint, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
-    {reprint, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, REPRINTED},
-    {space_out, 0,
-     "the same JSON with a space after each comma and colon, as Python's json.dumps() prints it; " RAW},
-    {reorder, AS_RING,
-     "the same JSON with its members in Ring's order: something sorted them (jq -S, a database); " RAW},
-    {reorder, BY_NAME, SORTED},
-    {reorder_and_space_out, BY_NAME, SORTED},
-    {NULL, 0, NULL}};
+     "their member \"body\": this is a gateway's event; give the text of that member alone", 0},
+    {from_string, 0, "the text in this JSON string: the body was encoded as JSON twice; " RAW, 0},
+    {unquote, 0, "them without the quotation marks around them: give the body alone", 0},
+    {reprint, STYLE(AS_IT_IS, COMPACT), "the same JSON printed differently, without white space" AGAIN,
+     STYLE(AS_IT_IS, SPACED) - 1},
+    {reprint, STYLE(AS_IT_IS, SPACED),
+     "the same JSON printed differently, with a space after each comma and colon, as Python's json.dumps() "
+     "does" AGAIN,
+     STYLE(AS_IT_IS, BY_2) - 1},
+    {reprint, STYLE(AS_IT_IS, BY_2), "the same JSON printed differently, indented" AGAIN,
+     STYLE(AS_RING, COMPACT) - 1},
+    {reprint, STYLE(AS_RING, COMPACT),
+     "the same JSON with its members in Ring's order: something sorted them (jq -S, a database); " RAW,
+     STYLE(BY_NAME, COMPACT) - 1},
+    {reprint, STYLE(BY_NAME, COMPACT),
+     "the same JSON with its members sorted by name: the signer sorts them, and Ring does not",
+     STYLE(BY_NAME, SPACINGS) - 1},
+    {to_base64, sodium_base64_VARIANT_ORIGINAL, ENCODED, 0},
+    {to_base64, sodium_base64_VARIANT_URLSAFE, ENCODED, 0},
+    {nothing, 0, "an empty body: the signer, or whatever read the body before it, had nothing left; " RAW, 0},
+    {NULL, 0, NULL, 0}};

@@ -145,7 +145,9 @@ static bool check_keys(struct doctor *doctor) {
          keys_count(doctor->keys) == 1 ? "reading" : "readings", decoded ? " and base64-decoded" : "");
     if (!decoded)
         tell(doctor, LEVEL_NOTE, "keys",
-             "no key is base64, as those that Ring issues are: was it pasted whole?");
+             "no key is base64, as those that Ring issues are: was it pasted whole, and nothing with it "
+             "(quotation "
+             "marks, a name)?");
     return true;
 }
 

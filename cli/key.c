@@ -146,14 +146,21 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
 /* Returns where the text of the new key begins, after a byte order mark, or NULL after reporting why there is
  * none. */
 static const char *new_key(const char *text, size_t length) {
-    const char *start = text, *end = text + length;
-    size_t key_length;
+    const char *start = text, *end = text + length, *line;
+    unsigned char bytes[KEY_FILE_SIZE];
+    size_t key_length, decoded;
     if (memchr(text, '\0', length) != NULL)
         return problem("nothing was added: the new key is UTF-16 or has NUL characters; save it as UTF-8 or "
                        "ASCII"),
                NULL;
-    if (keys_next_line(&start, end, &(int){0}, &key_length) == NULL)
+    if ((line = keys_next_line(&start, end, &(int){0}, &key_length)) == NULL)
         return problem("nothing was added: the input contains no key"), NULL;
+    if (sodium_base642bin(bytes, sizeof bytes, line, key_length, NULL, &decoded, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0)
+        problem("warning: the new key is not base64, as those that Ring issues are: was it pasted whole, and "
+                "nothing "
+                "with it (quotation marks, a name)?");
+    sodium_memzero(bytes, sizeof bytes);
     return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
 }
 

@@ -92,29 +92,54 @@ static ssize_t without_blanks(const char *text, size_t length, int how, char *ou
     return used < length ? (ssize_t)used : -1;
 }
 
+#define RUN_LEAST 16 /* characters */
+#define RUNS 8
+#define BASE64 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/-_"
+
+/* The `how`th of what can be base64 among other text, as in `- "KEY", // staging`. */
+static ssize_t pick(const char *text, size_t length, int how, char *out, size_t size) {
+    for (size_t at = 0, start; at < length;) {
+        for (start = at; at < length && text[at] != '\0' && strchr(BASE64, text[at]) != NULL;)
+            at++;
+        bool enough = at - start >= RUN_LEAST;
+        while (enough && at < length && text[at] == '=')
+            at++;
+        if (enough && at - start < length && how-- == 0)
+            return put(text + start, at - start, out, size);
+        at += at == start;
+    }
+    return -1;
+}
+
 #define CUT_OFF "only with the = at its end, which is part of base64: it was cut off; paste the whole key"
 #define AS_SHOWN "; enter the key as Ring shows it"
 
 const struct mistake key_mistakes[] = {
-    {append, CRLF, "only with CR LF after it: the signer reads a line of a file and keeps the line end"},
-    {append, LF, "only with a line break after it: the signer reads it from a file and keeps the line break"},
-    {append, PADDING, CUT_OFF},
-    {append, PADDING_OF_TWO, CUT_OFF},
-    {from_base64, sodium_base64_VARIANT_ORIGINAL_NO_PADDING, CUT_OFF},
+    {append, CRLF, "only with CR LF after it: the signer reads a line of a file and keeps the line end", 0},
+    {append, LF, "only with a line break after it: the signer reads it from a file and keeps the line break",
+     0},
+    {append, PADDING, CUT_OFF, 0},
+    {append, PADDING_OF_TWO, CUT_OFF, 0},
+    {from_base64, sodium_base64_VARIANT_ORIGINAL_NO_PADDING, CUT_OFF, 0},
     {from_base64, sodium_base64_VARIANT_URLSAFE,
-     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _"},
+     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _", 0},
     {from_base64, sodium_base64_VARIANT_URLSAFE_NO_PADDING,
      "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _, and = at its "
-     "end"},
-    {from_hex, 0, "only decoded from hexadecimal, which Ring's keys are not" AS_SHOWN},
+     "end",
+     0},
+    {from_hex, 0, "only decoded from hexadecimal, which Ring's keys are not" AS_SHOWN, 0},
     {to_base64, sodium_base64_VARIANT_ORIGINAL,
-     "only encoded in base64 again: the file has the decoded key" AS_SHOWN},
-    {NULL, 0, NULL}};
+     "only encoded in base64 again: the file has the decoded key" AS_SHOWN, 0},
+    {NULL, 0, NULL, 0}};
 
 const struct mistake key_wrappings[] = {
-    {unquote, 0, "only without the quotation marks: remove them from the key file"},
-    {without_name, 0, "only without the name before it: the key must be alone on its line"},
+    {unquote, 0, "only without the quotation marks: remove them from the key file", 0},
+    {without_name, 0, "only without the name before it: the key must be alone on its line", 0},
     {without_prefix, 0,
-     "only without whsec_ before it: Ring's keys do not have that; is it another service's key?"},
-    {without_blanks, 0, "only without the blanks in it: remove them from the key file"},
-    {NULL, 0, NULL}};
+     "only without whsec_ before it: Ring's keys do not have that; is it another service's key?", 0},
+    {pick, 0,
+     "only without what else is on its line: it must be alone there, without quotation marks, a name or a "
+     "comment",
+     RUNS - 1},
+    {without_blanks, 0, "only without the blanks in it: remove them from the key file", 0},
+    {NULL, 0, NULL, 0}};

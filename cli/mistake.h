@@ -15,6 +15,7 @@ struct mistake {
     int how;
     const char
         *told; /* what was signed, or which key was used, in terms of what is at hand; and what to do */
+    int last;  /* each `how` up to this one is tried; or 0 */
 };
 
 extern const struct mistake body_mistakes[];

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* strcasestr */
 /* doorpost verify-signature: does a signature hold, and if not, which of the usual mistakes would explain it?
  * Each is tried, so what is told is found, not guessed. */
 #include "body.h"
@@ -34,32 +35,39 @@ static const char *reading_name(const struct keys *keys, int index) {
 
 /* ---- bodies that were not left as they came ---- */
 
-/* JSON that is spread over lines grows. */
-#define ROOM (4 * BODY_LIMIT)
+/* JSON that is spread over lines, or escaped, grows. */
+#define ROOM (8 * BODY_LIMIT)
 
-static bool fits(struct attempt *attempt, const char *body, size_t length, const char *told) {
+static bool fits(struct attempt *attempt, const char *body, size_t length, const char *told,
+                 const char *about_end) {
     int key = signature_verify(attempt->keys, body, length, attempt->digest);
     if (key >= 0)
-        problem("the signature does not match these bytes, but with key %s (%s) it matches %s",
-                keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), told);
+        problem("the signature does not match these bytes, but with key %s (%s) it matches %s%s",
+                keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), told,
+                about_end);
     return key >= 0;
 }
 
-/* Whatever changed a body often added a line break as well. */
-static bool fits_without_end(struct attempt *attempt, const char *body, size_t length, const char *told) {
-    size_t whole = length;
-    while (length > 0 && (body[length - 1] == '\n' || body[length - 1] == '\r'))
-        length--;
-    return fits(attempt, body, whole, told) || (length < whole && fits(attempt, body, length, told));
+/* Whatever changed a body often added or lost a line break as well. There is room for one. */
+static bool fits_but_for_end(struct attempt *attempt, char *body, size_t length, const char *told) {
+    size_t bare = length;
+    while (bare > 0 && (body[bare - 1] == '\n' || body[bare - 1] == '\r'))
+        bare--;
+    if (fits(attempt, body, length, told, "") ||
+        (bare < length && fits(attempt, body, bare, told, "; and without the line break at the end")))
+        return true;
+    body[bare] = '\n';
+    return bare > 0 && fits(attempt, body, bare + 1, told, "; and with a line break at the end");
 }
 
 static bool try_bodies(struct attempt *attempt) {
-    char *body = malloc(ROOM);
+    char *body = malloc(ROOM + 1);
     bool found = false;
-    for (const struct mistake *one = body_mistakes; body != NULL && one->undo != NULL && !found; one++) {
-        ssize_t length = one->undo(attempt->body, attempt->length, one->how, body, ROOM);
-        found = length >= 0 && fits_without_end(attempt, body, (size_t)length, one->told);
-    }
+    for (const struct mistake *one = body_mistakes; body != NULL && one->undo != NULL && !found; one++)
+        for (int how = one->how; (how == one->how || how <= one->last) && !found; how++) {
+            ssize_t length = one->undo(attempt->body, attempt->length, how, body, ROOM);
+            found = length >= 0 && fits_but_for_end(attempt, body, (size_t)length, one->told);
+        }
     free(body);
     return found;
 }
@@ -105,13 +113,14 @@ static bool try_key(const struct attempt *attempt, const char *key, size_t lengt
         ssize_t left = one->undo(key, length, one->how, other, sizeof other);
         found = left >= 0 && fits_key(attempt, other, (size_t)left) && tell_key(line, one);
     }
-    for (const struct mistake *one = key_wrappings; one->undo != NULL && !found && depth > 0; one++) {
-        ssize_t left = one->undo(key, length, one->how, other, sizeof other);
-        found = left >= 0 &&
-                (fits_key(attempt, other, (size_t)left) ||
-                 try_key(attempt, other, (size_t)left, line, depth - 1)) &&
-                tell_key(line, one);
-    }
+    for (const struct mistake *one = key_wrappings; one->undo != NULL && !found && depth > 0; one++)
+        for (int how = one->how; (how == one->how || how <= one->last) && !found; how++) {
+            ssize_t left = one->undo(key, length, how, other, sizeof other);
+            found = left >= 0 &&
+                    (fits_key(attempt, other, (size_t)left) ||
+                     try_key(attempt, other, (size_t)left, line, depth - 1)) &&
+                    tell_key(line, one);
+        }
     sodium_memzero(other, sizeof other);
     return found;
 }
@@ -172,29 +181,33 @@ static bool try_hashes(const struct attempt *attempt) {
 }
 
 static int explain_failure(struct attempt *attempt) {
+    if (attempt->length == 0)
+        problem("the body is empty: is this the right file?");
     if (try_bodies(attempt) || try_keys(attempt) || try_hashes(attempt))
         return STATUS_PROBLEM;
-    return problem("no configured key matches this signature, and no usual mistake explains it: "
-                   "either the key is another one (`doorpost key list` shows the fingerprints; paste Ring's "
-                   "key again), or the body is not the one that was signed");
+    return problem(
+        "no configured key matches this signature, and no usual mistake explains it: "
+        "either the key is another one (`doorpost key list` shows the fingerprints; paste Ring's "
+        "key again), or the body is not the one that was signed, or more was signed than the body (a time, "
+        "as others do; Ring does not)");
 }
 
 /* ---- signatures that are not as Ring sends them ---- */
 
 #define HEX "0123456789abcdefABCDEF"
 #define DIGITS (2 * (size_t)SIGNATURE_BYTES)
+#define BLANKS " \t\r\n"
+#define QUOTES "\"'`"
 
-/* A signature in base64 is what account linking has for its nonces. */
-static bool is_base64_digest(const char *text, uint8_t digest[SIGNATURE_BYTES]) {
+/* Decodes any base64. Returns the length, or 0. */
+static size_t from_base64(const char *text, uint8_t *out, size_t size) {
     static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
                                    sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
     size_t length;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-        if (sodium_base642bin(digest, SIGNATURE_BYTES, text, strlen(text), NULL, &length, NULL,
-                              variants[i]) == 0 &&
-            length == SIGNATURE_BYTES)
-            return true;
-    return false;
+        if (sodium_base642bin(out, size, text, strlen(text), NULL, &length, NULL, variants[i]) == 0)
+            return length;
+    return 0;
 }
 
 /* The next run of exactly 64 hexadecimal digits, or NULL. */
@@ -214,22 +227,36 @@ static size_t count_digests(const char *text) {
     return count;
 }
 
-static bool is_list(const char *text) {
-    return count_digests(text) > 1 || strpbrk(text, ",;") != NULL;
+/* Is it as it should be once these characters are removed? */
+static bool is_good_without(const char *text, const char *characters) {
+    char left[SIGNATURE_TEXT_SIZE];
+    uint8_t digest[SIGNATURE_BYTES];
+    size_t used = 0;
+    for (; *text != '\0'; text++)
+        if (strchr(characters, *text) == NULL) {
+            if (used == sizeof left - 1)
+                return false;
+            left[used++] = *text;
+        }
+    left[used] = '\0';
+    return signature_parse(left, digest) == 0;
 }
 
 static bool has_field_name(const char *text) {
-    text += strspn(text, " \t\"'");
-    return strncasecmp(text, RING_SIGNATURE_HEADER, sizeof RING_SIGNATURE_HEADER - 1) == 0 ||
-           strncasecmp(text, RING_SIGNATURE_VARIABLE, sizeof RING_SIGNATURE_VARIABLE - 1) == 0;
+    return strcasestr(text, "signature") != NULL;
+}
+
+static bool is_list(const char *text) {
+    const char *mark = strpbrk(text, ",;");
+    return count_digests(text) > 1 || (mark != NULL && mark[1 + strspn(mark + 1, BLANKS)] != '\0');
 }
 
 static bool has_quotes(const char *text) {
-    return strpbrk(text, "\"'`") != NULL;
+    return is_good_without(text, QUOTES BLANKS) && !is_good_without(text, BLANKS);
 }
 
 static bool has_blanks(const char *text) {
-    return strpbrk(text, " \t\r\n") != NULL;
+    return is_good_without(text, BLANKS);
 }
 
 static bool has_other_scheme(const char *text) {
@@ -246,7 +273,7 @@ static const struct {
     bool (*applies)(const char *text);
     const char *told;
 } decorations[] = {
-    {has_field_name, "is a whole header line: give only what follows the colon"},
+    {has_field_name, "is a whole header line: give only its value"},
     {is_list, "is a list, and Ring sends a single signature: give only that"},
     {has_quotes, "has quotation marks: remove them"},
     {has_blanks, "has blanks: remove them; Ring sends none, and Doorpost refuses them"},
@@ -254,20 +281,23 @@ static const struct {
     {has_anything, "has more than " RING_SIGNATURE_PREFIX " and 64 digits: give only those"},
 };
 
+static bool is_match(struct attempt *attempt, const char *at) {
+    char digits[2 * SIGNATURE_BYTES + 1];
+    snprintf(digits, sizeof digits, "%s", at);
+    return signature_parse(digits, attempt->digest) == 0 &&
+           signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0;
+}
+
 /* Verifies each of the digests in it. */
 static int try_digests(struct attempt *attempt, const char *text) {
-    for (const char *at = text; (at = next_digest(at)) != NULL; at += DIGITS) {
-        char digits[2 * SIGNATURE_BYTES + 1];
-        snprintf(digits, sizeof digits, "%s", at);
-        if (signature_parse(digits, attempt->digest) == 0 &&
-            signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0)
-            return problem("apart from that it is good: the digits %.8s... match", digits);
-    }
+    for (const char *at = text; (at = next_digest(at)) != NULL; at += DIGITS)
+        if (is_match(attempt, at))
+            return problem("apart from that it is good: the digits %.8s... match", at);
     return count_digests(text) == 1 ? explain_failure(attempt)
                                     : problem("none of the digests in it matches this body");
 }
 
-static int tell_length(size_t length) {
+static int tell_length(struct attempt *attempt, const char *digits, size_t length) {
     static const struct {
         size_t digits;
         const char *told;
@@ -279,15 +309,47 @@ static int tell_length(size_t length) {
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].digits == length)
             told = others[i].told;
+    if (length > DIGITS && is_match(attempt, digits))
+        told = "the first 64 are right, and something was put after them";
     return problem("the digest has %zu digits, and HMAC-SHA256 has 64: %s", length, told);
+}
+
+/* What programs print for a variable that has no value. */
+static bool is_nothing(const char *signature) {
+    static const char *const words[] = {"undefined", "null",  "None",           "nil",
+                                        "(null)",    "false", "[object Object]"};
+    const char *value = strncmp(signature, RING_SIGNATURE_PREFIX, sizeof RING_SIGNATURE_PREFIX - 1) == 0
+                            ? signature + sizeof RING_SIGNATURE_PREFIX - 1
+                            : signature;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(value, words[i]) == 0)
+            return true;
+    return strspn(value, BLANKS QUOTES) == strlen(value);
+}
+
+static int tell_base64(struct attempt *attempt, const uint8_t *bytes, size_t length) {
+    char text[2 * SIGNATURE_BYTES + 1];
+    if (length == DIGITS) {
+        snprintf(text, sizeof text, "%.*s", (int)length, (const char *)bytes);
+        problem("this is the base64 of hexadecimal digits; " RING_SIGNATURE_HEADER
+                " is the digits themselves");
+        return is_match(attempt, text) ? problem("apart from that it is good") : explain_failure(attempt);
+    }
+    memcpy(attempt->digest, bytes, SIGNATURE_BYTES);
+    problem("this is base64, which Ring uses for account-linking nonces; " RING_SIGNATURE_HEADER
+            " is 64 hexadecimal digits");
+    if (signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0)
+        return problem("apart from that it is good: send it in hexadecimal");
+    return explain_failure(attempt);
 }
 
 static int tell_malformed(struct attempt *attempt, const char *signature) {
     const char *equals = strchr(signature, '=');
     const char *digits =
         equals != NULL && equals[1] != '\0' && equals - signature < 8 ? equals + 1 : signature;
-    size_t length = strlen(digits), hex = strspn(digits, HEX);
-    if (strspn(signature, " \t\r\n\"'") == strlen(signature) || strcmp(signature, RING_SIGNATURE_PREFIX) == 0)
+    uint8_t bytes[DIGITS + 1] = {0};
+    size_t length = strlen(digits), hex = strspn(digits, HEX), decoded;
+    if (is_nothing(signature))
         return problem(
             "the signature is empty: the header is missing, or the variable that should hold it is not set");
     if (count_digests(signature) > 0) {
@@ -297,18 +359,16 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
         problem("this %s", decorations[i].told);
         return try_digests(attempt, signature);
     }
-    if (hex != length && is_base64_digest(digits, attempt->digest)) {
-        int key = signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest);
-        return problem("this is base64, which Ring uses for account-linking nonces; " RING_SIGNATURE_HEADER
-                       " is 64 hexadecimal digits. Decoded, it %s%s",
-                       key >= 0 ? "is right: send it in hexadecimal" : "does not fit this body either",
-                       key >= 0 ? "" : ": see whether body and nonce were mixed up");
-    }
-    if (hex != length)
-        return problem("character %zu of the digest is not a hexadecimal digit: " RING_SIGNATURE_HEADER
-                       " is " RING_SIGNATURE_PREFIX " and 64 of them",
-                       hex + 1);
-    return tell_length(length);
+    if (hex == length)
+        return tell_length(attempt, digits, length);
+    decoded = from_base64(digits, bytes, DIGITS);
+    if (decoded == SIGNATURE_BYTES || (decoded == DIGITS && strspn((const char *)bytes, HEX) == DIGITS))
+        return tell_base64(attempt, bytes, decoded);
+    if (strcasestr(signature, "%3d") != NULL)
+        return problem("this is URL-encoded: %%3D stands for =; decode it first");
+    return problem("character %zu of the digest is not a hexadecimal digit: " RING_SIGNATURE_HEADER
+                   " is " RING_SIGNATURE_PREFIX " and 64 of them",
+                   hex + 1);
 }
 
 static int verify(struct attempt *attempt, const char *signature) {

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import subprocess
@@ -104,6 +105,8 @@ def nothing_is_no_key_to_add():
         for text in (NEW.encode("utf-16"), NEW.encode("utf-16-be"), NEW.encode() + b"\0", f"# of March\n{NEW}\n\0".encode()):
             path.write_bytes(text)
             check("nothing was added: the new key is UTF-16 or has NUL characters" in lab.tool("key", "add", "--from", path).fails().stderr, text)
+        check("is not base64" in lab.tool("key", "add", input=f'"{NEW}"').ok().stderr, "quotation marks")
+        lab.write_keys(KEY)
         path.write_text(NEW + " " + NEW)
         check("line 2: the key is not alone on its line" in lab.tool("key", "add", "--from", path).fails().stderr, "two keys on a line")
         check(lab.key_file.read_text() == before, "changed")
@@ -192,6 +195,12 @@ def changed_bodies_are_named():
         gateway = {"headers": {}, "isBase64Encoded": False, "body": body.decode()}
         shuffled = json.dumps(event, sort_keys=True, separators=(",", ":")).encode()
         part = b'--xyz\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + body + b"\r\n--xyz--\r\n"
+        # One document as JavaScript, Python and PHP, PHP, Go, Gson, and .NET print it; spaced, and indented.
+        printed = [b'{"a":"%s","b":[],"c":[1,{"d":null}]}' % value.encode() for value in (
+            "ü🔔/<&=", r"\u00fc\ud83d\udd14/<&=", r"\u00fc\ud83d\udd14\/<&=", r"ü🔔/\u003c\u0026=", r"ü🔔/\u003c\u0026\u003d",
+            r"\u00FC\uD83D\uDD14/\u003C\u0026=")]
+        printed += [json.dumps(json.loads(printed[0]), **how).encode() for how in ({}, {"indent": 2}, {"indent": 4, "ensure_ascii": False}, {"indent": "\t"})]
+        event_of_others = press("Ann & Bob's").replace(b'"meta"', b'"extra":{"z":1,"a":2},"meta"')
         odd = b'{"a\\\\":"b\\"c, d: e","f":[1,2]}'
         for have, signed, told in (
                 (b"\xef\xbb\xbf" + body, body, "without the byte order mark"),
@@ -219,7 +228,16 @@ def changed_bodies_are_named():
                 (shuffled, body, "members in Ring's order"),
                 (body, json.dumps(event, sort_keys=True).encode(), "sorted by name"),
                 (body, shuffled, "sorted by name"),
-                (odd, json.dumps(json.loads(odd)).encode(), "json.dumps()")):
+                (odd, json.dumps(json.loads(odd)).encode(), "json.dumps()"),
+                *((*pair, "the same JSON printed differently") for pair in itertools.permutations(printed, 2)),
+                (body.replace(b"1771027372393", b"1.771027372393e12"), body, "the same JSON printed differently"),
+                (umlaut, json.dumps(json.loads(umlaut)).encode() + b"\n", "as Python's json.dumps() does: something parsed the body and printed it again; "
+                                                                         "verify and pass on the raw bytes; and with a line break at the end"),
+                (event_of_others, json.dumps(json.loads(event_of_others), sort_keys=True, indent=2).encode(), "sorted by name"),
+                (body + b"\0", body, "surrounding white space or NUL"), (body + b"\x1a", body, "surrounding white space or NUL"),
+                (b"\n" + body, body, "surrounding white space or NUL"), (b"'" + body + b"'\n", body, "without the quotation marks"),
+                ("{'ü'}".encode("latin-1"), "{'ü'}".encode(), "the file is Latin-1"),
+                (body, base64.b64encode(body), "their base64"), (body, b"", "an empty body")):
             path = lab.path / "body"
             path.write_bytes(have)
             result = lab.tool("verify-signature", "-s", sign(signed), path).fails()
@@ -228,6 +246,13 @@ def changed_bodies_are_named():
                      b"[" * 100, b'{"a":' * 30 + b"1" + b"}" * 30, gzip.compress(bytes(9 << 20)), b"\n" * 131072):
             path.write_bytes(have)
             check("no configured key matches" in lab.tool("verify-signature", "-s", "0" * 64, path).fails().stderr, have[:40])
+        # What only begins with the document, or has more signed than it, is none of these.
+        for have, signed in ((body + b"\n" + press(2), body), (body + b"x", body), (body, b"1771027372." + body), (body, b"v0:1771027372:" + body),
+                             (body, body + b"1771027372"), (body[:-1], body), (b"", body)):
+            path.write_bytes(have)
+            result = lab.tool("verify-signature", "-s", sign(signed), path).fails()
+            check("no configured key matches" in result.stderr and " it matches " not in result.stderr, have, result)
+            check(have or "the body is empty" in result.stderr, result)
 
 
 def keys_that_were_copied_wrong_are_named():
@@ -244,7 +269,10 @@ def keys_that_were_copied_wrong_are_named():
                 (raw.decode("latin-1"), KEY, "encoded in base64 again"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode(), b"\xff" * 32, "from URL-safe base64"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("="), b"\xff" * 32, "from URL-safe base64"),
-                (raw.hex(), raw, "decoded from hexadecimal")):
+                (raw.hex(), raw, "decoded from hexadecimal"),
+                *((around.replace("KEY", KEY), key, "what else is on its line") for key in (KEY, raw) for around in (
+                    '"KEY', "“KEY”", '"KEY",', '{"hmac_key": "KEY"}', "- KEY", "Bearer KEY", "const key = 'KEY';", "set RING_KEY=KEY",
+                    f"{NEW[:20]} KEY"))):
             lab.write_keys("# a comment", line)
             result = lab.tool("verify-signature", "-s", sign(body, key), input=body.decode()).fails()
             check(told in result.stderr and "on line 2" in result.stderr and KEY not in result.stderr, told, "was expected:", result)
@@ -266,10 +294,19 @@ def signatures_that_are_not_rings_are_named():
                 (f"HTTP_X_SIGNATURE={right}", "a whole header line"), (f'"{right}"', "quotation marks"), (f" {right}", "has blanks"),
                 (f"{right}\n", "has blanks"), (f"SHA256={digits}", "spells the scheme"), (f"sha-256={digits}", "spells the scheme"), (f"sha256:{digits}", "spells the scheme"),
                 (f"{wrong},{right}", "is a list"), (f"t=1771027372,v1={digits}", "is a list"), (f"{right};{wrong}", "is a list"),
-                (f"HMAC-SHA2-256(stdin)= {digits}", "has blanks"), (f"<{digits}>", "has more than")):
+                (f"X-Hub-Signature-256: {right}", "a whole header line"), (f'{{"X-Signature": "{right}"}}', "a whole header line"),
+                (f"{right};", "has more than"), (f"0x{digits}", "has more than"), (f"b'{digits}'", "has more than"), (f"\u200b{right}", "has more than"),
+                (base64.b64encode(digits.encode()).decode(), "base64 of hexadecimal digits"), (base64.b64encode(bytes.fromhex(digits)).decode(), "this is base64"),
+                (f"HMAC-SHA2-256(stdin)= {digits}", "has more than"), (f"<{digits}>", "has more than")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
             check(told in result.stderr and "apart from that it is good" in result.stderr, signature, told, "was expected:", result)
-        for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"),
+        for digits in (right[7:].upper(), right.upper().replace("SHA", "sha")):
+            check("good" in lab.tool("verify-signature", "-s", digits, input=body.decode()).ok().stdout, digits)
+        base64_body = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"), ("undefined", "is empty"),
+                                ("sha256=None", "is empty"), ("sha256=null", "is empty"), ("[object Object]", "is empty"),
+                                (right[7:] * 2, "the first 64 are right"), (right + "00", "the first 64 are right"),
+                                (right.replace("=", "%3D"), "URL-encoded"), (base64_body, "plain SHA-256 of the body"), (KEY, "no configured key matches"),
                                 ("sha1=" + "0" * 40, "has 40 digits"), ("0" * 40, "SHA-1"), ("sha512=" + "0" * 128, "SHA-512"), ("0" * 32, "MD5"),
                                 (f"{wrong},{wrong}", "none of the digests in it"), (f'"{wrong}"', "no configured key matches"), ("=", "not a hexadecimal digit")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
