@@ -27,20 +27,24 @@ static bool can_run(const char *path) {
     return false;
 }
 
-bool command_is_there(const char *program) {
-    char path[4096];
+bool command_find(const char *program, char path[COMMAND_PATH_SIZE]) {
+    char here[COMMAND_PATH_SIZE / 2];
     const char *from = getenv("PATH");
     int error = ENOENT;
-    if (strchr(program, '/') != NULL)
+    bool relative = program[0] != '/' && getcwd(here, sizeof here) != NULL;
+    if (strchr(program, '/') != NULL) {
+        snprintf(path, COMMAND_PATH_SIZE, "%s%s%s", relative ? here : "", relative ? "/" : "", program);
         return can_run(program);
+    }
     while (from != NULL && *from != '\0') {
         size_t length = strcspn(from, ":");
-        snprintf(path, sizeof path, "%.*s/%s", (int)length, from, program);
+        snprintf(path, COMMAND_PATH_SIZE, "%.*s/%s", (int)length, from, program);
         if (can_run(path))
             return true;
         error = errno != ENOENT ? errno : error;
         from += length + (from[length] == ':');
     }
+    snprintf(path, COMMAND_PATH_SIZE, "%s", program);
     errno = error;
     return false;
 }

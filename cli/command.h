@@ -7,6 +7,7 @@
 #include "quote.h"
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,9 +37,12 @@ struct command {
     char tail[COMMAND_TAIL];
 };
 
+#define COMMAND_PATH_SIZE 4096
+
 /* Is there a program of that name, on PATH or at that path, that can be run? Better asked before than of each
- * event. Sets errno: ENOENT if it merely is not there, or not for us. */
-bool command_is_there(const char *program);
+ * event. Writes the absolute path of what has a slash in it or was found, else the name. Sets errno: ENOENT
+ * if it merely is not there, or not for us. */
+bool command_find(const char *program, char path[COMMAND_PATH_SIZE]);
 
 /* Starts argv[0], found as execvp(3) does, and puts `body` (copied) on its standard input. `timeout` in
  * microseconds. Returns 0, or ERROR_TROUBLE with a reason where no process could be started. */

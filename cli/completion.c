@@ -1,6 +1,6 @@
 /* doorpost completion: prints the completion script of a shell, made from the table of verbs and each verb's
  * table of options. */
-#include "sample.h"
+#include "ring.h"
 #include "verbs.h"
 
 #include <ctype.h>
@@ -20,7 +20,7 @@ static struct offer find_offer(const char *name) {
     static const struct offer offers[] = {
         {"FILE", "", "-f ", "_files"},  {"DIR", "", "-d ", "_files -/"},
         {"USER", "", "-u ", "_users"},  {"TIME", "now today yesterday", "", ""},
-        {"TYPE", SAMPLE_TYPES, "", ""}, {"PLACE", "start end", "", ""}};
+        {"TYPE", RING_TYPES, "", ""}, {"PLACE", "start end", "", ""}};
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++)
         if (strcmp(name, offers[i].name) == 0)
             return offers[i];

@@ -14,6 +14,7 @@
 #include "prune.h"
 #include "rejected.h"
 #include "ring.h"
+#include "runner_note.h"
 #include "sample.h"
 #include "segment.h"
 #include "settings.h"
@@ -468,11 +469,9 @@ static void check_rejected(struct doctor *doctor) {
         tell(doctor, LEVEL_GOOD, "rejected", "nothing that Ring signed was unusable");
 }
 
-static int tell_failures(void *context, const char *name) {
-    struct doctor *doctor = context;
+static void check_failures(struct doctor *doctor, const char *name, int lock) {
     struct reason reason = {""};
-    int lock = cursor_open_lock(doctor->directory.file, name, &reason);
-    struct json_object *list = lock >= 0 ? failures_list(doctor->directory.file, lock, name, &reason) : NULL;
+    struct json_object *list = failures_list(doctor->directory.file, lock, name, &reason);
     if (list == NULL)
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
     else
@@ -480,18 +479,63 @@ static int tell_failures(void *context, const char *name) {
     if (list != NULL && reason.text[0] != '\0')
         tell(doctor, LEVEL_WARNING, "consumer", "%s", reason.text);
     json_object_put(list);
-    if (lock >= 0)
-        close(lock);
+}
+
+/* What the handler starts has its program from the settings, which were looked at. */
+static void check_program(struct doctor *doctor, const char *name, int lock) {
+    struct runner_note note;
+    char path[COMMAND_PATH_SIZE];
+    runner_note_read(lock, &note);
+    if (note.program[0] == '\0' || (strcmp(name, CURSOR_ON_EVENT) == 0 && doctor->config.on_event[0] != '\0'))
+        return;
+    if (note.missing)
+        tell(doctor, LEVEL_PROBLEM, "consumer",
+             "%s: there was no program %.200s that can be run when it was started last: put it there, and "
+             "start it "
+             "again, or if nobody needs it delete %.100s/cursors/%s",
+             name, note.program, doctor->config.journal, name);
+    else if (!command_find(note.program, path))
+        tell(doctor, LEVEL_PROBLEM, "consumer", "%s: there is no program %.200s any more that can be run",
+             name, note.program);
+}
+
+/* A consumer that a timer starts may be about to be. */
+static void check_runs(struct doctor *doctor, const char *name, int lock) {
+    static struct cursor cursor;
+    struct place end;
+    int32_t first, last;
+    int directory = doctor->directory.file;
+    if (cursor_holder(lock, CURSOR_LOCK_RUNNER) == 0 && cursor_read(directory, name, &cursor, NULL) > 0 &&
+        segment_range(directory, 0, DAY_MAX, &first, &last, NULL) > 0 &&
+        cursor_end_of_day(directory, last, &end, NULL) == 0 &&
+        (cursor.mark.place.day < end.day ||
+         (cursor.mark.place.day == end.day && cursor.mark.place.offset < end.offset)))
+        tell(doctor, LEVEL_NOTE, "consumer",
+             "%s is not running, and has not run all events: `doorpost exec --status` tells more", name);
+}
+
+static int check_consumer(void *context, const char *name) {
+    struct doctor *doctor = context;
+    struct reason reason = {""};
+    int lock = cursor_open_lock(doctor->directory.file, name, &reason);
+    if (lock < 0) {
+        tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
+        return 0;
+    }
+    check_failures(doctor, name, lock);
+    check_program(doctor, name, lock);
+    check_runs(doctor, name, lock);
+    close(lock);
     return 0;
 }
 
 static void check_consumers(struct doctor *doctor) {
     struct reason reason = {""};
-    char program[CONFIG_PATH_SIZE];
-    if (sscanf(doctor->config.on_event, "%1023s", program) == 1 && !command_is_there(program))
+    char program[CONFIG_PATH_SIZE], path[COMMAND_PATH_SIZE];
+    if (sscanf(doctor->config.on_event, "%1023s", program) == 1 && !command_find(program, path))
         tell(doctor, LEVEL_PROBLEM, "consumer", "DOORPOST_ON_EVENT: there is no program %s that can be run",
              program);
-    if (cursor_each(doctor->directory.file, tell_failures, doctor, &reason) != 0)
+    if (cursor_each(doctor->directory.file, check_consumer, doctor, &reason) != 0)
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
 }
 

@@ -70,12 +70,13 @@ static void add_word(FILE *line, const char *word) {
 
 /* The command line that runs what was given up once more; for a shell, where this one was started. */
 static char *compose_again(const struct options *options, const struct config *config, bool given) {
-    char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost", directory[CONFIG_PATH_SIZE];
+    char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost", directory[CONFIG_PATH_SIZE],
+         found[COMMAND_PATH_SIZE];
     size_t length;
     FILE *line = open_memstream(&text, &length);
     if (line == NULL)
         return NULL;
-    if (!command_is_there(program) && config_program_directory(directory) == 0)
+    if (!command_find(program, found) && config_program_directory(directory) == 0)
         snprintf(program, sizeof program, "%s/doorpost", directory);
     add_word(line, program);
     fputs(" exec --retry-failed", line);
@@ -109,9 +110,6 @@ static void check_options(const struct run *run) {
 static int run_command(struct options *options, const struct config *config, bool given) {
     struct run *run = &options->run;
     runlog_start(config->journal, run->name);
-    if (!command_is_there(run->command[0]))
-        return errno == ENOENT ? problem("there is no program %s that can be run", run->command[0])
-                               : problem("cannot look for %s: %s", run->command[0], strerror(errno));
     char *again = compose_again(options, config, given);
     run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* without the first blank */
     int status = runner_run(config, run);

@@ -3,9 +3,8 @@
 #define _GNU_SOURCE /* open_memstream */
 #include "reprint.h"
 
-#include "ring.h"
-
 #include "quote.h"
+#include "ring.h"
 
 #include <ctype.h>
 #include <stdbool.h>

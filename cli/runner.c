@@ -247,6 +247,19 @@ static int open_lock(struct runner *runner) {
     return result == 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
+/* The place is there before that, so that what comes until there is a program is run then. */
+static int find_program(struct runner *runner) {
+    const char *program = runner->run->command[0];
+    struct runner_note *note = &runner->note;
+    note->missing = !command_find(program, note->program);
+    int error = errno;
+    runner_tell_state(runner);
+    if (!note->missing)
+        return STATUS_DONE;
+    return error == ENOENT ? problem("there is no program %s that can be run", program)
+                           : problem("cannot look for %s: %s", program, strerror(error));
+}
+
 static int open_signals(struct runner *runner) {
     sigset_t set;
     sigemptyset(&set);
@@ -273,7 +286,7 @@ int runner_run(const struct config *config, const struct run *run) {
     runner->lines = runner->schedule != NULL ? lines_open(config->journal) : NULL;
     int status = STATUS_PROBLEM;
     if (runner->lines != NULL && open_lock(runner) == STATUS_DONE && open_signals(runner) == STATUS_DONE &&
-        open_cursor(runner) == STATUS_DONE) {
+        open_cursor(runner) == STATUS_DONE && find_program(runner) == STATUS_DONE) {
         follow_start(&runner->follow, config->journal);
         loop(runner);
         bool failed = runner->broken || (run->retry_failed && runner->failures > 0);

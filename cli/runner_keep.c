@@ -116,10 +116,9 @@ void runner_release(struct runner *runner) {
     runner->reserved = false;
 }
 
-/* For `doorpost exec --status`; nothing depends on it. */
-void runner_tell_state(const struct runner *runner) {
-    char text[64];
-    int length = snprintf(text, sizeof text, "%-20zu\n", runner->running);
-    ssize_t written = pwrite(runner->lock, text, (size_t)length, 0);
-    (void)written;
+/* For `doorpost exec --status` and doctor; nothing depends on it. */
+void runner_tell_state(struct runner *runner) {
+    runner->note.running = runner->running;
+    if (!runner->run->retry_failed) /* else another process may be telling */
+        runner_note_write(runner->lock, &runner->note);
 }

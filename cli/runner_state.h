@@ -8,6 +8,7 @@
 #include "lines.h"
 #include "resume.h"
 #include "runner.h"
+#include "runner_note.h"
 #include "schedule.h"
 #include "trouble.h"
 #include "waiting.h"
@@ -42,6 +43,7 @@ struct runner {
     size_t running;
     struct job job[JOBS_MAX];
     struct walk again; /* to read the line of an event that is started */
+    struct runner_note note;
 };
 
 /* ---- runner_read.c ---- */
@@ -96,6 +98,6 @@ bool runner_is_reserved(struct runner *runner);
 void runner_release(struct runner *runner);
 
 /* For `doorpost exec --status`; nothing depends on it. */
-void runner_tell_state(const struct runner *runner);
+void runner_tell_state(struct runner *runner);
 
 #endif

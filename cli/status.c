@@ -6,6 +6,7 @@
 #include "lines.h"
 #include "quote.h"
 #include "resume.h"
+#include "runner_note.h"
 #include "segment.h"
 #include "terminal.h"
 #include "waiting.h"
@@ -124,7 +125,7 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     static struct cursor cursor;
     struct standing standing = {.name = name, .cursor = &cursor};
     struct reason reason = {""};
-    char running[24] = "0";
+    struct runner_note note;
     int found = cursor_read(lines->directory.file, name, &cursor, &reason);
     if (found <= 0)
         return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
@@ -132,9 +133,8 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     if (lock < 0)
         return problem("%s", reason.text);
     standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
-    ssize_t got = standing.holder != 0 ? pread(lock, running, sizeof running - 1, 0) : 0;
-    running[got > 0 ? got : 1] = '\0';
-    standing.running = strtol(running, NULL, 10);
+    runner_note_read(lock, &note);
+    standing.running = standing.holder != 0 ? (long)note.running : 0;
     standing.failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
     struct json_object *failures =
         standing.failed >= 0 ? failures_list(lines->directory.file, lock, name, &reason) : NULL;

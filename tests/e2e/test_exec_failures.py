@@ -133,6 +133,36 @@ def what_fails_is_listed_while_it_is_tried_again():
         check([line.split()[0] for line in runs(lab)] == ["4"], runs(lab))
 
 
+def found_by_doctor(lab):
+    return [f"{one['level']}: {one['text']}" for one in json.loads(lab.tool("doctor", "--json").stdout) if one["check"] == "consumer"]
+
+
+def a_consumer_whose_program_is_missing_is_named_by_doctor():
+    with Lab() as lab:
+        lab.receive(press(1))
+        for program in ("/no/such/bell", "no-such-bell"):
+            check(f"there is no program {program} that can be run" in execute(lab, "--name", "bell", "--", program).fails().stderr, program)
+            told = found_by_doctor(lab)
+            check(len(told) == 1 and f"problem: bell: there was no program {program} that can be run" in told[0], told)
+        lab.receive(press(2))
+        told = found_by_doctor(lab)
+        check("note: bell is not running, and has not run all events" in told[1], told)
+        command = script(lab, RAN)
+        execute(lab, "--name", "bell", "--once", "--", command).ok()
+        check([line.split()[0] for line in runs(lab)] == ["2"] and found_by_doctor(lab) == [], "what came meanwhile", runs(lab), found_by_doctor(lab))
+        process = runner(lab, "--name", "bell", "--", command)
+        wait_for(lambda: state(lab, "bell")["process"] == process.pid, "the next one")
+        command.rename(lab.path / "away")
+        check(found_by_doctor(lab) == [f"problem: bell: there is no program {command} any more that can be run"], found_by_doctor(lab))
+        lab.receive(press(3))
+        wait_for(lambda: state(lab, "bell")["retrying"] == 1 and state(lab, "bell")["in_flight"] == 0, "the failure")
+        told = found_by_doctor(lab)
+        check("bell fails: 1 to be tried again" in told[0] and f'exit status 127, output "cannot run {command}: No such file' in told[0], told)
+        (lab.path / "away").rename(command)
+        wait_for(lambda: state(lab, "bell")["behind"] == 0, "it to be run")
+        check(found_by_doctor(lab) == [], found_by_doctor(lab))
+
+
 def one_of_those_that_were_given_up_is_run_again_or_dropped():
     with Lab() as lab:
         lab.receive(*(of(number, "a") for number in range(1, 5)))
@@ -233,6 +263,7 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
 
 run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
+          a_consumer_whose_program_is_missing_is_named_by_doctor,
           one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped, also_under_a_running_one,
           what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines,
           what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
