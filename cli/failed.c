@@ -1,9 +1,12 @@
-/* The list is short, or something is very wrong: it is read whole, and replaced as a whole. */
+/* The list may be long: a device whose command always fails must not make it slow to add one more. It is read
+ * whole, and replaced as a whole, when a person asks or has events run again. */
 #include "failed.h"
 
 #include "cursor.h"
+#include "directory.h"
 #include "options.h"
 #include "quote.h"
+#include "regular.h"
 #include "replace.h"
 
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FAILED_PATH_SIZE (CURSOR_NAME_SIZE + 32)
@@ -26,11 +30,65 @@ static void path_of(const char *name, const char *suffix, char out[FAILED_PATH_S
     snprintf(out, FAILED_PATH_SIZE, "cursors/%s.%s", name, suffix);
 }
 
+/* The end of the line at `line`, its line break included. */
+static char *end_of(char *line, char *end) {
+    char *line_break = memchr(line, '\n', (size_t)(end - line));
+    return line_break != NULL ? line_break + 1 : end;
+}
+
+struct numbered {
+    uint64_t seq; /* 0: of a damaged line */
+    char *line;
+};
+
+static int by_number(const void *a, const void *b) {
+    const struct numbered *one = a, *other = b;
+    if (one->seq != other->seq)
+        return one->seq > other->seq ? 1 : -1;
+    return (one->line > other->line) - (one->line < other->line);
+}
+
+static size_t count_lines(char *text, char *end) {
+    size_t count = 0;
+    for (char *line = text; line < end; line = end_of(line, end))
+        count++;
+    return count;
+}
+
+static struct numbered number_of_line(char *line, const char *next) {
+    char *rest = line;
+    bool whole = strncmp(line, "{\"seq\":", 7) == 0 && next - line > 2 && memcmp(next - 2, "}\n", 2) == 0;
+    uint64_t seq = whole ? strtoull(line + 7, &rest, 10) : 0;
+    return (struct numbered){strncmp(rest, ",\"day\":\"", 8) == 0 ? seq : 0, line};
+}
+
+/* Takes lines out whose number a later one has, and empty ones. */
+static void forget_repeated(char *text, size_t *length) {
+    char *end = text + *length;
+    size_t count = 0, used = 0;
+    struct numbered *lines = calloc(count_lines(text, end) + 1, sizeof *lines);
+    for (char *line = text; lines != NULL && line < end; line = end_of(line, end))
+        lines[count++] = number_of_line(line, end_of(line, end));
+    if (lines != NULL)
+        qsort(lines, count, sizeof *lines, by_number);
+    for (size_t i = 0; i + 1 < count; i++)
+        if (lines[i].seq != 0 && lines[i].seq == lines[i + 1].seq)
+            memset(lines[i].line, '\n', (size_t)(end_of(lines[i].line, end) - lines[i].line));
+    free(lines);
+    for (size_t i = 0; i < *length; i++)
+        if (text[i] != '\n' || (used > 0 && text[used - 1] != '\n'))
+            text[used++] = text[i];
+    text[used] = '\0';
+    *length = used;
+}
+
 static int load(int directory, const char *name, const char *suffix, char **text, size_t *length,
                 struct reason *reason) {
     char path[FAILED_PATH_SIZE];
     path_of(name, suffix, path);
     int result = replace_read(directory, path, text, length, reason);
+    if (result > 0)
+        forget_repeated(*text, length);
     return result < 0 ? result : 0;
 }
 
@@ -39,12 +97,6 @@ static int replace(int directory, const char *name, const char *text, size_t len
     path_of(name, "failed", path);
     path_of(name, "failed.new", spare);
     return replace_write(directory, spare, path, text, length, reason);
-}
-
-/* The end of the line at `line`, its line break included. */
-static char *end_of(char *line, char *end) {
-    char *line_break = memchr(line, '\n', (size_t)(end - line));
-    return line_break != NULL ? line_break + 1 : end;
 }
 
 /* The line of an event on the list, with its line break; NULL if it is not there. */
@@ -105,9 +157,44 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
     return result;
 }
 
+int failed_replace(int directory, int lock, const char *name, const struct failure *failure,
+                   struct reason *reason) {
+    return change(directory, lock, name, failure->seq, failure, reason);
+}
+
+/* Returns 0, or -1 with errno set: then nothing was added. */
+static int append(int directory, int file, const char *line, size_t length) {
+    struct stat status;
+    char last = '\n';
+    if (fstat(file, &status) != 0 || (status.st_size > 0 && pread(file, &last, 1, status.st_size - 1) < 0))
+        return -1;
+    off_t at = status.st_size + (last != '\n'); /* a crash can have left a part of a line */
+    errno = ENOSPC;                             /* if a write is short */
+    if ((last != '\n' && pwrite(file, "\n", 1, status.st_size) != 1) ||
+        pwrite(file, line, length, at) != (ssize_t)length || fdatasync(file) != 0 ||
+        (status.st_size == 0 && directory_sync(directory, "cursors") != 0)) {
+        int error = errno, cut = ftruncate(file, status.st_size);
+        (void)cut;
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
 int failed_add(int directory, int lock, const char *name, const struct failure *failure,
                struct reason *reason) {
-    return change(directory, lock, name, failure->seq, failure, reason);
+    char line[LINE_SIZE], path[FAILED_PATH_SIZE];
+    path_of(name, "failed", path);
+    int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
+    if (result != 0)
+        return result;
+    int file = regular_open(directory, path, O_RDWR | O_CREAT, NULL);
+    if (file < 0 || append(directory, file, line, compose(failure, line, sizeof line)) != 0)
+        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+    if (file >= 0)
+        close(file);
+    cursor_unlock(lock, CURSOR_LOCK_FAILED);
+    return result;
 }
 
 int failed_reserve(int directory, int lock, const char *name, struct reason *reason) {

@@ -1,6 +1,6 @@
-/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line. cursors/NAME.recent
- * has the same of the newest failures of events that are tried again; it is a hint for people, and may be
- * missing. */
+/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line; if a crash had one
+ * given up twice, the later line counts. cursors/NAME.recent has the same of the newest failures of events
+ * that are tried again; it is a hint for people, and may be missing. */
 #ifndef DOORPOST_FAILED_H
 #define DOORPOST_FAILED_H
 
@@ -18,9 +18,13 @@ struct failure {
 
 /* All take the descriptor of the consumer's lock file, and the lock for the list while they look at it. */
 
-/* Puts one on the list, durably; one of the same number is replaced. Returns 0 or an error with a reason. */
+/* Puts one on the list, durably, however long that is. Returns 0 or an error with a reason. */
 int failed_add(int directory, int lock, const char *name, const struct failure *failure,
                struct reason *reason);
+
+/* Replaces one that is on the list. */
+int failed_replace(int directory, int lock, const char *name, const struct failure *failure,
+                   struct reason *reason);
 
 /* Makes sure that there is room to replace the list by a shorter one: see replace_reserve(). */
 int failed_reserve(int directory, int lock, const char *name, struct reason *reason);

@@ -37,7 +37,8 @@ static void settle(struct runner *runner, const struct item *of, enum result res
     char words[WORDS_SIZE];
     int status = 0;
     if (failure != NULL && schedule_gives_up(runner->schedule, of, result)) {
-        status = failed_add(runner_directory_of(runner), runner->lock, name, failure, &reason);
+        status = (runner->run->retry_failed ? failed_replace : failed_add)(
+            runner_directory_of(runner), runner->lock, name, failure, &reason);
         if (status == 0) {
             problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", of->seq,
                     failure->event_id, failure->how, last_words(failure, words), runner->run->again);

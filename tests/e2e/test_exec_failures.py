@@ -179,6 +179,29 @@ def one_of_those_that_were_given_up_is_run_again_or_dropped():
         check(json.loads(execute(lab, "--failed", "--json").ok().stdout) == [], "list")
 
 
+def one_more_is_added_to_a_long_list():
+    """The list is not written again for that: a device whose command always fails would slow down all others."""
+    with Lab() as lab:
+        lab.receive(of(1, "a"), of(2, "b"))
+        command = script(lab, "exit 78")
+        execute(lab, "--once", "--from", "start", "--", command).ok()
+        path = lab.journal / "cursors/default.failed"
+        one, other = path.read_bytes().splitlines(keepends=True)
+        long = b"".join(one.replace(b'"seq":1,', b'"seq":%d,' % number) for number in range(1000, 4000)) + other
+        path.write_bytes(long + b'{"seq":9,"day":"20')  # which a crash has cut
+        inode = path.stat().st_ino
+        lab.receive(of(3, "a"))
+        result = execute(lab, "--once", "--", command).ok()
+        check("event 3 (event-3) is given up" in result.stderr and path.stat().st_ino == inode and path.read_bytes().startswith(long), result)
+        check(state(lab)["failed"] == 3003, state(lab))
+        path.write_bytes(one + other + one.replace(b"status 78", b"status 79"))  # a crash came between the list and the place
+        check(state(lab)["failed"] == 2, state(lab))
+        listed = json.loads(execute(lab, "--failed", "--json").ok().stdout)
+        check([(entry["seq"], entry["how"]) for entry in listed] == [(2, "exit status 78"), (1, "exit status 79")], listed)
+        execute(lab, "--drop", "1").ok()
+        check(path.read_bytes() == other, path.read_bytes())
+
+
 def one_that_was_set_aside_is_dropped():
     with Lab() as lab:
         journal(lab, 1500, lambda number: {0: "bad", 1: "bad", 1499: "last"}.get(number))
@@ -264,6 +287,6 @@ def what_the_handlers_own_runner_says_is_in_a_file_that_stays_small():
 run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_runs_for_long, the_hint_works_as_it_is_printed,
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
           a_consumer_whose_program_is_missing_is_named_by_doctor,
-          one_of_those_that_were_given_up_is_run_again_or_dropped, one_that_was_set_aside_is_dropped, also_under_a_running_one,
+          one_of_those_that_were_given_up_is_run_again_or_dropped, one_more_is_added_to_a_long_list, one_that_was_set_aside_is_dropped, also_under_a_running_one,
           what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines,
           what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
