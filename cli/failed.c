@@ -341,14 +341,27 @@ void failed_note(int directory, const char *name, const struct failure *failure)
 
 /* ---- what is to be dropped ---- */
 
-int failed_tell_drop(int directory, const char *name, uint64_t seq, struct reason *reason) {
+int failed_tell_drop(int directory, int lock, const char *name, uint64_t seq, struct reason *reason) {
     char path[FAILED_PATH_SIZE];
     path_of(name, "drop", path);
+    int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
+    if (result != 0)
+        return result;
     int fd =
         openat(directory, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
-    if (fd < 0 || dprintf(fd, "%" PRIu64 "\n", seq) < 0 || close(fd) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
-    return 0;
+    if (fd < 0 || dprintf(fd, "%" PRIu64 "\n", seq) < 0 || fdatasync(fd) != 0 ||
+        directory_sync(directory, "cursors") != 0)
+        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    cursor_unlock(lock, CURSOR_LOCK_FAILED);
+    return result;
+}
+
+bool failed_has_drops(int directory, const char *name) {
+    char path[FAILED_PATH_SIZE];
+    path_of(name, "drop", path);
+    return faccessat(directory, path, F_OK, 0) == 0;
 }
 
 int failed_each_drop(int directory, const char *name, void (*visit)(void *context, uint64_t seq),

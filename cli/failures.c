@@ -17,6 +17,7 @@
 struct view {
     struct json_object *list;
     struct json_object *retrying; /* the objects of those that are tried again, by number */
+    struct json_object *dropped;  /* the numbers of those that are to be */
 };
 
 static void add_time(struct json_object *one, const char *name, int64_t at) {
@@ -48,10 +49,19 @@ static void add_given_up(void *context, const struct failure *failure) {
 
 static void add_retry(struct view *view, uint64_t seq, int attempts, int64_t due) {
     char number[24];
+    snprintf(number, sizeof number, "%" PRIu64, seq);
+    if (json_object_object_get_ex(view->dropped, number, NULL))
+        return;
     struct json_object *one = add_one(view, seq, attempts, false);
     add_time(one, "retry_at", due);
-    snprintf(number, sizeof number, "%" PRIu64, seq);
     json_object_object_add(view->retrying, number, json_object_get(one));
+}
+
+static void add_dropped(void *context, uint64_t seq) {
+    const struct view *view = context;
+    char number[24];
+    snprintf(number, sizeof number, "%" PRIu64, seq);
+    json_object_object_add(view->dropped, number, NULL);
 }
 
 static void add_waiting(void *context, const struct item *item) {
@@ -74,6 +84,8 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
         return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
     int result = failed_each(directory, lock, name, add_given_up, view, reason);
     if (result >= 0)
+        result = failed_each_drop(directory, name, add_dropped, view, reason);
+    if (result >= 0)
         result = cursor_read(directory, name, cursor, reason);
     for (size_t i = 0; result > 0 && i < cursor->retry_count; i++)
         add_retry(view, cursor->retry[i].seq, (int)cursor->retry[i].attempts,
@@ -87,12 +99,15 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
 }
 
 struct json_object *failures_list(int directory, int lock, const char *name, struct reason *reason) {
-    struct view view = {.list = json_object_new_array(), .retrying = json_object_new_object()};
+    struct view view = {.list = json_object_new_array(),
+                        .retrying = json_object_new_object(),
+                        .dropped = json_object_new_object()};
     if (fill(&view, directory, lock, name, reason) < 0) {
         json_object_put(view.list);
         view.list = NULL;
     }
     json_object_put(view.retrying);
+    json_object_put(view.dropped);
     return view.list;
 }
 

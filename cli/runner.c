@@ -159,22 +159,33 @@ static void drop(void *context, uint64_t seq) {
     struct runner *runner = context;
     if (schedule_drop(runner->schedule, seq, timestamp_now()))
         problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        if (runner->job[i].busy && runner->job[i].item.seq == seq)
+            runner->job[i].dropped = runner->dropping = true;
+    for (size_t i = 0; i < runner->loaded.retry_count; i++)
+        runner->dropping |= runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
 }
 
 /* What is to be dropped is forgotten once the place is kept without it. */
 static void drop_all(struct runner *runner) {
     struct reason reason = {""};
     const char *name = runner->run->name;
-    if (!runner->run->retry_failed && !runner->foreign &&
-        failed_each_drop(runner_directory_of(runner), name, drop, runner, &reason) > 0 && runner_keep(runner))
-        failed_forget_drops(runner_directory_of(runner), name);
+    int directory = runner_directory_of(runner);
+    if (runner->run->retry_failed || runner->foreign || !failed_has_drops(directory, name) ||
+        cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
+        return;
+    runner->dropping = false;
+    if (failed_each_drop(directory, name, drop, runner, &reason) > 0 && runner_keep(runner) &&
+        !runner->dropping)
+        failed_forget_drops(directory, name);
+    cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
 }
 
 static void turn(struct runner *runner) {
     runlog_limit();
-    drop_all(runner);
     runner_keep(runner);
     runner_read_on(runner);
+    drop_all(runner);
     runner_keep(runner);
     runner_start_all(runner);
     runner_tell_state(runner);

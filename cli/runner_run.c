@@ -98,6 +98,7 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
     }
     trouble_end(&runner->starting);
     job->busy = true;
+    job->dropped = false;
     job->item = *item;
     runner->running++;
 }
@@ -137,6 +138,11 @@ static void end_job(struct runner *runner, struct job *job, int status) {
     char how[HOW_SIZE], words[WORDS_SIZE];
     command_end(command);
     enum result result = judge(command, status, runner->run->timeout, how);
+    if (job->dropped && result != RESULT_DONE) {
+        problem("event %" PRIu64 " (%s): %s; it is dropped, as doorpost exec --drop was told", item->seq,
+                command->id, how);
+        result = RESULT_DONE;
+    }
     struct failure failure = {.seq = item->seq,
                               .place = item->place,
                               .event_id = command->id,

@@ -17,6 +17,7 @@
 
 struct job {
     bool busy;
+    bool dropped;     /* it is not run again, however it ends */
     struct item item; /* a copy: the schedule may be made again meanwhile */
     struct command command;
 };
@@ -37,6 +38,7 @@ struct runner {
     bool unsaved, reserved;
     bool foreign; /* the directory may have been replaced, and the lock in it is not ours: nothing is saved */
     bool ending, broken;
+    bool dropping;   /* some that are to be dropped are not at rest */
     int64_t stop_at; /* once ending: the running commands have until then */
     struct trouble looking, saving, shelving, starting, rereading, placing;
     unsigned failures, meant; /* of those that are retried */

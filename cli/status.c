@@ -235,22 +235,6 @@ int status_show_failed(const struct config *config, const char *name, bool json)
 
 /* ---- dropping ---- */
 
-/* What is still tried again belongs to the runner; this is for when there is none. */
-static int drop_retry(int directory, const char *name, uint64_t seq, struct reason *reason) {
-    static struct cursor cursor;
-    size_t kept = 0;
-    int result = cursor_read(directory, name, &cursor, reason);
-    for (size_t i = 0; result > 0 && i < cursor.retry_count; i++)
-        if (cursor.retry[i].seq != seq)
-            cursor.retry[kept++] = cursor.retry[i];
-    if (result <= 0 || kept == cursor.retry_count || cursor.done_count == CURSOR_RANGES)
-        return result < 0 ? result : waiting_drop(directory, name, seq, reason);
-    cursor.retry_count = kept;
-    cursor.done[cursor.done_count].first = cursor.done[cursor.done_count].last = seq;
-    cursor.done_count++;
-    return cursor_write(directory, name, &cursor, reason);
-}
-
 static int drop(int directory, int lock, const char *name, const char *id, struct reason *reason) {
     struct json_object *failures = failures_list(directory, lock, name, reason);
     struct json_object *one = failures != NULL ? failures_find(failures, id) : NULL;
@@ -262,12 +246,7 @@ static int drop(int directory, int lock, const char *name, const char *id, struc
     if (seq == 0)
         return fail(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
                     id, name);
-    if (given_up)
-        return failed_remove(directory, lock, name, seq, reason);
-    int result = cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
-    if (result == ERROR_TIMEOUT)
-        return failed_tell_drop(directory, name, seq, reason);
-    return result == 0 ? drop_retry(directory, name, seq, reason) : result;
+    return (given_up ? failed_remove : failed_tell_drop)(directory, lock, name, seq, reason);
 }
 
 int status_drop(const struct config *config, const char *name, const char *id) {

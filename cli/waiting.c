@@ -85,22 +85,6 @@ int waiting_each(int directory, const char *name, void (*visit)(void *context, c
     return result < 0 ? result : damaged;
 }
 
-int waiting_drop(int directory, const char *name, uint64_t seq, struct reason *reason) {
-    char path[PATH_SIZE], spare[PATH_SIZE], *text;
-    size_t length;
-    struct item item;
-    path_of(name, "", path);
-    path_of(name, ".new", spare);
-    int result = replace_read(directory, path, &text, &length, reason);
-    for (size_t at = 0; result > 0 && at + LINE <= length; at += LINE)
-        if (take(text, length, at, &item) > 0 && item.seq == seq)
-            memset(text + at, ' ', LINE - 1);
-    if (result > 0)
-        result = replace_write(directory, spare, path, text, length, reason);
-    free(text);
-    return result;
-}
-
 /* ---- what a runner keeps ---- */
 
 struct list_of_items {

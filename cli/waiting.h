@@ -11,10 +11,6 @@
 int waiting_each(int directory, const char *name, void (*visit)(void *context, const struct item *item),
                  void *context, struct reason *reason);
 
-/* Takes the event with that number out, durably; while no runner is at work. Returns 0 or an error with a
- * reason. */
-int waiting_drop(int directory, const char *name, uint64_t seq, struct reason *reason);
-
 /* The file as the runner of the consumer keeps it. All zero at first. */
 struct waiting {
     bool known; /* the file has what the queues had when they were saved last */

@@ -228,6 +228,34 @@ def also_under_a_running_one():
         wait_for(lambda: not (lab.journal / "cursors/default.drop").exists(), "it to be forgotten")
 
 
+def also_one_whose_command_runs_at_that_moment():
+    """Once that ends it is not tried again, nor given up."""
+    with Lab() as lab:
+        lab.receive(of(1, "a"), of(2, "b"), of(3, "a"))
+        command = script(lab, f"""{RAN}; [ $DOORPOST_DEVICE_ID = a ] || exit 0
+            [ $DOORPOST_SEQ-$DOORPOST_ATTEMPT = 1-1 ] && exit 1
+            until [ -e $LAB/out/go$DOORPOST_SEQ ]; do sleep 0.05; done; [ $DOORPOST_SEQ = 1 ] && exit 78; exit 1""")
+        process = runner(lab, "--from", "start", "--timeout", "1h", "--", command)
+        wait_for(lambda: "1 2 a" in runs(lab), "the second attempt")
+        execute(lab, "--drop", "1").ok()
+        lab.receive(of(4, "b"))
+        wait_for(lambda: "4 1 b" in runs(lab), "another one")  # so the runner has seen it
+        (lab.path / "out/go1").touch()
+        wait_for(lambda: "3 1 a" in runs(lab), "the one that waited for it")
+        wait_for(lambda: not (lab.journal / "cursors/default.drop").exists(), "it to be forgotten")
+        check(state(lab)["failed"] == 0 and execute(lab, "--failed").ok().stdout == "", execute(lab, "--failed").stdout)
+        (lab.path / "out/go3").touch()
+        wait_for(lambda: "3 2 a" in runs(lab), "an attempt that fails")
+        (lab.path / "out/go3").unlink()
+        wait_for(lambda: "3 3 a" in runs(lab), "one that runs")
+        execute(lab, "--drop", "event-3").ok()
+        (lab.path / "out/go3").touch()
+        wait_for(lambda: state(lab)["behind"] == 0, "it to be dropped")
+        check(runs(lab)[-1] == "3 3 a" and not (lab.journal / "cursors/default.drop").exists(), runs(lab))
+        process.send_signal(signal.SIGTERM)
+        check(process.wait() == 0, "exit status")
+
+
 def what_cannot_be_set_aside_is_not_passed_over():
     """Nor is anything run whose place could not be kept; once there is room, all goes on."""
     with Lab() as lab:
@@ -288,5 +316,6 @@ run_tests(a_failing_device_never_stops_the_others, nor_does_one_whose_command_ru
           what_a_failed_command_said_is_told_at_once, what_fails_is_listed_while_it_is_tried_again,
           a_consumer_whose_program_is_missing_is_named_by_doctor,
           one_of_those_that_were_given_up_is_run_again_or_dropped, one_more_is_added_to_a_long_list, one_that_was_set_aside_is_dropped, also_under_a_running_one,
+          also_one_whose_command_runs_at_that_moment,
           what_cannot_be_set_aside_is_not_passed_over, a_damaged_list_of_what_waits_costs_its_damaged_lines,
           what_the_handlers_own_runner_says_is_in_a_file_that_stays_small)
