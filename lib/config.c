@@ -238,7 +238,7 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
 static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
     if (strcmp(path, "/dev/null") == 0) /* as everywhere: none */
         return 0;
-    int fd = regular_open(AT_FDCWD, path, O_RDONLY, reason);
+    int fd = regular_open(AT_FDCWD, path, O_RDONLY, NULL);
     if (fd == ERROR_INVALID && !required)
         return 0;
     if (fd == ERROR_DAMAGED)

@@ -223,6 +223,8 @@ def what_the_command_line_has_needs_no_settings():
             check(lab.tool("sign", *keys, input="x", env=env).ok().stdout.strip() == sign(b"x"), "sign")
         check("cannot read the settings" in lab.tool("rejected", *keys, env=broken).fails().stderr, "keys are no journal")
         check("cannot read the settings" in lab.tool("log", *journal, "--conf", lab.path / "none").fails().stderr, "--conf is meant")
+        if not os.path.exists("/etc/doorpost/doorpost.env"):  # none at all is no reason to warn
+            check(lab.tool("log", *journal, env={"DOORPOST_CONF": ""}).ok().stderr == "", "a warning")
         check(findings(lab, *journal, *keys, env=broken) == [], "doctor")
         only(findings(lab, *journal, *keys, env=broken, level="warning"), "cannot read the settings")
 
