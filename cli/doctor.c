@@ -44,6 +44,7 @@
 
 #define LOCK_PATIENCE (4 * SECOND)
 #define SPACE_LEAST (64 << 20)        /* bytes */
+#define START_TRIES 50                /* a tenth of a second each, for a web server to start */
 #define SYNC_SLOW (SECOND / 2)        /* microseconds */
 #define YEAR_2025 INT64_C(1735689600) /* this was written later: a clock before it is wrong */
 #define NFS_MAGIC 0x6969
@@ -541,37 +542,44 @@ static void check_consumers(struct doctor *doctor) {
 
 /* ---- the round trip ---- */
 
-/* What to do about an unexpected status, or NULL. */
-static const char *advice(int status) {
+/* What to do about an unexpected status of Doorpost's or of another program's, or NULL. */
+static const char *advice(int status, bool ours) {
     static const struct {
         int status;
+        bool ours;
         const char *told;
     } cases[] = {
-        {300, "this is a redirect: register the URL that it points to"},
-        {400, "is this http:// on a port for HTTPS?"},
-        {401, "the worker has another key: does it read the same settings?"},
-        {403, "the web server refuses access: check its configuration, and that doorpost.cgi is executable "
-              "(mode 755)"},
-        {404, "nothing is at this path: see the web server's configuration"},
-        {405, "what is at this path does not accept POST, so it is not Doorpost: check the path in the web "
-              "server's configuration"},
-        {413, "the web server's limit on request bodies is too low"},
-        {429, "the web server limits requests: signed ones must not be limited"},
-        {500, "the web server could not run doorpost.cgi: its error log says why"},
-        {502, "the web server runs, but not the worker: start it (systemctl start doorpost.socket, or as the "
-              "web server's file in deploy/ says), or check the path of its socket"},
-        {504, "the worker does not answer the web server: is it or its disk stuck?"},
+        {400, true, "Doorpost refuses it for this reason"},
+        {401, true, "the worker has another key: does it read the same settings?"},
+        {413, true, "DOORPOST_MAX_BODY is too low"},
+        {300, false, "this is a redirect: register the URL that it points to"},
+        {400, false, "is this http:// on a port for HTTPS?"},
+        {401, false, "the web server asks for a password, which Ring does not have: switch that off here"},
+        {403, false,
+         "the web server refuses access: check the path (the sites in deploy/ close every other), and that "
+         "doorpost.cgi is executable (mode 755)"},
+        {404, false, "nothing is at this path: see the web server's configuration"},
+        {405, false,
+         "what is at this path does not accept POST, so it is not Doorpost: check the path in the web "
+         "server's configuration"},
+        {413, false, "the web server's limit on request bodies is too low"},
+        {429, false, "the web server limits requests: signed ones must not be limited"},
+        {500, false, "the web server could not run doorpost.cgi: its error log says why"},
+        {502, false,
+         "the web server runs, but not the worker: start it (systemctl start doorpost.socket, or as the "
+         "web server's file in deploy/ says), or check the path of its socket"},
+        {504, false, "the worker does not answer the web server: is it or its disk stuck?"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (cases[i].status == (status / 100 == 3 ? 300 : status))
+        if (cases[i].status == (status / 100 == 3 ? 300 : status) && cases[i].ours == ours)
             return cases[i].told;
     return NULL;
 }
 
 static void tell_unexpected(struct doctor *doctor, struct answer *answer, int status, const char *word,
                             const char *unknown) {
-    const char *told = answer->status == status ? NULL : advice(answer->status);
     bool ours = strstr(answer->body, "\"status\"") != NULL;
+    const char *told = answer->status == status ? NULL : advice(answer->status, ours);
     for (char *at = answer->body; *at != '\0'; at++)
         if (*at < ' ' || *at > '~')
             *at = ' ';
@@ -587,12 +595,23 @@ static void tell_unexpected(struct doctor *doctor, struct answer *answer, int st
              answer->status, answer->body, told != NULL ? told : unknown);
 }
 
+/* A web server that has just been restarted may not listen yet. */
+static int post(const struct doctor *doctor, const char *body, size_t length, const char *signature,
+                struct answer *answer, struct reason *reason) {
+    int result = http_post(doctor->url, body, length, signature, answer, reason);
+    for (int i = 1; result != 0 && answer->refused && i < START_TRIES; i++) {
+        usleep(SECOND / 10);
+        result = http_post(doctor->url, body, length, signature, answer, reason);
+    }
+    return result;
+}
+
 /* Sends the body and expects a status and a word in the answer. */
 static bool expect(struct doctor *doctor, const char *body, size_t length, const char *signature, int status,
                    const char *word, const char *unknown) {
     struct answer answer;
     struct reason reason = {""};
-    if (http_post(doctor->url, body, length, signature, &answer, &reason) != 0) {
+    if (post(doctor, body, length, signature, &answer, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "round trip", "%s", reason.text);
         return false;
     }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define NOT_FOUND 127 /* as shells have it */
+#define REFUSED 7     /* curl(1) */
 #define TOLD_SIZE 512
 
 /* Files and not pipes: nobody has to wait for the other to read. */
@@ -33,11 +34,13 @@ __attribute__((noreturn)) static void become_curl(const struct exchange *exchang
     snprintf(field, sizeof field, RING_SIGNATURE_HEADER ":%s%s", signature != NULL ? " " : "",
              signature != NULL ? signature : "");
     snprintf(seconds, sizeof seconds, "%d", RING_ANSWER_SECONDS);
+    /* Not HTTP/2, in which curl gets no answer when lighttpd refuses a path. */
     const char *const arguments[] = {"curl",
                                      "--disable", /* no .curlrc */
                                      "--silent",
                                      "--show-error",
                                      "--globoff",
+                                     "--http1.1",
                                      "--max-time",
                                      seconds,
                                      "--proto",
@@ -113,7 +116,7 @@ static const char *advice(int status) {
         const char *told;
     } cases[] = {
         {6, "the name does not resolve: check its spelling and its DNS entry"},
-        {7, "nothing listens there: check that the web server runs, the port and the firewall"},
+        {REFUSED, "nothing listens there: check that the web server runs, the port and the firewall"},
         {28, "Ring does not wait longer. Either a firewall drops the packets, or the server does not answer: "
              "check that the web server and the worker run"},
         {35, "this port does not speak TLS, or not 1.2 or later, which Ring needs: check the port"},
@@ -135,12 +138,12 @@ static bool has_scheme(const char *url) {
 
 int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
               struct reason *reason) {
+    *answer = (struct answer){0};
     if (!has_scheme(url))
         return fail(reason, ERROR_TROUBLE, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost", url);
     struct exchange exchange = {tmpfile(), tmpfile(), tmpfile()};
     char text[TOLD_SIZE];
     int result = 0;
-    *answer = (struct answer){0};
     if (exchange.body == NULL || exchange.answer == NULL || exchange.told == NULL ||
         fwrite(body, 1, length, exchange.body) != length || fflush(exchange.body) != 0 ||
         fseek(exchange.body, 0, SEEK_SET) != 0)
@@ -154,6 +157,7 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
     else if (result == 0 && (read_answer(exchange.answer, answer) != 0 || status != 0))
         result = fail(reason, ERROR_TROUBLE, "no answer from %.60s: %.80s: %s", url,
                       message(exchange.told, text), advice(status));
+    answer->refused = status == REFUSED;
     close_file(exchange.body);
     close_file(exchange.answer);
     close_file(exchange.told);

@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ANSWER_SIZE 4096
@@ -13,6 +14,7 @@ struct answer {
     char body[ANSWER_SIZE]; /* the start of it, with a NUL behind */
     size_t length;
     double seconds;
+    bool refused; /* nothing listens there */
 };
 
 /* POSTs the body with that signature (NULL: without one) and waits RING_ANSWER_SECONDS at most. Redirects are

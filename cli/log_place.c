@@ -74,7 +74,7 @@ static bool ask_worker(const struct config *config, char out[LOG_PLACE_SIZE]) {
     return out[0] != '\0';
 }
 
-const char *log_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
+static void find_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
     static const struct {
         const char *sign, *place;
     } usual[] = {
@@ -87,12 +87,18 @@ const char *log_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
     };
     size_t used = 0;
     if (ask_worker(config, out))
-        return out;
+        return;
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (access(usual[i].sign, F_OK) == 0 && strstr(out, usual[i].place) == NULL)
             used += (size_t)snprintf(out + used, LOG_PLACE_SIZE - used, "%s%s", used > 0 ? " or " : "",
                                      usual[i].place);
     if (used == 0)
         snprintf(out, LOG_PLACE_SIZE, "the error log of the web server, or of the host's panel");
+}
+
+const char *log_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
+    find_place(config, out);
+    if (config->log == LOG_OFF)
+        strncat(out, ", once DOORPOST_LOG is not off", LOG_PLACE_SIZE - 1 - strlen(out));
     return out;
 }

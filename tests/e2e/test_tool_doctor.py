@@ -126,9 +126,15 @@ class Stub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def stub(lab, *answers):
+def stub(lab, *answers, address=None):
+    """At a free port, or the one that the socket `address` is bound to."""
     Stub.answers, Stub.seen = list(answers), []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub, bind_and_activate=address is None)
+    if address:
+        server.socket.close()
+        server.socket = address.dup()
+        server.server_port = address.getsockname()[1]
+        server.server_activate()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     lab.stack.callback(thread.join)
@@ -141,6 +147,8 @@ def the_round_trip():
     with Lab() as lab:
         for answers, words in (
                 ([(404, b"not here")], "nothing is at this path"), ([(401, b'{"status":"unauthorized"}')], "another key"),
+                ([(401, b"<html>")], "asks for a password"), ([(413, b"<html>")], "web server's limit"), ([(413, b'{"status":"too_large"}')], "DOORPOST_MAX_BODY"),
+                ([(400, b"<html>")], "a port for HTTPS"), ([(400, b'{"status":"rejected","reason":"stale"}')], "stale"),
                 ([(405, b"")], "does not accept POST"), ([(403, b"")], "refuses access"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
                 ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "but not the worker"), ([(504, b"")], "does not answer"),
                 ([(503, b'{"status":"unavailable"}')], "Doorpost could not store it"), ([(503, b"<html>")], "check that the worker runs"), ([(200, b"hello")], "is this Doorpost's URL"),
@@ -161,13 +169,42 @@ def the_round_trip():
         check(any("only to https://" in one for one in findings(lab, "--url", url)), "http://")
 
 
+def a_web_server_that_is_being_restarted_is_waited_for():
+    """A curl that finds nobody there waits until somebody is, and then says what it has found."""
+    with Lab() as lab, socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{place.getsockname()[1]}/doorpost"
+        meeting = lab.path / "meeting"
+        meeting.mkdir()
+        lab.own(meeting)
+        curl = lab.bin / "curl"
+        curl.write_text(f"""#!/bin/sh
+            {shutil.which("curl")} "$@"
+            status=$?
+            [ $status -ne 7 ] || touch {meeting}/refused
+            [ $status -ne 7 ] || while [ -e {meeting} ] && [ ! -e {meeting}/listening ]; do sleep 0.05; done
+            exit $status""")
+        curl.chmod(0o755)
+
+        def start():
+            wait_for((meeting / "refused").exists, "a refused connection")
+            stub(lab, (200, b'"stored"'), (200, b'"duplicate"'), (401, b'"unauthorized"'), address=place)
+            (meeting / "listening").touch()
+        starter = threading.Thread(target=start)
+        starter.start()
+        found = findings(lab, "--url", url, env={"PATH": f"{lab.bin}:{os.environ['PATH']}"})
+        starter.join()
+        check(found == [], found)
+
+
 def certificates_that_ring_would_refuse_are_named():
     with Lab() as lab:
         server = lighttpd_fastcgi(lab)
         check(findings(lab, "--url", server.url) == [], "trusted")
         found = findings(lab, "--url", server.url, env={"CURL_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt"})
         only(found, "the certificate is not trusted", "certbot")
-        only(findings(lab, "--url", server.url.replace("/doorpost", "/other")), "round trip")
+        for path in ("/other", "/", "/doorpost/"):  # the shipped sites close them
+            only(findings(lab, "--url", server.url.replace("/doorpost", path)), "round trip", "check the path")
         check(findings(lab, "--url", server.url.replace("https:", "http:")), "http:// to a port for HTTPS")
 
 
@@ -178,6 +215,8 @@ def the_log_of_this_set_up_is_named():
             worker = one.worker(listener)
             wait_for(lambda: open(f"/proc/{worker.pid}/comm").read() == "doorpost.cgi\n", "the worker")
         only(findings(lab, "--url", stub(lab, (503, b"no"))), "round trip", f"the reason is in the log: {lab.logs}/worker")
+        lab.configure(LOG="off")
+        only(findings(lab, "--url", stub(lab, (503, b"no"))), f"{lab.logs}/worker, once DOORPOST_LOG is not off")
 
 
 def missing_and_closed_settings_are_helped_with():
@@ -294,6 +333,6 @@ def stats_add_up():
             check(re.fullmatch(r'# (HELP|TYPE) doorpost_\w+ .+|doorpost_\w+({\w+="[^"]*"})? [0-9.e+-]+', line), line)
 
 
-run_tests(settings, keys, directory, file_system, journal_and_index, the_round_trip, certificates_that_ring_would_refuse_are_named,
+run_tests(settings, keys, directory, file_system, journal_and_index, the_round_trip, a_web_server_that_is_being_restarted_is_waited_for, certificates_that_ring_would_refuse_are_named,
           the_log_of_this_set_up_is_named, missing_and_closed_settings_are_helped_with, what_the_command_line_has_needs_no_settings, trigger_signs_as_ring_does,
           trigger_retries_as_ring_does, stale_events_are_refused_where_that_is_set, stats_add_up)
