@@ -42,6 +42,9 @@ static int refuse_the_web(void) {
     return problem("this is no CGI program: take doorpost out of the web server's directories");
 }
 
+static const char *const helps[] = {"help", "--help", "-h", NULL};
+static const char *const versions[] = {"version", "--version", "-V", NULL};
+
 static const struct verb *find_verb(const char *name) {
     for (size_t i = 0; verbs[i] != NULL; i++)
         if (strcmp(name, verbs[i]->name) == 0)
@@ -55,6 +58,8 @@ __attribute__((noreturn)) static void refuse_verb(const char *name) {
     nearest_start(&nearest, name);
     for (size_t i = 0; verbs[i] != NULL; i++)
         nearest_try(&nearest, verbs[i]->name);
+    nearest_try(&nearest, helps[0]);
+    nearest_try(&nearest, versions[0]);
     usage_error("there is no verb \"%.100s\"%s", name, nearest_hint(&nearest, "", hint));
 }
 
@@ -64,18 +69,23 @@ static bool is_one_of(const char *text, const char *const *words) {
     return *words != NULL;
 }
 
-/* The index of the verb: the first argument that is neither an option nor an option's value. What follows one
- * of `with_value` is a value; after any other option, it is one if the verb comes next. Returns argc if there
- * is none. */
+/* The index of the verb. What follows one of `with_value` is a value; after any other option, what is no verb
+ * may be one. Returns that of the first argument that could be meant for a verb if none is one, or argc. */
 static int verb_index(int argc, char *const argv[]) {
     static const char *const with_value[] = {"-c", "--conf", "-J", "--journal", "-K", "--key-file", NULL};
-    int i = 1;
-    while (i < argc && argv[i][0] == '-') {
-        i += is_one_of(argv[i], with_value) ? 2 : 1;
-        if (i + 1 < argc && argv[i][0] != '-' && find_verb(argv[i]) == NULL && find_verb(argv[i + 1]) != NULL)
-            i++;
+    int meant = argc;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') {
+            i += is_one_of(argv[i], with_value) ? 1 : 0;
+            continue;
+        }
+        if (find_verb(argv[i]) != NULL)
+            return i;
+        meant = meant == argc ? i : meant;
+        if (argv[i - 1][0] != '-')
+            break;
     }
-    return i < argc ? i : argc;
+    return meant;
 }
 
 /* Runs the verb with the options before it moved after it. */
@@ -89,7 +99,7 @@ static int run_verb(const struct verb *verb, int argc, char *argv[], int at) {
 static int help(int argc, char *argv[]) {
     char option[] = "--help";
     char *arguments[] = {argc > 0 ? argv[0] : NULL, option, NULL};
-    if (argc == 0) {
+    if (argc == 0 || is_one_of(argv[0], helps) || is_one_of(argv[0], versions)) {
         print_verbs(stdout);
         return finish(STATUS_DONE);
     }
@@ -100,8 +110,6 @@ static int help(int argc, char *argv[]) {
 }
 
 int main(int argc, char *argv[]) {
-    static const char *const helps[] = {"help", "--help", "-h", NULL};
-    static const char *const versions[] = {"version", "--version", "-V", NULL};
     process_prepare();
     if (getenv("GATEWAY_INTERFACE") != NULL)
         return refuse_the_web();

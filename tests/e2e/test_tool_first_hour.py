@@ -113,6 +113,7 @@ def near_misses_are_answered_with_what_was_meant():
     with Lab() as lab:
         for arguments, meant in ((["stat"], "stats"), (["dcotor"], "doctor"), (["verify"], "verify-signature"), (["help", "prnue"], "prune"),
                                  (["log", "--jason"], "--json"), (["log", "--sinc=yesterday"], None), (["log", "--snice=now"], "--since"),
+                                 (["hlep"], "help"), (["versoin"], "version"), (["--json", "lgo"], "log"),
                                  (["exec", "--retry-fail-ed"], "--retry-failed"), (["log", "--json=1"], "--json"), (["nonsense"], None),
                                  (["log", "--zzzzzzzz"], None), (["x" * 5000], None), (["trigger", "buton_press", "--url", "http://127.0.0.1"], "button_press")):
             result = lab.tool(*arguments)
@@ -124,6 +125,7 @@ def near_misses_are_answered_with_what_was_meant():
 def help_and_version_are_verbs_too():
     with Lab() as lab:
         check(lab.tool("help", "stats").ok().stdout == lab.tool("stats", "--help").ok().stdout, "help stats")
+        check(lab.tool("help", "help").ok().stdout == lab.tool("help", "version").ok().stdout == lab.tool("help").ok().stdout, "help help")
         check(lab.tool("help").ok().stdout == lab.tool("--help").ok().stdout == lab.tool("-h").ok().stdout, "help")
         check(lab.tool("version").ok().stdout == lab.tool("--version").ok().stdout, "version")
 
@@ -134,7 +136,8 @@ def options_may_stand_before_the_verb():
         told = lab.tool("log", "--json").ok().stdout
         nothing = {"DOORPOST_CONF": "/dev/null"}
         for arguments in (["--json", "log"], ["--conf", lab.env_file, "log", "--json"], ["--json", f"--journal={lab.journal}", "log"],
-                          ["-J", lab.journal, "--type", "button_press", "log", "--json"]):
+                          ["-J", lab.journal, "--type", "button_press", "log", "--json"],
+                          ["--since", "2 hours ago", "--type", "button_press", "--json", "log", "-J", lab.journal]):
             check(lab.tool(*arguments, env=nothing if len(arguments) > 2 else {}).ok().stdout == told, arguments)
         check("an option" in lab.tool("--json").fails(2).stderr and "an option" in lab.tool("--conf", "log").fails(2).stderr, "no verb")
         check("no verb" in lab.tool("--json", "nonsense", "x").fails(2).stderr, "nonsense")
