@@ -31,7 +31,7 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
                                                  : NULL;
     if (state == NULL)
         return;
-    if (keep < RING_LATEST_SECONDS)
+    if (keep < RING_LATEST_DAYS * DAY_SECONDS)
         problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
                 "stored as new. No value fits, because Ring delivers up to %d hours late: keep %dd or more",
                 state, RING_LATEST_HOURS, RING_LATEST_DAYS);

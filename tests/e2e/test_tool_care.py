@@ -242,6 +242,9 @@ def prune_and_doctor_agree_on_the_age():
         lab.configure(MAX_AGE="4d")
         told = lab.tool("prune", "--keep", "3d").ok().stderr
         check("No value fits" in told and "keep 4d or more" in told, told)
+        lab.configure()
+        told = lab.tool("prune", "--keep", "80h").ok().stderr
+        check("No value fits" in told, "3d or less, and not under 4d:", told)
 
 
 def prune_keeps_the_index_small_while_deliveries_go_on():
