@@ -96,6 +96,10 @@ static int begin(struct runner *runner) {
                                &deadline, &reason);
     if (result == 0)
         result = cursor_read(lines->directory.file, runner->run->name, &runner->cursor, &reason);
+    if (result >= 0 && at_end && !lines->empty)
+        tell_empty("%s is new, and begins after the newest event. With --from start, a new one begins at the "
+                   "first.",
+                   runner->run->name);
     return result >= 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
@@ -141,6 +145,8 @@ static int open_cursor(struct runner *runner) {
         if (count >= 0 && run->retry != NULL && runner->meant == 0)
             return problem("%s has not given up an event %.200s: see doorpost exec --failed", run->name,
                            run->retry);
+        if (count == 0)
+            tell_empty("Nothing is run again: %s has given up no event.", run->name);
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
     int found = cursor_read(runner_directory_of(runner), run->name, &runner->cursor, &reason);

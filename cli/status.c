@@ -165,9 +165,10 @@ struct show {
 
 static int show_one(void *context, const char *name) {
     struct show *show = context;
+    if (show->only != NULL && strcmp(show->only, name) != 0)
+        return 0;
     show->seen++;
-    if ((show->only == NULL || strcmp(show->only, name) == 0) &&
-        show->show(show->lines, name, show->report) != STATUS_DONE)
+    if (show->show(show->lines, name, show->report) != STATUS_DONE)
         show->status = STATUS_PROBLEM;
     return 0;
 }
@@ -182,6 +183,9 @@ static int show_all(const struct config *config, struct show *show, bool json) {
         show->status = problem("%s", reason.text);
     if (json)
         print_json(show->report);
+    else if (show->seen == 0 && show->only != NULL)
+        tell_empty("No consumer %s in %s: `doorpost exec --status` shows those that are there.", show->only,
+                   config->journal);
     else if (show->seen == 0)
         tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
                    config->journal);

@@ -135,24 +135,32 @@ def nothing_is_explained_on_a_terminal_alone():
     if not open_terminal():
         return "no terminal can be had here"
 
-    def said(lab, *verb):
-        check(lab.tool(*verb).ok().stderr == "", verb, "speaks in a pipe")
+    def said_first(lab, *verb):
         master, slave = open_terminal()
         try:
             return lab.tool(*verb, stdout=slave).ok().stderr
         finally:
             os.close(slave)
             os.close(master)
+
+    def said(lab, *verb):
+        check(lab.tool(*verb).ok().stderr == "", verb, "speaks in a pipe")
+        return said_first(lab, *verb)
     with Lab() as lab:
         for verb in (["log"], ["log", "--json"], ["log", "-n", "3"], ["stats"]):
             check(f"No events in {lab.journal} yet" in said(lab, *verb), verb)
         check("No rejected deliveries." in said(lab, "rejected"), "rejected")
         check("No consumers in" in said(lab, "exec", "--status"), "exec --status")
+        check("Nothing is run again" in said(lab, "exec", "--retry-failed", "--", "true"), "exec --retry-failed")
+        check(said_first(lab, "exec", "--once", "--name", "early", "--", "true") == "", "nothing is left out")
         lab.receive(press(1))
         day = lab.segment().stem
         for verb in (["log", "--device", "none"], ["log", "--since", "2020-01-01", "--until", "2020-01-02"], ["log", "-n", "2", "--type", "none"],
                      ["stats", "--device", "none"]):
             check(f"No event matches; {lab.journal} has events from {day} to {day}." in said(lab, *verb), verb)
+        check("late is new, and begins after the newest event" in said_first(lab, "exec", "--once", "--name", "late", "--", "true"), "exec")
+        for question in ("--status", "--failed"):
+            check("No consumer none in" in said(lab, "exec", question, "--name", "none"), question)
         check("in that time" in said(lab, "rejected", "--until", "2020-01-01"), "rejected")
         check(said(lab, "log") == "" and said(lab, "log", "-n", "0") == "" and said(lab, "stats") == "", "something")
     with Lab() as lab:
