@@ -140,12 +140,13 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 	  install -D -m "$$mode" "$$source" "$(DESTDIR)$(PREFIX)/$$directory/$$name" || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/$(SHARE)/examples
 	cp -R $(EXAMPLES:%=deploy/%) $(DESTDIR)$(PREFIX)/$(SHARE)/examples
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/$(SHARE)/examples
 	find $(DESTDIR)$(PREFIX)/$(SHARE)/examples -type f -exec sed -i 's#/usr/local/#$(PREFIX)/#g' {} +
 
 uninstall: ## remove what `make install` has put there; settings, keys and journals are left
 	@echo "$$INSTALLED" | while read -r mode source directory name; do rm -f "$(DESTDIR)$(PREFIX)/$$directory/$$name"; done
 	rm -rf $(EXAMPLES:%=$(DESTDIR)$(PREFIX)/$(SHARE)/examples/%)
-	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
+	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) share/doc lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
 	  share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh; do \
 	  [ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; done
 
