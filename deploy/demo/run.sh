@@ -1,13 +1,15 @@
 #!/bin/sh
-# run.sh BINARY: shows Doorpost at work. Makes a demo directory with a fresh key beside the binary, starts lighttpd on
-# 127.0.0.1:$PORT (8080) from deploy/lighttpd/fastcgi.conf, sends a signed press through it, shows what became of it and of every
-# later one, and keeps serving until Ctrl-C. The tool `doorpost` has to be beside the binary.
+# run.sh BINARY: shows Doorpost at work. Makes a demo directory with a fresh key beside the binary (for root, one that is removed at the
+# end), starts lighttpd on 127.0.0.1:$PORT (8080) from deploy/lighttpd/fastcgi.conf, sends a signed press through it, shows what became
+# of it and of every later one, and keeps serving until Ctrl-C. The tool `doorpost` has to be beside the binary.
 set -eu
 binary=$(realpath "${1:?run.sh BINARY}")
 here=$(cd "$(dirname "$0")" && pwd)
 port=${PORT:-8080}
 url=http://127.0.0.1:$port/doorpost
 demo=$(dirname "$binary")/demo
+# Root's tool reads nothing that another user can change, which may be so here.
+[ "$(id -u)" -ne 0 ] || demo=$(mktemp -d)
 
 # 7 is curl's "could not connect": nobody listens there, as it should be.
 status=0
@@ -45,13 +47,19 @@ lighttpd -D -f "$demo/lighttpd.conf" &
 server=$!
 log=
 stop() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' HUP INT TERM
   # shellcheck disable=SC2086 # $log may be nothing
   kill "$server" $log 2>/dev/null || :
   wait
 }
 trap stop EXIT
-trap 'stop; exit 0' INT TERM
+finish() {
+  stop
+  [ "$(id -u)" -ne 0 ] || rm -rf "$demo"
+  exit 0
+}
+trap finish HUP INT TERM # HUP: the terminal was closed
 
 tries=0
 until [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$url" || :)" = 405 ]; do
@@ -63,6 +71,7 @@ until [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$url" || :)" = 
   sleep 0.1
 done
 
+since=@$(date +%s)
 echo "Doorpost is running behind lighttpd at $url. One signed press through it:"
 echo
 "$here/press.sh" "$demo/key" "$url"
@@ -77,6 +86,6 @@ echo "    $here/press.sh $demo/key $url"
 echo
 echo "Each is shown here as it comes. Ctrl-C ends it."
 echo
-"$(dirname "$binary")/doorpost" log -f -n 0 --conf "$demo/doorpost.env" &
+"$(dirname "$binary")/doorpost" log -f --since "$since" --conf "$demo/doorpost.env" &
 log=$!
 wait "$server"
