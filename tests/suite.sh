@@ -21,6 +21,10 @@ unshare --mount true 2>/dev/null || skip "nothing can be mounted here"
 # The mounts below go when this process does.
 [ -n "${IN_OWN_MOUNTS:-}" ] || exec env IN_OWN_MOUNTS=1 unshare --mount "$0" "$@"
 
+# Debian's debootstrap, without Ubuntu's keys, looks for Ubuntu's releases in Debian's archive.
+case $suite in
+  jammy | noble | resolute) mirror=${mirror:-http://archive.ubuntu.com/ubuntu} ;;
+esac
 # Releases that this debootstrap has not heard of are made as their siblings are.
 scripts=/usr/share/debootstrap/scripts
 script=$(basename "$(readlink -f "$scripts/$suite" || echo "$suite")")
