@@ -171,6 +171,8 @@ def each_answer_is_in_the_instructions():
     missing = [answer for answer in answers if "{} `{}`".format(*answer) not in instructions]
     check(not missing, "not explained:", missing)
     seen = instructions[instructions.index("| what you see |"):instructions.index("**Register that URL**")]
+    tool = re.search(r'"Status: (\d{3}) .*\\r\\n\\r\\n(.*)\\n"', (ROOT / "cli/main.c").read_text())
+    check(f"`{tool.group(2)}` ({tool.group(1)})" in seen, "what the tool says to the web is not explained")
     for answer in ('"unavailable"', "401", "403", "404", "405", "500", "502", "503", "508"):
         check(answer in seen, answer, "may be seen in a browser, and is not explained")
 
