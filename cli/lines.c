@@ -2,6 +2,7 @@
  * that a long journal is not read for them. */
 #include "lines.h"
 
+#include "hole.h"
 #include "segment.h"
 #include "terminal.h"
 
@@ -171,6 +172,7 @@ static uint64_t line_start(const struct lines *lines, int32_t day, uint64_t offs
     ssize_t got = 0;
     const char *line_break = NULL;
     for (offset--; file >= 0 && line_break == NULL; offset += (uint64_t)got) {
+        offset = hole_end(file, offset);
         got = pread(file, bytes, sizeof bytes, (off_t)offset);
         if (got <= 0)
             break;

@@ -8,7 +8,9 @@
 #include "waiting.h"
 
 #include "cursor.h"
+#include "hole.h"
 #include "options.h"
+#include "regular.h"
 #include "replace.h"
 
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #define LINE 128
+#define SLOTS 512 /* read with one call */
 #define PATH_SIZE (CURSOR_NAME_SIZE + 32)
 
 static void path_of(const char *name, const char *suffix, char out[PATH_SIZE]) {
@@ -41,6 +44,14 @@ static void compose(const struct item *item, char out[LINE + 1]) {
     out[LINE] = '\0';
 }
 
+/* Returns 0, or -1 with errno set. */
+static int write_slot(int fd, const struct item *item, uint64_t at) {
+    char line[LINE + 1];
+    compose(item, line);
+    errno = ENOSPC; /* if the write is short */
+    return pwrite(fd, line, LINE, (off_t)at) == LINE ? 0 : -1;
+}
+
 /* Takes a line without its line break. */
 static bool parse(const char *text, struct item *item) {
     char day[DAY_SIZE] = "";
@@ -56,32 +67,81 @@ static bool parse(const char *text, struct item *item) {
            item->attempts >= 0 && day_parse(day, strlen(day), &item->place.day) == 0;
 }
 
-/* Reads the line that begins at `at`. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
-static int take(const char *text, size_t length, size_t at, struct item *item) {
+/* Reads a line of `length` bytes. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
+static int take(const char *text, size_t length, struct item *item) {
     char line[LINE + 1];
-    size_t size = length - at < LINE ? length - at : LINE;
-    memcpy(line, text + at, size);
-    line[size == LINE && line[LINE - 1] == '\n' ? LINE - 1 : size] = '\0';
+    memcpy(line, text, length);
+    line[length == LINE && line[LINE - 1] == '\n' ? LINE - 1 : length] = '\0';
     if (line[strspn(line, " ")] == '\0')
         return 0;
     return parse(line, item) ? 1 : ERROR_DAMAGED;
 }
 
+/* The slots of a file, some at a time. All zero at first but the descriptor. */
+struct slots {
+    int fd;
+    uint64_t at; /* in the file, of what is in the text */
+    size_t length, used;
+    char text[SLOTS * LINE];
+};
+
+/* Goes on with what follows in the file. What was never written there are empty slots. */
+static int fill(struct slots *slots, struct reason *reason) {
+    uint64_t at = slots->at + slots->length, data = hole_end(slots->fd, at);
+    ssize_t got;
+    slots->at = data > at + LINE ? data - data % LINE : at;
+    slots->length = slots->used = 0;
+    do {
+        got = pread(slots->fd, slots->text + slots->length, sizeof slots->text - slots->length,
+                    (off_t)(slots->at + slots->length));
+        slots->length += got > 0 ? (size_t)got : 0;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    return got == 0 ? 0 : fail(reason, ERROR_TROUBLE, "cannot read what is set aside: %s", strerror(errno));
+}
+
+/* Reads the next slot that is not empty. Returns 1 with the item and where it is in the file; ERROR_DAMAGED;
+ * 0 at the end; or ERROR_TROUBLE with a reason. */
+static int next(struct slots *slots, struct item *item, uint64_t *at, struct reason *reason) {
+    int found = 0;
+    while (found == 0) {
+        if (slots->used == slots->length && fill(slots, reason) != 0)
+            return ERROR_TROUBLE;
+        size_t left = slots->length - slots->used, length = left < LINE ? left : LINE;
+        if (length == 0)
+            return 0;
+        *at = slots->at + slots->used;
+        found = take(slots->text + slots->used, length, item);
+        slots->used += length;
+    }
+    return found;
+}
+
+/* Returns 1 with slots->fd, 0 if there is no such file, or an error. */
+static int open_slots(int directory, const char *name, int flags, struct slots *slots,
+                      struct reason *reason) {
+    char path[PATH_SIZE];
+    struct reason why;
+    path_of(name, "", path);
+    *slots = (struct slots){.fd = regular_open(directory, path, flags, &why)};
+    if (slots->fd < 0 && slots->fd != ERROR_INVALID)
+        explain(reason, "%s", why.text);
+    return slots->fd >= 0 ? 1 : slots->fd == ERROR_INVALID ? 0 : slots->fd;
+}
+
 int waiting_each(int directory, const char *name, void (*visit)(void *context, const struct item *item),
                  void *context, struct reason *reason) {
-    char path[PATH_SIZE], *text;
-    size_t length;
+    struct slots slots;
     struct item item;
-    int damaged = 0;
-    path_of(name, "", path);
-    int result = replace_read(directory, path, &text, &length, reason);
-    for (size_t at = 0; result > 0 && at < length; at += LINE) {
-        int found = take(text, length, at, &item);
-        if (found > 0)
+    uint64_t at;
+    int damaged = 0, result = open_slots(directory, name, O_RDONLY, &slots, reason);
+    if (result <= 0)
+        return result;
+    while ((result = next(&slots, &item, &at, reason)) == 1 || result == ERROR_DAMAGED)
+        if (result > 0)
             visit(context, &item);
-        damaged += found < 0;
-    }
-    free(text);
+        else
+            damaged++;
+    close(slots.fd);
     return result < 0 ? result : damaged;
 }
 
@@ -131,22 +191,15 @@ int waiting_load(int directory, const char *name, struct queues *queues, int64_t
     return result;
 }
 
-static int write_slot(int fd, const struct queues *queues, size_t slot) {
-    char line[LINE + 1];
-    compose(queues_at(queues, slot), line);
-    return pwrite(fd, line, LINE, (off_t)(slot * LINE)) == LINE ? 0 : -1;
-}
-
 /* Returns 0, or -1 with errno set. */
 static int write_changed(int directory, const char *path, struct queues *queues) {
     size_t slot;
     int result = 0;
-    int fd = openat(directory, path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int fd = regular_open(directory, path, O_WRONLY, NULL);
     if (fd < 0)
         return -1;
-    errno = ENOSPC; /* if a write is short */
     while (result == 0 && queues_take_changed(queues, &slot))
-        result = write_slot(fd, queues, slot);
+        result = write_slot(fd, queues_at(queues, slot), slot * LINE);
     if (result == 0)
         result = fdatasync(fd);
     int error = errno;

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* memrchr */
 #include "append.h"
 
+#include "hole.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +32,7 @@ static int write_parts(const struct append *append) {
 
 int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason) {
     char window[4096];
-    for (*end = size; *end > 0;) {
+    for (*end = size; (*end = hole_start(file, *end)) > 0;) {
         size_t length = *end < sizeof window ? (size_t)*end : sizeof window;
         if (pread(file, window, length, (off_t)(*end - length)) != (ssize_t)length)
             return fail(reason, ERROR_TROUBLE, "cannot read the end of the journal: %s", strerror(errno));

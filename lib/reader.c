@@ -1,7 +1,8 @@
 /* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window
  * are damage, and are skipped. */
-#define _GNU_SOURCE /* SEEK_DATA */
 #include "reader.h"
+
+#include "hole.h"
 
 #include <errno.h>
 #include <string.h>
@@ -39,15 +40,6 @@ static ssize_t fill(struct reader *reader, struct reason *reason) {
     return got;
 }
 
-/* A file that is only said to be huge is a hole: what follows of it is passed over. */
-static void skip_hole(struct reader *reader) {
-    off_t data = lseek(reader->file, (off_t)reader->offset, SEEK_DATA);
-    if (data < 0 && errno == ENXIO)
-        data = lseek(reader->file, 0, SEEK_END);
-    if (data > (off_t)reader->offset)
-        reader->offset = (uint64_t)data;
-}
-
 int reader_next(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset,
                 struct reason *reason) {
     for (;;) {
@@ -63,7 +55,7 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
             reader->start += used;
             reader->offset += used;
             if (used == sizeof reader->buffer)
-                skip_hole(reader);
+                reader->offset = hole_end(reader->file, reader->offset);
             return 1;
         }
         ssize_t got = fill(reader, reason);

@@ -9,6 +9,7 @@
 
 #include "append.h"
 #include "directory.h"
+#include "hole.h"
 #include "quote.h"
 #include "regular.h"
 #include "segment.h"
@@ -24,6 +25,9 @@
 #include <unistd.h>
 
 #define FRAME 512 /* the names of the members, and those values that have a fixed length */
+
+/* More than a line can be: the body in base64, and the rest. */
+#define LINE_LIMIT (2 * BODY_LIMIT + FRAME + QUOTE_SIZE(sizeof(struct reason)))
 
 static size_t line_size(const struct entry *entry) {
     return FRAME + QUOTE_SIZE(strlen(entry->rejection)) +
@@ -154,26 +158,24 @@ int rejected_open(int directory, struct place place, struct reason *reason) {
     char bytes[4096];
     const char *line_break = NULL;
     int file = open_day(directory, place.day, O_RDWR, reason);
-    for (off_t at = (off_t)place.offset; file >= 0 && line_break == NULL;) {
-        ssize_t got = pread(file, bytes, sizeof bytes, at);
+    uint64_t at = place.offset;
+    while (file >= 0 && line_break == NULL && at < place.offset + LINE_LIMIT) {
+        ssize_t got = pread(file, bytes, sizeof bytes, (off_t)at);
         line_break =
             got > 0 ? memchr(bytes, '\n', (size_t)got) : bytes; /* at the end of the file that is all */
         size_t length =
             got > 0 && line_break != NULL ? (size_t)(line_break + 1 - bytes) : (size_t)(got > 0 ? got : 0);
-        if (got < 0 || pwrite(file, bytes, length, at) != (ssize_t)length) {
+        if (got < 0 || pwrite(file, bytes, length, (off_t)at) != (ssize_t)length) {
             explain(reason, "cannot write to rejected/: %s", strerror(errno));
             close(file);
             return ERROR_TROUBLE;
         }
-        at += got;
+        at += (uint64_t)got;
     }
     return file < 0 ? ERROR_TROUBLE : file;
 }
 
 /* ---- reading ---- */
-
-/* More than a line can be: the body in base64, and the rest. */
-#define LINE_LIMIT (2 * BODY_LIMIT + FRAME + QUOTE_SIZE(sizeof(struct reason)))
 
 /* Visits the whole lines of a day's file from *from on, and steps *from past each. The text ends with a NUL
  * in place of the line break; it is NULL if what stands there is too long to be a line. */
@@ -201,6 +203,7 @@ static int visit_lines(int file, struct place *from,
         if (filled == sizeof window) {
             too_long = true;
             filled = 0;
+            at = hole_end(file, at);
         }
         memmove(window, text, filled);
     }

@@ -3,6 +3,7 @@
 #include "replace.h"
 
 #include "directory.h"
+#include "hole.h"
 #include "regular.h"
 
 #include <errno.h>
@@ -26,11 +27,13 @@ static int read_open(int file, const char *path, char **text, size_t *length, st
     if (fstat(file, &status) != 0)
         return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
     size_t size = (size_t)status.st_size;
+    if (hole_before(file, size)) /* it may be said to be larger than memory */
+        return fail(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written; move it away", path);
     *text = malloc(size + 1);
     if (*text == NULL)
         return fail(reason, ERROR_TROUBLE, "no memory for %s", path);
     while (*length < size) {
-        ssize_t got = read(file, *text + *length, size - *length);
+        ssize_t got = pread(file, *text + *length, size - *length, (off_t)*length);
         if (got == 0)
             break;
         if (got < 0 && errno != EINTR)

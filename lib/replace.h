@@ -12,7 +12,8 @@
 int replace_prepare(int directory, struct reason *reason);
 
 /* Reads the whole file. Returns 1 with *text (the caller frees it; a NUL follows its *length bytes); 0 if
- * there is none; ERROR_DAMAGED if that is no file; or ERROR_TROUBLE: it is there, but cannot be read. */
+ * there is none; ERROR_DAMAGED if that is no file, or has holes; or ERROR_TROUBLE: it is there, but cannot be
+ * read. */
 int replace_read(int directory, const char *path, char **text, size_t *length, struct reason *reason);
 
 /* Makes a spare of `size` bytes, inode and blocks, so that a replace_write() of as many does not depend on

@@ -1,12 +1,13 @@
 /* A writer may have been killed at any moment, the machine may have crashed, and a person may have edited the
  * file: so the end is looked at again whenever the file is not as this process left it, by its size and time,
  * or lines are known that it does not know. As a rule that is one read of the last two lines. */
-#define _GNU_SOURCE /* memrchr, SEEK_DATA */
+#define _GNU_SOURCE /* memrchr */
 #include "tail.h"
 
 #include "append.h"
 #include "directory.h"
 #include "event.h"
+#include "hole.h"
 #include "reader.h"
 #include "regular.h"
 #include "segment.h"
@@ -92,14 +93,6 @@ static void scan_lines(struct end *end, size_t start) {
     end->at = end->size - end->length + start;
 }
 
-/* Where the last bytes end that are not zeros of a hole: a file that is only said to be huge is none. */
-static uint64_t end_of_data(const struct end *end) {
-    off_t at = 0, data;
-    while ((data = lseek(end->file, at, SEEK_DATA)) >= 0 && (at = lseek(end->file, data, SEEK_HOLE)) > data)
-        continue;
-    return data < 0 && errno == ENXIO && (uint64_t)at < end->size ? (uint64_t)at : end->size;
-}
-
 /* If the end is too damaged for a short look, the whole segment is read, up to its last line break. */
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
@@ -108,7 +101,7 @@ static int scan_segment(struct end *end, struct reason *reason) {
     enum scan scan;
     struct record record;
     uint64_t offset;
-    int result = append_end(end->file, end_of_data(end), &end->at, reason);
+    int result = append_end(end->file, end->size, &end->at, reason);
     reader_start(reader, end->file, 0, (struct link){.known = false});
     while (result == 0 && reader_offset(reader) < end->at) {
         int got = reader_next(reader, &scan, &record, &offset, reason);
@@ -181,21 +174,24 @@ bool tail_is_torn(const char *rest, size_t length) {
  * something else that is kept there; or -1. */
 static int copy_rest(const struct end *end, int to, bool is_new) {
     static char bytes[COPIED], kept[COPIED];
+    struct stat status;
     ssize_t got = 0, have;
-    uint64_t data = end_of_data(end);
-    for (uint64_t at = end->at; at < data; at += (uint64_t)got) {
-        got =
-            pread(end->file, bytes, data - at < sizeof bytes ? (size_t)(data - at) : sizeof bytes, (off_t)at);
+    if (fstat(to, &status) != 0)
+        return -1;
+    if ((uint64_t)status.st_size > end->size - end->at)
+        return 0;
+    for (uint64_t at = end->at; (at = hole_end(end->file, at)) < end->size; at += (uint64_t)got) {
+        got = pread(end->file, bytes, sizeof bytes, (off_t)at);
         have = is_new ? 0 : pread(to, kept, sizeof kept, (off_t)(at - end->at));
         if (got <= 0 || have < 0)
             return -1;
-        if (have > got || memcmp(bytes, kept, (size_t)have) != 0)
+        if (memcmp(bytes, kept, (size_t)(have < got ? have : got)) != 0)
             return 0;
         is_new |= have < got; /* an earlier attempt got no further */
         if (have < got && pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
             return -1;
     }
-    /* What follows is a hole, and may be larger than the disk. */
+    /* It may end with a hole. */
     return ftruncate(to, (off_t)(end->size - end->at)) == 0 && fsync(to) == 0 ? 1 : -1;
 }
 

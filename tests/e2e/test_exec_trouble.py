@@ -266,7 +266,7 @@ def lists_that_cannot_be_read_stay_as_they_are():
         path = lab.journal / "cursors/bell.failed"
         listed = path.read_bytes()
         check(listed.count(b"\n") == 2, listed)
-        result = lab.run([*lab.failing("read", "EIO", path), *lab.arguments("--retry-failed")], env=UNDER_STRACE, **lab.as_user()).fails()
+        result = lab.run([*lab.failing("read,pread64", "EIO", path), *lab.arguments("--retry-failed")], env=UNDER_STRACE, **lab.as_user()).fails()
         check("cannot read cursors/bell.failed: Input/output error" in result.stderr and path.read_bytes() == listed, result)
         lab.receive(press(3))
         for call in ("pread64", "pwrite64", "fdatasync"):
@@ -285,13 +285,13 @@ def cursors_that_cannot_be_read_are_not_called_damaged():
     with Bell() as lab:
         lab.receive(press(1))
         lab.once().ok()
-        result = lab.once(under=lab.failing("read", "EIO", lab.cursor), **UNDER_STRACE).fails()
+        result = lab.once(under=lab.failing("read,pread64", "EIO", lab.cursor), **UNDER_STRACE).fails()
         check("cannot read cursors/bell: Input/output error" in result.stderr, result)
         status = [lab.own_tool, "exec", "--status"]
         result = lab.run([*lab.failing("getdents64", "EIO", lab.journal / "cursors"), *status], env=UNDER_STRACE, **lab.as_user()).fails()
         check("cannot list cursors/: Input/output error" in result.stderr, result)
         prune = [lab.own_tool, "prune", "--keep", "1d"]
-        result = lab.run([*lab.failing("read", "EIO", lab.cursor), *prune], env=UNDER_STRACE, **lab.as_user()).fails()
+        result = lab.run([*lab.failing("read,pread64", "EIO", lab.cursor), *prune], env=UNDER_STRACE, **lab.as_user()).fails()
         check("cannot read cursors/bell" in result.stderr, result)
         lab.cursor.unlink()
         os.mkfifo(lab.cursor)
