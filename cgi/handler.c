@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "log.h"
 #include "on_event.h"
+#include "privilege.h"
 #include "response.h"
 #include "timestamp.h"
 
@@ -79,20 +80,30 @@ void handler_free(struct handler *handler) {
     free(handler);
 }
 
+/* Reads the settings. If root has started this process, it goes on as the journal's owner before it opens
+ * the keys, so that a file of keys that this user cannot read is told at once, and not at the next rotation.
+ */
+static int configure(struct handler *handler, struct reason *reason) {
+    int result = privilege_trust_settings(reason);
+    if (result == 0)
+        result = config_load(&handler->config, reason);
+    if (result == 0)
+        result = privilege_drop(&handler->config, reason);
+    if (result == 0 && handler->config.warning.text[0] != '\0')
+        log_warning(handler->config.log, handler->config.warning.text);
+    handler->configured = result == 0;
+    return result;
+}
+
 /* Reads the settings until it has worked once, and the keys whenever their file has changed. */
 static int make_ready(struct handler *handler, struct reason *reason) {
-    if (!handler->configured) {
-        int result = config_load(&handler->config, reason);
-        if (result != 0)
-            return result;
-        if (handler->config.warning.text[0] != '\0')
-            log_warning(handler->config.log, handler->config.warning.text);
-        handler->journal = journal_new(handler->config.journal, 0);
-        if (handler->journal == NULL)
-            return fail(reason, ERROR_TROUBLE, "no memory");
-        handler->configured = true;
-    }
-    return keys_load(handler->keys, handler->config.key_file, reason);
+    int result = handler->configured ? 0 : configure(handler, reason);
+    if (result == 0 && handler->journal == NULL &&
+        (handler->journal = journal_new(handler->config.journal, 0)) == NULL)
+        result = fail(reason, ERROR_TROUBLE, "no memory");
+    if (result == 0)
+        result = privilege_trust_keys(&handler->config, reason);
+    return result == 0 ? keys_load(handler->keys, handler->config.key_file, reason) : result;
 }
 
 static enum log_level log_level(const struct handler *handler) {

@@ -10,6 +10,7 @@
 #include "log_place.h"
 #include "mounts.h"
 #include "permission.h"
+#include "privilege.h"
 #include "processes.h"
 #include "prune.h"
 #include "rejected.h"
@@ -124,7 +125,7 @@ static bool check_keys(struct doctor *doctor) {
     struct reason reason = {"no memory"};
     struct stat status;
     char hint[HINT_SIZE];
-    if (settings_trust_keys(&doctor->config, &reason) != 0) {
+    if (privilege_trust_keys(&doctor->config, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "keys",
              "%s. If it is beside the settings: doorpost init --repair DIRECTORY", reason.text);
         return false;
@@ -661,13 +662,13 @@ static bool become_owner(struct doctor *doctor) {
     struct user owner;
     if (geteuid() != 0)
         return true;
-    if (settings_owner(&doctor->config, &owner, &reason) != 0) {
+    if (privilege_find_owner(&doctor->config, &owner, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
              access(doctor->config.journal, F_OK) != 0 ? ". `doorpost init` makes it" : "");
         return false;
     }
     check_worker(doctor, &owner);
-    if (settings_become(&doctor->config, &owner, &reason) == 0)
+    if (privilege_become_owner(&doctor->config, &owner, &reason) == 0)
         return true;
     tell(doctor, LEVEL_PROBLEM, "directory", "%s", reason.text);
     return false;

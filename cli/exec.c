@@ -39,20 +39,15 @@ static char *const *split(char *text) {
     return count > 0 ? words : NULL;
 }
 
-/* What a web server or an init gives is not always what a command expects: it may set neither of these. After
- * root has become another user, what there is was root's. */
-static void complete_environment(uid_t before) {
+/* What a web server or an init gives is not always what a command expects: it may set neither of these. */
+static void complete_environment(void) {
     struct user user;
-    bool known = user_with_id(getuid(), &user);
     const char *path = getenv("PATH"), *home = getenv("HOME");
     if (path == NULL || path[0] == '\0')
         setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
-    if (home == NULL || home[0] == '\0' || getuid() != before)
+    user_with_id(getuid(), &user);
+    if (home == NULL || home[0] == '\0')
         setenv("HOME", user.home[0] != '\0' ? user.home : "/", 1);
-    if (known && getuid() != before) {
-        setenv("USER", user.name, 1);
-        setenv("LOGNAME", user.name, 1);
-    }
 }
 
 /* Appends a word as a shell reads it. */
@@ -127,7 +122,6 @@ static int exec_main(int argc, char *argv[]) {
     run->retry_failed |= run->retry != NULL;
     bool asks = options.status || options.failed || options.drop != NULL;
     check_options(run);
-    uid_t before = getuid();
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     run->command = first < argc ? &argv[first] : split(config.on_event);
@@ -137,7 +131,7 @@ static int exec_main(int argc, char *argv[]) {
         return options.drop != NULL ? status_drop(&config, run->name, options.drop)
                : options.failed     ? status_show_failed(&config, only, options.json)
                                     : status_show(&config, only, options.json);
-    complete_environment(before);
+    complete_environment();
     return run_command(&options, &config, first < argc);
 }
 

@@ -8,6 +8,7 @@
  * rest stays root's, and is open to the user's group for reading. So that user cannot change what root will
  * trust. */
 #include "keys.h"
+#include "privilege.h"
 #include "regular.h"
 #include "ring.h"
 #include "secret.h"
@@ -300,14 +301,14 @@ static int check_settings(const struct plan *plan, const char *path) {
     unsetenv("DOORPOST_JOURNAL");
     unsetenv("DOORPOST_KEY_FILE");
     if (setenv("DOORPOST_CONF", path, 1) != 0 || config_load(&config, &reason) != 0 ||
-        settings_owner(&config, &owner, &reason) != 0)
+        privilege_find_owner(&config, &owner, &reason) != 0)
         return problem("%s", reason.text);
     if (owner.uid != plan->web.uid)
         return problem(
             "%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
             "correct the setting, or the journal's owner",
             plan->env, plan->web.name, owner.name);
-    if (strcmp(config.key_file, plan->key) != 0 && settings_trust_keys(&config, &reason) != 0)
+    if (strcmp(config.key_file, plan->key) != 0 && privilege_trust_keys(&config, &reason) != 0)
         return problem("%s", reason.text);
     return STATUS_DONE;
 }

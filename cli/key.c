@@ -2,6 +2,7 @@
  * the file is replaced as a whole, so no delivery ever meets half of it. */
 #include "invisible.h"
 #include "keys.h"
+#include "privilege.h"
 #include "regular.h"
 #include "secret.h"
 #include "settings.h"
@@ -74,7 +75,7 @@ static int open_target(const struct config *config, char path[PATH_MAX], char na
     char directory[PATH_MAX];
     struct reason reason = {""};
     int fd = -1;
-    if (settings_trust_keys(config, &reason) == 0) {
+    if (privilege_trust_keys(config, &reason) == 0) {
         if (find_target(config->key_file, path) != 0)
             explain(&reason, "cannot write %s: %s", config->key_file, strerror(errno));
         else if (trust_split(path, directory, name, PATH_MAX, &reason) == 0 &&
@@ -113,7 +114,7 @@ static int replace(const struct config *config, const char *text, size_t length)
 static char *current(const struct config *config, size_t *length) {
     struct reason reason = {""};
     char *text = NULL;
-    int fd = settings_trust_keys(config, &reason) != 0
+    int fd = privilege_trust_keys(config, &reason) != 0
                  ? ERROR_TROUBLE
                  : regular_open(AT_FDCWD, config->key_file, O_RDONLY, &reason);
     *length = 0;

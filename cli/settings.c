@@ -2,13 +2,12 @@
 #include "settings.h"
 
 #include "permission.h"
-#include "trust.h"
+#include "privilege.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Sets the variable to the path, made absolute; the last part of it need not exist. */
@@ -53,55 +52,6 @@ static int tell_missing(const struct config *config, const char *name, const cha
                 name, program, option);
 }
 
-int settings_trust(struct reason *reason) {
-    char path[CONFIG_PATH_SIZE], directory[CONFIG_PATH_SIZE], name[CONFIG_PATH_SIZE];
-    struct reason why = {""};
-    if (geteuid() != 0)
-        return 0;
-    int found = config_find(path, reason);
-    if (found < 0)
-        return found;
-    if (strcmp(path, "/dev/null") == 0 || trust_path(path, 0, &why) != ERROR_TROUBLE)
-        return 0;
-    if (access(path, F_OK) != 0 || trust_split(path, directory, name, sizeof name, NULL) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
-    return fail(reason, ERROR_TROUBLE, "%s. If `doorpost init` made it: doorpost init --repair %s", why.text,
-                directory);
-}
-
-int settings_trust_keys(const struct config *config, struct reason *reason) {
-    if (geteuid() != 0 || trust_path(config->key_file, 0, reason) != ERROR_TROUBLE)
-        return 0;
-    return ERROR_TROUBLE;
-}
-
-int settings_owner(const struct config *config, struct user *owner, struct reason *reason) {
-    struct stat status;
-    *owner = (struct user){.uid = geteuid(), .gid = getegid()};
-    if (geteuid() != 0)
-        return 0;
-    if (stat(config->journal, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", config->journal,
-                    strerror(errno));
-    if (!user_with_id(status.st_uid, owner))
-        owner->gid = status.st_gid;
-    return trust_path(config->journal, status.st_uid, reason) != 0 ? ERROR_TROUBLE : 0;
-}
-
-int settings_become(const struct config *config, const struct user *owner, struct reason *reason) {
-    if (geteuid() != 0 || owner->uid == 0)
-        return 0;
-    if (user_become(owner) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot become %s, the owner of %s: %s", owner->name,
-                    config->journal, strerror(errno));
-    if (access(config->journal, X_OK) != 0)
-        return fail(
-            reason, ERROR_TROUBLE,
-            "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
-            config->journal, owner->name, strerror(errno));
-    return 0;
-}
-
 int settings_read(const struct settings *settings, unsigned needs, struct config *config,
                   struct reason *reason) {
     bool has_all = settings->conf == NULL && ((needs & NEED_JOURNAL) == 0 || settings->journal != NULL) &&
@@ -110,7 +60,7 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
     reason->text[0] = '\0';
     if (settings_export(settings) != STATUS_DONE)
         return fail(reason, ERROR_TROUBLE, "the command line cannot be used");
-    if (settings_trust(reason) != 0)
+    if (privilege_trust_settings(reason) != 0)
         return ERROR_TROUBLE;
     int result = config_read(config, reason);
     if (result != 0 && config->file[0] != '\0') {
@@ -132,7 +82,6 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
 
 int settings_load(const struct settings *settings, unsigned needs, struct config *config) {
     struct reason reason;
-    struct user owner;
     char hint[HINT_SIZE];
     if (settings_read(settings, needs, config, &reason) != 0)
         return problem("%s", reason.text);
@@ -140,8 +89,7 @@ int settings_load(const struct settings *settings, unsigned needs, struct config
         problem("warning: %s; continuing with the command line only", reason.text);
     if ((needs & NEED_JOURNAL) != 0 && permission_hint(config->journal, hint)[0] != '\0')
         return problem("cannot open the journal directory %s: %s%s", config->journal, strerror(EACCES), hint);
-    if ((needs & NEED_JOURNAL) != 0 &&
-        (settings_owner(config, &owner, &reason) != 0 || settings_become(config, &owner, &reason) != 0))
+    if ((needs & NEED_JOURNAL) != 0 && privilege_drop(config, &reason) != 0)
         return problem("%s", reason.text);
     return STATUS_DONE;
 }
@@ -154,7 +102,7 @@ struct keys *settings_keys(const struct config *config) {
         problem("no memory for the keys");
         return NULL;
     }
-    if (settings_trust_keys(config, &reason) != 0 || keys_load(keys, config->key_file, &reason) != 0) {
+    if (privilege_trust_keys(config, &reason) != 0 || keys_load(keys, config->key_file, &reason) != 0) {
         problem("%s%s", reason.text, permission_hint(config->key_file, hint));
         keys_free(keys);
         return NULL;

@@ -5,7 +5,6 @@
 #include "config.h"
 #include "keys.h"
 #include "options.h"
-#include "user.h"
 
 struct settings {
     const char *conf, *journal, *key_file;
@@ -32,17 +31,6 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
  * can then do no more than the owner could, and what it makes in the journal is open to the handler. Returns
  * 0 or STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
-
-/* The steps of that, for a verb that has more to say about each. They return 0 or ERROR_TROUBLE with a
- * reason; for other users than root they do nothing, and return 0.
- *
- * Can no other user change the env file that config_read() would read, or the key file? */
-int settings_trust(struct reason *reason);
-int settings_trust_keys(const struct config *config, struct reason *reason);
-
-/* Whom does the journal belong to, and can nobody else say where it is? */
-int settings_owner(const struct config *config, struct user *owner, struct reason *reason);
-int settings_become(const struct config *config, const struct user *owner, struct reason *reason);
 
 /* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */
 struct keys *settings_keys(const struct config *config);

@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 
-from lab import KEY, Lab, TOOL, check, fastcgi, press, run_tests, sign
+from lab import KEY, Lab, TOOL, check, fastcgi, press, run_tests, sign, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "50"))
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
@@ -320,8 +320,77 @@ def what_root_makes_is_open_to_the_handler():
         check([one["name"] for one in result] == ["n"], result)
 
 
+def cgi_as_root(lab, body):
+    env = {**lab.environment(), "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": sign(body), "HOME": "/root",
+           "USER": "root"}
+    result = subprocess.run([lab.binary], input=body, env=env, capture_output=True)
+    return int(result.stdout.split()[1]), result.stderr.decode()
+
+
+def owners(lab):
+    return {(path.stat().st_uid, path.stat().st_gid) for path in (lab.journal, *lab.journal.rglob("*"))}
+
+
+@as_root
+def a_handler_that_root_runs_goes_on_as_the_owner():
+    with Root() as lab:
+        web = (lab.user.pw_uid, lab.user.pw_gid)
+        proof = lab.journal / "proof"
+        lab.configure(ON_EVENT=lab.path / "on-event")
+        (lab.path / "on-event").write_text(f'#!/bin/sh\necho "$(id -u)" "$(id -G)" "$HOME" "$USER" >{proof}.new && mv {proof}.new {proof}\n')
+        (lab.path / "on-event").chmod(0o755)
+        shutil.copy(lab.own_tool, lab.binary.with_name("doorpost"))
+        check(cgi_as_root(lab, press(1))[0] == 200, "as CGI")
+        wait_for(proof.exists, "what an event starts")
+        said = proof.read_text().split()
+        check(said == [str(web[0]), str(web[1]), lab.user.pw_dir, lab.user.pw_name], said)
+        check(owners(lab) == {web}, owners(lab))
+        lab.configure()
+        status, log = cgi_as_root(lab, b'{"meta":1}')
+        check(status == 400, status, log)
+        listener, path = lab.listener()
+        worker = lab.worker(listener)
+        for number in range(2, 20):
+            check(fastcgi(path, press(number), sign(press(number)))[0] == 200, "a worker", *lab.log_texts())
+        for task in pathlib.Path(f"/proc/{worker.pid}/task").iterdir():
+            status = (task / "status").read_text().split("\n")
+            check([f"Uid:\t{web[0]}\t{web[0]}\t{web[0]}\t{web[0]}", f"Groups:\t{web[1]} "] ==
+                  [line for line in status if line.startswith(("Uid", "Groups"))], "a thread that is still root:", status)
+        lab.write_keys(NEW, KEY)  # as `key add` leaves it: the group of the user may read it
+        wait_for(lambda: fastcgi(path, press(20), sign(press(20), NEW))[0] == 200, "the new key")
+        check(owners(lab) == {web}, owners(lab))
+        lab.receives(21)
+
+
+@as_root
+def a_handler_that_root_runs_trusts_only_root():
+    with Root() as lab:
+        lab.old_layout()
+        status, log = cgi_as_root(lab, press(1))
+        check(status == 503 and f"doorpost init --repair {lab.home}" in log, status, log)
+        check(list((lab.home / "journal").iterdir()) == [], "something was made")
+    with Root() as lab:
+        os.chown(lab.key_file, 0, 0)
+        lab.key_file.chmod(0o600)
+        status, log = cgi_as_root(lab, press(1))
+        check(status == 503 and "cannot read the key file" in log, "a key that the owner cannot read is no surprise at the next rotation:", status, log)
+        shared = lab.path / "shared"
+        shared.mkdir()
+        os.chown(shared, 0, lab.user.pw_gid)
+        shared.chmod(0o2770)
+        lab.configure(JOURNAL=shared)
+        status, log = cgi_as_root(lab, press(1))
+        check(status == 503 and "root trusts nothing that another user can change" in log and list(shared.iterdir()) == [], status, log)
+    with Root() as lab:  # all of it root's
+        os.chown(lab.journal, 0, 0)
+        check(cgi_as_root(lab, press(1))[0] == 200 and owners(lab) == {(0, 0)}, owners(lab))
+        lab.own(lab.key_file)
+        status, log = cgi_as_root(lab, press(2))
+        check(status == 503 and "belongs to www-data" in log, status, log)
+
+
 run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_change, an_old_layout_is_refused_told_and_repaired,
           repair_believes_nothing_that_could_lead_elsewhere, races_with_repair_and_key_are_not_won, a_race_with_init_is_not_won,
           a_link_of_the_operators_stays_and_one_of_another_user_is_refused, a_journal_that_others_can_put_another_in_place_of_is_refused,
           the_journal_is_read_as_its_owner, nothing_in_the_journal_holds_root_up, doctor_tries_the_user_of_the_worker_in_its_groups,
-          what_root_makes_is_open_to_the_handler)
+          what_root_makes_is_open_to_the_handler, a_handler_that_root_runs_goes_on_as_the_owner, a_handler_that_root_runs_trusts_only_root)

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,5 +58,9 @@ int user_become(const struct user *user) {
     static gid_t groups[GROUPS_MAX];
     if (setgroups(groups_of(user, groups), groups) != 0 || setgid(user->gid) != 0 || setuid(user->uid) != 0)
         return -1;
-    return 0;
+    bool known = user->home[0] != '\0';
+    if (known)
+        return setenv("HOME", user->home, 1) | setenv("USER", user->name, 1) |
+               setenv("LOGNAME", user->name, 1);
+    return setenv("HOME", "/", 1) | unsetenv("USER") | unsetenv("LOGNAME");
 }

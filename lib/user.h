@@ -19,8 +19,8 @@ struct user {
 bool user_named(const char *name, struct user *user);
 bool user_with_id(uid_t uid, struct user *user);
 
-/* Root goes on as that user for good, in all of that user's groups and no others. Returns 0, or -1 with
- * errno. */
+/* Root goes on as that user for good, in all of that user's groups and no others, and with that user's HOME,
+ * USER and LOGNAME. Returns 0, or -1 with errno. */
 int user_become(const struct user *user);
 
 #endif

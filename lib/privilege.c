@@ -1,0 +1,63 @@
+#include "privilege.h"
+
+#include "trust.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int privilege_trust_settings(struct reason *reason) {
+    char path[CONFIG_PATH_SIZE], directory[CONFIG_PATH_SIZE], name[CONFIG_PATH_SIZE];
+    struct reason why = {""};
+    if (geteuid() != 0)
+        return 0;
+    int found = config_find(path, reason);
+    if (found < 0)
+        return found;
+    if (strcmp(path, "/dev/null") == 0 || trust_path(path, 0, &why) != ERROR_TROUBLE)
+        return 0;
+    if (access(path, F_OK) != 0 || trust_split(path, directory, name, sizeof name, NULL) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+    return fail(reason, ERROR_TROUBLE, "%s. If `doorpost init` made it: doorpost init --repair %s", why.text,
+                directory);
+}
+
+int privilege_trust_keys(const struct config *config, struct reason *reason) {
+    if (geteuid() != 0 || trust_path(config->key_file, 0, reason) != ERROR_TROUBLE)
+        return 0;
+    return ERROR_TROUBLE;
+}
+
+int privilege_find_owner(const struct config *config, struct user *owner, struct reason *reason) {
+    struct stat status;
+    *owner = (struct user){.uid = geteuid(), .gid = getegid()};
+    if (geteuid() != 0)
+        return 0;
+    if (stat(config->journal, &status) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", config->journal,
+                    strerror(errno));
+    if (!user_with_id(status.st_uid, owner))
+        owner->gid = status.st_gid;
+    return trust_path(config->journal, status.st_uid, reason) != 0 ? ERROR_TROUBLE : 0;
+}
+
+int privilege_become_owner(const struct config *config, const struct user *owner, struct reason *reason) {
+    if (geteuid() != 0 || owner->uid == 0)
+        return 0;
+    if (user_become(owner) != 0)
+        return fail(reason, ERROR_TROUBLE, "cannot become %s, the owner of %s: %s", owner->name,
+                    config->journal, strerror(errno));
+    if (access(config->journal, X_OK) != 0)
+        return fail(
+            reason, ERROR_TROUBLE,
+            "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
+            config->journal, owner->name, strerror(errno));
+    return 0;
+}
+
+int privilege_drop(const struct config *config, struct reason *reason) {
+    struct user owner;
+    int result = privilege_find_owner(config, &owner, reason);
+    return result == 0 ? privilege_become_owner(config, &owner, reason) : result;
+}
