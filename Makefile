@@ -73,7 +73,7 @@ check-more: ## what takes minutes or large packages: the units under systemd, th
 	@deploy/deps.sh build run check more
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
-	@MORE=1 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
+	@MORE=1 LIMIT=3600 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check

@@ -33,6 +33,7 @@ TOOL = BINARY.with_name("doorpost")
 VECTORS = ROOT / "tests/vectors"
 KEY = (VECTORS / "key.txt").read_text().strip()
 PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition that must come is given up on, on however slow a machine
+DOWNLOAD = 10 * PATIENCE  # the same for what is fetched from an archive, unpacked and configured
 
 
 # ---- tests ----
@@ -203,7 +204,7 @@ class Lab:
 
     def run(self, command, input=None, env=None, **options):
         """Runs a program to its end."""
-        result = subprocess.run([str(part) for part in command], input=input, text=True, timeout=PATIENCE,
+        result = subprocess.run([str(part) for part in command], input=input, text=True, timeout=options.pop("timeout", PATIENCE),
                                 env={**self.environment(), **(env or {})}, stdout=options.pop("stdout", subprocess.PIPE),
                                 stderr=subprocess.PIPE, **({} if input is not None else {"stdin": subprocess.DEVNULL}), **options)
         return Result(result.returncode, result.stdout, result.stderr)

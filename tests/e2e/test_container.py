@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
+from lab import DOWNLOAD, KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
 
 VOLUMES = ("/etc/doorpost", "/var/lib/doorpost", "/run/doorpost")
 
@@ -30,7 +30,7 @@ class Builder:
         if not archive or not shutil.which("debootstrap"):
             return "no Debian can be made here"
         root = self.lab.path / "debian"
-        result = self.lab.run(["debootstrap", "--variant=minbase", archive[1], root, archive[0]])
+        result = self.lab.run(["debootstrap", "--variant=minbase", archive[1], root, archive[0]], timeout=DOWNLOAD)
         if result.returncode != 0:
             return f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
         container = self.run("from", "scratch")

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from lab import KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
+from lab import DOWNLOAD, KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
 
 LIBRARIES = "libfcgi0ldbl,libjson-c5,libsodium23,adduser"
 
@@ -24,7 +24,7 @@ class Chroot:
         if not listed:
             return "apt-get names no archive of packages"
         result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={LIBRARIES}", listed[1], self.path, listed[0]],
-                              env={"DEBIAN_FRONTEND": "noninteractive"})
+                              env={"DEBIAN_FRONTEND": "noninteractive"}, timeout=DOWNLOAD)
         return None if result.returncode == 0 else f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
 
     def run(self, *command, **options):

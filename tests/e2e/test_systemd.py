@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
+from lab import DOWNLOAD, KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
 
 PACKAGES = "systemd,systemd-sysv,dbus,adduser,libfcgi0ldbl,libjson-c5,libsodium23"
 
@@ -48,7 +48,8 @@ class Machine:
                                  capture_output=True, text=True).stdout.split()
         if not archive or not shutil.which("debootstrap"):
             return "no Debian can be made here"
-        result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", archive[1], self.root, archive[0]])
+        result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", archive[1], self.root, archive[0]],
+                              timeout=DOWNLOAD)
         if result.returncode != 0:
             return f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
         for source, place in ((ROOT / "build/crash/doorpost.cgi", "lib/doorpost/doorpost.cgi"), (ROOT / "build/crash/doorpost", "bin/doorpost"),
