@@ -1,5 +1,6 @@
 /* doorpost doctor: looks at everything that a delivery will need, in the order in which it needs it, and says
  * what to do about each finding. A check that cannot be made because of an earlier finding is left out. */
+#include "adopt.h"
 #include "audit.h"
 #include "command.h"
 #include "cursor.h"
@@ -121,13 +122,23 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
     return true;
 }
 
+/* What puts ownership right, if `init` has made the settings. */
+static const char *repair(const struct doctor *doctor) {
+    static char command[CONFIG_PATH_SIZE + 64];
+    const char *slash = strrchr(doctor->config.file, '/');
+    snprintf(command, sizeof command, "doorpost init --repair %.*s",
+             slash != NULL ? (int)(slash - doctor->config.file) : 9,
+             slash != NULL ? doctor->config.file : "DIRECTORY");
+    return command;
+}
+
 static bool check_keys(struct doctor *doctor) {
     struct reason reason = {"no memory"};
     struct stat status;
     char hint[HINT_SIZE];
     if (privilege_trust_keys(&doctor->config, &reason) != 0) {
-        tell(doctor, LEVEL_PROBLEM, "keys",
-             "%s. If it is beside the settings: doorpost init --repair DIRECTORY", reason.text);
+        tell(doctor, LEVEL_PROBLEM, "keys", "%s. If it is beside the settings: %s", reason.text,
+             repair(doctor));
         return false;
     }
     doctor->keys = keys_alloc();
@@ -219,8 +230,14 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
         tell(doctor, LEVEL_GOOD, "directory", "%s can write there, and read the settings and the key", name);
         break;
     case 1:
-        tell(doctor, LEVEL_PROBLEM, "directory", "the user %s cannot write to the journal: chown -hR %s %s",
-             name, name, doctor->config.journal);
+        if (user.uid == owner->uid)
+            tell(doctor, LEVEL_PROBLEM, "directory",
+                 "the user %s cannot write to the journal: chmod 700 %s, and %s", name,
+                 doctor->config.journal, repair(doctor));
+        else
+            tell(doctor, LEVEL_PROBLEM, "directory",
+                 "the user %s cannot write to the journal: chown -hR %s %s", name, name,
+                 doctor->config.journal);
         break;
     case 2:
         tell(doctor, LEVEL_PROBLEM, "directory",
@@ -240,6 +257,18 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
     }
 }
 
+/* The handler may be of this user, and cannot open them. */
+static void check_owners(struct doctor *doctor, uid_t owner) {
+    char first[128];
+    struct user user;
+    unsigned count = adopt_count(doctor->directory.file, owner, first, sizeof first);
+    user_with_id(owner, &user);
+    if (count > 0)
+        tell(doctor, LEVEL_PROBLEM, "directory",
+             "%u of the files in the journal, as %s, do not belong to its owner, %s: %s", count, first,
+             user.name, repair(doctor));
+}
+
 static bool check_directory(struct doctor *doctor) {
     struct reason reason = {""};
     struct stat status;
@@ -249,7 +278,9 @@ static bool check_directory(struct doctor *doctor) {
     if (directory_open(&doctor->directory, &reason) != 0) {
         permission_hint(doctor->config.journal, hint);
         tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
-             hint[0] != '\0' ? hint : ". `doorpost init` makes it");
+             hint[0] != '\0'                             ? hint
+             : access(doctor->config.journal, F_OK) != 0 ? ". `doorpost init` makes it"
+                                                         : "");
         return false;
     }
     if (fstat(doctor->directory.file, &status) == 0) {
@@ -263,6 +294,8 @@ static bool check_directory(struct doctor *doctor) {
             tell(doctor, LEVEL_NOTE, "directory",
                  "whether the web server's user can write there was not tried: run doctor as "
                  "that user, or as root");
+        else
+            check_owners(doctor, status.st_uid);
     }
     if (fstatvfs(doctor->directory.file, &space) != 0)
         return true;

@@ -7,6 +7,7 @@
  * What is there already is left as it is. If root runs it, the web server's user gets the journal alone: the
  * rest stays root's, and is open to the user's group for reading. So that user cannot change what root will
  * trust. */
+#include "adopt.h"
 #include "keys.h"
 #include "privilege.h"
 #include "regular.h"
@@ -39,7 +40,7 @@ struct plan {
     char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32];
     int fd; /* of the directory */
     bool hands_over;
-    struct user web; /* meaningless where nothing is handed over */
+    struct user web; /* who gets the journal; root, if nothing is handed over */
     struct ownership ownership;
 };
 
@@ -85,21 +86,33 @@ static int make_directory(const char *path) {
     return fd;
 }
 
-/* Opens a directory, which is made if it is missing. Root takes only one that nobody but root and `owner` can
- * change or put another in place of. Returns its descriptor, or -1 after having said why not. */
-static int open_directory(const char *path, uid_t owner, bool *made) {
+/* Is the directory there? Root takes only one that nobody but root and `owner` can change or put another in
+ * place of, and makes none where anybody else could do that meanwhile. Returns 1, 0, or -1 after having said
+ * why not. */
+static int is_there(const char *path, const struct user *owner) {
     struct reason reason = {""};
     struct stat status;
-    *made = false;
-    if (geteuid() == 0) {
-        int trust = trust_path(path, owner, &reason);
-        *made = trust == ERROR_INVALID;
-        if (trust == ERROR_TROUBLE) {
-            problem("%s", reason.text);
-            return -1;
-        }
-    } else
-        *made = stat(path, &status) != 0 && errno == ENOENT;
+    if (geteuid() != 0)
+        return stat(path, &status) == 0 || errno != ENOENT;
+    int trust = trust_path(path, owner->uid, &reason);
+    if (trust == ERROR_TROUBLE)
+        return problem("%s", reason.text), -1;
+    if (trust == 0)
+        return 1;
+    if (trust_path(path, 0, &reason) != ERROR_TROUBLE)
+        return 0;
+    return problem("cannot make %s safely, because %s. Make it as that user first: sudo -u %s mkdir %s", path,
+                   reason.text, owner->name, path),
+           -1;
+}
+
+/* Opens a directory, which is made if it is missing. Returns its descriptor, or -1 after having said why not.
+ */
+static int open_directory(const char *path, const struct user *owner, bool *made) {
+    int there = is_there(path, owner);
+    *made = there == 0;
+    if (there < 0)
+        return -1;
     if (*made)
         return make_directory(path);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -126,6 +139,17 @@ static int resolve(const char *path, char out[PLAN_PATH_SIZE]) {
     return good ? STATUS_DONE : STATUS_PROBLEM;
 }
 
+/* The same of a directory that is open: whoever can change what the path means may just have done it. */
+static int resolve_open(const char *path, int fd, char out[PLAN_PATH_SIZE]) {
+    struct stat status, named;
+    if (resolve(path, out) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (fstat(fd, &status) == 0 && stat(out, &named) == 0 && status.st_ino == named.st_ino &&
+        status.st_dev == named.st_dev)
+        return STATUS_DONE;
+    return problem("%s is being replaced: try again", path);
+}
+
 static int lock_down(const struct plan *plan) {
     if (fchown(plan->fd, 0, plan->web.gid) == 0 && fchmod(plan->fd, 0750) == 0)
         return STATUS_DONE;
@@ -140,14 +164,27 @@ static bool is_reachable(const struct plan *plan) {
             (status.st_gid == plan->web.gid && (status.st_mode & S_IXGRP) != 0));
 }
 
+/* A directory that is there may be a handler's of another user, who would be locked out. */
+static int open_to_group(const struct plan *plan, bool made) {
+    struct stat status;
+    if (!plan->hands_over || (!made && is_reachable(plan)))
+        return STATUS_DONE;
+    if (!made && fstat(plan->fd, &status) == 0 && status.st_gid != 0)
+        return problem("%s is open to another group than that of %s: if it is meant for another user, say "
+                       "--user USER; else chgrp it",
+                       plan->directory, plan->web.name);
+    return lock_down(plan);
+}
+
 static int prepare_directory(struct plan *plan, const char *path) {
+    static const struct user root = {.name = "root"};
     bool made;
-    plan->fd = open_directory(path, 0, &made);
+    plan->fd = open_directory(path, &root, &made);
     if (plan->fd < 0 && geteuid() == 0 && access(path, F_OK) == 0)
         fprintf(stderr, "If an earlier `doorpost init` made it: doorpost init --repair %s\n", path);
-    if (plan->fd < 0 || resolve(path, plan->directory) != STATUS_DONE)
+    if (plan->fd < 0 || resolve_open(path, plan->fd, plan->directory) != STATUS_DONE)
         return STATUS_PROBLEM;
-    return plan->hands_over && (made || !is_reachable(plan)) ? lock_down(plan) : STATUS_DONE;
+    return open_to_group(plan, made);
 }
 
 /* A directory of root's that was there before is not given away: it could be anything. */
@@ -165,12 +202,14 @@ static int give_journal(const struct plan *plan, int fd, const char *path, bool 
 
 static int prepare_journal(struct plan *plan, const char *path) {
     bool made;
-    int fd = open_directory(path, plan->hands_over ? plan->web.uid : 0, &made);
+    int fd = open_directory(path, &plan->web, &made);
     if (fd < 0)
         return STATUS_PROBLEM;
     int status = plan->hands_over ? give_journal(plan, fd, path, made) : STATUS_DONE;
+    if (status == STATUS_DONE)
+        status = resolve_open(path, fd, plan->journal);
     close(fd);
-    return status == STATUS_DONE ? resolve(path, plan->journal) : status;
+    return status;
 }
 
 /* ---- files ---- */
@@ -294,27 +333,28 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
 /* What the settings say was said by the former owner, who must not be able to send root to another user's
  * files: the journal has to be that of the web server's user, and the key file this directory's, or one that
  * root can trust. */
-static int check_settings(const struct plan *plan, const char *path) {
+static int check_settings(const struct plan *plan, const char *path, struct config *config) {
     struct reason reason = {""};
-    struct config config;
     struct user owner;
     unsetenv("DOORPOST_JOURNAL");
     unsetenv("DOORPOST_KEY_FILE");
-    if (setenv("DOORPOST_CONF", path, 1) != 0 || config_load(&config, &reason) != 0 ||
-        privilege_find_owner(&config, &owner, &reason) != 0)
+    if (setenv("DOORPOST_CONF", path, 1) != 0 || config_load(config, &reason) != 0 ||
+        privilege_find_owner(config, &owner, &reason) != 0)
         return problem("%s", reason.text);
     if (owner.uid != plan->web.uid)
         return problem(
             "%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
             "correct the setting, or the journal's owner",
             plan->env, plan->web.name, owner.name);
-    if (strcmp(config.key_file, plan->key) != 0 && privilege_trust_keys(&config, &reason) != 0)
+    if (strcmp(config->key_file, plan->key) != 0 && privilege_trust_keys(config, &reason) != 0)
         return problem("%s", reason.text);
     return STATUS_DONE;
 }
 
-/* The file gets a new inode: the former owner may have the old one open for writing. */
-static int renew(const struct plan *plan, const char *name, const char *path, uid_t former) {
+/* The file gets a new inode: the former owner may have the old one open for writing. If it is the env file,
+ * *config gets what it says. */
+static int renew(const struct plan *plan, const char *name, const char *path, uid_t former,
+                 struct config *config) {
     char trial[] = "doorpost.env.repair", trial_path[PLAN_PATH_SIZE + 64];
     size_t length;
     int status = STATUS_DONE;
@@ -327,7 +367,7 @@ static int renew(const struct plan *plan, const char *name, const char *path, ui
     if (path == plan->env) {
         status = secret_write(plan->fd, trial, trial_path, text, length, &plan->ownership);
         if (status == STATUS_DONE)
-            status = check_settings(plan, trial_path);
+            status = check_settings(plan, trial_path, config);
         unlinkat(plan->fd, trial, 0);
     }
     if (status == STATUS_DONE)
@@ -336,30 +376,81 @@ static int renew(const struct plan *plan, const char *name, const char *path, ui
     return status;
 }
 
-/* An installation of an earlier release, in which the web server's user owned settings and key. */
-static int repair(struct plan *plan, const char *path, const struct options *options) {
+/* The journal may be in a directory of its owner's, who can put anything in its place, and gets what root has
+ * made in what is there. */
+static int adopt_journal(const struct plan *plan, const struct config *config) {
+    struct stat status;
+    int fd = open(config->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return problem("cannot open %s: %s", config->journal, strerror(errno));
+    int result = status.st_uid == plan->web.uid
+                     ? adopt_all(fd, &plan->web, config->journal)
+                     : problem("%s does not belong to %s any more", config->journal, plan->web.name);
+    close(fd);
+    return result;
+}
+
+/* Can nobody but root put another directory in its place? */
+static int trust_above(const char *path) {
     char above[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
-    struct stat status;
+    if (trust_split(path, above, name, sizeof name, &reason) == 0 && trust_path(above, 0, &reason) == 0)
+        return STATUS_DONE;
+    return problem("%s", reason.text);
+}
+
+/* Nobody else may have made the path lead where it leads, nor change that. */
+static int find_directory(struct plan *plan, const char *path) {
     if (geteuid() != 0)
         return problem("only root can take settings and key over: run it through sudo");
-    if (trust_split(path, above, name, sizeof name, &reason) != 0 || trust_path(above, 0, &reason) != 0)
-        return problem("%s", reason.text);
-    plan->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (plan->fd < 0 || fstat(plan->fd, &status) != 0)
-        return problem("cannot open %s: %s", path, strerror(errno));
-    if (options->user == NULL && status.st_uid != 0)
-        plan->hands_over = user_with_id(status.st_uid, &plan->web);
-    if (!plan->hands_over)
-        return problem("which user does the web server run as? Say --user USER");
-    plan->ownership = (struct ownership){.gid = plan->web.gid, .mode = 0640};
-    if (lock_down(plan) != STATUS_DONE || renew(plan, "key", plan->key, status.st_uid) != STATUS_DONE ||
-        renew(plan, "doorpost.env", plan->env, status.st_uid) != STATUS_DONE)
+    if (trust_above(path) != STATUS_DONE || resolve(path, plan->directory) != STATUS_DONE)
         return STATUS_PROBLEM;
-    printf("%s, its key and its settings are root's now, and open to the group of %s for reading.\n"
-           "Until now %s could write them: look whether %s says what you mean.\n",
-           plan->directory, plan->web.name, plan->web.name, plan->env);
-    return STATUS_DONE;
+    return trust_above(plan->directory);
+}
+
+/* Whose is the journal to be? That of the user who had the directory until now; if that is root, of whom the
+ * journal that root's settings name belongs to. */
+static int find_former(struct plan *plan, uid_t former) {
+    static struct config config;
+    struct reason reason = {""};
+    if (former != 0)
+        plan->hands_over = user_with_id(former, &plan->web);
+    else if (trust_path(plan->env, 0, &reason) == 0 && setenv("DOORPOST_CONF", plan->env, 1) == 0 &&
+             config_load(&config, &reason) == 0 && privilege_find_owner(&config, &plan->web, &reason) == 0)
+        plan->hands_over = plan->web.uid != 0;
+    else
+        plan->hands_over = false;
+    return plan->hands_over ? STATUS_DONE
+                            : problem("which user does the web server run as? Say --user USER%s%s",
+                                      reason.text[0] != '\0' ? ": " : "", reason.text);
+}
+
+/* An installation of an earlier release, in which the web server's user owned settings and key, and root the
+ * files that it had made in the journal. */
+static int repair(struct plan *plan, const struct options *options) {
+    struct stat status;
+    static struct config config;
+    plan->fd = open(plan->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (plan->fd < 0 || fstat(plan->fd, &status) != 0)
+        return problem("cannot open %s: %s", plan->directory, strerror(errno));
+    uid_t former = status.st_uid;
+    if (options->user == NULL && find_former(plan, former) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    plan->ownership = (struct ownership){.gid = plan->web.gid, .mode = 0640};
+    /* The former owner must not be able to change anything meanwhile. Root's own directory stays open to
+     * whom it was open to until it is known that this is right. */
+    if ((former != 0 && lock_down(plan) != STATUS_DONE) ||
+        renew(plan, "doorpost.env", plan->env, former, &config) != STATUS_DONE ||
+        (strcmp(config.key_file, plan->key) == 0 &&
+         renew(plan, "key", plan->key, former, NULL) != STATUS_DONE) ||
+        lock_down(plan) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    printf("%s, its key and its settings are root's, and open to the group of %s for reading.\n",
+           plan->directory, plan->web.name);
+    if (former != 0)
+        printf("Until now %s could write them: look whether %s says what you mean.\n", plan->web.name,
+               plan->env);
+    return adopt_journal(plan, &config);
 }
 
 static int init_main(int argc, char *argv[]) {
@@ -375,12 +466,12 @@ static int init_main(int argc, char *argv[]) {
     plan.hands_over = find_web_user(options.user, &plan.web);
     plan.ownership = (struct ownership){geteuid(), plan.hands_over ? plan.web.gid : getegid(),
                                         plan.hands_over ? 0640 : 0600};
-    if (options.repair ? resolve(argv[first], plan.directory) : prepare_directory(&plan, argv[first]))
+    if (options.repair ? find_directory(&plan, argv[first]) : prepare_directory(&plan, argv[first]))
         return STATUS_PROBLEM;
     snprintf(plan.key, sizeof plan.key, "%s/key", plan.directory);
     snprintf(plan.journal, sizeof plan.journal, "%s/journal", plan.directory);
     snprintf(plan.env, sizeof plan.env, "%s/doorpost.env", plan.directory);
-    int status = options.repair ? repair(&plan, plan.directory, &options)
+    int status = options.repair ? repair(&plan, &options)
                  : prepare_journal(&plan, options.journal != NULL ? options.journal : plan.journal)
                      ? STATUS_PROBLEM
                      : carry_out(&plan, &options);

@@ -209,10 +209,11 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
         bool is_new = file >= 0;
         if (!is_new && errno == EEXIST)
             file = regular_open(directory, name, O_RDWR, NULL);
-        if (file < 0)
+        if (file < 0 && errno != EACCES) /* that one is another user's */
             return -1;
-        result = copy_rest(end, file, is_new);
-        close(file);
+        result = file >= 0 ? copy_rest(end, file, is_new) : 0;
+        if (file >= 0)
+            close(file);
     }
     return result > 0 ? 0 : -1;
 }

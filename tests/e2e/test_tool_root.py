@@ -2,95 +2,18 @@
 change is followed, and nothing that root does locks the handler out. The laboratory of all other tests is of the layout that
 `init` makes; here are the others."""
 
-import contextlib
 import json
 import os
 import pathlib
 import pwd
-import random
 import shutil
-import signal
 import stat
 import subprocess
 
-from lab import KEY, Lab, TOOL, check, fastcgi, press, run_tests, sign, wait_for
+from hostile import Root, as_root
+from lab import KEY, TOOL, check, fastcgi, press, run_tests, sign, wait_for
 
-ROUNDS = int(os.environ.get("ROUNDS", "50"))
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
-
-def swap_for_ever(directory, secret, journal):
-    """What the user does all the while: each name in the directory that root could open, make or rename becomes a link, a
-    second name of a file, a FIFO, or a file again."""
-    names = [name + end for name in ("key", "doorpost.env", "journal") for end in ("", ".new", ".repair", ".trial")]
-    texts = {"key": KEY, "doorpost.env": f"DOORPOST_KEY_FILE={directory}/key\nDOORPOST_JOURNAL={journal}\n"}
-    while True:
-        name, own = random.choice(names), f"{directory}/own"
-        with contextlib.suppress(OSError):
-            os.unlink(own)  # where the last was not moved
-        with contextlib.suppress(OSError):
-            make = random.choice((lambda: os.symlink(secret, own), lambda: os.link(secret, own), lambda: os.mkfifo(own),
-                                  lambda: pathlib.Path(own).write_text(texts.get(name, "x"))))
-            make()
-        with contextlib.suppress(OSError):
-            os.rename(own, f"{directory}/{name}")
-
-
-class Root(Lab):
-    """A directory as `init` of earlier releases left it: all of it the web server's user's."""
-
-    def __init__(self):
-        super().__init__()
-        self.home = self.path / "home"
-        self.secret = self.path / "root-only"
-        self.secret.write_text("# root's secret, which is longer than sixteen bytes\n")
-        self.secret.chmod(0o600)
-
-    def old_layout(self):
-        shutil.rmtree(self.home, ignore_errors=True)
-        (self.home / "journal").mkdir(parents=True)
-        (self.home / "key").write_text(KEY + "\n")
-        (self.home / "doorpost.env").write_text(f"DOORPOST_KEY_FILE={self.home}/key\nDOORPOST_JOURNAL={self.home}/journal\n")
-        for path, mode in ((self.home, 0o700), (self.home / "journal", 0o700), (self.home / "key", 0o600), (self.home / "doorpost.env", 0o600)):
-            path.chmod(mode)
-            self.own(path)
-        self.use_home()
-
-    def use_home(self):
-        self.env_file, self.journal, self.key_file = self.home / "doorpost.env", self.home / "journal", self.home / "key"
-
-    def hostile(self, script):
-        return subprocess.run(["sh", "-c", script], cwd="/", capture_output=True, text=True, **self.as_user())
-
-    def is_untouched(self):
-        status = self.secret.stat()
-        check((status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 0, 0o600) and "root's secret" in self.secret.read_text(),
-              "a file of root's was changed:", status, self.secret.read_text())
-
-    def receives(self, name):
-        status, _, _, log = self.cgi(press(name), sign(press(name)))
-        check(status == 200, name, status, log)
-
-    @contextlib.contextmanager
-    def race(self):
-        """The user at work, until the end of a `with`."""
-        process = os.fork()
-        if process == 0:
-            os.setgroups([])
-            os.setgid(self.user.pw_gid)
-            os.setuid(self.user.pw_uid)
-            swap_for_ever(self.home, self.secret, self.journal)
-        try:
-            yield
-        finally:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-
-
-def as_root(test):
-    def run():
-        return test() if os.geteuid() == 0 else "only root can try that"
-    run.__name__ = test.__name__
-    return run
 
 
 @as_root
@@ -170,37 +93,115 @@ def repair_believes_nothing_that_could_lead_elsewhere():
         lab.is_untouched()
 
 
-def disclosed(lab):
-    """The files that the user can read now and that say what root alone knows."""
-    result = lab.hostile(f"find {lab.home} -type f -exec grep -ls secret {{}} +")
-    return result.stdout.split()
+@as_root
+def repair_gives_the_owner_what_root_has_made():
+    with Root() as lab:
+        lab.old_layout()
+        lab.receive(press(1), b'{"meta":1}')
+        lab.tool("init", "--repair", lab.home).ok()
+        lab.tool("exec", "--once", "--name", "x", "--from", "start", "--", "/bin/sh", "-c", "exit 78").ok()
+        with open(lab.segment(), "ab") as segment:
+            segment.write(b'{"seq":')
+        (lab.journal / "cursors/x.waiting").write_text(f'{"":127}\n[9,"2026-11-23",8123,"{0:016}","{0:016}",2,1795420800]\n')
+        (lab.journal / "counted").write_text('{"through":"2026-01-01","events":{},"rejected":{},"delays":0,"delay_seconds":0}')
+        (lab.journal / "pruned").write_text('{"seq":1,"chain":"' + "0" * 32 + '"}\n')
+        (lab.journal / "notes").write_text("an administrator's, which nobody needs to open")
+        for path in lab.journal.rglob("*"):
+            os.chown(path, 0, 0)
+        check(lab.cgi(press(2), sign(press(2)))[0] == 503, "the handler is locked out")
+        check(f"do not belong to its owner, www-data: doorpost init --repair {lab.home}" in lab.tool("doctor").fails().stdout, lab.tool("doctor"))
+        lab.tool("init", "--repair", lab.home).ok()
+        theirs = [path.name for path in lab.journal.rglob("*") if path.stat().st_uid != lab.user.pw_uid]
+        check(theirs == ["notes"], theirs)
+        lab.receives(2)
+        check("of the files in the journal" not in lab.tool("doctor").stdout, "doctor")
+        check("all is well" in lab.tool("check").ok().stdout, "check")
+        lab.tool("exec", "--once", "--name", "x", "--", "/bin/true").ok()
 
 
 @as_root
-def races_with_repair_and_key_are_not_won():
+def repair_gives_away_nothing_that_was_brought_there():
+    """What can be in the journal that root has, and the user wants: links, and files that were moved there."""
     with Root() as lab:
-        for number in range(ROUNDS):
-            lab.old_layout()
-            with lab.race():
-                for verb in ([["init", "--repair", lab.home]], [["init", lab.home], ["key", "add"]],
-                             [["init", "--repair", lab.home], ["key", "add"]])[number % 3]:
-                    lab.tool(*verb, input=NEW + "\n")
-            lab.is_untouched()
-            check(not disclosed(lab), "round", number, disclosed(lab))
+        lab.old_layout()
+        lab.receive(press(1))
+        lab.tool("init", "--repair", lab.home).ok()
+        names = ("2026-01-01.jsonl", "counted", "cursors/x", "cursors/x.lock", "rejected/2026-01-01.jsonl", "damaged/2026-01-01-5")
+        for name in names:
+            (lab.journal / name).parent.mkdir(exist_ok=True)
+            lab.own((lab.journal / name).parent)
+        for plant in ("a link", "a second name", "a file", "a directory", "a list of another user's"):
+            for name in names:
+                target = lab.journal / name
+                if plant == "a link":
+                    lab.hostile(f"ln -s {lab.secret} {target}")
+                elif plant == "a second name":  # as a user can where fs.protected_hardlinks is off
+                    os.link(lab.secret, target)
+                elif plant == "a file":  # that was in a directory of the user's
+                    shutil.copy(lab.secret, target)
+                elif plant == "a directory":
+                    target.mkdir(mode=0o775)
+                    os.chown(target, 0, lab.user.pw_gid)
+                else:
+                    target.write_text('{"seq":1,')
+                    os.chown(target, 65534, 65534)
+                before = target.lstat()
+                result = lab.tool("init", "--repair", lab.home)
+                if plant != "a link":
+                    check(f"{target} does not belong to www-data" in result.fails().stderr, plant, name, result)
+                after = target.lstat()
+                check((after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode), plant, name, after)
+                target.rmdir() if plant == "a directory" else target.unlink()
+                lab.is_untouched()
+        shared = lab.journal / "damaged"
+        shutil.rmtree(shared)
+        shared.mkdir()
+        shared.chmod(0o2775)
+        os.chown(shared, 0, lab.user.pw_gid)
+        lab.tool("init", "--repair", lab.home).fails()
+        check(shared.stat().st_uid == 0, "a directory was given away that the user could have moved there")
 
 
 @as_root
-def a_race_with_init_is_not_won():
+def nothing_that_init_does_locks_another_user_out():
     with Root() as lab:
-        for number in range(ROUNDS):
-            shutil.rmtree(lab.home, ignore_errors=True)
-            shutil.rmtree(lab.path / "var", ignore_errors=True)
-            with lab.race():
-                lab.tool("init", lab.home, "--generate", *(["--journal", lab.path / "var"] if number % 2 else [])).ok()
-            lab.is_untouched()
-            made = sorted(path.name for path in lab.home.iterdir())
-            check(made == (["doorpost.env", "key"] if number % 2 else ["doorpost.env", "journal", "key"]), "round", number, made)
-            check((lab.home / "key").stat().st_uid == 0 and not disclosed(lab), "round", number)
+        other = pwd.getpwnam("nobody")
+        lab.tool("init", lab.home, "--journal", lab.path / "var", "--user", "nobody", "--generate").ok()
+        (lab.path / "var/lock").touch()
+
+        def layout():
+            return [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777)
+                    for path in (lab.home, lab.home / "key", lab.home / "doorpost.env", lab.path / "var", *lab.path.glob("var/*"))]
+        made = layout()
+        check(made == [(0, other.pw_gid, 0o750), (0, other.pw_gid, 0o640), (0, other.pw_gid, 0o640), (other.pw_uid, other.pw_gid, 0o700), (0, 0, 0o644)],
+              made)
+        for again in (["init", lab.home], ["init", lab.home, "--journal", lab.path / "var"], ["init", "--repair", lab.home, "--user", "www-data"]):
+            lab.tool(*again).fails()
+            check(layout() == made, again, layout())
+        check("say --user" in lab.tool("init", lab.home).fails().stderr, lab.tool("init", lab.home))
+        lab.tool("init", "--repair", lab.home).ok()  # finds whose it is
+        check(layout() == [*made[:4], (other.pw_uid, other.pw_gid, 0o644)], layout())
+        lab.tool("init", lab.home, "--journal", lab.path / "var", "--user", "nobody").ok()
+
+
+@as_root
+def what_a_user_could_replace_is_neither_made_nor_taken_over():
+    with Root() as lab:
+        theirs = lab.path / "theirs"
+        theirs.mkdir()
+        lab.own(theirs)
+        result = lab.tool("init", lab.home, "--journal", theirs / "journal", "--generate").fails()
+        check(f"sudo -u www-data mkdir {theirs}/journal" in result.stderr and list(theirs.iterdir()) == [], result)
+        lab.hostile(f"mkdir {theirs}/journal")
+        lab.tool("init", lab.home, "--journal", theirs / "journal", "--generate").ok()
+        nobody = lab.path / "of-nobody"
+        nobody.mkdir(mode=0o700)
+        os.chown(nobody, 65534, 65534)
+        before = nobody.stat()
+        lab.hostile(f"ln -s {nobody} {theirs}/doorpost; ln -s {lab.home} {theirs}/other")
+        for name in ("doorpost", "other"):
+            check("belongs to www-data" in lab.tool("init", "--repair", theirs / name).fails().stderr, name)
+        check(nobody.stat().st_uid == before.st_uid and nobody.stat().st_mode == before.st_mode, "taken over")
 
 
 @as_root
@@ -390,7 +391,9 @@ def a_handler_that_root_runs_trusts_only_root():
 
 
 run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_change, an_old_layout_is_refused_told_and_repaired,
-          repair_believes_nothing_that_could_lead_elsewhere, races_with_repair_and_key_are_not_won, a_race_with_init_is_not_won,
+          repair_believes_nothing_that_could_lead_elsewhere, repair_gives_the_owner_what_root_has_made,
+          repair_gives_away_nothing_that_was_brought_there, nothing_that_init_does_locks_another_user_out,
+          what_a_user_could_replace_is_neither_made_nor_taken_over,
           a_link_of_the_operators_stays_and_one_of_another_user_is_refused, a_journal_that_others_can_put_another_in_place_of_is_refused,
           the_journal_is_read_as_its_owner, nothing_in_the_journal_holds_root_up, doctor_tries_the_user_of_the_worker_in_its_groups,
           what_root_makes_is_open_to_the_handler, a_handler_that_root_runs_goes_on_as_the_owner, a_handler_that_root_runs_trusts_only_root)
