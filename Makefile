@@ -57,7 +57,7 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
-	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files
+	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files build/damage/fuzz-lists
 
 check-answers: ## the unit tests and the answers behind each web server, without sanitizers
 	@deploy/deps.sh build answers
@@ -80,7 +80,7 @@ crash-check: ## the crash and fault tests at full length: 20,000 states of the d
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory $(DAMAGING) damage-programs
-	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files
+	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files build/damage/fuzz-lists
 
 bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
 	@deploy/deps.sh build check bench
@@ -209,7 +209,11 @@ $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
-$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/runs.o $(LIB)
+$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(LIB)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/fuzz-lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(addprefix $(BUILD)/cli/,failed.o item.o queues.o waiting.o) $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
@@ -238,7 +242,7 @@ $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@echo "LINK $@"
 	@$(CC) -O2 -Wall -Wextra $(CPPFLAGS) -shared -fPIC -o $@ $<
 
-damage-programs: $(BUILD)/fuzz-files
+damage-programs: $(BUILD)/fuzz-files $(BUILD)/fuzz-lists
 
 bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow stamp)
 

@@ -127,6 +127,15 @@ static size_t compose(const struct failure *failure, char *out, size_t size) {
                             failure->seq, day, failure->place.offset, id, at, failure->attempts, how, output);
 }
 
+/* Puts a line at the end of a list that has room for it and for one byte more: what a damaged file ends with
+ * need not be a line. Returns the new length. */
+static size_t append(char *list, size_t length, const char *line, size_t line_length) {
+    if (length > 0 && line_length > 0 && list[length - 1] != '\n')
+        list[length++] = '\n';
+    memcpy(list + length, line, line_length);
+    return length + line_length;
+}
+
 /* Takes the event off the list, and puts `failure` on it where it is not NULL. */
 static int change(int directory, int lock, const char *name, uint64_t seq, const struct failure *failure,
                   struct reason *reason) {
@@ -138,7 +147,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
         return result;
     result = load(directory, name, "failed", &text, &length, reason);
     size_t added = failure != NULL ? compose(failure, line, sizeof line) : 0;
-    char *list = result == 0 ? malloc(length + added + 1) : NULL;
+    char *list = result == 0 ? malloc(length + added + 2) : NULL;
     if (result == 0 && list == NULL)
         result = fail(reason, ERROR_TROUBLE, "no memory for the list of failed events");
     if (result == 0) {
@@ -148,8 +157,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
             memcpy(list, text, before);
         if (old != NULL)
             memcpy(list + before, old + old_length, length - before - old_length);
-        memcpy(list + length - old_length, line, added);
-        result = replace(directory, name, list, length - old_length + added, reason);
+        result = replace(directory, name, list, append(list, length - old_length, line, added), reason);
     }
     free(list);
     free(text);
@@ -317,12 +325,12 @@ static void replace_recent(int directory, const char *name, const char *text, si
 }
 
 void failed_note(int directory, const char *name, const struct failure *failure) {
-    char *text, *line;
+    char *text, *line, fresh[LINE_SIZE];
     size_t length, old_length;
     struct reason reason = {""};
     if (load(directory, name, "recent", &text, &length, &reason) != 0)
         return;
-    char *list = realloc(text, length + LINE_SIZE);
+    char *list = realloc(text, length + LINE_SIZE + 1);
     if (list == NULL) {
         free(text);
         return;
@@ -331,7 +339,7 @@ void failed_note(int directory, const char *name, const struct failure *failure)
         memmove(line, line + old_length, (size_t)(list + length - line) - old_length);
         length -= old_length;
     }
-    length += compose(failure, list + length, LINE_SIZE);
+    length = append(list, length, fresh, compose(failure, fresh, sizeof fresh));
     char *first = list;
     while (list + length - first > RECENT_LIMIT)
         first = end_of(first, list + length);

@@ -2,6 +2,7 @@
 
 #include "cursor.h"
 #include "failed.h"
+#include "options.h"
 #include "quote.h"
 #include "terminal.h"
 #include "waiting.h"
@@ -92,6 +93,9 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
                   (cursor->retry[i].due < LATEST ? cursor->retry[i].due : LATEST) * SECOND);
     if (result >= 0)
         result = waiting_each(directory, name, add_waiting, view, reason);
+    if (result > 0)
+        problem("cursors/%s.waiting has %d damaged lines, whose events are not run; or it is being written",
+                name, result);
     if (result >= 0)
         result = failed_each_recent(directory, name, add_recent, view, reason);
     free(cursor);

@@ -71,7 +71,10 @@ static int find_waiting(const struct consumers *consumers, const char *name, int
     *day = DAY_MAX;
     int damaged = waiting_each(consumers->directory, name, find_first, day, reason);
     if (damaged > 0)
-        return fail(reason, ERROR_DAMAGED, "cursors/%s.waiting has damaged lines, or is being written", name);
+        return fail(reason, ERROR_DAMAGED,
+                    "cursors/%s.waiting has damaged lines, whose events are not run, or is being written: if "
+                    "that stays, delete it, or say --force",
+                    name);
     return damaged < 0 ? damaged : *day < consumers->keep;
 }
 

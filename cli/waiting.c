@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #define LINE 128
-#define SLOTS 512 /* read with one call */
+#define LATEST INT64_C(253402300799) /* the end of the year 9999, in seconds */
+#define SLOTS 512                    /* read with one call */
 #define PATH_SIZE (CURSOR_NAME_SIZE + 32)
 
 static void path_of(const char *name, const char *suffix, char out[PATH_SIZE]) {
@@ -52,29 +53,29 @@ static int write_slot(int fd, const struct item *item, uint64_t at) {
     return pwrite(fd, line, LINE, (off_t)at) == LINE ? 0 : -1;
 }
 
-/* Takes a line without its line break. */
-static bool parse(const char *text, struct item *item) {
-    char day[DAY_SIZE] = "";
-    int used = 0;
+/* Takes a line, with its line break or not, if it says what would be written for that item. */
+static bool parse(const char *text, size_t length, struct item *item) {
+    char day[DAY_SIZE] = "", again[LINE + 1];
     memset(item, 0, sizeof *item);
-    int fields = sscanf(text,
-                        "[%18" SCNu64 ",\"%10[0-9-]\",%18" SCNu64 ",\"%16" SCNx64 "\",\"%16" SCNx64
-                        "\",%9d,%12" SCNd64 "]%n",
-                        &item->seq, day, &item->place.offset, &item->identity, &item->order, &item->attempts,
-                        &item->due, &used);
-    item->due = item->due > 0 ? item->due * SECOND : 0;
-    return fields == 7 && used > 0 && text[used + (int)strspn(text + used, " ")] == '\0' && item->seq > 0 &&
-           item->attempts >= 0 && day_parse(day, strlen(day), &item->place.day) == 0;
+    int fields = sscanf(
+        text,
+        "[%18" SCNu64 ",\"%10[0-9-]\",%18" SCNu64 ",\"%16" SCNx64 "\",\"%16" SCNx64 "\",%9d,%12" SCNd64 "]",
+        &item->seq, day, &item->place.offset, &item->identity, &item->order, &item->attempts, &item->due);
+    if (fields != 7 || memchr(text, ']', length) == NULL || item->seq == 0 || item->attempts < 0 ||
+        item->due > LATEST || day_parse(day, strlen(day), &item->place.day) != 0)
+        return false;
+    item->due *= SECOND;
+    compose(item, again);
+    return memcmp(again, text, length) == 0;
 }
 
 /* Reads a line of `length` bytes. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
 static int take(const char *text, size_t length, struct item *item) {
-    char line[LINE + 1];
+    char line[LINE + 1] = "";
     memcpy(line, text, length);
-    line[length == LINE && line[LINE - 1] == '\n' ? LINE - 1 : length] = '\0';
-    if (line[strspn(line, " ")] == '\0')
+    if (strspn(line, " \n") == length)
         return 0;
-    return parse(line, item) ? 1 : ERROR_DAMAGED;
+    return parse(line, length, item) ? 1 : ERROR_DAMAGED;
 }
 
 /* The slots of a file, some at a time. All zero at first but the descriptor. */

@@ -281,6 +281,29 @@ def lists_that_cannot_be_read_stay_as_they_are():
         check(result.stderr.count("is damaged, and stays") == 6 and lab.state()["failed"] == 8, result)
 
 
+def numbers_that_nobody_wrote_are_damage():
+    lines = ['[-9,"2026-11-23",8123,"0000000000000001","0000000000000001",2,0]', '[9,"2026-11-23",-8123,"0000000000000001","0000000000000001",2,0]',
+             '[9,"2026-11-23",8123,"0000000000000001","0000000000000001",-2,0]', '[9,"2026-11-23",8123,"0000000000000001","0000000000000001",2,999999999999]',
+             '[9,"2026-11-23",8123,"1","0000000000000001",2,0]', '[9,"2026-11-23",8123,"0000000000000001","0000000000000001",2,17', '\0' * 127]
+    with Bell() as lab:
+        lab.receive(press(1))
+        lab.once().ok()
+        path = lab.journal / "cursors/bell.waiting"
+        path.write_text("".join(f"{line:127}\n" for line in ("", *lines)))
+        lab.own(path)
+        for verb in (["--status"], ["--failed"]):
+            check(f"bell.waiting has {len(lines)} damaged lines" in lab.tool("exec", *verb).ok().stderr, verb, lab.tool("exec", *verb))
+        check("damaged lines" in lab.tool("prune", "--keep", "1d").fails().stderr, "prune")
+        check(f"{len(lines)} damaged lines, whose events are not run" in lab.once().ok().stderr and len(lab.ran()) == 1, lab.ran())
+        lists = lab.journal / "cursors/bell.failed"
+        lists.write_text('{"seq":5')  # cut off
+        lab.own(lists)
+        lab.receive(press(2))
+        lab.command.write_text("#!/bin/sh\nexit 78\n")
+        lab.once().ok()
+        check("event-2" in lab.tool("exec", "--failed").ok().stdout, "what follows a line that is cut off is lost:", lists.read_text())
+
+
 def cursors_that_cannot_be_read_are_not_called_damaged():
     with Bell() as lab:
         lab.receive(press(1))
@@ -467,7 +490,7 @@ run_tests(a_place_that_does_not_hold_is_found_again, also_under_a_running_one, n
           the_highest_number_is_kept_when_an_older_copy_is_restored, what_is_to_be_tried_again_is_found_in_a_changed_file,
           prune_asks_the_place_that_holds, a_file_that_cannot_be_opened_is_waited_for,
           every_call_that_fails_while_an_event_is_read_is_waited_for, lists_that_cannot_be_read_stay_as_they_are,
-          cursors_that_cannot_be_read_are_not_called_damaged, a_retry_is_never_later_than_its_delay,
+          cursors_that_cannot_be_read_are_not_called_damaged, numbers_that_nobody_wrote_are_damage, a_retry_is_never_later_than_its_delay,
           nothing_is_run_whose_place_cannot_be_kept, a_disk_that_fills_up_while_commands_run_repeats_none,
           a_spare_that_a_crash_left_is_used_again, a_failure_that_cannot_be_listed_is_not_done, a_read_only_journal_runs_nothing,
           a_file_system_without_hard_links_does, a_directory_that_is_replaced_under_a_running_one, another_journal_with_a_place_of_its_own)

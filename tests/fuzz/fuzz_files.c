@@ -12,6 +12,7 @@
  * alone, telling what it does. Prints one line of TAP. */
 #define _GNU_SOURCE /* memmem */
 #include "cursor.h"
+#include "damage.h"
 #include "journal.h"
 #include "record.h"
 #include "runs.h"
@@ -546,69 +547,6 @@ static void make_base(size_t index) {
 
 /* ---- damage ---- */
 
-static const char *const damages[] = {"bytes",    "garbage",  "zeros",     "sector",  "cut off", "grown",
-                                      "repeated", "left out", "exchanged", "emptied", "deleted"};
-
-static void fill(uint8_t *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        bytes[i] = (uint8_t)draw(256);
-}
-
-/* Anywhere, or just before or after a line break: that is where damage and an unfinished write are told
- * apart. */
-static size_t draw_place(const uint8_t *bytes, size_t size) {
-    size_t at = draw(size);
-    const uint8_t *line_break = draw(3) == 0 ? memchr(bytes + at, '\n', size - at) : NULL;
-    if (line_break == NULL)
-        return at;
-    at = (size_t)(line_break - bytes) + draw(3);
-    return at == 0 ? 0 : at - 1 < size ? at - 1 : size - 1;
-}
-
-/* Changes a file's bytes, which have room for 4096 more. Returns the new size, SIZE_MAX: deleted. */
-static size_t change(unsigned kind, uint8_t *bytes, size_t size, const struct file *other) {
-    size_t at = draw_place(bytes, size), length = 1 + draw(draw(2) == 0 ? 16 : 600),
-           count = length < size - at ? length : size - at;
-    switch (kind) {
-    case 0:
-        for (size_t i = 1 + draw(4); i > 0; i--)
-            bytes[draw(size)] = draw(2) == 0 ? (uint8_t)draw(256) : (uint8_t) "\"\\{}[]:,\n\0\r9"[draw(12)];
-        return size;
-    case 1:
-        fill(bytes + at, count);
-        return size;
-    case 2:
-        memset(bytes + at, 0, count);
-        return size;
-    case 3:
-        at -= at % 512;
-        memset(bytes + at, 0, size - at < 512 ? size - at : 512);
-        return size;
-    case 4:
-        return at;
-    case 5:
-        length = 1 + draw(4096);
-        memset(bytes + size, 0, length);
-        if (draw(2) == 0)
-            fill(bytes + size, length);
-        return size + length;
-    case 6: /* after itself */
-        memmove(bytes + at + count, bytes + at, size - at);
-        return size + count;
-    case 7:
-        memmove(bytes + at, bytes + at + count, size - at - count);
-        return size - count;
-    case 8: /* a stretch of another file of its kind */
-        count = count < other->size ? count : other->size;
-        memcpy(bytes + at, other->bytes + draw(other->size - count + 1), count);
-        return size;
-    case 9:
-        return 0;
-    default:
-        return SIZE_MAX;
-    }
-}
-
 static void keep_only(struct tree *from, bool (*wanted)(const char *path)) {
     size_t kept = 0;
     for (size_t i = 0; i < from->count; i++)
@@ -635,14 +573,14 @@ static void damage(void) {
     if (there.count > 0) {
         struct file *file = &there.file[draw(there.count)];
         const struct file *other = &there.file[draw(there.count)];
-        unsigned kind = (unsigned)draw(sizeof damages / sizeof *damages);
+        unsigned kind = (unsigned)draw(DAMAGES);
         bool in_place = draw(2) == 0;
-        uint8_t *bytes = malloc(file->size + 4096);
+        uint8_t *bytes = malloc(file->size + DAMAGE_GROWS);
         if (bytes == NULL)
             die("malloc");
         memcpy(bytes, file->bytes, file->size);
-        size_t size = change(kind, bytes, file->size, other);
-        tell("%s: %s%s, %zu bytes, now %zd", file->path, damages[kind], in_place ? " in place" : "",
+        size_t size = damage_do(kind, bytes, file->size, other->bytes, other->size);
+        tell("%s: %s%s, %zu bytes, now %zd", file->path, damage_name(kind), in_place ? " in place" : "",
              file->size, (ssize_t)size);
         if (size == SIZE_MAX)
             unlink(path_in(file->path));
