@@ -4,6 +4,7 @@
 #include "audit.h"
 #include "event.h"
 #include "prune.h"
+#include "quote.h"
 #include "rebuild.h"
 #include "segment.h"
 #include "settings.h"
@@ -15,6 +16,7 @@
 
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +205,7 @@ static void check_rest(struct check *check, int32_t day, uint64_t offset) {
 
 static void tell_damaged(void *context, const char *name, uint64_t bytes, bool torn) {
     struct check *check = context;
+    char quoted[QUOTE_SIZE(NAME_MAX)];
     check->line = 0;
     check->stands = (struct place){.day = check->last};
     if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->stands.day) == 0)
@@ -216,7 +219,7 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
     else if (!check->options->json)
         printf("damaged/%s holds an incomplete line, which was cut off: most likely it was never answered "
                "200.\n",
-               name);
+               plain(name, quoted, sizeof quoted));
 }
 
 /* Reads the first line for its number: that tells where the chain begins. */

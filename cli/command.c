@@ -156,7 +156,9 @@ static void feed(struct command *command) {
 
 static void pass_on(struct command *command) {
     if (command->line_length > 0) {
-        printf("%s: %.*s\n", command->id, (int)command->line_length, command->line);
+        printf("%s: ", command->id);
+        print_text(command->line, command->line_length);
+        putchar('\n');
         command->line_length = 0;
     }
 }

@@ -33,12 +33,14 @@ const char *colour(enum colour colour) {
 }
 
 void tell_empty(const char *format, ...) {
+    char text[1024];
     va_list arguments;
     if (!isatty(STDOUT_FILENO))
         return;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    print_visibly(stderr, text, strlen(text));
     fputc('\n', stderr);
 }
 

@@ -66,7 +66,7 @@ static int send_all(const struct options *options, struct keys *keys) {
         int64_t at = timestamp_now() - (options->stale ? STALE : 0);
         size_t length = sample_write(options->type, options->device, options->account, at, body);
         if (options->print || keys == NULL) {
-            fwrite(body, 1, length, stdout);
+            print_text(body, length);
             putchar('\n');
             continue;
         }

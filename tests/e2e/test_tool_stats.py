@@ -122,10 +122,13 @@ def nothing_speaks_to_the_terminal():
             event = event.replace(escaped, f"\\u{ord(escaped):04x}")
         lab.receive(event.encode(), b'{"meta":"' + EVIL.encode() + b'"}')
         (lab.journal / "damaged").mkdir(exist_ok=True)
-        (lab.journal / "damaged" / ("2026-01-01-0" + EVIL.replace("/", ""))).write_text("x")
+        for number, damaged in enumerate(("x", '{"seq":')):
+            (lab.journal / "damaged" / (f"2026-01-01-{number}" + EVIL.replace("/", ""))).write_text(damaged)
         lab.configure(MAX_AEG="1")
         for verb in (["log"], ["log", "--json"], ["stats"], ["stats", "--json"], ["stats", "--prometheus"], ["rejected"], ["rejected", "--json"],
-                     ["rejected", "--body", f"{day(0)}:1"], ["check"], ["check", "--json"], ["doctor"], ["doctor", "--json"], ["exec", "--status", "--json"]):
+                     ["rejected", "--body", f"{day(0)}:1"], ["exec", "--once", "--name", "c", "--from", "start", "--", "/bin/cat"],
+                     ["exec", "--once", "--name", "f", "--from", "start", "--", "/bin/sh", "-c", "cat; exit 78"], ["exec", "--failed"],
+                     ["exec", "--failed", "--json"], ["exec", "--status"], ["trigger", "--print", "--device", EVIL], ["log", "--device", EVIL], ["check"], ["check", "--json"], ["doctor"], ["doctor", "--json"], ["exec", "--status", "--json"]):
             text = on_terminal(lab, *verb)
             if text is None:
                 return "no terminal can be had here"
