@@ -11,9 +11,16 @@ import stat
 import subprocess
 
 from hostile import Root, as_root
-from lab import KEY, TOOL, check, fastcgi, press, run_tests, sign, wait_for
+from lab import KEY, PATIENCE, TOOL, check, fastcgi, press, run_tests, sign, wait_for
 
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
+
+
+def cgi_as_root(lab, body):
+    env = {**lab.environment(), "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": sign(body), "HOME": "/root",
+           "USER": "root"}
+    result = subprocess.run([lab.binary], input=body, env=env, capture_output=True)
+    return int(result.stdout.split()[1]), result.stderr.decode()
 
 
 @as_root
@@ -260,7 +267,9 @@ def the_journal_is_read_as_its_owner():
     with Root() as lab:
         lab.receive(press(1))
         lab.hostile(f"cd {lab.journal} && ln -s {lab.secret} 2026-01-01.jsonl && mkdir rejected && ln -s {lab.secret} rejected/2026-01-01.jsonl")
-        for verb in (["log"], ["log", "--json"], ["stats"], ["rejected"], ["check"], ["doctor"], ["exec", "--status"]):
+        for verb in (["log"], ["log", "--json"], ["stats"], ["stats", "--prometheus"], ["rejected"], ["rejected", "--replay"], ["check"],
+                     ["check", "--rebuild-index"], ["doctor"], ["prune", "--keep", "30d", "--force"], ["exec", "--status"], ["exec", "--failed"],
+                     ["exec", "--drop", "1", "--name", "x"], ["exec", "--once", "--name", "x", "--", "/bin/true"], ["exec", "--retry-failed", "--name", "x", "--", "/bin/true"]):
             result = lab.tool(*verb)
             check("secret" not in result.stdout + result.stderr, verb, result)
             trace = lab.path / "trace"
@@ -278,13 +287,19 @@ def the_journal_is_read_as_its_owner():
 
 @as_root
 def nothing_in_the_journal_holds_root_up():
-    for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
-        for name in ("2026-01-01.jsonl", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "counted", "cursors/x", "cursors/x.lock", "cursors/x.failed"):
-            with Root() as lab:
-                lab.hostile(f"cd {lab.journal} && mkdir -p rejected cursors && {plant.format(name)}")
-                for verb in (["log"], ["stats", "--prometheus"], ["rejected"], ["check"], ["prune", "--keep", "1d"], ["exec", "--status"], ["doctor"]):
-                    result = subprocess.run([TOOL, *verb], env=lab.environment(), capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    names = ("2026-01-01.jsonl", "rejected", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "pruned.new", "counted", "counted.new", "damaged",
+             "damaged/2026-01-01-5", "seen", "seen/state", "seen/00", "seen.new", "cursors", "cursors/x", "cursors/x.lock", "cursors/x.spare",
+             "cursors/x.failed", "cursors/x.failed.new", "cursors/x.recent", "cursors/x.waiting", "cursors/x.waiting.new", "cursors/x.drop")
+    with Root() as lab:
+        for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
+            for name in names:
+                lab.hostile(f"cd {lab.journal} && rm -rf ./* && mkdir -p $(dirname {name}) && {plant.format(name)}")
+                check(os.path.lexists(lab.journal / name), plant, name)
+                for verb in (["log"], ["stats", "--prometheus"], ["rejected"], ["check"], ["prune", "--keep", "1d"], ["exec", "--status"],
+                             ["exec", "--once", "--name", "x", "--", "/bin/true"], ["doctor"]):
+                    result = subprocess.run([TOOL, *verb], env=lab.environment(), capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
                     check(result.returncode in (0, 1), plant, name, verb, result)
+                check(cgi_as_root(lab, press(1))[0] in (200, 503), plant, name, "the handler")
 
 
 @as_root
@@ -319,13 +334,6 @@ def what_root_makes_is_open_to_the_handler():
             lab.receives(verb[0])
         result = json.loads(lab.tool("exec", "--status", "--json").ok().stdout)
         check([one["name"] for one in result] == ["n"], result)
-
-
-def cgi_as_root(lab, body):
-    env = {**lab.environment(), "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": sign(body), "HOME": "/root",
-           "USER": "root"}
-    result = subprocess.run([lab.binary], input=body, env=env, capture_output=True)
-    return int(result.stdout.split()[1]), result.stderr.decode()
 
 
 def owners(lab):
