@@ -485,7 +485,8 @@ static const struct option_spec table[] = {
     {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", AT(journal)},
     {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", AT(generate)},
     {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", AT(user)},
-    {0, "repair", OPTION_FLAG, NULL, "give settings and key of an earlier release to root", AT(repair)},
+    {0, "repair", OPTION_FLAG, NULL, "give settings and key to root, and the journal's files to its owner",
+     AT(repair)},
     {0}};
 
 const struct verb verb_init = {
