@@ -129,7 +129,7 @@ static size_t compose(const struct failure *failure, char *out, size_t size) {
 
 /* Puts a line at the end of a list that has room for it and for one byte more: what a damaged file ends with
  * need not be a line. Returns the new length. */
-static size_t append(char *list, size_t length, const char *line, size_t line_length) {
+static size_t add_line(char *list, size_t length, const char *line, size_t line_length) {
     if (length > 0 && line_length > 0 && list[length - 1] != '\n')
         list[length++] = '\n';
     memcpy(list + length, line, line_length);
@@ -157,7 +157,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
             memcpy(list, text, before);
         if (old != NULL)
             memcpy(list + before, old + old_length, length - before - old_length);
-        result = replace(directory, name, list, append(list, length - old_length, line, added), reason);
+        result = replace(directory, name, list, add_line(list, length - old_length, line, added), reason);
     }
     free(list);
     free(text);
@@ -339,7 +339,7 @@ void failed_note(int directory, const char *name, const struct failure *failure)
         memmove(line, line + old_length, (size_t)(list + length - line) - old_length);
         length -= old_length;
     }
-    length = append(list, length, fresh, compose(failure, fresh, sizeof fresh));
+    length = add_line(list, length, fresh, compose(failure, fresh, sizeof fresh));
     char *first = list;
     while (list + length - first > RECENT_LIMIT)
         first = end_of(first, list + length);
