@@ -286,7 +286,7 @@ def a_damaged_list_of_what_waits_costs_its_damaged_lines():
         lab.own(lab.journal / "cursors/default.waiting")
         check("damaged lines, or is being written" in lab.tool("prune", "--keep", "1d").fails().stderr, "prune")
         result = execute(lab, "--once", "--", command).ok()
-        check("default.waiting: 5 damaged lines" in result.stderr and "event 7 was deleted" in result.stderr, result)
+        check("default.waiting: 6 damaged lines" in result.stderr and "event 7 was deleted" in result.stderr, result)
         check(execute(lab, "--once", "--", command).ok().stderr == "" and runs(lab) == [], runs(lab))
 
 
