@@ -167,16 +167,16 @@ static bool check_keys(struct doctor *doctor) {
 
 /* ---- directory and file system ---- */
 
-/* Can that user read settings and key, and write to the journal? Asked by becoming that user, in another
- * process, which makes nothing. */
-static int try_as(const struct doctor *doctor, const struct user *user) {
+/* Can that user, or that worker if there is one, read settings and key, and write to the journal? Asked by
+ * becoming that user, in another process, which makes nothing. */
+static int try_as(const struct doctor *doctor, const struct user *user, pid_t worker) {
     int status = -1;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
         char name[CONFIG_PATH_SIZE + 32];
         snprintf(name, sizeof name, "%s/lock", doctor->config.journal);
-        if (user_become(user) != 0)
+        if ((worker != 0 ? processes_become(worker) : user_become(user)) != 0)
             _exit(4);
         if (doctor->config.file[0] != '\0' && access(doctor->config.file, R_OK) != 0)
             _exit(3);
@@ -192,31 +192,30 @@ static int try_as(const struct doctor *doctor, const struct user *user) {
     return WEXITSTATUS(status);
 }
 
-/* The user that the worker runs as: that of a worker which has this journal open; else the journal's owner.
- */
-static void find_worker(struct doctor *doctor, const struct user *owner, struct user *user) {
-    static const char *const workers[] = {"doorpost.cgi", NULL};
-    static const char *const servers[] = {"lighttpd", "apache2", "httpd", "nginx", NULL};
-    struct stat journal;
+/* The user that the worker runs as: that of a worker which is at work; else the journal's owner.
+ * Returns the worker's number, or 0 if none was found. */
+static pid_t find_worker(struct doctor *doctor, const struct user *owner, struct user *user) {
     *user = *owner;
     if (doctor->user != NULL) {
         user_named(doctor->user, user);
-        return;
+        return 0;
     }
-    if (stat(doctor->config.journal, &journal) == 0 && processes_find(workers, &journal, user))
-        return;
-    if (processes_find(servers, NULL, user) && user->uid != owner->uid)
+    pid_t worker = processes_find_worker(&doctor->config, user);
+    if (worker != 0 && user->uid != 0)
+        return worker;
+    if (processes_find_server(user) != 0 && user->uid != owner->uid)
         tell(
             doctor, LEVEL_NOTE, "directory",
             "the web server runs as %s, and the journal belongs to %s: if it starts doorpost.cgi itself, say "
             "--user %s",
             user->name, owner->name, user->name);
     *user = *owner;
+    return 0;
 }
 
 static void check_worker(struct doctor *doctor, const struct user *owner) {
     struct user user;
-    find_worker(doctor, owner, &user);
+    pid_t worker = find_worker(doctor, owner, &user);
     if (doctor->user == NULL && user.uid == 0) {
         tell(doctor, LEVEL_WARNING, "directory",
              "the journal belongs to root, and web servers do not run as root: chown it to the web server's "
@@ -225,7 +224,7 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
         return;
     }
     const char *name = user.name;
-    switch (try_as(doctor, &user)) {
+    switch (try_as(doctor, &user, worker)) {
     case 0:
         tell(doctor, LEVEL_GOOD, "directory", "%s can write there, and read the settings and the key", name);
         break;

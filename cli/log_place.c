@@ -1,48 +1,13 @@
 /* A running worker's standard error is, in /proc (proc(5)), a link to a file, or a socket of journald's, or a
  * pipe to its web server. */
-#define _GNU_SOURCE /* memmem */
 #include "log_place.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
+#include "processes.h"
+
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define ENVIRONMENT_SIZE 65536
-
-static size_t read_file(const char *pid, const char *name, char *out, size_t size) {
-    char path[64];
-    size_t length = 0;
-    ssize_t got = 0;
-    snprintf(path, sizeof path, "/proc/%.16s/%s", pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && length < size - 1 && (got = read(fd, out + length, size - 1 - length)) > 0)
-        length += (size_t)got;
-    out[length] = '\0';
-    if (fd >= 0)
-        close(fd);
-    return length;
-}
-
-/* Is it a handler that has these settings? */
-static bool is_worker(const char *pid, const struct config *config) {
-    static const char name[] = "DOORPOST_CONF=";
-    static char environment[ENVIRONMENT_SIZE];
-    char command[32];
-    read_file(pid, "comm", command, sizeof command);
-    if (strcmp(command, "doorpost.cgi\n") != 0)
-        return false;
-    size_t length = read_file(pid, "environ", environment, sizeof environment);
-    for (const char *at = environment; at < environment + length; at += strlen(at) + 1)
-        if (strncmp(at, name, sizeof name - 1) == 0)
-            return strcmp(at + sizeof name - 1, config->file) == 0;
-    return length > 0 && strcmp(config->file, CONFIG_DEFAULT_FILE) == 0;
-}
 
 /* Where the process's standard error goes, or "" if that leads nowhere. */
 static void find_end(const char *pid, char out[LOG_PLACE_SIZE]) {
@@ -51,7 +16,7 @@ static void find_end(const char *pid, char out[LOG_PLACE_SIZE]) {
     ssize_t length = readlink(path, target, sizeof target - 1);
     target[length > 0 ? length : 0] = '\0';
     out[0] = '\0';
-    read_file(pid, "cgroup", group, sizeof group);
+    processes_read(pid, "cgroup", group, sizeof group);
     char *unit = strstr(group, ".service");
     if (target[0] == '/' && strcmp(target, "/dev/null") != 0)
         snprintf(out, LOG_PLACE_SIZE, "%s", target);
@@ -63,14 +28,13 @@ static void find_end(const char *pid, char out[LOG_PLACE_SIZE]) {
 }
 
 static bool ask_worker(const struct config *config, char out[LOG_PLACE_SIZE]) {
-    DIR *processes = opendir("/proc");
-    const struct dirent *entry;
+    struct user user;
+    char process[24];
+    pid_t worker = processes_find_worker(config, &user);
+    snprintf(process, sizeof process, "%ld", (long)worker);
     out[0] = '\0';
-    while (processes != NULL && out[0] == '\0' && (entry = readdir(processes)) != NULL)
-        if (isdigit((unsigned char)entry->d_name[0]) && is_worker(entry->d_name, config))
-            find_end(entry->d_name, out);
-    if (processes != NULL)
-        closedir(processes);
+    if (worker != 0)
+        find_end(process, out);
     return out[0] != '\0';
 }
 

@@ -105,6 +105,8 @@ def journal_and_index():
         (lab.journal / "2149-01-01.jsonl").unlink()
         (lab.journal / "damaged").mkdir()
         (lab.journal / "damaged/2026-11-20-17").write_bytes(bytes(40))
+        for path in (lab.journal / "damaged", lab.journal / "damaged/2026-11-20-17"):
+            lab.own(path)
         only([one for one in findings(lab) if "damaged" in one], "40 bytes at the end of a day were damaged", "2026-11-20-17")
 
 

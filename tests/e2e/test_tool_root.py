@@ -322,6 +322,19 @@ def doctor_tries_the_user_of_the_worker_in_its_groups():
         os.chown(lab.key_file, 0, nobody.pw_gid)
         result = lab.tool("doctor")
         check("the user www-data cannot read the key" in result.fails().stdout, result)
+    with Root() as lab:  # a worker has the groups that it was started with, whatever /etc/group says
+        os.chown(lab.key_file, 0, 54321)
+        listener, path = lab.listener()
+        check("cannot read the key file" in lab.tool("doctor").fails().stdout, "no worker")
+        worker = lab.worker(listener, **{**lab.as_user(), "extra_groups": [54321]})
+        check(fastcgi(path, press(1), sign(press(1)))[0] == 200, "a delivery")
+        check("www-data can write there, and read the settings and the key" in lab.tool("doctor").stdout, lab.tool("doctor"))
+        worker.terminate()
+        worker.wait()
+        os.chown(lab.key_file, 0, lab.user.pw_gid)
+        lab.worker(listener, **{**lab.as_user(), "group": 54321})
+        fastcgi(path, press(1), sign(press(1)))
+        check("cannot read the key file" in lab.tool("doctor").fails().stdout, lab.tool("doctor"))
 
 
 @as_root
