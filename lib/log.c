@@ -11,6 +11,7 @@
 #include "interrupt.h"
 #include "quote.h"
 #include "timestamp.h"
+#include "trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,12 +56,13 @@ static void look_at_standard_error(void) {
     target.name[length > 0 && target.name[0] == '/' ? length : 0] = '\0';
 }
 
-/* After logrotate another file has the name: it is the log now. A name that nothing has yet changes nothing.
- */
+/* After logrotate another file has the name: it is the log now. A name that nothing has yet changes nothing,
+ * and root does not follow one that another user could have given. */
 static void follow_name(void) {
     struct stat now;
     if (target.name[0] == '\0' || lstat(target.name, &now) != 0 || !S_ISREG(now.st_mode) ||
-        (now.st_ino == target.is.st_ino && now.st_dev == target.is.st_dev))
+        (now.st_ino == target.is.st_ino && now.st_dev == target.is.st_dev) ||
+        (geteuid() == 0 && trust_path(target.name, 0, NULL) != 0))
         return;
     int fd = open(target.name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)

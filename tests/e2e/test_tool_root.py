@@ -411,10 +411,38 @@ def a_handler_that_root_runs_trusts_only_root():
         check(status == 503 and "belongs to www-data" in log, status, log)
 
 
+@as_root
+def a_log_that_another_user_replaced_is_not_followed_by_root():
+    with Root() as lab:
+        os.chown(lab.journal, 0, 0)
+        theirs, of_root = lab.path / "theirs", lab.path / "of-root"
+        for path in (theirs, of_root):
+            path.mkdir()
+        lab.own(theirs)
+        for directory, followed in ((theirs, False), (of_root, True)):
+            listener, path = lab.listener()
+            log = directory / "log"
+            with open(log, "ab") as stream:
+                worker = lab.start([lab.binary], stdin=listener, stderr=stream)
+            fastcgi(path, press(1), sign(press(1)))
+            wait_for(lambda: log.read_text(), "a line")
+            log.rename(directory / "log.1")
+            log.touch()
+            lab.own(log) if not followed else None
+            before = len((directory / "log.1").read_text().splitlines())
+            for number in range(2, 5):
+                fastcgi(path, press(number), sign(press(number)))
+            worker.terminate()
+            worker.wait()
+            lines = [len(each.read_text().splitlines()) for each in (directory / "log.1", log)]
+            check(lines == ([before, 3] if followed else [before + 3, 0]), directory, before, lines)
+
+
 run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_change, an_old_layout_is_refused_told_and_repaired,
           repair_believes_nothing_that_could_lead_elsewhere, repair_gives_the_owner_what_root_has_made,
           repair_gives_away_nothing_that_was_brought_there, nothing_that_init_does_locks_another_user_out,
           what_a_user_could_replace_is_neither_made_nor_taken_over,
           a_link_of_the_operators_stays_and_one_of_another_user_is_refused, a_journal_that_others_can_put_another_in_place_of_is_refused,
           the_journal_is_read_as_its_owner, nothing_in_the_journal_holds_root_up, doctor_tries_the_user_of_the_worker_in_its_groups,
-          what_root_makes_is_open_to_the_handler, a_handler_that_root_runs_goes_on_as_the_owner, a_handler_that_root_runs_trusts_only_root)
+          what_root_makes_is_open_to_the_handler, a_handler_that_root_runs_goes_on_as_the_owner, a_handler_that_root_runs_trusts_only_root,
+          a_log_that_another_user_replaced_is_not_followed_by_root)
