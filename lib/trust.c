@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define LINKS_MAX 40
@@ -22,6 +23,7 @@ struct way {
     int links;
     struct user owner;
     struct stat status; /* of what is at the end of `done` */
+    bool has_acl;       /* it lets others write than its group: then the bits of the group are the most */
 };
 
 static int too_long(const char *path, struct reason *reason) {
@@ -31,8 +33,21 @@ static int too_long(const char *path, struct reason *reason) {
 /* May a user other than root and `owner` write there? */
 static bool is_open(const struct way *way) {
     return (way->status.st_mode & S_IWOTH) != 0 ||
-           ((way->status.st_mode & S_IWGRP) != 0 && way->status.st_gid != 0 &&
-            (way->owner.uid == 0 || way->status.st_gid != way->owner.gid));
+           ((way->status.st_mode & S_IWGRP) != 0 &&
+            (way->has_acl ||
+             (way->status.st_gid != 0 && (way->owner.uid == 0 || way->status.st_gid != way->owner.gid))));
+}
+
+/* Looks at what is at the end of `done`. Returns 0, or -1 with errno; then `status` stays that of the
+ * directory. */
+static int look(struct way *way) {
+    const char *path = way->done[0] != '\0' ? way->done : "/";
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return -1;
+    way->status = status;
+    way->has_acl = (status.st_mode & S_IWGRP) != 0 && lgetxattr(path, "system.posix_acl_access", NULL, 0) > 0;
+    return 0;
 }
 
 static int check_owner(const struct way *way, struct reason *reason) {
@@ -96,7 +111,7 @@ static int step(struct way *way, struct reason *reason) {
 }
 
 static int missing(const struct way *way, struct reason *reason) {
-    if (errno == ENOENT && is_open(way)) /* way->status is still that of the directory */
+    if (errno == ENOENT && is_open(way)) /* way->status is that of the directory */
         return fail(
             reason, ERROR_TROUBLE,
             "there is no %s, and other users could make it: choose a directory that root alone can write to",
@@ -108,7 +123,7 @@ static int missing(const struct way *way, struct reason *reason) {
 
 static int walk(struct way *way, struct reason *reason) {
     for (;;) {
-        if (lstat(way->done[0] != '\0' ? way->done : "/", &way->status) != 0)
+        if (look(way) != 0)
             return missing(way, reason);
         int result = check_owner(way, reason);
         if (result != 0)

@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import shutil
 import stat
+import struct
 import subprocess
 
 from hostile import Root, as_root
@@ -438,6 +439,26 @@ def a_log_that_another_user_replaced_is_not_followed_by_root():
             check(lines == ([before, 3] if followed else [before + 3, 0]), directory, before, lines)
 
 
+@as_root
+def an_access_control_list_is_looked_at():
+    """chmod and ls show what it lets others do as the rights of the group, which may be root's."""
+    with Root() as lab:
+        conf = lab.path / "conf"
+        conf.mkdir()
+        lab.env_file = lab.env_file.rename(conf / "doorpost.env")
+        os.chown(lab.env_file, 0, 0)
+        entries = ((0x01, 7, -1), (0x02, 7, lab.user.pw_uid), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1))  # acl(5): tag, rights, user
+        try:
+            os.setxattr(conf, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries))
+        except OSError:
+            return "there are no such lists here"
+        check(lab.hostile(f"touch {conf}/x").returncode == 0, "the user cannot write there")
+        check(f"a group can write to {conf}" in lab.tool("log").fails().stderr, lab.tool("log"))
+        conf.chmod(0o755)
+        check(lab.hostile(f"touch {conf}/y").returncode != 0, "the user can write there")
+        lab.tool("log").ok()
+
+
 run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_change, an_old_layout_is_refused_told_and_repaired,
           repair_believes_nothing_that_could_lead_elsewhere, repair_gives_the_owner_what_root_has_made,
           repair_gives_away_nothing_that_was_brought_there, nothing_that_init_does_locks_another_user_out,
@@ -445,4 +466,4 @@ run_tests(a_second_init_is_as_safe_as_the_first, init_refuses_what_others_can_ch
           a_link_of_the_operators_stays_and_one_of_another_user_is_refused, a_journal_that_others_can_put_another_in_place_of_is_refused,
           the_journal_is_read_as_its_owner, nothing_in_the_journal_holds_root_up, doctor_tries_the_user_of_the_worker_in_its_groups,
           what_root_makes_is_open_to_the_handler, a_handler_that_root_runs_goes_on_as_the_owner, a_handler_that_root_runs_trusts_only_root,
-          a_log_that_another_user_replaced_is_not_followed_by_root)
+          a_log_that_another_user_replaced_is_not_followed_by_root, an_access_control_list_is_looked_at)
