@@ -124,6 +124,10 @@ static int exec_main(int argc, char *argv[]) {
     check_options(run);
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
+    bool here = true;
+    int status = run->retry != NULL ? status_retry(&config, run->name, run->retry, &here) : STATUS_DONE;
+    if (!here || status != STATUS_DONE)
+        return status;
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!asks && run->command == NULL)
         usage_error("which command? Say it after --");

@@ -6,8 +6,6 @@
 
 #include "walk.h"
 
-#include <stdbool.h>
-
 struct failure {
     uint64_t seq;
     struct place place;
@@ -39,16 +37,6 @@ int failed_remove(int directory, int lock, const char *name, uint64_t seq, struc
 int failed_each(int directory, int lock, const char *name,
                 void (*visit)(void *context, const struct failure *failure), void *context,
                 struct reason *reason);
-
-/* Tells the runner, or the next one, to drop an event: puts its number into cursors/NAME.drop, durably. */
-int failed_tell_drop(int directory, int lock, const char *name, uint64_t seq, struct reason *reason);
-
-/* Calls visit for each number in there, until it is forgotten. Returns 1, 0 if there is no such file, or an
- * error with a reason. Between that and the other the caller holds the lock for the list. */
-bool failed_has_drops(int directory, const char *name);
-int failed_each_drop(int directory, const char *name, void (*visit)(void *context, uint64_t seq),
-                     void *context, struct reason *reason);
-void failed_forget_drops(int directory, const char *name);
 
 /* Notes a failure of an event that is tried again. If that fails, nothing depends on it. */
 void failed_note(int directory, const char *name, const struct failure *failure);

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "quote.h"
 #include "terminal.h"
+#include "told.h"
 #include "waiting.h"
 
 #include <inttypes.h>
@@ -58,11 +59,12 @@ static void add_retry(struct view *view, uint64_t seq, int attempts, int64_t due
     json_object_object_add(view->retrying, number, json_object_get(one));
 }
 
-static void add_dropped(void *context, uint64_t seq) {
+static void add_dropped(void *context, enum told what, uint64_t seq) {
     const struct view *view = context;
     char number[24];
     snprintf(number, sizeof number, "%" PRIu64, seq);
-    json_object_object_add(view->dropped, number, NULL);
+    if (what == TOLD_DROP)
+        json_object_object_add(view->dropped, number, NULL);
 }
 
 static void add_waiting(void *context, const struct item *item) {
@@ -85,7 +87,7 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
         return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
     int result = failed_each(directory, lock, name, add_given_up, view, reason);
     if (result >= 0)
-        result = failed_each_drop(directory, name, add_dropped, view, reason);
+        result = told_each(directory, name, add_dropped, view, reason);
     if (result >= 0)
         result = cursor_read(directory, name, cursor, reason);
     for (size_t i = 0; result > 0 && i < cursor->retry_count; i++)

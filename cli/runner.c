@@ -143,8 +143,8 @@ static int open_cursor(struct runner *runner) {
         int count =
             failed_each(runner_directory_of(runner), runner->lock, run->name, add_failure, runner, &reason);
         if (count >= 0 && run->retry != NULL && runner->meant == 0)
-            return problem("%s has not given up an event %.200s: see doorpost exec --failed", run->name,
-                           run->retry);
+            return problem("no event %.200s has failed for %s: see doorpost exec --failed", run->retry,
+                           run->name);
         if (count == 0)
             tell_empty("Nothing is run again: %s has given up no event.", run->name);
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
@@ -161,29 +161,30 @@ static int open_cursor(struct runner *runner) {
 
 /* ---- the loop ---- */
 
-static void drop(void *context, uint64_t seq) {
+static void obey(void *context, enum told what, uint64_t seq) {
     struct runner *runner = context;
-    if (schedule_drop(runner->schedule, seq, timestamp_now()))
-        problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
-    for (size_t i = 0; i < JOBS_MAX; i++)
+    for (size_t i = 0; i < JOBS_MAX && what == TOLD_DROP; i++)
         if (runner->job[i].busy && runner->job[i].item.seq == seq)
-            runner->job[i].dropped = runner->dropping = true;
+            runner->job[i].dropped = runner->obeying = true;
     for (size_t i = 0; i < runner->loaded.retry_count; i++)
-        runner->dropping |= runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
+        runner->obeying |= runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
+    if (what == TOLD_RETRY)
+        schedule_hurry(runner->schedule, seq);
+    else if (schedule_drop(runner->schedule, seq, timestamp_now()))
+        problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
 }
 
-/* What is to be dropped is forgotten once the place is kept without it. */
-static void drop_all(struct runner *runner) {
+/* What it was told is forgotten once the place is kept. */
+static void obey_all(struct runner *runner) {
     struct reason reason = {""};
     const char *name = runner->run->name;
     int directory = runner_directory_of(runner);
-    if (runner->run->retry_failed || runner->foreign || !failed_has_drops(directory, name) ||
+    if (runner->run->retry_failed || runner->foreign || !told_any(directory, name) ||
         cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
         return;
-    runner->dropping = false;
-    if (failed_each_drop(directory, name, drop, runner, &reason) > 0 && runner_keep(runner) &&
-        !runner->dropping)
-        failed_forget_drops(directory, name);
+    runner->obeying = false;
+    if (told_each(directory, name, obey, runner, &reason) == 0 && runner_keep(runner) && !runner->obeying)
+        told_forget(directory, name);
     cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
 }
 
@@ -191,7 +192,7 @@ static void turn(struct runner *runner) {
     runlog_limit();
     runner_keep(runner);
     runner_read_on(runner);
-    drop_all(runner);
+    obey_all(runner);
     runner_keep(runner);
     runner_start_all(runner);
     runner_tell_state(runner);

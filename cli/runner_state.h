@@ -10,6 +10,7 @@
 #include "runner.h"
 #include "runner_note.h"
 #include "schedule.h"
+#include "told.h"
 #include "trouble.h"
 #include "waiting.h"
 
@@ -38,7 +39,7 @@ struct runner {
     bool unsaved, reserved;
     bool foreign; /* the directory may have been replaced, and the lock in it is not ours: nothing is saved */
     bool ending, broken;
-    bool dropping;   /* some that are to be dropped are not at rest */
+    bool obeying;    /* it was told of events that are not at rest */
     int64_t stop_at; /* once ending: the running commands have until then */
     struct trouble looking, saving, shelving, starting, rereading, placing;
     unsigned failures, meant; /* of those that are retried */

@@ -271,15 +271,31 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     }
 }
 
-bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now) {
+/* One that is to be tried again; of the queues, it is taken out of its order in time. */
+static struct item *take_retry(struct schedule *schedule, uint64_t seq) {
     struct item *item = queues_take(schedule->queues, seq);
     for (size_t i = 0; item == NULL && i < schedule->count; i++)
         if (at(schedule, i)->seq == seq && at(schedule, i)->state == ITEM_WAITING &&
             at(schedule, i)->attempts > 0)
             item = at(schedule, i);
+    return item;
+}
+
+bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now) {
+    struct item *item = take_retry(schedule, seq);
     if (item != NULL)
         schedule_finish(schedule, item, RESULT_DONE, now);
     return item != NULL;
+}
+
+void schedule_hurry(struct schedule *schedule, uint64_t seq) {
+    struct item *item = take_retry(schedule, seq);
+    if (item == NULL)
+        return;
+    item->due = item->wait = 0;
+    if (item->aside)
+        queues_put_back(schedule->queues, item);
+    schedule->changed = true;
 }
 
 size_t schedule_left(const struct schedule *schedule) {

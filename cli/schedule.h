@@ -65,6 +65,9 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
 /* An event that is to be tried again is not. Returns false if there is none of that number. */
 bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now);
 
+/* If an event with that number is to be tried again, it is due now. */
+void schedule_hurry(struct schedule *schedule, uint64_t seq);
+
 /* How many events are not done. */
 size_t schedule_left(const struct schedule *schedule);
 

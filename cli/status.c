@@ -1,4 +1,4 @@
-/* doorpost exec --status, --failed and --drop: what a consumer has done, and what has failed. */
+/* doorpost exec --status, --failed, --drop and --retry: what a consumer has done, and what has failed. */
 #include "status.h"
 
 #include "failed.h"
@@ -9,6 +9,7 @@
 #include "runner_note.h"
 #include "segment.h"
 #include "terminal.h"
+#include "told.h"
 #include "waiting.h"
 
 #include <inttypes.h>
@@ -237,33 +238,62 @@ int status_show_failed(const struct config *config, const char *name, bool json)
     return show_all(config, &show, json);
 }
 
-/* ---- dropping ---- */
+/* ---- one event ---- */
 
-static int drop(int directory, int lock, const char *name, const char *id, struct reason *reason) {
-    struct json_object *failures = failures_list(directory, lock, name, reason);
-    struct json_object *one = failures != NULL ? failures_find(failures, id) : NULL;
+struct choice {
+    const char *name, *id;
+    bool drop;
+    bool here; /* the runner has nothing to do with it */
+};
+
+static int choose(int directory, int lock, struct choice *choice, struct reason *reason) {
+    struct json_object *failures = failures_list(directory, lock, choice->name, reason);
+    struct json_object *one = failures != NULL ? failures_find(failures, choice->id) : NULL;
     uint64_t seq = one != NULL ? strtoull(failures_text(one, "seq"), NULL, 10) : 0;
     bool given_up = one != NULL && strcmp(failures_text(one, "given_up"), "true") == 0;
     json_object_put(failures);
     if (failures == NULL)
         return ERROR_TROUBLE;
+    if (!choice->drop && (seq == 0 || given_up)) {
+        choice->here = true;
+        return 0;
+    }
     if (seq == 0)
         return fail(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
-                    id, name);
-    return (given_up ? failed_remove : failed_tell_drop)(directory, lock, name, seq, reason);
+                    choice->id, choice->name);
+    if (given_up)
+        return failed_remove(directory, lock, choice->name, seq, reason);
+    int result = told_add(directory, lock, choice->name, choice->drop ? TOLD_DROP : TOLD_RETRY, seq, reason);
+    if (result == 0 && !choice->drop)
+        printf("Event %" PRIu64 " is tried again by %s%s.\n", seq, choice->name,
+               cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0 ? " at once" : ", when that is started");
+    return result;
 }
 
-int status_drop(const struct config *config, const char *name, const char *id) {
+static int choose_in(const struct config *config, struct choice *choice) {
     char text[QUOTE_SIZE(200)];
     struct reason reason = {""};
     struct directory directory = {.file = -1, .lock = -1};
     directory_start(&directory, config->journal);
     int result = directory_open(&directory, &reason);
-    int lock = result == 0 ? cursor_open_lock(directory.file, name, &reason) : -1;
+    int lock = result == 0 ? cursor_open_lock(directory.file, choice->name, &reason) : -1;
+    choice->id = plain(choice->id, text, sizeof text);
     if (lock >= 0) {
-        result = drop(directory.file, lock, name, plain(id, text, sizeof text), &reason);
+        result = choose(directory.file, lock, choice, &reason);
         close(lock);
     }
     directory_close(&directory);
     return lock >= 0 && result == 0 ? STATUS_DONE : problem("%s", reason.text);
+}
+
+int status_drop(const struct config *config, const char *name, const char *id) {
+    struct choice choice = {.name = name, .id = id, .drop = true};
+    return choose_in(config, &choice);
+}
+
+int status_retry(const struct config *config, const char *name, const char *id, bool *here) {
+    struct choice choice = {.name = name, .id = id};
+    int status = choose_in(config, &choice);
+    *here = choice.here;
+    return status;
 }

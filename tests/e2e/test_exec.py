@@ -258,7 +258,13 @@ def a_command_has_a_home_and_a_path():
         for name, lost in (("a", ["-u", "HOME", "-u", "PATH"]), ("b", ["HOME=", "PATH="])):
             lab.run(["/usr/bin/env", *lost, lab.own_tool, "exec", "--once", "--name", name, "--from", "start", "--", command], **lab.as_user()).ok()
         home = pwd.getpwuid(lab.journal.stat().st_uid).pw_dir
-        check(runs(lab) == [f"{home} /usr/local/bin:/usr/bin:/bin"] * 2, runs(lab))
+        lab.configure(ON_EVENT=command)
+        (lab.bin / "doorpost").write_bytes(TOOL.read_bytes())
+        (lab.bin / "doorpost").chmod(0o755)
+        body = press(2)
+        check(lab.cgi(body, sign(body), PATH=None, HOME=None)[0] == 200, "the handler")
+        wait_for(lambda: len(runs(lab)) == 3, "the handler's runner")
+        check(runs(lab) == [f"{home} /usr/local/bin:/usr/bin:/bin"] * 3, runs(lab))
 
 
 def a_damaged_line_stops_nothing():
