@@ -240,14 +240,13 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
         break;
     case 2:
         tell(doctor, LEVEL_PROBLEM, "directory",
-             "the user %s cannot read the key file: chgrp %s, with a group of that user, and chmod 640", name,
+             "the user %s cannot read the key file: chgrp %s to a group of that user, and chmod 640 it", name,
              doctor->config.key_file);
         break;
     case 3:
         tell(doctor, LEVEL_PROBLEM, "directory",
-             "the user %s cannot read the settings: chgrp %s and its directory, with a group of that user, "
-             "and "
-             "chmod 640 and 750",
+             "the user %s cannot read the settings: chgrp %s and its directory to a group of that user, and "
+             "chmod 640 and 750 them",
              name, doctor->config.file);
         break;
     default:
