@@ -163,6 +163,15 @@ def another_release_is_skipped_where_its_archive_is_out_of_reach():
     check(result.returncode == 0 and re.match(r"nowhere: skipped: (.*cannot be reached|only root|nothing can be mounted)", result.stdout), result)
 
 
+def lines_for_cron_need_no_path():
+    """cron looks for programs in /usr/bin and /bin alone."""
+    lines = [line for file in (ROOT / "README.md", *(ROOT / "deploy").rglob("*"), *ROOT.glob("c*/*.[1-8]")) if file.is_file()
+             for line in file.read_text().splitlines() if " * * * * " in line]
+    check(len(lines) >= 2, lines)
+    for line in lines:
+        check(not re.search(r"[^/\w]doorpost [a-z]", line.partition(" * * * * ")[2]), line)
+
+
 def the_worked_signature_in_the_readme_is_right():
     text = (ROOT / "README.md").read_text()
     command, answer = re.search(r"\$ (printf .*openssl dgst .*)\n\s+(SHA2-256.*)", text).groups()
@@ -175,4 +184,4 @@ run_tests(make_run_shows_a_press_and_serves_until_ctrl_c, make_run_ends_with_its
           only_what_building_needs_is_installed_by_make_deps, a_build_without_libraries_says_make_deps,
           no_service_is_started_by_what_is_installed, nothing_is_installed_where_nothing_is_missing,
           the_steps_are_in_an_order_that_works, another_release_is_skipped_where_its_archive_is_out_of_reach,
-          the_worked_signature_in_the_readme_is_right)
+          lines_for_cron_need_no_path, the_worked_signature_in_the_readme_is_right)
