@@ -24,7 +24,8 @@ LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-UNIT_SHARED = $(addprefix $(BUILD)/tests/unit/,support.o disk.o deliveries.o stream.o)
+UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+TESTABLE = $(LIB) $(filter-out %/main.o,$(CGI) $(CLI)) # whatever a unit test may call
 E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record records
@@ -203,9 +204,9 @@ needed:
 
 test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections
 
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o $(BUILD)/cli/schedule.o $(BUILD)/cli/queues.o $(BUILD)/cli/item.o $(BUILD)/cli/mounts.o $(BUILD)/cli/resume.o
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(TESTABLE)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(shell $(PKG_CONFIG) --libs cmocka)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm $(shell $(PKG_CONFIG) --libs cmocka)
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
