@@ -14,6 +14,7 @@
 
 #define OPTIONS_MAX 32
 #define LONG_ONLY 256 /* values that getopt_long() returns for options without a letter begin here */
+#define LONG_HELP (LONG_ONLY + OPTIONS_MAX)
 #define HELP_COLUMN 28
 
 static const char *running = ""; /* the verb */
@@ -100,8 +101,7 @@ static void set(void *options, const struct option_spec *option, const char *arg
     }
 }
 
-/* `text` is where getopt_long() stopped: an unknown option, a shortened one that fits two, or a flag with a
- * value. */
+/* `text` is an unknown option, a shortened one that fits two, or a flag with a value. */
 __attribute__((noreturn)) static void refuse(const char *text, const struct option_spec options[]) {
     struct nearest nearest;
     char name[64], hint[NEAREST_SIZE];
@@ -115,7 +115,7 @@ __attribute__((noreturn)) static void refuse(const char *text, const struct opti
 
 int options_parse(int argc, char *argv[], const struct verb *verb, void *values) {
     const struct option_spec *options = verb->options;
-    struct option parsed[OPTIONS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
+    struct option parsed[OPTIONS_MAX + 2] = {{"help", no_argument, NULL, LONG_HELP}};
     char letters[3 * OPTIONS_MAX] = "";
     size_t count = 0, used = 0;
     int chosen, operands = 0;
@@ -137,7 +137,7 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
     opterr = 0;
     while ((chosen = getopt_long(argc, argv, letters, parsed, NULL)) != -1) {
         size_t i = 0;
-        if (chosen == 'h') {
+        if (chosen == 'h' || chosen == LONG_HELP) {
             print_help(verb);
             exit(STATUS_DONE);
         }
@@ -146,8 +146,10 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
             i++;
         if (chosen == ':')
             usage_error("%s needs a value", argv[optind - 1]);
-        if (i == count)
-            refuse(argv[optind - 1], options);
+        if (i ==
+            count) /* a letter may be one of several in an argument that getopt_long() is not done with */
+            refuse(optopt > 0 && optopt < LONG_ONLY ? (char[]){'-', (char)optopt, '\0'} : argv[optind - 1],
+                   options);
         set(values, &options[i], optarg);
     }
     while (verb->operands[operands] != NULL)

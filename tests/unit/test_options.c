@@ -1,0 +1,260 @@
+/* The command line: what is given is set, and what makes no sense ends the program with 2 and says why. */
+#include "support.h"
+
+#include "apart.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct {
+    bool json, force;
+    const char *name;
+    int64_t number, age;
+    struct list list;
+} options;
+
+static const struct option_spec table[] = {
+    {'j', "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
+    {0, "force", OPTION_FLAG, NULL, "do it", &options.force},
+    {0, "name", OPTION_TEXT, "NAME", "of the consumer", &options.name},
+    {'n', "number", OPTION_NUMBER, "N", "how many", &options.number},
+    {0, "age-of-the-oldest-one", OPTION_DURATION, "LENGTH", "keep so much", &options.age},
+    {'t', "type", OPTION_LIST, "TYPE", "of this type", &options.list},
+    {0}};
+
+static struct usage usage = {.verb = "try", .synopsis = "[--json] [FILE]", .what = "Tries.", .operands = 2};
+
+#define ARGUMENTS_MAX 80
+
+/* Parses arguments given as words between blanks; argv[0] is the verb. */
+static int parse(const char *line, char *argv[ARGUMENTS_MAX + 1]) {
+    static char text[1024];
+    int argc = 0;
+    char *rest;
+    memset(&options, 0, sizeof options);
+    options.number = options.age = -1;
+    snprintf(text, sizeof text, "try %s", line);
+    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
+    argv[argc] = NULL;
+    int first = options_parse(argc, argv, &usage, table);
+    return first < argc ? first : -1;
+}
+
+static int parse_apart(void *context) {
+    char *argv[ARGUMENTS_MAX + 1];
+    parse(context, argv);
+    return 77; /* nothing was wrong with it */
+}
+
+/* Says `wanted` and ends with that status. */
+static void check(const char *line, int status, const char *wanted) {
+    char copy[1024], text[1400];
+    snprintf(copy, sizeof copy, "%s", line);
+    const struct ending *ending = run_apart(parse_apart, copy);
+    snprintf(text, sizeof text, "doorpost try: %s\nTry: doorpost try --help\n", wanted);
+    assert_string_equal(ending->said, status == STATUS_USAGE ? text : "");
+    assert_int_equal(ending->status, status);
+}
+
+static void each_way_to_write_an_option_sets_it(void **state) {
+    static const char *const lines[] = {"-j -n 5 --name=bell --age-of-the-oldest-one 90d a b",
+                                        "a -jn5 --name bell b --age-of-the-oldest-one=90d",
+                                        "--number 5 a --na bell --js --ag 90d -- b",
+                                        "a b -n 1 -n 5 --name x --name bell -j --age=90d"};
+    char *argv[ARGUMENTS_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        int first = parse(lines[i], argv);
+        assert_true(options.json);
+        assert_false(options.force);
+        assert_string_equal(options.name, "bell");
+        assert_int_equal(options.number, 5);
+        assert_int_equal(options.age, 90 * 86400);
+        assert_string_equal(argv[first], "a");
+        assert_string_equal(argv[first + 1], "b");
+        assert_null(argv[first + 2]);
+    }
+}
+
+static void what_is_not_given_stays(void **state) {
+    char *argv[ARGUMENTS_MAX + 1];
+    (void)state;
+    assert_int_equal(parse("", argv), -1);
+    assert_false(options.json);
+    assert_null(options.name);
+    assert_int_equal(options.number, -1);
+    assert_int_equal(options.list.count, 0);
+}
+
+static void after_a_double_dash_all_are_operands(void **state) {
+    char *argv[ARGUMENTS_MAX + 1];
+    (void)state;
+    int first = parse("-- --json -n", argv);
+    assert_string_equal(argv[first], "--json");
+    assert_string_equal(argv[first + 1], "-n");
+    assert_false(options.json);
+}
+
+/* As for `doorpost exec ... COMMAND --json`. */
+static void another_programs_options_are_left_to_it(void **state) {
+    char *argv[ARGUMENTS_MAX + 1];
+    (void)state;
+    usage.stops = true;
+    int first = parse("--number 5 command --json -x a b c", argv);
+    usage.stops = false;
+    assert_string_equal(argv[first], "command");
+    assert_string_equal(argv[first + 1], "--json");
+    assert_int_equal(options.number, 5);
+    assert_false(options.json);
+}
+
+static void numbers_and_lengths_of_time_have_limits(void **state) {
+    static const struct {
+        const char *text;
+        int64_t number, age; /* -1: refused */
+    } cases[] = {{"0", 0, 0},
+                 {"007", 7, 7},
+                 {"106751991", 106751991, 106751991},
+                 {"106751992", -1, -1},
+                 {"30s", -1, 30},
+                 {"5m", -1, 300},
+                 {"12h", -1, 43200},
+                 {"90d", -1, 90 * 86400},
+                 {"106751991d", -1, INT64_C(106751991) * 86400},
+                 {"5x", -1, -1},
+                 {"5mm", -1, -1},
+                 {"-1", -1, -1},
+                 {"+1", -1, -1},
+                 {"1.5", -1, -1},
+                 {"0x10", -1, -1},
+                 {"d", -1, -1},
+                 {"99999999999999999999", -1, -1}};
+    char *argv[ARGUMENTS_MAX + 1], line[64], wanted[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = cases[i].text;
+        snprintf(line, sizeof line, "--number=%s", text);
+        snprintf(wanted, sizeof wanted, "--number wants a number, not \"%s\"", text);
+        if (cases[i].number < 0)
+            check(line, STATUS_USAGE, wanted);
+        else if (parse(line, argv), true)
+            assert_int_equal(options.number, cases[i].number);
+        snprintf(line, sizeof line, "--age=%s", text);
+        snprintf(wanted, sizeof wanted,
+                 "--age-of-the-oldest-one wants a length of time as in 30s, 5m, 12h or 90d, not \"%s\"",
+                 text);
+        if (cases[i].age < 0)
+            check(line, STATUS_USAGE, wanted);
+        else if (parse(line, argv), true)
+            assert_int_equal(options.age, cases[i].age);
+    }
+}
+
+static void an_empty_value_is_no_number(void **state) {
+    (void)state;
+    check("--number=", STATUS_USAGE, "--number wants a number, not \"\"");
+    check("--age=", STATUS_USAGE,
+          "--age-of-the-oldest-one wants a length of time as in 30s, 5m, 12h or 90d, not \"\"");
+}
+
+static void a_list_takes_so_many_and_no_more(void **state) {
+    char *argv[ARGUMENTS_MAX + 1], line[1024] = "";
+    (void)state;
+    for (size_t i = 0; i < LIST_MAX; i++)
+        snprintf(line + strlen(line), sizeof line - strlen(line), "-tt%zu ", i);
+    parse(line, argv);
+    assert_int_equal(options.list.count, LIST_MAX);
+    assert_string_equal(options.list.item[63], "t63");
+    strcat(line, "--type x");
+    check(line, STATUS_USAGE, "--type can be given 64 times at most");
+}
+
+static void an_empty_list_has_everything(void **state) {
+    struct list list = {.count = 0};
+    (void)state;
+    assert_true(list_has(&list, "a"));
+    assert_true(list_has(&list, ""));
+    list = (struct list){.count = 2, .item = {"a", "b"}};
+    assert_true(list_has(&list, "b"));
+    assert_false(list_has(&list, "ab"));
+    assert_false(list_has(&list, ""));
+}
+
+static void what_makes_no_sense_is_named(void **state) {
+    static const struct {
+        const char *line, *wanted;
+    } cases[] = {{"--jsno", "cannot make sense of --jsno: did you mean \"--json\"?"},
+                 {"--zzzzzz", "cannot make sense of --zzzzzz"},
+                 {"--jsno=5", "cannot make sense of --jsno=5: did you mean \"--json\"?"},
+                 {"--n 5", "cannot make sense of --n"}, /* --name or --number */
+                 {"--json=5", "cannot make sense of --json=5: did you mean \"--json\"?"},
+                 {"a -x b", "cannot make sense of -x"},
+                 {"a -xj b", "cannot make sense of -x"},
+                 {"a -jx b", "cannot make sense of -x"},
+                 {"--help=5", "cannot make sense of --help=5: did you mean \"--help\"?"},
+                 {"--number", "--number needs a value"},
+                 {"-n", "-n needs a value"},
+                 {"-jn", "-jn needs a value"},
+                 {"a b c", "\"c\" is one argument too many"},
+                 {"a b c d", "\"c\" is one argument too many"},
+                 {"a --json b -- c", "\"c\" is one argument too many"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check(cases[i].line, STATUS_USAGE, cases[i].wanted);
+}
+
+static void help_names_every_option(void **state) {
+    static const char *const lines[] = {"--help", "-h", "--hel", "--json -h", "a b --help"};
+    char line[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        snprintf(line, sizeof line, "%s", lines[i]);
+        const struct ending *ending = run_apart(parse_apart, line);
+        assert_int_equal(ending->status, STATUS_DONE);
+        assert_string_equal(ending->said, "");
+        assert_string_equal(ending->out, "usage: doorpost try [--json] [FILE]\n\nTries.\n\n"
+                                         "  -j, --json                one JSON object\n"
+                                         "      --force               do it\n"
+                                         "      --name NAME           of the consumer\n"
+                                         "  -n, --number N            how many\n"
+                                         "      --age-of-the-oldest-one LENGTH  keep so much\n"
+                                         "  -t, --type TYPE           of this type\n"
+                                         "  -h, --help                say this\n");
+    }
+}
+
+static int say(void *context) {
+    problem_tells_time(context != NULL);
+    return problem("%s", "bad\x1b[2J\nline");
+}
+
+static void a_problem_cannot_act_on_the_terminal(void **state) {
+    unsigned year = 0;
+    char rest[64] = "";
+    (void)state;
+    const struct ending *ending = run_apart(say, NULL);
+    assert_int_equal(ending->status, STATUS_PROBLEM);
+    assert_string_equal(ending->said, "doorpost: bad\\u001b[2J\nline\n");
+    ending = run_apart(say, &year);
+    assert_int_equal(sscanf(ending->said, "%4u-%*2u-%*2uT%*[0-9:.]Z doorpost: %63[^\n]", &year, rest), 2);
+    assert_string_equal(rest, "bad\\u001b[2J");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_problem_cannot_act_on_the_terminal), /* first: no verb is known yet */
+        cmocka_unit_test(each_way_to_write_an_option_sets_it),
+        cmocka_unit_test(what_is_not_given_stays),
+        cmocka_unit_test(after_a_double_dash_all_are_operands),
+        cmocka_unit_test(another_programs_options_are_left_to_it),
+        cmocka_unit_test(numbers_and_lengths_of_time_have_limits),
+        cmocka_unit_test(an_empty_value_is_no_number),
+        cmocka_unit_test(a_list_takes_so_many_and_no_more),
+        cmocka_unit_test(an_empty_list_has_everything),
+        cmocka_unit_test(what_makes_no_sense_is_named),
+        cmocka_unit_test(help_names_every_option),
+    };
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
