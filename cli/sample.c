@@ -12,11 +12,12 @@
 #define UUID_SIZE 37
 
 bool sample_knows(const char *type) {
-    static const char types[] = RING_TYPES;
-    size_t length = strlen(type);
-    for (const char *at = types; (at = strstr(at, type)) != NULL; at += length)
-        if (length > 0 && (at == types || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
+    size_t length = strlen(type), word;
+    for (const char *at = RING_TYPES; *at != '\0'; at += word + strspn(at + word, " ")) {
+        word = strcspn(at, " ");
+        if (word == length && memcmp(at, type, length) == 0)
             return true;
+    }
     return false;
 }
 
