@@ -231,6 +231,14 @@ static const char *text_of(struct json_object *line, const char *name) {
                : "";
 }
 
+/* The output of a command may have NUL characters in it. */
+static size_t length_of(struct json_object *line, const char *name) {
+    struct json_object *value;
+    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
+               ? (size_t)json_object_get_string_len(value)
+               : 0;
+}
+
 static int64_t number_of(struct json_object *line, const char *name) {
     struct json_object *value;
     return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_int)
@@ -243,15 +251,15 @@ static bool visit_line(const char *text, size_t length, void (*visit)(void *, co
                        void *context) {
     struct json_tokener *tokener = json_tokener_new();
     struct json_object *line = tokener != NULL ? json_tokener_parse_ex(tokener, text, (int)length) : NULL;
-    const char *day = text_of(line, "day"), *at = text_of(line, "at"), *output = text_of(line, "output");
+    const char *day = text_of(line, "day"), *at = text_of(line, "at");
     int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset"),
             attempts = number_of(line, "attempts");
     struct failure failure = {.seq = (uint64_t)seq,
                               .place.offset = (uint64_t)offset,
                               .event_id = text_of(line, "event_id"),
                               .how = text_of(line, "how"),
-                              .output = output,
-                              .output_length = strlen(output),
+                              .output = text_of(line, "output"),
+                              .output_length = length_of(line, "output"),
                               .attempts = attempts > 0 && attempts <= INT32_MAX ? (int)attempts : 0};
     if (timestamp_parse(at, strlen(at), &failure.at) != 0)
         failure.at = 0;

@@ -122,6 +122,14 @@ const char *failures_text(struct json_object *failure, const char *member) {
     return json_object_object_get_ex(failure, member, &value) ? json_object_get_string(value) : "";
 }
 
+/* Its output, which may have NUL characters in it. */
+static const char *output_of(struct json_object *failure, size_t *length) {
+    struct json_object *value;
+    *length =
+        json_object_object_get_ex(failure, "output", &value) ? (size_t)json_object_get_string_len(value) : 0;
+    return failures_text(failure, "output");
+}
+
 struct json_object *failures_newest(struct json_object *list) {
     struct json_object *newest = NULL;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
@@ -146,7 +154,8 @@ struct json_object *failures_find(struct json_object *list, const char *id) {
 
 void failures_print(struct json_object *failure, const char *name) {
     char id[QUOTE_SIZE(SHOWN)], output[QUOTE_SIZE(SHOWN)];
-    const char *text = failures_text(failure, "output"), *again = failures_text(failure, "retry_at");
+    size_t length;
+    const char *text = output_of(failure, &length), *again = failures_text(failure, "retry_at");
     const char *how = failures_text(failure, "how");
     bool known = how[0] != '\0' && how[strspn(how, WORDS)] == '\0'; /* the file may have been edited */
     printf("%s%s%s: event %s (%s), attempt %s at %s: %s, %s%s\n", colour(COLOUR_NAME), name,
@@ -154,9 +163,9 @@ void failures_print(struct json_object *failure, const char *name) {
            plain(failures_text(failure, "event_id"), id, sizeof id), failures_text(failure, "attempts"),
            known ? failures_text(failure, "at") : "an unknown time", known ? how : "failed",
            again[0] != '\0' ? "once more at " : "given up", again);
-    if (text[0] == '\0')
+    if (length == 0)
         return;
-    quote(output, sizeof output, text, strlen(text));
+    quote(output, sizeof output, text, length);
     printf("  %soutput: %s%s\n", colour(COLOUR_FAINT), output, colour(COLOUR_NONE));
 }
 
@@ -169,8 +178,9 @@ void failures_tell(struct json_object *list, const char *name, struct reason *ou
         return;
     for (size_t i = 0; i < count; i++)
         given_up += strcmp(failures_text(json_object_array_get_idx(list, i), "given_up"), "true") == 0;
-    const char *text = failures_text(newest, "output");
-    size_t length = strlen(text), shown = length < 100 ? length : 100;
+    size_t length;
+    const char *text = output_of(newest, &length);
+    size_t shown = length < 100 ? length : 100;
     quote(output, sizeof output, text + length - shown, shown);
     explain(out,
             "%s fails: %zu to be tried again, %zu given up; `doorpost exec --failed` shows them; the last "
