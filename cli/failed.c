@@ -92,6 +92,15 @@ static int load(int directory, const char *name, const char *suffix, char **text
     return result < 0 ? result : 0;
 }
 
+/* The same of a list, whose last line has a line break, though an editor may have left it out. */
+static int load_list(int directory, const char *name, const char *suffix, char **text, size_t *length,
+                     struct reason *reason) {
+    int result = load(directory, name, suffix, text, length, reason);
+    if (result == 0 && *length > 0 && (*text)[*length - 1] != '\n')
+        (*text)[(*length)++] = '\n'; /* in place of the NUL */
+    return result;
+}
+
 static int replace(int directory, const char *name, const char *text, size_t length, struct reason *reason) {
     char path[FAILED_PATH_SIZE], spare[FAILED_PATH_SIZE];
     path_of(name, "failed", path);
@@ -145,7 +154,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
     if (result != 0)
         return result;
-    result = load(directory, name, "failed", &text, &length, reason);
+    result = load_list(directory, name, "failed", &text, &length, reason);
     size_t added = failure != NULL ? compose(failure, line, sizeof line) : 0;
     char *list = result == 0 ? malloc(length + added + 2) : NULL;
     if (result == 0 && list == NULL)
@@ -336,7 +345,7 @@ void failed_note(int directory, const char *name, const struct failure *failure)
     char *text, *line, fresh[LINE_SIZE];
     size_t length, old_length;
     struct reason reason = {""};
-    if (load(directory, name, "recent", &text, &length, &reason) != 0)
+    if (load_list(directory, name, "recent", &text, &length, &reason) != 0)
         return;
     char *list = realloc(text, length + LINE_SIZE + 1);
     if (list == NULL) {
