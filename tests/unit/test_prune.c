@@ -1,0 +1,211 @@
+/* Retention: whole days go, never the newest that has lines, and what is left can still be verified. */
+#include "deliveries.h"
+
+#include "prune.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHAIN "0123456789abcdef0123456789abcdef"
+#define DAY 20000 /* 2024-10-04 */
+
+static struct reason reason;
+
+static void make_day(void **state, const char *where, int32_t day, const char *text) {
+    char date[DAY_SIZE], name[64];
+    day_format(day, date);
+    snprintf(name, sizeof name, "%s%s.jsonl", where, date);
+    write_file(path_in(*state, name), text, strlen(text), 0600);
+}
+
+static bool has_day(void **state, const char *where, int32_t day) {
+    char date[DAY_SIZE], name[64];
+    day_format(day, date);
+    snprintf(name, sizeof name, "%s%s.jsonl", where, date);
+    return access(path_in(*state, name), F_OK) == 0;
+}
+
+static int open_directory(void **state) {
+    return open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* ---- the chain before the oldest line ---- */
+
+static void before_number_one_the_chain_begins(void **state) {
+    struct link link = {.seq = 5}, start = link_start();
+    int directory = open_directory(state);
+    assert_int_equal(prune_link(directory, 1, &link, &reason), 1);
+    assert_int_equal(link.seq, 0);
+    assert_string_equal(link.recorded, start.recorded);
+    assert_string_equal(link.computed, start.computed);
+    assert_true(link.known);
+    assert_false(prune_was_here(directory));
+    close(directory);
+}
+
+static void what_prune_has_noted_is_believed_if_it_fits(void **state) {
+    static const struct {
+        const char *text;
+        uint64_t first;
+        int known;
+    } cases[] = {{"{\"seq\":41,\"chain\":\"" CHAIN "\"}\n", 42, 1},
+                 {"{\"seq\":18446744073709551614,\"chain\":\"" CHAIN "\"}\n", UINT64_MAX, 1},
+                 {"{\"seq\":41,\"chain\":\"" CHAIN "\"}\n", 41, 0},
+                 {"{\"seq\":41,\"chain\":\"" CHAIN "\"}\n", 43, 0},
+                 {"{\"seq\":41,\"chain\":\"0123456789abcdef0123456789abcde\"}\n", 42, 0},
+                 {"{\"seq\":41,\"chain\":\"0123456789ABCDEF0123456789ABCDEF\"}\n", 42, 0},
+                 {"{\"seq\":41,\"chain\":\"\"}\n", 42, 0},
+                 {"{\"seq\":41}\n", 42, 0},
+                 {"{\"chain\":\"" CHAIN "\",\"seq\":41}\n", 42, 0},
+                 {"", 42, 0},
+                 {"\n", 42, 0}};
+    int directory = open_directory(state);
+    struct link link;
+    assert_int_equal(prune_link(directory, 42, &link, &reason), 0); /* there is no note */
+    assert_false(link.known);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file(path_in(*state, "pruned"), cases[i].text, strlen(cases[i].text), 0600);
+        assert_true(prune_was_here(directory));
+        assert_int_equal(prune_link(directory, cases[i].first, &link, &reason), cases[i].known);
+        assert_int_equal(link.known, cases[i].known);
+        if (!link.known)
+            continue;
+        assert_int_equal(link.seq, cases[i].first - 1);
+        assert_string_equal(link.recorded, CHAIN);
+        assert_string_equal(link.computed, CHAIN);
+    }
+    close(directory);
+}
+
+static void a_note_that_cannot_be_read_is_trouble(void **state) {
+    int directory = open_directory(state);
+    struct link link;
+    assert_int_equal(mkdir(path_in(*state, "pruned"), 0700), 0);
+    assert_int_equal(prune_link(directory, 42, &link, &reason), ERROR_TROUBLE);
+    assert_non_null(strstr(reason.text, "pruned is not a regular file"));
+    close(directory);
+}
+
+/* ---- which days go ---- */
+
+/* The next line's number and chain come from the newest day that has lines. */
+static void the_newest_day_with_lines_is_kept(void **state) {
+    static const struct {
+        const char *days; /* one letter each: l has lines, e is empty, - is missing */
+        int32_t keep, first;
+    } cases[] = {{"", 7, 7},    {"l", 7, 0},    {"l", 0, 0},     {"lll", 7, 2},    {"lll", 2, 2},
+                 {"lll", 1, 1}, {"lle", 7, 1},  {"l-e", 7, 0},   {"l-l-ee", 7, 2}, {"lle", 1, 1},
+                 {"ee", 7, 0},  {"--ee", 7, 2}, {"-l--", 99, 1}, {"ll-e", 3, 1},   {"el", 7, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int directory = open_directory(state);
+        int32_t keep = DAY + cases[i].keep;
+        for (size_t day = 0; day < strlen(cases[i].days); day++)
+            if (cases[i].days[day] != '-')
+                make_day(state, "", DAY + (int32_t)day, cases[i].days[day] == 'l' ? "line\n" : "");
+        assert_int_equal(prune_first(directory, &keep, &reason), 0);
+        assert_int_equal(keep - DAY, cases[i].first);
+        close(directory);
+        run("rm -f '%s'/*", (char *)*state);
+    }
+}
+
+static int count_call(void *context, int directory, struct reason *out) {
+    int *result = context;
+    struct stat status;
+    assert_int_equal(fstatat(directory, "2024-10-04.jsonl", &status, 0), 0); /* nothing is deleted yet */
+    explain(out, "no");
+    return *result == 0 ? (*result = 1, 0) : *result;
+}
+
+static int prune(void **state, bool dry_run, int *called, struct pruned *pruned) {
+    struct directory directory;
+    struct deadline deadline = soon();
+    struct before before = {.call = count_call, .context = called};
+    directory_start(&directory, *state);
+    int result = prune_days(&directory, DAY + 2, dry_run, &before, &deadline, pruned, &reason);
+    directory_close(&directory);
+    return result;
+}
+
+static void fill(void **state) {
+    assert_int_equal(mkdir(path_in(*state, "rejected"), 0700), 0);
+    for (int32_t day = 0; day < 4; day++) {
+        make_day(state, "", DAY + day, "line\n");
+        make_day(state, "rejected/", DAY - 2 + day, "rejected\n");
+    }
+    write_file(path_in(*state, "2024-10-04.txt"), "", 0, 0600);
+}
+
+static void days_before_the_limit_go_from_both_directories(void **state) {
+    struct pruned pruned;
+    int called = 0;
+    fill(state);
+    assert_int_equal(prune(state, false, &called, &pruned), 0);
+    assert_int_equal(called, 1);
+    assert_int_equal(pruned.days, 2);
+    assert_int_equal(pruned.first, DAY);
+    assert_int_equal(pruned.last, DAY + 1);
+    assert_int_equal(pruned.bytes, 2 * 5 + 4 * 9);
+    assert_false(pruned.index_stale);
+    for (int32_t day = 0; day < 4; day++) {
+        assert_int_equal(has_day(state, "", DAY + day), day >= 2);
+        assert_false(has_day(state, "rejected/", DAY - 2 + day));
+    }
+    assert_int_equal(access(path_in(*state, "2024-10-04.txt"), F_OK), 0);
+    assert_int_equal(prune(state, true, &called, &pruned), 0);
+    assert_int_equal(pruned.days, 0);
+}
+
+static void a_dry_run_says_the_same_and_changes_nothing(void **state) {
+    struct pruned pruned;
+    int called = 0;
+    fill(state);
+    assert_int_equal(prune(state, true, &called, &pruned), 0);
+    assert_int_equal(called, 0);
+    assert_int_equal(pruned.days, 2);
+    assert_int_equal(pruned.bytes, 2 * 5 + 4 * 9);
+    for (int32_t day = 0; day < 4; day++)
+        assert_true(has_day(state, "", DAY + day) && has_day(state, "rejected/", DAY - 2 + day));
+    assert_int_not_equal(access(path_in(*state, "pruned"), F_OK), 0);
+}
+
+static void what_is_to_be_done_before_can_stop_it(void **state) {
+    struct pruned pruned;
+    int called = ERROR_TROUBLE;
+    fill(state);
+    assert_int_equal(prune(state, false, &called, &pruned), ERROR_TROUBLE);
+    assert_string_equal(reason.text, "no");
+    assert_int_equal(pruned.days, 0);
+    assert_true(has_day(state, "", DAY) && has_day(state, "rejected/", DAY - 2));
+}
+
+static void a_journal_of_rejections_alone_is_pruned_too(void **state) {
+    struct pruned pruned;
+    int called = 0;
+    fill(state);
+    run("rm '%s'/*.jsonl", (char *)*state);
+    make_day(state, "", DAY, "line\n"); /* the newest: stays, and limits rejected/ too */
+    assert_int_equal(prune(state, false, &called, &pruned), 0);
+    assert_int_equal(pruned.days, 2);
+    assert_int_equal(pruned.first, DAY - 2);
+    assert_int_equal(pruned.last, DAY - 1);
+    assert_int_equal(pruned.bytes, 2 * 9);
+    assert_true(has_day(state, "", DAY));
+    assert_true(has_day(state, "rejected/", DAY));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        JOURNAL_TEST(before_number_one_the_chain_begins),
+        JOURNAL_TEST(what_prune_has_noted_is_believed_if_it_fits),
+        JOURNAL_TEST(a_note_that_cannot_be_read_is_trouble),
+        JOURNAL_TEST(the_newest_day_with_lines_is_kept),
+        JOURNAL_TEST(days_before_the_limit_go_from_both_directories),
+        JOURNAL_TEST(a_dry_run_says_the_same_and_changes_nothing),
+        JOURNAL_TEST(what_is_to_be_done_before_can_stop_it),
+        JOURNAL_TEST(a_journal_of_rejections_alone_is_pruned_too),
+    };
+    return cmocka_run_group_tests_name("prune", tests, NULL, NULL);
+}
