@@ -1,0 +1,79 @@
+/* What does not work now is said once an hour, and tried again after a delay that grows to a minute. */
+#include "support.h"
+
+#include "apart.h"
+#include "timestamp.h"
+#include "trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t now;
+
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    (void)clock;
+    *out = (struct timespec){.tv_sec = now / SECOND, .tv_nsec = now % SECOND * 1000};
+    return 0;
+}
+
+static int hold_again_and_again(void *context) {
+    static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
+    struct trouble trouble = {0};
+    struct reason reason = {"the disk is full"};
+    (void)context;
+    now = 5000 * SECOND;
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
+            trouble_hold(&trouble, &reason, ": waiting");
+            if (trouble.again != now + seconds[i] * SECOND)
+                return 1 + (int)i;
+            now = trouble.again;
+        }
+        trouble_end(&trouble);
+        if (trouble.again != 0)
+            return 100;
+    }
+    return 0;
+}
+
+static void the_delay_doubles_to_a_minute_until_it_works_again(void **state) {
+    (void)state;
+    const struct ending *ending = run_apart(hold_again_and_again, NULL);
+    assert_int_equal(ending->status, 0);
+    assert_string_equal(ending->said, "doorpost: the disk is full: waiting\n");
+}
+
+static int tell_at_times(void *context) {
+    static const struct {
+        int64_t at;
+        const char *reason;
+    } cases[] = {{0, "one"},    {1, "one"},    {3599, "one"}, {3600, "one"},
+                 {3601, "one"}, {3602, "two"}, {3603, "one"}};
+    struct trouble trouble = {0};
+    char consequence[16];
+    (void)context;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct reason reason;
+        now = cases[i].at * SECOND;
+        explain(&reason, "%s", cases[i].reason);
+        snprintf(consequence, sizeof consequence, ": at %d", (int)cases[i].at);
+        trouble_tell(&trouble, &reason, consequence);
+    }
+    return 0;
+}
+
+static void the_same_is_said_once_an_hour_and_another_at_once(void **state) {
+    (void)state;
+    assert_string_equal(
+        run_apart(tell_at_times, NULL)->said,
+        "doorpost: one: at 0\ndoorpost: one: at 3600\ndoorpost: two: at 3602\ndoorpost: one: at 3603\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_delay_doubles_to_a_minute_until_it_works_again),
+        cmocka_unit_test(the_same_is_said_once_an_hour_and_another_at_once),
+    };
+    return cmocka_run_group_tests_name("trouble", tests, NULL, NULL);
+}
