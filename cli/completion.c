@@ -18,9 +18,9 @@ struct offer {
 /* A name in small letters is the words themselves. For other names that are not known, nothing is offered. */
 static struct offer find_offer(const char *name) {
     static const struct offer offers[] = {
-        {"FILE", "", "-f ", "_files"},  {"DIR", "", "-d ", "_files -/"},
-        {"USER", "", "-u ", "_users"},  {"TIME", "now today yesterday", "", ""},
-        {"TYPE", RING_TYPES, "", ""}, {"PLACE", "start end", "", ""}};
+        {"FILE", "", "-f ", "_files"}, {"DIR", "", "-d ", "_files -/"},
+        {"USER", "", "-u ", "_users"}, {"TIME", "now today yesterday", "", ""},
+        {"TYPE", RING_TYPES, "", ""},  {"PLACE", "start end", "", ""}};
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++)
         if (strcmp(name, offers[i].name) == 0)
             return offers[i];

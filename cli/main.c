@@ -14,9 +14,6 @@
 #define VERSION "unknown"
 #endif
 
-#define ADDRESS(name) &verb_##name,
-const struct verb *const verbs[] = {VERBS(ADDRESS) NULL};
-
 static void print_verbs(FILE *out) {
     fputs("usage: doorpost VERB [OPTION...]\n\n", out);
     for (size_t i = 0; verbs[i] != NULL; i++)

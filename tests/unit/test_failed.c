@@ -96,7 +96,6 @@ static void an_empty_list_is_no_error(void **state) {
     (void)state;
     assert_int_equal(failed_each(directory, lock, "bell", note, NULL, &reason), 0);
     assert_int_equal(failed_each_recent(directory, "bell", note, NULL, &reason), 0);
-    assert_int_equal(failed_each_drop(directory, "bell", NULL, NULL, &reason), 0);
     assert_int_equal(failed_remove(directory, lock, "bell", 1, &reason), 0);
 }
 
@@ -237,24 +236,6 @@ static void only_so_many_are_kept_and_the_oldest_go(void **state) {
     assert_string_equal(list + strlen(list) - 10, "29:7 30:7 ");
 }
 
-/* ---- what is to be dropped ---- */
-
-static void note_number(void *context, uint64_t seq) {
-    char *list = context;
-    snprintf(list + strlen(list), 256 - strlen(list), "%llu ", (unsigned long long)seq);
-}
-
-static void what_is_to_be_dropped_is_listed_until_it_is_forgotten(void **state) {
-    char list[256] = "";
-    (void)state;
-    assert_int_equal(failed_tell_drop(directory, "bell", 5, &reason), 0);
-    assert_int_equal(failed_tell_drop(directory, "bell", UINT64_MAX, &reason), 0);
-    assert_int_equal(failed_each_drop(directory, "bell", note_number, list, &reason), 1);
-    assert_string_equal(list, "5 18446744073709551615 ");
-    failed_forget_drops(directory, "bell");
-    assert_int_equal(failed_each_drop(directory, "bell", note_number, list, &reason), 0);
-}
-
 #define FAILED_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -269,7 +250,6 @@ int main(void) {
         FAILED_TEST(there_is_room_for_a_shorter_list),
         FAILED_TEST(of_each_event_the_newest_failure_is_known),
         FAILED_TEST(only_so_many_are_kept_and_the_oldest_go),
-        FAILED_TEST(what_is_to_be_dropped_is_listed_until_it_is_forgotten),
     };
     return cmocka_run_group_tests_name("failed", tests, NULL, NULL);
 }

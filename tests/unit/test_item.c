@@ -2,7 +2,7 @@
 #include "support.h"
 
 #include "item.h"
-#include "retry.h"
+#include "ring.h"
 
 #define NOON (INT64_C(1771070400) * SECOND)
 #define A_YEAR (INT64_C(31536000) * SECOND)
@@ -48,13 +48,13 @@ static void an_attempt_that_is_under_way_has_not_ended(void **state) {
 static void a_delivery_can_be_as_late_as_all_retries_and_three_days(void **state) {
     int64_t seconds = 0;
     (void)state;
-    for (int i = 0; i < RETRIES; i++) {
-        assert_true(i == 0 || retry_after[i] > retry_after[i - 1]);
-        seconds += retry_after[i];
+    for (int i = 0; i < RING_RETRIES; i++) {
+        assert_true(i == 0 || ring_retry_after[i] > ring_retry_after[i - 1]);
+        seconds += ring_retry_after[i];
     }
     assert_int_equal(seconds, 1 + 5 + 30 + 120 + 600 + 3600);
-    assert_true(LATEST_DELIVERY >= 3600 + 72 * 3600);
-    assert_true(LATEST_DELIVERY_DAYS * 86400 >= seconds + 72 * 3600);
+    assert_true(RING_LATEST_SECONDS >= 3600 + 72 * 3600);
+    assert_true(RING_LATEST_DAYS * 86400 >= seconds + 72 * 3600);
 }
 
 int main(void) {

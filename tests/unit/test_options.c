@@ -3,11 +3,12 @@
 
 #include "apart.h"
 #include "options.h"
+#include "verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct {
+static struct options {
     bool json, force;
     const char *name;
     int64_t number, age;
@@ -15,15 +16,19 @@ static struct {
 } options;
 
 static const struct option_spec table[] = {
-    {'j', "json", OPTION_FLAG, NULL, "one JSON object", &options.json},
-    {0, "force", OPTION_FLAG, NULL, "do it", &options.force},
-    {0, "name", OPTION_TEXT, "NAME", "of the consumer", &options.name},
-    {'n', "number", OPTION_NUMBER, "N", "how many", &options.number},
-    {0, "age-of-the-oldest-one", OPTION_DURATION, "LENGTH", "keep so much", &options.age},
-    {'t', "type", OPTION_LIST, "TYPE", "of this type", &options.list},
+    {'j', "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
+    {0, "force", OPTION_FLAG, NULL, "do it", AT(force)},
+    {0, "name", OPTION_TEXT, "NAME", "of the consumer", AT(name)},
+    {'n', "number", OPTION_NUMBER, "N", "how many", AT(number)},
+    {0, "age-of-the-oldest-one", OPTION_DURATION, "LENGTH", "keep so much", AT(age)},
+    {'t', "type", OPTION_LIST, "TYPE", "of this type", AT(list)},
     {0}};
 
-static struct usage usage = {.verb = "try", .synopsis = "[--json] [FILE]", .what = "Tries.", .operands = 2};
+static struct verb verb = {.name = "try",
+                           .synopsis = "[--json] [FILE]",
+                           .what = "Tries.",
+                           .operands = {"FILE", "FILE"},
+                           .options = table};
 
 #define ARGUMENTS_MAX 80
 
@@ -38,7 +43,7 @@ static int parse(const char *line, char *argv[ARGUMENTS_MAX + 1]) {
     for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
     argv[argc] = NULL;
-    int first = options_parse(argc, argv, &usage, table);
+    int first = options_parse(argc, argv, &verb, &options);
     return first < argc ? first : -1;
 }
 
@@ -101,9 +106,9 @@ static void after_a_double_dash_all_are_operands(void **state) {
 static void another_programs_options_are_left_to_it(void **state) {
     char *argv[ARGUMENTS_MAX + 1];
     (void)state;
-    usage.stops = true;
+    verb.stops = true;
     int first = parse("--number 5 command --json -x a b c", argv);
-    usage.stops = false;
+    verb.stops = false;
     assert_string_equal(argv[first], "command");
     assert_string_equal(argv[first + 1], "--json");
     assert_int_equal(options.number, 5);

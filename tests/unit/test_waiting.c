@@ -168,18 +168,6 @@ static void what_could_not_be_written_is_written_the_next_time(void **state) {
     assert_string_equal(kept(), "1:3 2:3 ");
 }
 
-static void one_can_be_dropped_and_no_other(void **state) {
-    (void)state;
-    for (uint64_t seq = 1; seq <= 3; seq++)
-        add(seq, seq);
-    assert_int_equal(waiting_drop(directory, "bell", 2, &reason), 0); /* there is no file */
-    save();
-    assert_int_equal(waiting_drop(directory, "bell", 9, &reason), 0);
-    assert_string_equal(kept(), "1:3 2:3 3:3 ");
-    assert_int_equal(waiting_drop(directory, "bell", 2, &reason), 0);
-    assert_string_equal(kept(), "1:3 3:3 ");
-}
-
 /* ---- a file that was edited, or damaged ---- */
 
 #define START "[18,\"2026-11-23\",8123,\"0123456789abcdef\",\"fedcba9876543210\""
@@ -243,7 +231,6 @@ static void a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(void **stat
     assert_int_equal(mkdir(path_in(*state, PATH), 0700), 0);
     assert_true(waiting_load(directory, "bell", queues, NOON, &reason) < 0);
     assert_non_null(strstr(reason.text, PATH));
-    assert_true(waiting_drop(directory, "bell", 1, &reason) < 0);
 }
 
 #define WAITING_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -256,7 +243,6 @@ int main(void) {
         WAITING_TEST(only_what_has_changed_is_written_and_in_place),
         WAITING_TEST(when_nothing_is_left_the_file_goes),
         WAITING_TEST(what_could_not_be_written_is_written_the_next_time),
-        WAITING_TEST(one_can_be_dropped_and_no_other),
         WAITING_TEST(each_member_has_to_be_there),
         WAITING_TEST(a_damaged_slot_costs_itself),
         WAITING_TEST(a_file_that_cannot_be_read_is_not_taken_for_an_empty_one),
