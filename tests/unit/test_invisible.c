@@ -38,7 +38,7 @@ static void each_is_named_and_its_neighbours_are_not(void **state) {
                  {"\xe2\x80\xb0", ""},
                  {"\xe2\x81\x9f", "U+205F (space)"},
                  {"\xe2\x81\xa0", "U+2060 (zero width)"},
-                 {"\xe2\x81\xa5", ""},
+                 {"\xe2\x81\xa5", "U+2065 (zero width)"},
                  {"\xe2\x81\xaf", "U+206F (direction)"},
                  {"\xe3\x80\x80", "U+3000 (space)"},
                  {"\xe3\x80\x81", ""},
@@ -47,7 +47,7 @@ static void each_is_named_and_its_neighbours_are_not(void **state) {
                  {"\xef\xbb\xbe", ""},
                  /* What is no UTF-8 hides nothing. */
                  {"\xc0\x80", ""}, /* overlong */
-                 {"\xa0", ""},
+                 {"\xa0", "U+00A0 (no-break space)"},
                  {"\xc2", ""},
                  {"\xc2(", ""},
                  {"\xe2\x80", ""},
@@ -66,11 +66,11 @@ static void each_is_named_and_its_neighbours_are_not(void **state) {
         }
 }
 
-static void a_nul_is_a_control_character_too(void **state) {
+static void a_nul_is_named(void **state) {
     char out[INVISIBLE_SIZE];
     (void)state;
     assert_true(invisible_find("a\0b", 3, out));
-    assert_string_equal(out, "the invisible character U+0000 (control)");
+    assert_string_equal(out, "the invisible character U+0000 (NUL, as UTF-16 has)");
     assert_false(invisible_find("a\0b", 1, out)); /* what follows is not part of the text */
     assert_false(invisible_find("\xc2\xa0", 1, out));
 }
@@ -104,7 +104,7 @@ static void utf16_is_known_by_its_mark_or_its_zeros(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_named_and_its_neighbours_are_not),
-        cmocka_unit_test(a_nul_is_a_control_character_too),
+        cmocka_unit_test(a_nul_is_named),
         cmocka_unit_test(the_first_one_is_named),
         cmocka_unit_test(utf16_is_known_by_its_mark_or_its_zeros),
     };

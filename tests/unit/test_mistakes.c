@@ -13,9 +13,10 @@
 static bool is_made(const struct mistake *table, const char *text, size_t length, const char *wanted) {
     char out[ROOM];
     for (const struct mistake *one = table; one->undo != NULL; one++)
-        if (one->undo(text, length, one->how, out, sizeof out) == (ssize_t)strlen(wanted) &&
-            memcmp(out, wanted, strlen(wanted)) == 0)
-            return true;
+        for (int how = one->how; how == one->how || how <= one->last; how++)
+            if (one->undo(text, length, how, out, sizeof out) == (ssize_t)strlen(wanted) &&
+                memcmp(out, wanted, strlen(wanted)) == 0)
+                return true;
     return false;
 }
 

@@ -45,7 +45,7 @@ static void each_documented_type_is_an_event(void **state) {
                                                                                    : "");
         assert_true(event.has_time);
         assert_int_equal(event.time, AT);
-        assert_int_equal(strstr(body, "\"expires_at\":\"2026-12-23T12:00:00.123000Z\"") != NULL,
+        assert_int_equal(strstr(body, "\"expires_at\":\"2026-12-23T12:00:00.123456Z\"") != NULL,
                          strcmp(type, "subscription_activated") == 0);
     }
     assert_int_equal(count, 26);

@@ -178,7 +178,7 @@ static void each_member_has_to_be_there(void **state) {
         int damaged;
     } cases[] = {{START ",2,1795420800]", 0},
                  {START ",2,0]", 0},
-                 {START ",2,-5]", 0}, /* due at once */
+                 {START ",2,-5]", 1},
                  {START ",0,1795420800]     ", 0},
                  {"", 0},
                  {"      ", 0},
