@@ -68,10 +68,13 @@ static void print_character(const struct printer *printer, const char *text, siz
             fprintf(printer->out, "\\%c", one[1]);
             return;
         }
-    if (character < 0x20 || (!ascii && escapes->all))
+    if (character < 0x20 || (!ascii && escapes->all)) {
         print_escaped(printer, character);
-    else
-        fprintf(printer->out, "%s%.*s", printer->slashes && text[0] == '/' ? "\\" : "", (int)size, text);
+        return;
+    }
+    if (printer->slashes && text[0] == '/')
+        fputc('\\', printer->out);
+    fwrite(text, 1, size, printer->out);
 }
 
 static void print_string(const struct printer *printer, const char *text, size_t length) {
