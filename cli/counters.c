@@ -4,8 +4,10 @@
  *   {"through":"2026-08-24","events":{"button_press":50},"rejected":{},"delays":50,"delay_seconds":41.5}
  *
  * Days up to "through" are in these numbers, whether they are deleted yet or not. The first hundred types,
- * and reasons, have a label of their own for good, and later ones are `other`: if it were the hundred most
- * frequent, one that rises would take its events out of `other`. */
+ * and reasons, have a label of their own for good, and later ones are `other`. It cannot be the hundred most
+ * frequent: one that rises among them would take its events out of `other`, which must not go down, or would
+ * begin without them; and the one that it replaces would have to end. Which labels there are can only stay as
+ * it is once there are a hundred. Ring has some thirty types. */
 #include "counters.h"
 
 #include "replace.h"

@@ -262,6 +262,8 @@ def what_the_command_line_has_needs_no_settings():
                 result = lab.tool(*verb, env=env).ok()
                 check("warning: cannot read the settings" in result.stderr, verb, result)
             check(lab.tool("sign", *keys, input="x", env=env).ok().stdout.strip() == sign(b"x"), "sign")
+        if not os.path.exists("/etc/doorpost/doorpost.env"):  # no settings anywhere
+            check(lab.tool("log", *journal, env={"DOORPOST_CONF": ""}).ok().stderr == "", lab.tool("log", *journal, env={"DOORPOST_CONF": ""}))
         check("cannot read the settings" in lab.tool("rejected", *keys, env=broken).fails().stderr, "keys are no journal")
         check("cannot read the settings" in lab.tool("log", *journal, "--conf", lab.path / "none").fails().stderr, "--conf is meant")
         if not os.path.exists("/etc/doorpost/doorpost.env"):  # none at all is no reason to warn
