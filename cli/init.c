@@ -330,16 +330,20 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
     return text;
 }
 
+/* Reads what an env file says, whatever the environment says. */
+static int load_settings(const char *path, struct config *config, struct reason *reason) {
+    unsetenv("DOORPOST_JOURNAL");
+    unsetenv("DOORPOST_KEY_FILE");
+    return setenv("DOORPOST_CONF", path, 1) == 0 ? config_load(config, reason) : ERROR_TROUBLE;
+}
+
 /* What the settings say was said by the former owner, who must not be able to send root to another user's
  * files: the journal has to be that of the web server's user, and the key file this directory's, or one that
  * root can trust. */
 static int check_settings(const struct plan *plan, const char *path, struct config *config) {
     struct reason reason = {""};
     struct user owner;
-    unsetenv("DOORPOST_JOURNAL");
-    unsetenv("DOORPOST_KEY_FILE");
-    if (setenv("DOORPOST_CONF", path, 1) != 0 || config_load(config, &reason) != 0 ||
-        privilege_find_owner(config, &owner, &reason) != 0)
+    if (load_settings(path, config, &reason) != 0 || privilege_find_owner(config, &owner, &reason) != 0)
         return problem("%s", reason.text);
     if (owner.uid != plan->web.uid)
         return problem(
@@ -415,8 +419,8 @@ static int find_former(struct plan *plan, uid_t former) {
     struct reason reason = {""};
     if (former != 0)
         plan->hands_over = user_with_id(former, &plan->web);
-    else if (trust_path(plan->env, 0, &reason) == 0 && setenv("DOORPOST_CONF", plan->env, 1) == 0 &&
-             config_load(&config, &reason) == 0 && privilege_find_owner(&config, &plan->web, &reason) == 0)
+    else if (trust_path(plan->env, 0, &reason) == 0 && load_settings(plan->env, &config, &reason) == 0 &&
+             privilege_find_owner(&config, &plan->web, &reason) == 0)
         plan->hands_over = plan->web.uid != 0;
     else
         plan->hands_over = false;
