@@ -192,7 +192,7 @@ $(BUILD)/completion.%: $(BUILD)/doorpost
 	@$< completion $* >$@.new && mv $@.new $@
 
 $(BUILD)/cli/main.o: Makefile
-$(BUILD)/cli/main.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
+$(BUILD)/cli/main.o: override CPPFLAGS += -DVERSION='"$(VERSION)"'
 
 $(BUILD)/%.o: %.c | needed
 	@mkdir -p $(@D)
@@ -237,7 +237,7 @@ $(BUILD)/verdicts: $(BUILD)/tests/fuzz/verdicts.o $(LIB)
 
 crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/shim.so $(BUILD)/shim-plain.so
 
-$(BUILD)/shim.so: CPPFLAGS += -DSHIM_MALLOC
+$(BUILD)/shim.so: override CPPFLAGS += -DSHIM_MALLOC
 $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c
 	@mkdir -p $(@D)
 	@echo "LINK $@"

@@ -5,6 +5,8 @@ System calls fail under ASan and LeakSanitizer, allocations in an ordinary build
 and every seventh allocation."""
 
 import atexit
+import collections
+import datetime
 import errno
 import json
 import os
@@ -76,7 +78,7 @@ def with_an_edited_older_day(handler):
 def with_a_renamed_older_day(handler):
     a_day_later(handler)
     first = min(handler.journal.glob("*.jsonl"))
-    first.rename(first.with_name("2020-02-02.jsonl"))
+    first.rename(first.with_name(f"{datetime.date.fromisoformat(first.stem) - datetime.timedelta(9)}.jsonl"))
 
 
 def the_index_grows(handler):
@@ -154,9 +156,9 @@ def try_fault(handler, sound, snapshot, body, old, fault):
 
 
 def run_scenario(handler, sound, name, faults, step=1):
-    """Returns how many faults happened."""
+    """Returns how often each function failed."""
     count, damage, body, *brings_about = SCENARIOS[name]
-    tried = 0
+    tried = collections.Counter()
     with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
         snapshot = pathlib.Path(directory, "snapshot")
         shutil.rmtree(handler.journal, ignore_errors=True)
@@ -180,13 +182,13 @@ def run_scenario(handler, sound, name, faults, step=1):
                         happened = try_fault(handler, sound, snapshot, body, old, fault)
                     except AssertionError as failure:
                         raise AssertionError(f"{name}, call {nth} of {function} with {error}: {failure}") from None
-                    tried += happened
+                    tried[function] += happened
                 nth += step
     return tried
 
 
-faults_tried = []  # by scenario
-atexit.register(lambda: print(f"# {sum(faults_tried)} faults", flush=True))
+faults_tried = collections.Counter()  # by function
+atexit.register(lambda: print(f"# {faults_tried.total()} faults", flush=True))
 
 
 def over_all_scenarios(test):
@@ -195,7 +197,7 @@ def over_all_scenarios(test):
         def one(name=name):
             directory = tempfile.mkdtemp(prefix="doorpost-faults-", dir=SCRATCH)
             try:
-                faults_tried.append(test(directory, name))
+                faults_tried.update(test(directory, name))
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
         one.title = f"{name}: {test.__name__.replace('_', ' ')}"
@@ -234,7 +236,12 @@ def a_failing_sync_of_the_index_costs_the_index():
         check(fired > 10, "only", fired, "failures")
 
 
+def each_function_has_failed():
+    check(set(+faults_tried) == {*FAULTS, "malloc"}, faults_tried)
+
+
 if __name__ == "__main__":
     run_tests(a_failing_sync_of_the_index_costs_the_index,
               *over_all_scenarios(every_failing_system_call_is_survived),
-              *over_all_scenarios(every_failing_allocation_is_survived))
+              *over_all_scenarios(every_failing_allocation_is_survived),
+              each_function_has_failed)

@@ -57,6 +57,18 @@ def children(pid):
         return []
 
 
+def is_zombie(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+def signal_is_taken(process):
+    """Has it read the signals that were sent to it?"""
+    return "ShdPnd:\t0000000000000000" in pathlib.Path(f"/proc/{process.pid}/status").read_text()
+
+
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)

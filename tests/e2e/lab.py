@@ -35,6 +35,9 @@ KEY = (VECTORS / "key.txt").read_text().strip()
 PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition that must come is given up on, on however slow a machine
 DOWNLOAD = 10 * PATIENCE  # the same for what is fetched from an archive, unpacked and configured
 
+# What a shell has started in the background ignores SIGINT, and so would everything that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # ---- tests ----
 
@@ -194,7 +197,8 @@ class Lab:
         return {"PATH": os.environ["PATH"], "DOORPOST_CONF": str(self.env_file), **trust, **self.sanitizer_environment()}
 
     def sanitizer_environment(self):
-        return {"ASAN_OPTIONS": f"log_path={self.logs}/asan", "UBSAN_OPTIONS": f"log_path={self.logs}/ubsan"}
+        # What was freed is watched for 16 MiB more, not 256: a runner that starts a command copies the page tables of all that.
+        return {"ASAN_OPTIONS": f"log_path={self.logs}/asan:quarantine_size_mb=16", "UBSAN_OPTIONS": f"log_path={self.logs}/ubsan"}
 
     def log_texts(self):
         return [path.read_text(errors="replace") for path in sorted(self.logs.iterdir()) if path.is_file()]

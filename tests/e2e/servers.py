@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -16,10 +17,21 @@ import threading
 from lab import PATIENCE, ROOT, check, wait_for
 
 
+CLAIMS = []  # of ports, as long as this process lives
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that is taken by nobody before the server binds it: no client's, for the kernel gives those higher ones, and no other test's,
+    for a name that only one process can have stands for it."""
+    while True:
+        port, claim = random.SystemRandom().randrange(10000, 32768), socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            claim.bind(f"\0doorpost-test-port-{port}")
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            CLAIMS.append(claim)
+            return port
+        claim.close()
 
 
 def has_ipv6():

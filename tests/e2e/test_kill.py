@@ -4,13 +4,13 @@ import os
 import random
 import signal
 import threading
-import time
 
-from lab import Lab, check, fastcgi, load, press, run_tests, verify_journal
+from lab import Lab, check, fastcgi, load, press, run_tests, verify_journal, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 PRESSES = 120
 WORKERS = 4
+BETWEEN = 4  # answers at least between two kills: on a slow machine no worker would live long enough to give one
 SEED = int(os.environ.get("SEED", "20261123"))
 
 
@@ -24,12 +24,19 @@ def killed_workers_lose_nothing_that_was_answered():
         for round_number in range(ROUNDS):
             bodies = [press(f"{round_number}-{i}") for i in range(PRESSES)]
             over = threading.Event()
-            killed = 0
+            killed = given = 0
+
+            def send(body, signature):
+                nonlocal given
+                answer = fastcgi(path, body, signature)
+                given += answer is not None
+                return answer
 
             def killer():
                 nonlocal killed
-                while not over.is_set():
-                    time.sleep(chance.random() * 0.03)
+                while not over.wait(chance.random() * 0.03):
+                    enough = given + BETWEEN
+                    wait_for(lambda: given >= enough or over.is_set(), "answers between two kills")
                     victim = chance.randrange(WORKERS)
                     workers[victim].kill()
                     workers[victim].wait()
@@ -37,7 +44,7 @@ def killed_workers_lose_nothing_that_was_answered():
                     killed += 1
             thread = threading.Thread(target=killer)
             thread.start()
-            answers = load(lambda body, signature: fastcgi(path, body, signature), bodies + bodies[::3])
+            answers = load(send, bodies + bodies[::3])
             over.set()
             thread.join()
             check(killed > 0, "nobody was killed")

@@ -8,7 +8,7 @@ import threading
 import time
 
 import servers
-from lab import Lab, check, load, press, run_tests, verify_journal, wait_for
+from lab import PATIENCE, Lab, check, load, press, run_tests, verify_journal, wait_for
 
 PRESSES = 600
 RESTARTS = 3
@@ -27,7 +27,7 @@ def under_load(start, restart, must_answer=False):
 
         def send(body, signature):
             answered[0] += 1
-            return server.request(body, signature, patience=RING_WAITS)
+            return server.request(body, signature, patience=PATIENCE if must_answer else RING_WAITS)
 
         def restarting():
             for turn in range(1, RESTARTS + 1):

@@ -24,34 +24,31 @@ def listed(lab):
 def a_rotation_loses_no_delivery():
     with Lab() as lab:
         server = lighttpd_fastcgi(lab)
-        answers, stop = {KEY: [], NEW: []}, threading.Event()
-        turn = {"new": False, "old": True}
+        answers, stop = {KEY: [], NEW: []}, {KEY: threading.Event(), NEW: threading.Event()}
 
-        def send(key, name):
+        def send(key):
             number = 0
-            while not stop.is_set():
-                if turn[name]:  # Ring signs with the old key until it is told of the new one, and some time after
-                    body = press(f"{name}-{number}")
-                    answers[key].append(server.request(body, sign(body, key))[0])
-                    number += 1
-        threads = [threading.Thread(target=send, args=pair) for pair in ((KEY, "old"), (NEW, "new"))]
-        for thread in threads:
-            thread.start()
+            while not stop[key].is_set():
+                body = press(f"{key[:4]}-{number}")
+                answers[key].append(server.request(body, sign(body, key))[0])
+                number += 1
+        old, new = (threading.Thread(target=send, args=(key,)) for key in (KEY, NEW))
+        old.start()
         try:
             wait_for(lambda: len(answers[KEY]) > 20, "deliveries with the old key")
             lab.tool("key", "add", input=NEW + "\n").ok()
-            turn["new"] = True
+            new.start()  # Ring signs with the old key until it is told of the new one, and some time after
             wait_for(lambda: len(answers[NEW]) > 50 and len(answers[KEY]) > 50, "deliveries with both keys")
-            turn["old"] = False
-            sent = len(answers[KEY]) + 1
-            wait_for(lambda: len(answers[NEW]) > sent, "the last deliveries with the old key")
+            stop[KEY].set()
+            old.join()
             lab.tool("key", "retire", "69ffb5b9").ok()
             after = len(answers[NEW])
             wait_for(lambda: len(answers[NEW]) > after + 50, "deliveries with the new key alone")
         finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+            for key, thread in ((KEY, old), (NEW, new)):
+                stop[key].set()
+                if thread.ident:
+                    thread.join()
         check(set(answers[KEY] + answers[NEW]) == {200}, "a delivery was lost:", set(answers[KEY] + answers[NEW]))
         check(len(lab.lines()) == len(answers[KEY]) + len(answers[NEW]), "lines")
         wait_for(lambda: server.request(press("late"), sign(press("late")))[0] == 401, "the old key to be refused")

@@ -23,7 +23,7 @@ int start_journal(void **state) {
 }
 
 struct deadline soon(void) {
-    return (struct deadline){.at = monotonic_now() + 4 * SECOND};
+    return (struct deadline){.at = monotonic_now() + 60 * SECOND};
 }
 
 struct journal *open_journal(const char *path) {

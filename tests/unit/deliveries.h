@@ -24,6 +24,7 @@ int start_journal(void **state);
 
 #define JOURNAL_TEST(name) cmocka_unit_test_setup_teardown(name, start_journal, remove_directory)
 
+/* Later than the tests are over, even on a machine that is busy. */
 struct deadline soon(void);
 struct journal *open_journal(const char *path);
 

@@ -359,18 +359,18 @@ static void a_read_only_end_stays_as_it_is(void **state) {
 }
 
 /* Of a file that is only said to be huge, nothing but the data is read or copied. */
-static void a_huge_hole_takes_no_time(void **state) {
+static void a_huge_hole_is_not_read(void **state) {
     static const off_t huge = (off_t)1 << 40;
     journal_free(open_worker(state));
     write_file(path_in(directory, "2026-11-20.jsonl"), "", 0, 0600); /* an older day is one */
     assert_int_equal(truncate(path_in(directory, "2026-11-20.jsonl"), huge), 0);
     assert_int_equal(truncate(segment, huge), 0);
     run("rm -r '%s/seen'", directory); /* so that all is read */
-    int64_t before = monotonic_now();
     struct journal *journal = open_journal(directory);
+    disk.read = 0;
     check(append_number(journal, 6), OUTCOME_STORED, 6);
     warns(journal, "damaged");
-    assert_true(monotonic_now() - before < 2 * SECOND);
+    assert_in_range(disk.read, 1, 10 << 20);
     check_known(journal, 1, 6);
     journal_free(journal);
     assert_int_equal(unlink(path_in(directory, "2026-11-20.jsonl")), 0);
@@ -395,7 +395,7 @@ int main(void) {
         JOURNAL_TEST(a_missing_last_line_break_of_an_older_day_is_put_right),
         JOURNAL_TEST(a_torn_line_of_an_older_day_is_kept),
         JOURNAL_TEST(a_line_that_was_damaged_before_is_kept),
-        JOURNAL_TEST(a_huge_hole_takes_no_time),
+        JOURNAL_TEST(a_huge_hole_is_not_read),
         JOURNAL_TEST(a_read_only_end_stays_as_it_is),
     };
     return cmocka_run_group_tests_name("tail", tests, NULL, NULL);
