@@ -18,7 +18,7 @@
 
 #define INDEX "seen"
 #define LOOK 128   /* bytes: a slot of cursors/NAME.waiting */
-#define RUNNING 21 /* the same of cursors/NAME.lock: how many commands run */
+#define RUNNING 21 /* the same of the first line of cursors/NAME.lock: how many commands run */
 
 static const char *const rooms[] = {".", "cursors", "rejected", "damaged", INDEX};
 
@@ -105,7 +105,9 @@ static bool begins_well(int fd) {
     ssize_t got = pread(fd, text, LOOK, 0);
     if (got >= 0 && strspn(text, " \n") == (size_t)got)
         return true; /* a lock; a spare; nobody waits */
-    if (got == RUNNING && strspn(text, "0123456789 ") == RUNNING - 1)
+    const char *note = text + RUNNING;
+    if (got >= RUNNING && strspn(text, "0123456789 ") == RUNNING - 1 &&
+        (*note == '\0' || strncmp(note, "program ", 8) == 0 || strncmp(note, "no program ", 11) == 0))
         return true;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         if (strncmp(text, starts[i], strlen(starts[i])) == 0)
