@@ -98,8 +98,8 @@ unsigned adopt_count(int journal, uid_t owner, char *first, size_t size) {
 
 /* Does a file begin as one of Doorpost's? */
 static bool begins_well(int fd) {
-    static const char *const starts[] = {"{\"seq\":", "{\"received_at\":\"", "{\"day\":\"",
-                                         "{\"through\":\""};
+    static const char *const starts[] = {
+        "{\"seq\":", "{\"received_at\":\"", "{\"day\":\"", "{\"through\":\"", "drop ", "retry "};
     char text[LOOK + 1] = "", day[DAY_SIZE];
     unsigned long number;
     ssize_t got = pread(fd, text, LOOK, 0);
