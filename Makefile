@@ -70,11 +70,11 @@ check-suite: ## try Doorpost in a new minimal root of another release (SUITE=tri
 	@deploy/deps.sh suite
 	@tests/suite.sh $(SUITE) $(MIRROR)
 
-check-more: ## what takes minutes or large packages: the units under systemd, the container image, Prometheus' view of deploy/monitoring
+check-more: ## what takes minutes or large packages: the units under systemd, deploy/README.md as pasted, the container image, Prometheus' view of deploy/monitoring
 	@deploy/deps.sh build run check more
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
-	@MORE=1 LIMIT=3600 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
+	@MORE=1 LIMIT=3600 PATIENCE=1200 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_recipes.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
