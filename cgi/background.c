@@ -16,7 +16,7 @@ struct background {
     void (*work)(void *context); /* NULL: the thread shall end */
     void *context;
     atomic_bool ended; /* so that asking costs no system call */
-    int file;          /* an eventfd, written to after that */
+    int fd;            /* an eventfd, written to after that */
 };
 
 static void *run(void *context) {
@@ -29,7 +29,7 @@ static void *run(void *context) {
             return NULL;
         background->work(background->context);
         atomic_store(&background->ended, true);
-        while (write(background->file, &one, sizeof one) < 0 && errno == EINTR)
+        while (write(background->fd, &one, sizeof one) < 0 && errno == EINTR)
             continue;
     }
 }
@@ -48,12 +48,12 @@ struct background *background_start(void) {
     struct background *background = calloc(1, sizeof *background);
     if (background == NULL)
         return NULL;
-    background->file = eventfd(0, EFD_CLOEXEC);
+    background->fd = eventfd(0, EFD_CLOEXEC);
     sem_init(&background->begun, 0, 0);
-    if (background->file >= 0 && create_thread(background) == 0)
+    if (background->fd >= 0 && create_thread(background) == 0)
         return background;
-    if (background->file >= 0)
-        close(background->file);
+    if (background->fd >= 0)
+        close(background->fd);
     free(background);
     return NULL;
 }
@@ -68,14 +68,14 @@ bool background_ended(struct background *background, bool wait) {
     uint64_t count;
     if (!wait && !atomic_load(&background->ended))
         return false;
-    while (read(background->file, &count, sizeof count) < 0 && errno == EINTR)
+    while (read(background->fd, &count, sizeof count) < 0 && errno == EINTR)
         continue;
     atomic_store(&background->ended, false);
     return true;
 }
 
-int background_file(const struct background *background) {
-    return background->file;
+int background_fd(const struct background *background) {
+    return background->fd;
 }
 
 void background_stop(struct background *background) {
@@ -84,6 +84,6 @@ void background_stop(struct background *background) {
     background_begin(background, NULL, NULL);
     pthread_join(background->thread, NULL);
     sem_destroy(&background->begun);
-    close(background->file);
+    close(background->fd);
     free(background);
 }

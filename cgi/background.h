@@ -19,6 +19,6 @@ void background_begin(struct background *background, void (*work)(void *context)
 bool background_ended(struct background *background, bool wait);
 
 /* A descriptor that can be read when it has ended, for poll(2). */
-int background_file(const struct background *background);
+int background_fd(const struct background *background);
 
 #endif

@@ -38,13 +38,13 @@ static size_t length_to_read(const struct request *request) {
     long told = intake_length(request->metadata.content_length);
     if (method == NULL || strcmp(method, "POST") != 0 || told == LENGTH_INVALID || told > BODY_LIMIT)
         return 0;
-    return told == LENGTH_NOT_TOLD ? BODY_LIMIT : (size_t)told;
+    return told == LENGTH_ABSENT ? BODY_LIMIT : (size_t)told;
 }
 
 static void read_body(struct request *request) {
     int64_t deadline = request->since + ANSWER_WITHIN;
     size_t wanted = length_to_read(request);
-    bool told = intake_length(request->metadata.content_length) != LENGTH_NOT_TOLD;
+    bool told = intake_length(request->metadata.content_length) != LENGTH_ABSENT;
     char more;
     size_t filled;
     ssize_t got = read_input(request->body, wanted, deadline, &request->length);

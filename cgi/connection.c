@@ -94,7 +94,7 @@ static void send_bytes(struct connection *connection, const unsigned char *bytes
  * npm's fastcgi-client does. If that fails, it gives up, and never reads the answer that has come. So a
  * socket is shut down, and closed when this many others have been after it. */
 static void close_later(int fd) {
-    static int shut[CONNECTIONS_SHUT]; /* 0: none; that is the listening socket */
+    static int shut[CONNECTIONS_CLOSING]; /* 0: none; that is the listening socket */
     static size_t oldest;
     if (shutdown(fd, SHUT_WR) != 0) {
         close(fd);
@@ -103,7 +103,7 @@ static void close_later(int fd) {
     if (shut[oldest] != 0)
         close(shut[oldest]);
     shut[oldest] = fd;
-    oldest = (oldest + 1) % CONNECTIONS_SHUT;
+    oldest = (oldest + 1) % CONNECTIONS_CLOSING;
 }
 
 static void end(struct connection *connection) {
@@ -162,7 +162,7 @@ static void end_request(struct connection *connection) {
         connection->state = CONNECTION_IDLE;
         return;
     }
-    connection->state = fastcgi_is_amid(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
+    connection->state = fastcgi_is_mid_message(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
     free(connection->input); /* nobody will look at it */
     connection->input = NULL;
     connection->input_length = 0;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Sockets that may be open beside those of connections: they have ended, and are closed a little later. */
-#define CONNECTIONS_SHUT 32
+#define CONNECTIONS_CLOSING 32
 
 enum connection_state {
     CONNECTION_FREE,

@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_WAIT (SECOND * 9 / 10) /* for a request that took long to come in: still an answer in time */
+#define MIN_WAIT (SECOND * 9 / 10) /* for a request that took long to come in: still an answer in time */
 
-_Static_assert(ANSWER_WITHIN + LEAST_WAIT < RING_ANSWER_SECONDS * SECOND, "Ring waits for that answer");
+_Static_assert(ANSWER_WITHIN + MIN_WAIT < RING_ANSWER_SECONDS * SECOND, "Ring waits for that answer");
 _Static_assert(HANDLER_BATCH <= JOURNAL_BATCH, "a batch goes to the journal with one append");
 
 /* A request on its way. */
@@ -100,7 +100,7 @@ static int make_ready(struct handler *handler, struct reason *reason) {
     int result = handler->configured ? 0 : configure(handler, reason);
     if (result == 0 && handler->journal == NULL &&
         (handler->journal = journal_new(handler->config.journal, 0)) == NULL)
-        result = fail(reason, ERROR_TROUBLE, "no memory");
+        result = FAIL(reason, ERROR_SYSTEM, "no memory");
     if (result == 0)
         result = privilege_trust_keys(&handler->config, reason);
     return result == 0 ? keys_load(handler->keys, handler->config.key_file, reason) : result;
@@ -122,11 +122,11 @@ static void decide(struct handler *handler, const struct batch *batch, struct de
     struct request *request = delivery->request;
     struct decision *decision = &delivery->decision;
     if (!batch->ready)
-        intake_refuse(decision, VERDICT_TROUBLE, batch->not_ready.text);
+        intake_refuse(decision, DISPOSITION_UNAVAILABLE, batch->not_ready.text);
     else if (request->fault == REQUEST_MALFORMED)
-        intake_refuse(decision, VERDICT_MALFORMED, "the web server's records contradict each other");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the web server's records contradict each other");
     else if (request->fault == REQUEST_INCOMPLETE)
-        intake_refuse(decision, VERDICT_TROUBLE, "the request did not come to its end in time");
+        intake_refuse(decision, DISPOSITION_UNAVAILABLE, "the request did not come to its end in time");
     else
         intake_request(&handler->config, handler->keys, handler->parser, &request->metadata, request->body,
                        request->length, decision);
@@ -140,7 +140,7 @@ void handler_take(struct handler *handler, struct request *request, void *owner)
     delivery->request = request;
     delivery->owner = owner;
     memset(&delivery->decision, 0, sizeof delivery->decision);
-    delivery->entry = (struct entry){.outcome = OUTCOME_TROUBLE, .length = request->length};
+    delivery->entry = (struct entry){.disposition = DISPOSITION_UNAVAILABLE, .length = request->length};
     decide(handler, batch, delivery);
 }
 
@@ -149,14 +149,14 @@ static struct entry *entry_of(const struct handler *handler, struct delivery *de
     const struct decision *decision = &delivery->decision;
     struct entry *entry = &delivery->entry;
     if (delivery->request->aborted ||
-        (decision->verdict != VERDICT_USABLE && decision->verdict != VERDICT_REJECTED))
+        (decision->disposition != DISPOSITION_ACCEPTED && decision->disposition != DISPOSITION_REJECTED))
         return NULL;
     entry->body = delivery->request->body;
     entry->key = decision->key;
     entry->signature = decision->signature;
     entry->received_at = timestamp_now();
-    entry->event = decision->verdict == VERDICT_USABLE ? &decision->event : NULL;
-    entry->rejection = decision->verdict == VERDICT_REJECTED ? decision->cause.text : NULL;
+    entry->event = decision->disposition == DISPOSITION_ACCEPTED ? &decision->event : NULL;
+    entry->rejection = decision->disposition == DISPOSITION_REJECTED ? decision->cause.text : NULL;
     if (handler->config.max_age > 0)
         entry_set_age(entry, handler->config.max_age, keys_changed_at(handler->keys));
     return entry;
@@ -165,12 +165,13 @@ static struct entry *entry_of(const struct handler *handler, struct delivery *de
 /* A request that is not kept waits for nothing, and one that took long to come in must not cut short what
  * others wait for. */
 static void set_deadline(const struct handler *handler, struct batch *batch) {
-    int64_t least = monotonic_now() + LEAST_WAIT, earliest = INT64_MAX;
+    int64_t least = monotonic_now() + MIN_WAIT, earliest = INT64_MAX;
     for (size_t i = 0; i < batch->count; i++)
         if (batch->delivery[i].entry.body != NULL && batch->delivery[i].request->since < earliest)
             earliest = batch->delivery[i].request->since;
     int64_t at = earliest != INT64_MAX ? earliest + ANSWER_WITHIN : least;
-    batch->deadline = (struct deadline){.at = at > least ? at : least, .hurry = handler->stop_requested};
+    batch->deadline =
+        (struct deadline){.at = at > least ? at : least, .stop_requested = handler->stop_requested};
 }
 
 static void choose_kept(const struct handler *handler, struct batch *batch) {
@@ -193,18 +194,19 @@ static void keep(struct handler *handler, struct batch *batch) {
 static void write_log(const struct handler *handler, const struct batch *batch,
                       const struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
-    struct verdict_line line = response_verdict(decision, delivery->entry.outcome);
+    struct verdict_line line = response_verdict(decision, delivery->entry.disposition);
     bool not_kept = delivery->entry.reason.text[0] != '\0';
     const char *cause = not_kept ? delivery->entry.reason.text : decision->cause.text;
-    log_answer(log_level(handler), &(struct log_answer){.status = line.status,
-                                                        .verdict = line.word,
-                                                        .cause = cause,
-                                                        .client = delivery->request->metadata.client,
-                                                        .key = decision->key,
-                                                        .event = &decision->event,
-                                                        .seq = line.status == 200 ? delivery->entry.seq : 0,
-                                                        .batch = batch->count,
-                                                        .spent = monotonic_now() - delivery->request->since});
+    log_answer(log_level(handler),
+               &(struct log_answer){.status = line.status,
+                                    .disposition = line.word,
+                                    .cause = cause,
+                                    .client = delivery->request->metadata.client,
+                                    .key = decision->key,
+                                    .event = &decision->event,
+                                    .seq = line.status == 200 ? delivery->entry.seq : 0,
+                                    .batch = batch->count,
+                                    .duration = monotonic_now() - delivery->request->since});
 }
 
 /* The log comes first: where standard error is nobody's, its lines go out with the answer. */
@@ -213,18 +215,19 @@ static void answer(const struct handler *handler, const struct batch *batch, str
     char text[RESPONSE_SIZE];
     const char *method = delivery->request->metadata.method;
     bool with_body = method == NULL || strcmp(method, "HEAD") != 0;
-    if (delivery->entry.outcome == OUTCOME_REJECTED && delivery->decision.verdict == VERDICT_USABLE)
+    if (delivery->entry.disposition == DISPOSITION_REJECTED &&
+        delivery->decision.disposition == DISPOSITION_ACCEPTED)
         explain(&delivery->decision.cause, "%s",
                 delivery->entry.rejection); /* the journal has decided that */
     write_log(handler, batch, delivery);
-    size_t length =
-        response_write(&delivery->decision, delivery->entry.outcome, delivery->entry.seq, with_body, text);
+    size_t length = response_write(&delivery->decision, delivery->entry.disposition, delivery->entry.seq,
+                                   with_body, text);
     answers->send(answers->context, delivery->owner, text, length);
 }
 
 static bool any_stored(const struct batch *batch) {
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->delivery[i].entry.outcome == OUTCOME_STORED)
+        if (batch->delivery[i].entry.disposition == DISPOSITION_STORED)
             return true;
     return false;
 }
@@ -279,5 +282,5 @@ void handler_answer(struct handler *handler, bool wait, const struct handler_ans
 }
 
 int handler_fd(const struct handler *handler) {
-    return handler->background != NULL ? background_file(handler->background) : -1;
+    return handler->background != NULL ? background_fd(handler->background) : -1;
 }

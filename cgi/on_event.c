@@ -27,7 +27,7 @@ extern char **environ;
 static int with_directory(const struct config *config,
                           int (*work)(struct directory *, const void *, struct reason *), const void *context,
                           struct reason *reason) {
-    struct directory directory = {.file = -1, .lock = -1};
+    struct directory directory = {.fd = -1, .lock = -1};
     directory_start(&directory, config->journal);
     int result = directory_open(&directory, reason);
     if (result == 0)
@@ -47,7 +47,7 @@ int on_event_prepare(const struct config *config, const struct deadline *deadlin
 /* 1: a runner is at work. */
 static int ask_lock(struct directory *directory, const void *context, struct reason *reason) {
     (void)context;
-    int lock = cursor_open_lock(directory->file, CURSOR_ON_EVENT, reason);
+    int lock = cursor_open_lock(directory->fd, CURSOR_ON_EVENT, reason);
     if (lock < 0)
         return lock;
     int holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
@@ -65,7 +65,7 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
             return 0;
     }
     if (config_program_directory(self) != 0)
-        return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
+        return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
                     strerror(errno));
     static const char *const places[] = {"doorpost", "../../bin/doorpost"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -73,11 +73,11 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
         if (access(out, X_OK) == 0)
             return 0;
         if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-            return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot look for %.150s: %s", out,
+            return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot look for %.150s: %s", out,
                         strerror(errno));
     }
-    return fail(
-        reason, ERROR_TROUBLE,
+    return FAIL(
+        reason, ERROR_SYSTEM,
         "DOORPOST_ON_EVENT is set, and there is no program doorpost beside %.150s or in %.150s: put it there",
         config->file, self);
 }
@@ -144,10 +144,10 @@ static int start_detached(const struct config *config, const char *tool, struct 
         _exit(runner < 0 ? 1 : 0);
     }
     if (between < 0)
-        return fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot start a process: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot start a process: %s", strerror(errno));
     while (waitpid(between, &status, 0) < 0 && errno == EINTR)
         continue;
-    return status == 0 ? 0 : fail(reason, ERROR_TROUBLE, "DOORPOST_ON_EVENT: cannot start a process");
+    return status == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot start a process");
 }
 
 int on_event_start(const struct config *config, struct reason *reason) {

@@ -421,7 +421,7 @@ void fastcgi_gather(struct fastcgi *fastcgi, struct request *request, int64_t si
     request->length = 0;
 }
 
-bool fastcgi_is_amid(const struct fastcgi *fastcgi) {
+bool fastcgi_is_mid_message(const struct fastcgi *fastcgi) {
     return fastcgi->early || fastcgi->padding > 0 ||
            (fastcgi->part == PART_HEADER && fastcgi->header_length > 0);
 }

@@ -86,7 +86,7 @@ void fastcgi_aborted(struct fastcgi *fastcgi, struct fastcgi_reply *reply);
 
 /* Has the web server begun to send something that is not there to its end? If the connection is closed
  * meanwhile, it may lose the answer. */
-bool fastcgi_is_amid(const struct fastcgi *fastcgi);
+bool fastcgi_is_mid_message(const struct fastcgi *fastcgi);
 
 /* The most bytes that fastcgi_answer() writes beside log and text. */
 #define FASTCGI_ANSWER_ROOM 64

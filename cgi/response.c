@@ -13,36 +13,36 @@
 
 static const struct verdict_line unavailable = {503, "unavailable"};
 
-static struct verdict_line kept(enum outcome outcome) {
-    switch (outcome) {
-    case OUTCOME_STORED:
+static struct verdict_line kept(enum disposition disposition) {
+    switch (disposition) {
+    case DISPOSITION_STORED:
         return (struct verdict_line){200, "stored"};
-    case OUTCOME_DUPLICATE:
+    case DISPOSITION_DUPLICATE:
         return (struct verdict_line){200, "duplicate"};
-    case OUTCOME_REJECTED:
+    case DISPOSITION_REJECTED:
         return (struct verdict_line){400, "rejected"};
-    case OUTCOME_TROUBLE:
+    case DISPOSITION_UNAVAILABLE:
         break;
     }
     return unavailable;
 }
 
-struct verdict_line response_verdict(const struct decision *decision, enum outcome outcome) {
-    switch (decision->verdict) {
-    case VERDICT_USABLE:
-    case VERDICT_REJECTED:
-        return kept(outcome);
-    case VERDICT_UNSIGNED:
+struct verdict_line response_verdict(const struct decision *decision, enum disposition disposition) {
+    switch (decision->disposition) {
+    case DISPOSITION_ACCEPTED:
+    case DISPOSITION_REJECTED:
+        return kept(disposition);
+    case DISPOSITION_UNAUTHORIZED:
         return (struct verdict_line){401, "unauthorized"};
-    case VERDICT_NOT_POST:
+    case DISPOSITION_METHOD_NOT_ALLOWED:
         return (struct verdict_line){405, "method_not_allowed"};
-    case VERDICT_NO_LENGTH:
+    case DISPOSITION_LENGTH_REQUIRED:
         return (struct verdict_line){411, "length_required"};
-    case VERDICT_TOO_LARGE:
+    case DISPOSITION_TOO_LARGE:
         return (struct verdict_line){413, "too_large"};
-    case VERDICT_MALFORMED:
+    case DISPOSITION_MALFORMED:
         return (struct verdict_line){400, "malformed"};
-    case VERDICT_TROUBLE:
+    case DISPOSITION_UNAVAILABLE:
         break;
     }
     return unavailable;
@@ -96,9 +96,9 @@ static size_t write_body(const struct decision *decision, struct verdict_line li
     return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", line.word);
 }
 
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, bool with_body,
-                      char out[RESPONSE_SIZE]) {
-    struct verdict_line line = response_verdict(decision, outcome);
+size_t response_write(const struct decision *decision, enum disposition disposition, uint64_t seq,
+                      bool with_body, char out[RESPONSE_SIZE]) {
+    struct verdict_line line = response_verdict(decision, disposition);
     char body[BODY_SIZE], fields[64] = "";
     size_t length = with_body ? write_body(decision, line, seq, body) : 0;
     if (with_body)

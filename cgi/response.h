@@ -15,10 +15,10 @@ struct verdict_line {
 
 /* The status and the word for a decision and, where it was VERDICT_USABLE or VERDICT_REJECTED, what the
  * journal made of it. */
-struct verdict_line response_verdict(const struct decision *decision, enum outcome outcome);
+struct verdict_line response_verdict(const struct decision *decision, enum disposition disposition);
 
 /* Writes the answer into `out`; to HEAD, without a body (RFC 3875, section 4.3.3). Returns its length. */
-size_t response_write(const struct decision *decision, enum outcome outcome, uint64_t seq, bool with_body,
-                      char out[RESPONSE_SIZE]);
+size_t response_write(const struct decision *decision, enum disposition disposition, uint64_t seq,
+                      bool with_body, char out[RESPONSE_SIZE]);
 
 #endif

@@ -25,14 +25,14 @@
 #define LISTENER STDIN_FILENO
 #define CONNECTIONS_MAX 512
 /* For the journal, its index, and a command that is started; for what is not closed yet. */
-#define DESCRIPTORS_RESERVED (40 + CONNECTIONS_SHUT)
+#define DESCRIPTORS_RESERVED (40 + CONNECTIONS_CLOSING)
 #define EVENTS_MAX HANDLER_BATCH
 #define ACCEPTS_MAX HANDLER_BATCH /* in one turn */
 #define ACCEPT_FOR (SECOND / 4)   /* and no longer */
 #define NAP 10000                 /* microseconds to wait if no descriptor is free */
 #define ADDRESSES "FCGI_WEB_SERVER_ADDRS"
 
-struct place {
+struct slot {
     struct connection connection;
     short watched; /* events that epoll looks for; 0: it does not know the connection */
 };
@@ -42,7 +42,7 @@ struct worker {
     struct handler_answers answers;
     const volatile sig_atomic_t *stop_requested;
     int epoll;
-    struct place places[CONNECTIONS_MAX];
+    struct slot slots[CONNECTIONS_MAX];
     size_t limit, count; /* of connections */
     size_t next_free;    /* where to look first */
     int64_t deadline;    /* none is overdue before */
@@ -61,24 +61,24 @@ static int watch(struct worker *worker, int operation, int fd, uint32_t events, 
 
 /* ---- connections ---- */
 
-static void drop(struct worker *worker, struct place *place) {
-    connection_close(&place->connection);
+static void drop(struct worker *worker, struct slot *slot) {
+    connection_close(&slot->connection);
     worker->count--;
-    worker->next_free = (size_t)(place - worker->places);
+    worker->next_free = (size_t)(slot - worker->slots);
 }
 
 /* A connection that waits for nothing is taken out: epoll would go on telling that its peer is gone. The
  * flags of poll(2) and epoll(7) have the same values. */
-static void watch_connection(struct worker *worker, struct place *place) {
-    short events = connection_events(&place->connection);
-    if (events == place->watched)
+static void watch_connection(struct worker *worker, struct slot *slot) {
+    short events = connection_events(&slot->connection);
+    if (events == slot->watched)
         return;
-    int operation = place->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-    if (watch(worker, operation, place->connection.fd, (uint32_t)events,
-              (uint32_t)(place - worker->places)) == 0)
-        place->watched = events;
-    else if (place->connection.state != CONNECTION_READY && place->connection.state != CONNECTION_SERVING)
-        drop(worker, place);
+    int operation = slot->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    if (watch(worker, operation, slot->connection.fd, (uint32_t)events, (uint32_t)(slot - worker->slots)) ==
+        0)
+        slot->watched = events;
+    else if (slot->connection.state != CONNECTION_READY && slot->connection.state != CONNECTION_SERVING)
+        drop(worker, slot);
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
@@ -89,8 +89,8 @@ static void serve(struct worker *worker, struct connection *connection) {
 }
 
 /* After each step of a connection. */
-static void attend(struct worker *worker, struct place *place) {
-    struct connection *connection = &place->connection;
+static void attend(struct worker *worker, struct slot *slot) {
+    struct connection *connection = &slot->connection;
     if (connection->trouble[0] != '\0') {
         handler_warn(worker->handler, connection->trouble);
         connection->trouble[0] = '\0';
@@ -98,26 +98,26 @@ static void attend(struct worker *worker, struct place *place) {
     if (connection->state == CONNECTION_READY)
         serve(worker, connection);
     if (connection->state == CONNECTION_FREE) {
-        if (place->watched != 0) /* closing it would do, but it may be closed later */
+        if (slot->watched != 0) /* closing it would do, but it may be closed later */
             watch(worker, EPOLL_CTL_DEL, connection->fd, 0, 0);
         worker->count--;
-        worker->next_free = (size_t)(place - worker->places);
+        worker->next_free = (size_t)(slot - worker->slots);
         return;
     }
     int64_t deadline = connection_deadline(connection);
     if (deadline < worker->deadline)
         worker->deadline = deadline;
     /* What is served at once and closed then never needs to be watched. */
-    if (connection->state != CONNECTION_SERVING || place->watched != 0)
-        watch_connection(worker, place);
+    if (connection->state != CONNECTION_SERVING || slot->watched != 0)
+        watch_connection(worker, slot);
 }
 
 /* Closes the connection that is missed least: the one that has been idle for longest, else the one that has
  * taken longest to send a request. */
 static bool make_room(struct worker *worker) {
-    struct place *found = NULL;
+    struct slot *found = NULL;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-        const struct connection *one = &worker->places[i].connection;
+        const struct connection *one = &worker->slots[i].connection;
         if (one->state == CONNECTION_FREE || one->state == CONNECTION_READY ||
             one->state == CONNECTION_SERVING)
             continue;
@@ -125,7 +125,7 @@ static bool make_room(struct worker *worker) {
              found_idle = found != NULL && found->connection.state == CONNECTION_IDLE;
         if (found == NULL || (idle && !found_idle) ||
             (idle == found_idle && one->since < found->connection.since))
-            found = &worker->places[i];
+            found = &worker->slots[i];
     }
     if (found == NULL)
         return false;
@@ -142,12 +142,12 @@ static void look_after_overdue(struct worker *worker) {
         return;
     worker->deadline = INT64_MAX;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-        struct connection *connection = &worker->places[i].connection;
+        struct connection *connection = &worker->slots[i].connection;
         if (connection->state == CONNECTION_FREE)
             continue;
         if (connection_deadline(connection) <= now)
             connection_overdue(connection);
-        attend(worker, &worker->places[i]);
+        attend(worker, &worker->slots[i]);
     }
 }
 
@@ -157,8 +157,8 @@ static void serve_more(struct worker *worker) {
         return;
     worker->more = false;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        if (worker->places[i].connection.state == CONNECTION_READY)
-            attend(worker, &worker->places[i]);
+        if (worker->slots[i].connection.state == CONNECTION_READY)
+            attend(worker, &worker->slots[i]);
 }
 
 static void send_answer(void *context, void *owner, const char *text, size_t length) {
@@ -170,7 +170,7 @@ static void send_answer(void *context, void *owner, const char *text, size_t len
     if (connection->state == CONNECTION_IDLE)
         connection_resume(connection);
     worker->answering = true; /* the batch that is being answered takes no request */
-    attend(worker, (struct place *)(void *)connection);
+    attend(worker, (struct slot *)(void *)connection);
     worker->answering = false;
 }
 
@@ -202,12 +202,12 @@ static bool is_allowed(const struct sockaddr_storage *peer) {
     return false;
 }
 
-static struct place *free_place(struct worker *worker) {
+static struct slot *free_place(struct worker *worker) {
     if (worker->count >= worker->limit && !make_room(worker))
         return NULL;
-    while (worker->places[worker->next_free].connection.state != CONNECTION_FREE)
+    while (worker->slots[worker->next_free].connection.state != CONNECTION_FREE)
         worker->next_free = (worker->next_free + 1) % CONNECTIONS_MAX;
-    return &worker->places[worker->next_free];
+    return &worker->slots[worker->next_free];
 }
 
 /* Is there anything to accept? No connection is to give way for nothing. */
@@ -222,13 +222,12 @@ static bool accept_one(struct worker *worker) {
         return false;
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof peer;
-    struct place *place = free_place(worker);
-    int fd = place != NULL
-                 ? accept4(LISTENER, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
-                 : -1;
+    struct slot *slot = free_place(worker);
+    int fd = slot != NULL ? accept4(LISTENER, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+                          : -1;
     if (fd < 0) {
         bool no_room =
-            place == NULL || errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+            slot == NULL || errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
         if (no_room && !make_room(worker))
             usleep(NAP);
         return false;
@@ -239,11 +238,11 @@ static bool accept_one(struct worker *worker) {
         close(fd);
         return true;
     }
-    connection_start(&place->connection, fd, worker->limit);
-    place->watched = 0;
+    connection_start(&slot->connection, fd, worker->limit);
+    slot->watched = 0;
     worker->count++;
-    connection_input(&place->connection);
-    attend(worker, place);
+    connection_input(&slot->connection);
+    attend(worker, slot);
     return true;
 }
 
@@ -276,14 +275,14 @@ static bool is_busy(const struct worker *worker) {
 }
 
 static void handle_event(struct worker *worker, const struct epoll_event *event) {
-    struct place *place = &worker->places[event->data.u32];
-    if (place->connection.state == CONNECTION_FREE)
+    struct slot *slot = &worker->slots[event->data.u32];
+    if (slot->connection.state == CONNECTION_FREE)
         return;
-    if (connection_events(&place->connection) == POLLOUT)
-        connection_output(&place->connection);
+    if (connection_events(&slot->connection) == POLLOUT)
+        connection_output(&slot->connection);
     else
-        connection_input(&place->connection);
-    attend(worker, place);
+        connection_input(&slot->connection);
+    attend(worker, slot);
 }
 
 static void run_once(struct worker *worker) {
@@ -321,10 +320,10 @@ static bool watch_sources(struct worker *worker, int wake) {
  * too late. */
 static void finish(struct worker *worker) {
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        if (worker->places[i].connection.state == CONNECTION_IDLE ||
-            worker->places[i].connection.state == CONNECTION_GATHERING) {
-            connection_input(&worker->places[i].connection);
-            attend(worker, &worker->places[i]);
+        if (worker->slots[i].connection.state == CONNECTION_IDLE ||
+            worker->slots[i].connection.state == CONNECTION_GATHERING) {
+            connection_input(&worker->slots[i].connection);
+            attend(worker, &worker->slots[i]);
         }
     while (handler_taken(worker->handler) > 0 || worker->more) {
         handler_finish(worker->handler, false, &worker->answers);
@@ -332,8 +331,8 @@ static void finish(struct worker *worker) {
     }
     handler_answer(worker->handler, true, &worker->answers);
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        if (worker->places[i].connection.state != CONNECTION_FREE)
-            drop(worker, &worker->places[i]);
+        if (worker->slots[i].connection.state != CONNECTION_FREE)
+            drop(worker, &worker->slots[i]);
     log_summarize(true);
 }
 

@@ -11,16 +11,16 @@
 
 char *body_read(const char *path, size_t *length) {
     bool standard_input = path == NULL || strcmp(path, "-") == 0;
-    int file = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     char *body = malloc(BODY_LIMIT + 1);
     ssize_t got = -1;
     *length = 0;
-    if (file >= 0 && body != NULL)
-        while (*length < BODY_LIMIT + 1 && (got = read(file, body + *length, BODY_LIMIT + 1 - *length)) > 0)
+    if (fd >= 0 && body != NULL)
+        while (*length < BODY_LIMIT + 1 && (got = read(fd, body + *length, BODY_LIMIT + 1 - *length)) > 0)
             *length += (size_t)got;
     int error = errno;
-    if (file >= 0 && !standard_input)
-        close(file);
+    if (fd >= 0 && !standard_input)
+        close(fd);
     if (got >= 0 && *length <= BODY_LIMIT)
         return body;
     free(body);

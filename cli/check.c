@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_PATIENCE (10 * SECOND)
+#define LOCK_TIMEOUT (10 * SECOND)
 #define PROGRESS_EVERY 4096 /* lines */
 #define TOLD 100            /* findings, of which every one is counted */
 
@@ -43,11 +43,11 @@ struct check {
     bool auditing;
     int32_t first, last;
     uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
-    struct place stands; /* the line that is looked at */
-    uint64_t line;       /* its number in its file, from 1 */
-    struct link before;  /* the chain state before that line */
-    bool proven;         /* the chain says that it is as it was written */
-    int key;             /* the one that fitted last */
+    struct position stands;    /* the line that is looked at */
+    uint64_t line;             /* its number in its file, from 1 */
+    struct chain_state before; /* the chain state before that line */
+    bool proven;               /* the chain says that it is as it was written */
+    int key;                   /* the one that fitted last */
     struct json_object *report;
     struct progress progress;
     struct walk walk;
@@ -170,7 +170,7 @@ static uint64_t size_of(const struct check *check, int32_t day) {
     char name[SEGMENT_NAME_SIZE];
     struct stat status;
     segment_name(day, name);
-    return fstatat(check->directory.file, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
+    return fstatat(check->directory.fd, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
 }
 
 static uint64_t total_size(const struct check *check) {
@@ -185,14 +185,14 @@ static uint64_t total_size(const struct check *check) {
 static void check_rest(struct check *check, int32_t day, uint64_t offset) {
     char text[4096];
     uint64_t size = size_of(check, day);
-    check->stands = (struct place){.day = day, .offset = offset};
+    check->stands = (struct position){.day = day, .offset = offset};
     check->line++;
     if (offset >= size)
         return;
-    int file = segment_open(check->directory.file, day, false, NULL);
-    ssize_t got = file >= 0 ? pread(file, text, sizeof text, (off_t)offset) : -1;
-    if (file >= 0)
-        close(file);
+    int fd = segment_open(check->directory.fd, day, false, NULL);
+    ssize_t got = fd >= 0 ? pread(fd, text, sizeof text, (off_t)offset) : -1;
+    if (fd >= 0)
+        close(fd);
     bool torn = got > 0 && memchr(text, '\n', (size_t)got) == NULL && tail_is_torn(text, (size_t)got);
     if (!torn)
         found(check, "damaged: %" PRIu64 " bytes without a line break are no line that Doorpost writes%s",
@@ -207,7 +207,7 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
     struct check *check = context;
     char quoted[QUOTE_SIZE(NAME_MAX)];
     check->line = 0;
-    check->stands = (struct place){.day = check->last};
+    check->stands = (struct position){.day = check->last};
     if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->stands.day) == 0)
         check->stands.offset = strtoull(name + DAY_SIZE, NULL, 10);
     if (!torn)
@@ -223,22 +223,22 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
 }
 
 /* Reads the first line for its number: that tells where the chain begins. */
-static int find_link(struct check *check, struct link *link, struct reason *reason) {
+static int find_link(struct check *check, struct chain_state *chain, struct reason *reason) {
     enum scan scan;
     struct record record;
-    struct place place;
+    struct position position;
     int result;
-    walk_start(&check->walk, check->directory.file, (struct place){.day = check->first},
-               (struct link){.known = false});
+    walk_start(&check->walk, check->directory.fd, (struct position){.day = check->first},
+               (struct chain_state){.known = false});
     walk_until(&check->walk, check->last);
     do
-        result = walk_next(&check->walk, &scan, &record, &place, reason);
+        result = walk_next(&check->walk, &scan, &record, &position, reason);
     while (result > 0 && scan == SCAN_DAMAGED);
     walk_end(&check->walk);
-    *link = link_start();
+    *chain = chain_start();
     if (result <= 0)
         return result;
-    result = prune_link(check->directory.file, record.seq, link, reason);
+    result = prune_chain(check->directory.fd, record.seq, chain, reason);
     if (result == 0 && !check->options->json)
         printf("The journal begins with line %" PRIu64
                ", whose chain cannot be verified: the days before it were deleted by\n"
@@ -248,23 +248,23 @@ static int find_link(struct check *check, struct link *link, struct reason *reas
 }
 
 static int walk_all(struct check *check, void (*visit)(struct check *, enum scan, const struct record *),
-                    struct link link, struct reason *reason) {
+                    struct chain_state chain, struct reason *reason) {
     struct progress *progress = &check->progress;
     enum scan scan;
     struct record record;
-    struct link before = link;
-    struct place next = {.day = check->first};
+    struct chain_state before = chain;
+    struct position next = {.day = check->first};
     uint64_t done = 0;
     int result;
     progress_start(progress, "checking", total_size(check));
-    walk_start(&check->walk, check->directory.file, next, link);
+    walk_start(&check->walk, check->directory.fd, next, chain);
     walk_until(&check->walk, check->last);
     check->line = 0;
     while ((result = walk_next(&check->walk, &scan, &record, &check->stands, reason)) > 0) {
-        struct place stands = check->stands;
+        struct position stands = check->stands;
         check->proven = scan == SCAN_RECORD && before.known && before.damaged == 0;
         check->before = before;
-        before = walk_link(&check->walk);
+        before = walk_chain(&check->walk);
         if (stands.day != next.day) {
             if (visit == check_line)
                 check_rest(check, next.day, next.offset);
@@ -272,7 +272,7 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
             check->line = 0;
         }
         check->line++;
-        next = walk_place(&check->walk);
+        next = walk_position(&check->walk);
         done += next.offset - stands.offset;
         visit(check, scan, &record);
         if (check->line % PROGRESS_EVERY == 0)
@@ -283,8 +283,8 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     check->bytes = done;
     if (result == 0 && visit == check_line) {
         check_rest(check, next.day, next.offset);
-        if (tail_each_damaged(check->directory.file, tell_damaged, check, reason) < 0)
-            return ERROR_TROUBLE;
+        if (tail_each_damaged(check->directory.fd, tell_damaged, check, reason) < 0)
+            return ERROR_SYSTEM;
     }
     return result;
 }
@@ -307,24 +307,24 @@ static void look_up(struct check *check, enum scan scan, const struct record *re
 }
 
 static int check_all(struct check *check, struct reason *reason) {
-    struct link link;
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
-    int result = find_link(check, &link, reason);
+    struct chain_state chain;
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
+    int result = find_link(check, &chain, reason);
     if (result < 0)
         return result;
     result = audit_start(&check->audit, &check->directory, check->first, &deadline, reason);
     check->auditing = true;
     if (result == ERROR_DAMAGED) {
-        check->stands = (struct place){.day = check->last};
+        check->stands = (struct position){.day = check->last};
         problem("%s: the next delivery rebuilds it, or doorpost check --rebuild-index does", reason->text);
         check->findings++;
         check->audit.absent = true;
     } else if (result != 0)
         return result;
-    result = walk_all(check, check_line, link, reason);
+    result = walk_all(check, check_line, chain, reason);
     if (result == 0 && !check->audit.absent && !audit_agrees(&check->audit)) {
         uint64_t lines = check->lines;
-        result = walk_all(check, look_up, link, reason);
+        result = walk_all(check, look_up, chain, reason);
         check->lines = lines;
     }
     return result;
@@ -368,10 +368,10 @@ static void print_summary(const struct check *check) {
            check->findings == 0 ? "all is well" : "see above", colour(COLOUR_NONE));
 }
 
-static void show_step(void *context, struct place place) {
+static void show_step(void *context, struct position position) {
     struct check *check = context;
-    uint64_t done = place.offset;
-    for (int32_t day = check->first; day < place.day; day++)
+    uint64_t done = position.offset;
+    for (int32_t day = check->first; day < position.day; day++)
         done += size_of(check, day);
     progress_show(&check->progress, done);
 }
@@ -385,9 +385,9 @@ static int rebuild(struct check *check, struct reason *reason) {
 
 static int run(struct check *check) {
     struct reason reason = {""};
-    int found_days = segment_range(check->directory.file, 0, DAY_MAX, &check->first, &check->last, &reason);
+    int found_days = segment_range(check->directory.fd, 0, DAY_MAX, &check->first, &check->last, &reason);
     if (found_days > 0 && check->options->rebuild && rebuild(check, &reason) < 0)
-        found_days = ERROR_TROUBLE;
+        found_days = ERROR_SYSTEM;
     check->audit.absent = true;
     if (found_days < 0 || (found_days > 0 && check_all(check, &reason) != 0))
         return problem("%s", reason.text);
@@ -414,7 +414,7 @@ static int check_main(int argc, char *argv[]) {
     if (check == NULL)
         return problem("no memory");
     check->options = &options;
-    check->walk.file = -1;
+    check->walk.fd = -1;
     check->parser = event_parser_new();
     check->report = json_object_new_array();
     directory_start(&check->directory, config.journal);

@@ -55,7 +55,7 @@ static void set_number(const char *name, int64_t value) {
     setenv(name, text, 1);
 }
 
-static void set_environment(const struct occasion *occasion) {
+static void set_environment(const struct invocation *occasion) {
     const struct event *event = occasion->event;
     setenv("DOORPOST_EVENT_ID", event->id, 1);
     setenv("DOORPOST_REQUEST_ID", event->request_id, 1);
@@ -69,7 +69,7 @@ static void set_environment(const struct occasion *occasion) {
     set_number("DOORPOST_ATTEMPT", occasion->attempt);
 }
 
-__attribute__((noreturn)) static void become(char *const argv[], const struct occasion *occasion, int in,
+__attribute__((noreturn)) static void become(char *const argv[], const struct invocation *occasion, int in,
                                              int out) {
     sigset_t none;
     sigemptyset(&none);
@@ -90,7 +90,7 @@ static void close_pipe(int ends[2]) {
             close(ends[i]);
 }
 
-int command_start(struct command *command, char *const argv[], const struct occasion *occasion,
+int command_start(struct command *command, char *const argv[], const struct invocation *occasion,
                   const char *body, size_t length, int64_t timeout, struct reason *reason) {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     memset(command, 0, sizeof *command);
@@ -101,7 +101,7 @@ int command_start(struct command *command, char *const argv[], const struct occa
         close_pipe(in);
         close_pipe(out);
         free(copy);
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     }
     if (command->pid == 0)
         become(argv, occasion, in[0], out[1]);
@@ -132,10 +132,10 @@ size_t command_watch(const struct command *command, struct pollfd watched[2]) {
     return count;
 }
 
-static void close_end(int *file) {
-    if (*file >= 0)
-        close(*file);
-    *file = -1;
+static void close_end(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 /* A command need not read its input: where it closes it, the rest is nobody's. */

@@ -16,7 +16,7 @@
 #define COMMAND_KILL_AFTER (5 * SECOND)
 
 /* What the environment of the command says of its event. */
-struct occasion {
+struct invocation {
     const struct event *event;
     const char *received_at; /* as the journal has it */
     uint64_t seq;
@@ -46,7 +46,7 @@ bool command_find(const char *program, char path[COMMAND_PATH_SIZE]);
 
 /* Starts argv[0], found as execvp(3) does, and puts `body` (copied) on its standard input. `timeout` in
  * microseconds. Returns 0, or ERROR_TROUBLE with a reason where no process could be started. */
-int command_start(struct command *command, char *const argv[], const struct occasion *occasion,
+int command_start(struct command *command, char *const argv[], const struct invocation *occasion,
                   const char *body, size_t length, int64_t timeout, struct reason *reason);
 
 /* The descriptors to be polled for it. Returns how many, 2 at most. */

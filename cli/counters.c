@@ -72,7 +72,7 @@ int counters_read(int directory, struct counters *counters, struct reason *reaso
         return result;
     struct json_object *from = json_tokener_parse(text);
     if (!json_object_is_type(from, json_type_object) || !take(from, counters))
-        result = fail(reason, ERROR_DAMAGED,
+        result = FAIL(reason, ERROR_DAMAGED,
                       FILE_NAME
                       " is damaged: delete it, and the counters begin again with what the journal holds");
     json_object_put(from);
@@ -92,7 +92,7 @@ int counters_write(int directory, const struct counters *counters, struct reason
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
     int result = text != NULL
                      ? replace_write(directory, FILE_NAME ".new", FILE_NAME, text, strlen(text), reason)
-                     : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+                     : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
     json_object_put(all);
     return result;
 }
@@ -118,7 +118,7 @@ bool counters_delay(const struct lines *lines, double *seconds) {
 
 bool counters_add(struct counters *counters, const struct lines *lines) {
     double delay;
-    if (lines->place.day <= counters->through || strcmp(lines->event.device, EVENT_TEST_DEVICE) == 0)
+    if (lines->position.day <= counters->through || strcmp(lines->event.device, EVENT_TEST_DEVICE) == 0)
         return true;
     if (counters_delay(lines, &delay)) {
         counters->delays++;

@@ -8,7 +8,7 @@
 #include "failures.h"
 #include "http.h"
 #include "keys.h"
-#include "log_place.h"
+#include "log_location.h"
 #include "mounts.h"
 #include "permission.h"
 #include "privilege.h"
@@ -44,7 +44,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOCK_PATIENCE (4 * SECOND)
+#define LOCK_TIMEOUT (4 * SECOND)
 #define SPACE_LEAST (64 << 20)        /* bytes */
 #define START_TRIES 50                /* a tenth of a second each, for a web server to start */
 #define SYNC_SLOW (SECOND / 2)        /* microseconds */
@@ -67,7 +67,7 @@ struct doctor {
     const char *url, *user;
     bool json;
     struct json_object *report;
-    char log[LOG_PLACE_SIZE];
+    char log[LOG_LOCATION_SIZE];
     unsigned problems;
 };
 
@@ -259,7 +259,7 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
 static void check_owners(struct doctor *doctor, uid_t owner) {
     char first[128];
     struct user user;
-    unsigned count = adopt_count(doctor->directory.file, owner, first, sizeof first);
+    unsigned count = adopt_count(doctor->directory.fd, owner, first, sizeof first);
     user_with_id(owner, &user);
     if (count > 0)
         tell(doctor, LEVEL_PROBLEM, "directory",
@@ -281,7 +281,7 @@ static bool check_directory(struct doctor *doctor) {
                                                          : "");
         return false;
     }
-    if (fstat(doctor->directory.file, &status) == 0) {
+    if (fstat(doctor->directory.fd, &status) == 0) {
         if ((status.st_mode & S_IWOTH) != 0)
             tell(doctor, LEVEL_PROBLEM, "directory", "everybody can write to %s: chmod 700 it",
                  doctor->config.journal);
@@ -295,7 +295,7 @@ static bool check_directory(struct doctor *doctor) {
         else
             check_owners(doctor, status.st_uid);
     }
-    if (fstatvfs(doctor->directory.file, &space) != 0)
+    if (fstatvfs(doctor->directory.fd, &space) != 0)
         return true;
     uint64_t left = (uint64_t)space.f_bavail * space.f_frsize;
     if (left < SPACE_LEAST)
@@ -326,7 +326,7 @@ static const char *local_locks(const struct doctor *doctor) {
     static char options[1024];
     struct stat status;
     FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
-    bool found = mountinfo != NULL && fstat(doctor->directory.file, &status) == 0 &&
+    bool found = mountinfo != NULL && fstat(doctor->directory.fd, &status) == 0 &&
                  mounts_find(mountinfo, status.st_dev, options, sizeof options);
     if (mountinfo != NULL)
         fclose(mountinfo);
@@ -335,7 +335,7 @@ static const char *local_locks(const struct doctor *doctor) {
 
 static bool check_lock(struct doctor *doctor, bool nfs) {
     struct reason reason = {""};
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
     int result = directory_lock(&doctor->directory, &deadline, &reason);
     if (result < 0) {
         tell(doctor, LEVEL_PROBLEM, "locks", "%s%s", reason.text,
@@ -367,15 +367,14 @@ static bool check_lock(struct doctor *doctor, bool nfs) {
 static void check_sync(struct doctor *doctor) {
     char name[32];
     snprintf(name, sizeof name, "doctor.%ld", (long)getpid());
-    int file = openat(doctor->directory.file, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = openat(doctor->directory.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int64_t began = monotonic_now();
-    bool synced =
-        file >= 0 && write(file, "x", 1) == 1 && fdatasync(file) == 0 && fsync(doctor->directory.file) == 0;
+    bool synced = fd >= 0 && write(fd, "x", 1) == 1 && fdatasync(fd) == 0 && fsync(doctor->directory.fd) == 0;
     int64_t spent = monotonic_now() - began;
     int error = errno;
-    if (file >= 0) {
-        close(file);
-        unlinkat(doctor->directory.file, name, 0);
+    if (fd >= 0) {
+        close(fd);
+        unlinkat(doctor->directory.fd, name, 0);
     }
     if (!synced)
         tell(doctor, LEVEL_PROBLEM, "sync", "cannot write and sync in %s: %s", doctor->config.journal,
@@ -393,7 +392,7 @@ static void check_sync(struct doctor *doctor) {
 static void tell_future_day(struct doctor *doctor, int32_t today, int32_t last) {
     char name[DAY_SIZE], free_day[DAY_SIZE];
     int32_t first, before = -1;
-    if (segment_range(doctor->directory.file, 0, last - 1, &first, &before, NULL) < 0)
+    if (segment_range(doctor->directory.fd, 0, last - 1, &first, &before, NULL) < 0)
         before = -1;
     int32_t day = before < today ? today : before + 1;
     day_format(last, name);
@@ -409,7 +408,7 @@ static void tell_future_day(struct doctor *doctor, int32_t today, int32_t last) 
 static void check_clock(struct doctor *doctor) {
     int32_t first, last;
     int64_t now = timestamp_now();
-    int found = segment_range(doctor->directory.file, 0, DAY_MAX, &first, &last, NULL);
+    int found = segment_range(doctor->directory.fd, 0, DAY_MAX, &first, &last, NULL);
     if (now / SECOND < YEAR_2025)
         tell(doctor, LEVEL_PROBLEM, "clock",
              "it says that the year is before 2025: set it, and keep it right with NTP");
@@ -434,8 +433,8 @@ static void check_journal(struct doctor *doctor) {
     struct reason reason = {""};
     int32_t first, last;
     struct audit audit = {0};
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
-    int found = segment_range(doctor->directory.file, 0, DAY_MAX, &first, &last, &reason);
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
+    int found = segment_range(doctor->directory.fd, 0, DAY_MAX, &first, &last, &reason);
     if (found < 0) {
         tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
         return;
@@ -444,7 +443,7 @@ static void check_journal(struct doctor *doctor) {
         tell(doctor, LEVEL_NOTE, "journal", "no event was received yet");
         return;
     }
-    if (doctor->config.max_age == 0 && prune_was_here(doctor->directory.file))
+    if (doctor->config.max_age == 0 && prune_was_here(doctor->directory.fd))
         tell(doctor, LEVEL_WARNING, "journal",
              "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery from those days that is "
              "replayed is stored as new. Set it to %dd or more, and no more than what prune keeps",
@@ -452,10 +451,11 @@ static void check_journal(struct doctor *doctor) {
     static struct walk walk;
     enum scan scan;
     struct record record;
-    struct place place;
+    struct position position;
     uint64_t lines = 0, broken = 0;
-    walk_start(&walk, doctor->directory.file, (struct place){.day = last}, (struct link){.known = false});
-    while ((found = walk_next(&walk, &scan, &record, &place, &reason)) > 0) {
+    walk_start(&walk, doctor->directory.fd, (struct position){.day = last},
+               (struct chain_state){.known = false});
+    while ((found = walk_next(&walk, &scan, &record, &position, &reason)) > 0) {
         lines++;
         broken += scan != SCAN_RECORD;
     }
@@ -468,7 +468,7 @@ static void check_journal(struct doctor *doctor) {
     else
         tell(doctor, LEVEL_GOOD, "journal",
              "the newest day's %" PRIu64 " lines are whole; `doorpost check` reads all days", lines);
-    if (tail_each_damaged(doctor->directory.file, tell_damaged, doctor, &reason) < 0)
+    if (tail_each_damaged(doctor->directory.fd, tell_damaged, doctor, &reason) < 0)
         tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
     int result = audit_start(&audit, &doctor->directory, first, &deadline, &reason);
     if (result == ERROR_DAMAGED)
@@ -493,7 +493,7 @@ static int count_one(void *context, const struct rejection *rejection) {
 static void check_rejected(struct doctor *doctor) {
     struct reason reason = {""};
     uint64_t count = 0;
-    if (rejected_each(doctor->directory.file, INT64_MIN, INT64_MAX, count_one, &count, &reason) != 0)
+    if (rejected_each(doctor->directory.fd, INT64_MIN, INT64_MAX, count_one, &count, &reason) != 0)
         tell(doctor, LEVEL_PROBLEM, "rejected", "%s", reason.text);
     else if (count > 0)
         tell(doctor, LEVEL_NOTE, "rejected", "%" PRIu64 " signed and unusable: `doorpost rejected` tells why",
@@ -504,11 +504,11 @@ static void check_rejected(struct doctor *doctor) {
 
 static void check_failures(struct doctor *doctor, const char *name, int lock) {
     struct reason reason = {""};
-    struct json_object *list = failures_list(doctor->directory.file, lock, name, &reason);
+    struct json_object *list = failures_list(doctor->directory.fd, lock, name, &reason);
     if (list == NULL)
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
     else
-        failures_tell(list, name, &reason);
+        failures_summarize(list, name, &reason);
     if (list != NULL && reason.text[0] != '\0')
         tell(doctor, LEVEL_WARNING, "consumer", "%s", reason.text);
     json_object_put(list);
@@ -535,14 +535,14 @@ static void check_program(struct doctor *doctor, const char *name, int lock) {
 /* A consumer that a timer starts may be about to be. */
 static void check_runs(struct doctor *doctor, const char *name, int lock) {
     static struct cursor cursor;
-    struct place end;
+    struct position end;
     int32_t first, last;
-    int directory = doctor->directory.file;
+    int directory = doctor->directory.fd;
     if (cursor_holder(lock, CURSOR_LOCK_RUNNER) == 0 && cursor_read(directory, name, &cursor, NULL) > 0 &&
         segment_range(directory, 0, DAY_MAX, &first, &last, NULL) > 0 &&
         cursor_end_of_day(directory, last, &end, NULL) == 0 &&
-        (cursor.mark.place.day < end.day ||
-         (cursor.mark.place.day == end.day && cursor.mark.place.offset < end.offset)))
+        (cursor.mark.position.day < end.day ||
+         (cursor.mark.position.day == end.day && cursor.mark.position.offset < end.offset)))
         tell(doctor, LEVEL_NOTE, "consumer",
              "%s is not running, and has not run all events: `doorpost exec --status` tells more", name);
 }
@@ -550,7 +550,7 @@ static void check_runs(struct doctor *doctor, const char *name, int lock) {
 static int check_consumer(void *context, const char *name) {
     struct doctor *doctor = context;
     struct reason reason = {""};
-    int lock = cursor_open_lock(doctor->directory.file, name, &reason);
+    int lock = cursor_open_lock(doctor->directory.fd, name, &reason);
     if (lock < 0) {
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
         return 0;
@@ -568,7 +568,7 @@ static void check_consumers(struct doctor *doctor) {
     if (sscanf(doctor->config.on_event, "%1023s", program) == 1 && !command_find(program, path))
         tell(doctor, LEVEL_PROBLEM, "consumer", "DOORPOST_ON_EVENT: there is no program %s that can be run",
              program);
-    if (cursor_each(doctor->directory.file, check_consumer, doctor, &reason) != 0)
+    if (cursor_each(doctor->directory.fd, check_consumer, doctor, &reason) != 0)
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
 }
 
@@ -709,10 +709,10 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
     struct statfs system;
     if (!check_settings(doctor, settings))
         return;
-    log_place(&doctor->config, doctor->log); /* while still root, who may examine any worker */
+    log_location(&doctor->config, doctor->log); /* while still root, who may examine any worker */
     doctor->keys_good = check_keys(doctor);
     if (become_owner(doctor) && check_directory(doctor)) {
-        bool nfs = fstatfs(doctor->directory.file, &system) == 0 && system.f_type == NFS_MAGIC;
+        bool nfs = fstatfs(doctor->directory.fd, &system) == 0 && system.f_type == NFS_MAGIC;
         check_sync(doctor);
         check_clock(doctor);
         if (check_lock(doctor, nfs))
@@ -730,10 +730,8 @@ static int doctor_main(int argc, char *argv[]) {
     struct options options = {0};
     struct user user;
     options_parse(argc, argv, &verb_doctor, &options);
-    struct doctor doctor = {.directory = {.file = -1, .lock = -1},
-                            .url = options.url,
-                            .user = options.user,
-                            .json = options.json};
+    struct doctor doctor = {
+        .directory = {.fd = -1, .lock = -1}, .url = options.url, .user = options.user, .json = options.json};
     if (doctor.user != NULL && !user_named(doctor.user, &user))
         usage_error("there is no user \"%s\"", doctor.user);
     doctor.report = json_object_new_array();

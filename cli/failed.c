@@ -125,7 +125,7 @@ static char *find(char *text, char *end, uint64_t seq, size_t *length) {
 static size_t compose(const struct failure *failure, char *out, size_t size) {
     char day[DAY_SIZE], at[TIMESTAMP_SIZE], id[ID_SIZE], how[QUOTE_SIZE(64)],
         output[QUOTE_SIZE(OUTPUT_LIMIT)];
-    day_format(failure->place.day, day);
+    day_format(failure->position.day, day);
     timestamp_format(failure->at, at);
     quote(id, sizeof id, failure->event_id, strlen(failure->event_id));
     quote(how, sizeof how, failure->how, strlen(failure->how));
@@ -133,7 +133,8 @@ static size_t compose(const struct failure *failure, char *out, size_t size) {
     return (size_t)snprintf(out, size,
                             "{\"seq\":%" PRIu64 ",\"day\":\"%s\",\"offset\":%" PRIu64
                             ",\"event_id\":%s,\"at\":\"%s\",\"attempts\":%d,\"how\":%s,\"output\":%s}\n",
-                            failure->seq, day, failure->place.offset, id, at, failure->attempts, how, output);
+                            failure->seq, day, failure->position.offset, id, at, failure->attempts, how,
+                            output);
 }
 
 /* Puts a line at the end of a list that has room for it and for one byte more: what a damaged file ends with
@@ -158,7 +159,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
     size_t added = failure != NULL ? compose(failure, line, sizeof line) : 0;
     char *list = result == 0 ? malloc(length + added + 2) : NULL;
     if (result == 0 && list == NULL)
-        result = fail(reason, ERROR_TROUBLE, "no memory for the list of failed events");
+        result = FAIL(reason, ERROR_SYSTEM, "no memory for the list of failed events");
     if (result == 0) {
         const char *old = text != NULL ? find(text, text + length, seq, &old_length) : NULL;
         size_t before = old != NULL ? (size_t)(old - text) : length;
@@ -180,17 +181,17 @@ int failed_replace(int directory, int lock, const char *name, const struct failu
 }
 
 /* Returns 0, or -1 with errno set: then nothing was added. */
-static int append(int directory, int file, const char *line, size_t length) {
+static int append(int directory, int fd, const char *line, size_t length) {
     struct stat status;
     char last = '\n';
-    if (fstat(file, &status) != 0 || (status.st_size > 0 && pread(file, &last, 1, status.st_size - 1) < 0))
+    if (fstat(fd, &status) != 0 || (status.st_size > 0 && pread(fd, &last, 1, status.st_size - 1) < 0))
         return -1;
     off_t at = status.st_size + (last != '\n'); /* a crash can have left a part of a line */
     errno = ENOSPC;                             /* if a write is short */
-    if ((last != '\n' && pwrite(file, "\n", 1, status.st_size) != 1) ||
-        pwrite(file, line, length, at) != (ssize_t)length || fdatasync(file) != 0 ||
+    if ((last != '\n' && pwrite(fd, "\n", 1, status.st_size) != 1) ||
+        pwrite(fd, line, length, at) != (ssize_t)length || fdatasync(fd) != 0 ||
         (status.st_size == 0 && directory_sync(directory, "cursors") != 0)) {
-        int error = errno, cut = ftruncate(file, status.st_size);
+        int error = errno, cut = ftruncate(fd, status.st_size);
         (void)cut;
         errno = error;
         return -1;
@@ -205,11 +206,11 @@ int failed_add(int directory, int lock, const char *name, const struct failure *
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
     if (result != 0)
         return result;
-    int file = regular_open(directory, path, O_RDWR | O_CREAT, NULL);
-    if (file < 0 || append(directory, file, line, compose(failure, line, sizeof line)) != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
-    if (file >= 0)
-        close(file);
+    int fd = regular_open(directory, path, O_RDWR | O_CREAT, NULL);
+    if (fd < 0 || append(directory, fd, line, compose(failure, line, sizeof line)) != 0)
+        result = FAIL(reason, ERROR_SYSTEM, "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
     cursor_unlock(lock, CURSOR_LOCK_FAILED);
     return result;
 }
@@ -264,7 +265,7 @@ static bool visit_line(const char *text, size_t length, void (*visit)(void *, co
     int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset"),
             attempts = number_of(line, "attempts");
     struct failure failure = {.seq = (uint64_t)seq,
-                              .place.offset = (uint64_t)offset,
+                              .position.offset = (uint64_t)offset,
                               .event_id = text_of(line, "event_id"),
                               .how = text_of(line, "how"),
                               .output = text_of(line, "output"),
@@ -272,7 +273,7 @@ static bool visit_line(const char *text, size_t length, void (*visit)(void *, co
                               .attempts = attempts > 0 && attempts <= INT32_MAX ? (int)attempts : 0};
     if (timestamp_parse(at, strlen(at), &failure.at) != 0)
         failure.at = 0;
-    bool good = seq > 0 && offset >= 0 && day_parse(day, strlen(day), &failure.place.day) == 0;
+    bool good = seq > 0 && offset >= 0 && day_parse(day, strlen(day), &failure.position.day) == 0;
     if (good)
         visit(context, &failure);
     json_object_put(line);

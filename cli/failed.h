@@ -8,7 +8,7 @@
 
 struct failure {
     uint64_t seq;
-    struct place place;
+    struct position position;
     const char *event_id, *how; /* `how`: "exit status 3", for example */
     const char *output;
     size_t output_length;

@@ -84,7 +84,7 @@ static void add_recent(void *context, const struct failure *failure) {
 static int fill(struct view *view, int directory, int lock, const char *name, struct reason *reason) {
     struct cursor *cursor = calloc(1, sizeof *cursor);
     if (cursor == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
     int result = failed_each(directory, lock, name, add_given_up, view, reason);
     if (result >= 0)
         result = told_each(directory, name, add_dropped, view, reason);
@@ -169,7 +169,7 @@ void failures_print(struct json_object *failure, const char *name) {
     printf("  %soutput: %s%s\n", colour(COLOUR_FAINT), output, colour(COLOUR_NONE));
 }
 
-void failures_tell(struct json_object *list, const char *name, struct reason *out) {
+void failures_summarize(struct json_object *list, const char *name, struct reason *out) {
     struct json_object *newest = failures_newest(list);
     size_t count = json_object_array_length(list), given_up = 0;
     char output[QUOTE_SIZE(100)];

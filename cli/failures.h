@@ -21,7 +21,7 @@ struct json_object *failures_find(struct json_object *list, const char *id);
 void failures_print(struct json_object *failure, const char *name);
 
 /* Says in a sentence what has failed for the consumer; "" if nothing has. */
-void failures_tell(struct json_object *list, const char *name, struct reason *out);
+void failures_summarize(struct json_object *list, const char *name, struct reason *out);
 
 /* Returns a text member, or "". */
 const char *failures_text(struct json_object *failure, const char *member);

@@ -22,13 +22,13 @@ void follow_end(struct follow *follow) {
     follow->notify = -1;
 }
 
-int64_t follow_patience(const struct follow *follow) {
+int64_t follow_poll_timeout_ms(const struct follow *follow) {
     return follow->notify >= 0 ? LOOK_ANYWAY : POLL_EVERY;
 }
 
 void follow_wait(struct follow *follow, int64_t milliseconds) {
     char events[4096];
-    int64_t most = follow_patience(follow);
+    int64_t most = follow_poll_timeout_ms(follow);
     int wait = (int)(milliseconds >= 0 && milliseconds < most ? milliseconds : most);
     struct pollfd watched = {.fd = follow->notify, .events = POLLIN};
     if (poll(&watched, 1, wait) > 0)

@@ -17,6 +17,6 @@ void follow_end(struct follow *follow);
 void follow_wait(struct follow *follow, int64_t milliseconds);
 
 /* The longest time in milliseconds after which to look again, whatever is told. */
-int64_t follow_patience(const struct follow *follow);
+int64_t follow_poll_timeout_ms(const struct follow *follow);
 
 #endif

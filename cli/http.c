@@ -140,22 +140,22 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
               struct reason *reason) {
     *answer = (struct answer){0};
     if (!has_scheme(url))
-        return fail(reason, ERROR_TROUBLE, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost", url);
+        return FAIL(reason, ERROR_SYSTEM, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost", url);
     struct exchange exchange = {tmpfile(), tmpfile(), tmpfile()};
     char text[TOLD_SIZE];
     int result = 0;
     if (exchange.body == NULL || exchange.answer == NULL || exchange.told == NULL ||
         fwrite(body, 1, length, exchange.body) != length || fflush(exchange.body) != 0 ||
         fseek(exchange.body, 0, SEEK_SET) != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot write to a temporary file: %s", strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot write to a temporary file: %s", strerror(errno));
     int status = result == 0 ? run_curl(&exchange, url, signature) : 0;
     if (status == NOT_FOUND)
         result =
-            fail(reason, ERROR_TROUBLE, "the program curl is not installed: install it, and run this again");
+            FAIL(reason, ERROR_SYSTEM, "the program curl is not installed: install it, and run this again");
     else if (status < 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot run curl: %s", strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot run curl: %s", strerror(errno));
     else if (result == 0 && (read_answer(exchange.answer, answer) != 0 || status != 0))
-        result = fail(reason, ERROR_TROUBLE, "no answer from %.60s: %.80s: %s", url,
+        result = FAIL(reason, ERROR_SYSTEM, "no answer from %.60s: %.80s: %s", url,
                       message(exchange.told, text), advice(status));
     answer->refused = status == REFUSED;
     close_file(exchange.body);

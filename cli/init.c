@@ -95,11 +95,11 @@ static int is_there(const char *path, const struct user *owner) {
     if (geteuid() != 0)
         return stat(path, &status) == 0 || errno != ENOENT;
     int trust = trust_path(path, owner->uid, &reason);
-    if (trust == ERROR_TROUBLE)
+    if (trust == ERROR_SYSTEM)
         return problem("%s", reason.text), -1;
     if (trust == 0)
         return 1;
-    if (trust_path(path, 0, &reason) != ERROR_TROUBLE)
+    if (trust_path(path, 0, &reason) != ERROR_SYSTEM)
         return 0;
     return problem("cannot make %s safely, because %s. Make it as that user first: sudo -u %s mkdir %s", path,
                    reason.text, owner->name, path),
@@ -324,7 +324,7 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
             "%s/%s has other names elsewhere: is it the file that it is meant to be? Put a copy in its place",
             plan->directory, name);
     else
-        text = secret_take(fd, name, length);
+        text = secret_read_fd(fd, name, length);
     if (fd >= 0)
         close(fd);
     return text;
@@ -334,7 +334,7 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
 static int load_settings(const char *path, struct config *config, struct reason *reason) {
     unsetenv("DOORPOST_JOURNAL");
     unsetenv("DOORPOST_KEY_FILE");
-    return setenv("DOORPOST_CONF", path, 1) == 0 ? config_load(config, reason) : ERROR_TROUBLE;
+    return setenv("DOORPOST_CONF", path, 1) == 0 ? config_load(config, reason) : ERROR_SYSTEM;
 }
 
 /* What the settings say was said by the former owner, who must not be able to send root to another user's

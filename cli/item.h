@@ -4,13 +4,13 @@
 
 #include "walk.h"
 
-enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_ASIDE, ITEM_DONE };
+enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_DEFERRED, ITEM_DONE };
 
 struct item {
-    uint64_t seq;       /* 0: of a line that cannot be read */
-    uint64_t identity;  /* a hash of the event's id */
-    struct place place; /* of its line */
-    uint64_t order;     /* items with the same value run one after another */
+    uint64_t seq;             /* 0: of a line that cannot be read */
+    uint64_t identity;        /* a hash of the event's id */
+    struct position position; /* of its line */
+    uint64_t order;           /* items with the same value run one after another */
     enum item_state state;
     int attempts;    /* so far */
     int64_t due;     /* microseconds since 1970; not before */

@@ -94,7 +94,7 @@ static int replace(const struct config *config, const char *text, size_t length)
     struct stat status;
     struct keys *keys = keys_alloc();
     int result = keys == NULL || length > KEY_FILE_SIZE
-                     ? fail(&reason, ERROR_TROUBLE, "there is no room for more than %d bytes", KEY_FILE_SIZE)
+                     ? FAIL(&reason, ERROR_SYSTEM, "there is no room for more than %d bytes", KEY_FILE_SIZE)
                      : keys_parse(keys, text, length, config->key_file, &reason);
     keys_free(keys);
     if (result != 0)
@@ -115,11 +115,11 @@ static char *current(const struct config *config, size_t *length) {
     struct reason reason = {""};
     char *text = NULL;
     int fd = privilege_trust_keys(config, &reason) != 0
-                 ? ERROR_TROUBLE
+                 ? ERROR_SYSTEM
                  : regular_open(AT_FDCWD, config->key_file, O_RDONLY, &reason);
     *length = 0;
     if (fd >= 0) {
-        text = secret_take(fd, config->key_file, length);
+        text = secret_read_fd(fd, config->key_file, length);
         close(fd);
     } else if (fd == ERROR_INVALID)
         text = sodium_malloc(1);

@@ -50,14 +50,14 @@ struct lines *lines_open(const char *path) {
         return NULL;
     }
     lines->parser = parser;
-    lines->walk.file = -1;
+    lines->walk.fd = -1;
     directory_start(&lines->directory, path);
     if (directory_open(&lines->directory, &reason) != 0) {
         problem("%s", reason.text);
         lines_close(lines);
         return NULL;
     }
-    if (lines_look(lines) != 0) {
+    if (lines_refresh(lines) != 0) {
         lines_close(lines);
         return NULL;
     }
@@ -73,12 +73,12 @@ void lines_close(struct lines *lines) {
     free(lines);
 }
 
-int lines_look(struct lines *lines) {
+int lines_refresh(struct lines *lines) {
     struct reason reason = {""};
     struct stat status;
-    if (fstat(lines->directory.file, &status) == 0 && status.st_nlink == 0)
+    if (fstat(lines->directory.fd, &status) == 0 && status.st_nlink == 0)
         return problem("the journal directory %s was deleted", lines->directory.path);
-    int found = segment_range(lines->directory.file, 0, DAY_MAX, &lines->first, &lines->last, &reason);
+    int found = segment_range(lines->directory.fd, 0, DAY_MAX, &lines->first, &lines->last, &reason);
     if (found < 0)
         return problem("%s", reason.text);
     lines->empty = found == 0;
@@ -87,36 +87,36 @@ int lines_look(struct lines *lines) {
     return STATUS_DONE;
 }
 
-void lines_start(struct lines *lines, struct place place) {
+void lines_start(struct lines *lines, struct position position) {
     walk_end(&lines->walk);
-    walk_start(&lines->walk, lines->directory.file, place, (struct link){.known = false});
+    walk_start(&lines->walk, lines->directory.fd, position, (struct chain_state){.known = false});
     walk_until(&lines->walk, lines->last);
 }
 
 /* A damaged line was passed over. */
-static void tell_damage(struct lines *lines, struct place place) {
+static void tell_damage(struct lines *lines, struct position position) {
     char name[SEGMENT_NAME_SIZE];
-    segment_name(place.day, name);
+    segment_name(position.day, name);
     if (++lines->damaged <= TOLD)
         problem("%s, byte %" PRIu64 ": a damaged line, passed over; `doorpost check` tells more", name,
-                place.offset);
+                position.offset);
 }
 
 int lines_next(struct lines *lines, const struct filter *filter) {
     struct reason reason = {""};
     enum scan scan;
     int result;
-    while ((result = walk_next(&lines->walk, &scan, &lines->record, &lines->place, &reason)) > 0) {
+    while ((result = walk_next(&lines->walk, &scan, &lines->record, &lines->position, &reason)) > 0) {
         const struct record *record = &lines->record;
         if (scan == SCAN_DAMAGED ||
             timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at) != 0) {
-            tell_damage(lines, lines->place);
+            tell_damage(lines, lines->position);
             continue;
         }
         if (lines->received_at < filter->since || lines->received_at >= filter->until)
             continue;
         if (event_parse(lines->parser, record->event, record->event_length, &lines->event, &reason) != 0) {
-            tell_damage(lines, lines->place);
+            tell_damage(lines, lines->position);
             continue;
         }
         if (wanted(filter, lines)) {
@@ -129,31 +129,31 @@ int lines_next(struct lines *lines, const struct filter *filter) {
     return result;
 }
 
-void lines_tell_empty(const struct lines *lines) {
+void lines_explain_empty(const struct lines *lines) {
     char first[DAY_SIZE], last[DAY_SIZE];
     if (lines->passed > 0 || lines->damaged > 0)
         return;
     if (lines->empty) {
-        tell_empty("No events in %s yet: `doorpost doctor --url URL` sends one through the whole chain.",
-                   lines->directory.path);
+        explain_empty("No events in %s yet: `doorpost doctor --url URL` sends one through the whole chain.",
+                      lines->directory.path);
         return;
     }
     day_format(lines->first, first);
     day_format(lines->last, last);
-    tell_empty("No event matches; %s has events from %s to %s.", lines->directory.path, first, last);
+    explain_empty("No event matches; %s has events from %s to %s.", lines->directory.path, first, last);
 }
 
-struct place lines_since(const struct lines *lines, int64_t since) {
+struct position lines_since(const struct lines *lines, int64_t since) {
     /* A segment is never of an earlier day than the lines in it were received on. */
     int32_t day = since < 0 ? 0 : timestamp_day(since);
-    return (struct place){.day = day > lines->first ? day : lines->first};
+    return (struct position){.day = day > lines->first ? day : lines->first};
 }
 
 static uint64_t segment_size(const struct lines *lines, int32_t day) {
     char name[SEGMENT_NAME_SIZE];
     struct stat status;
     segment_name(day, name);
-    return fstatat(lines->directory.file, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
+    return fstatat(lines->directory.fd, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
 }
 
 uint64_t lines_size(const struct lines *lines, int32_t from) {
@@ -168,20 +168,20 @@ static uint64_t line_start(const struct lines *lines, int32_t day, uint64_t offs
     char bytes[4096];
     if (offset == 0)
         return 0;
-    int file = segment_open(lines->directory.file, day, false, NULL);
+    int fd = segment_open(lines->directory.fd, day, false, NULL);
     ssize_t got = 0;
     const char *line_break = NULL;
-    for (offset--; file >= 0 && line_break == NULL; offset += (uint64_t)got) {
-        offset = hole_end(file, offset);
-        got = pread(file, bytes, sizeof bytes, (off_t)offset);
+    for (offset--; fd >= 0 && line_break == NULL; offset += (uint64_t)got) {
+        offset = hole_end(fd, offset);
+        got = pread(fd, bytes, sizeof bytes, (off_t)offset);
         if (got <= 0)
             break;
         line_break = memchr(bytes, '\n', (size_t)got);
         if (line_break != NULL)
             got = line_break + 1 - bytes;
     }
-    if (file >= 0)
-        close(file);
+    if (fd >= 0)
+        close(fd);
     return offset;
 }
 
@@ -193,24 +193,24 @@ static int count_in(struct lines *lines, const struct filter *filter, int32_t da
     int result;
     *found = 0;
     lines->last = day;
-    lines_start(lines, (struct place){.day = day, .offset = from});
+    lines_start(lines, (struct position){.day = day, .offset = from});
     while ((result = lines_next(lines, filter)) > 0)
         if (count > 0)
-            ring[(*found)++ % count] = lines->place.offset;
+            ring[(*found)++ % count] = lines->position.offset;
     lines->last = last;
     return result;
 }
 
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wanted_count,
-                   struct place *place) {
+                   struct position *position) {
     uint64_t left = (uint64_t)wanted_count, found;
     uint64_t *ring = calloc(left > 0 ? left : 1, sizeof *ring);
     uint64_t damaged = lines->damaged;
     int result = 0;
     if (ring == NULL)
         return problem("--lines %" PRId64 " is more than memory holds", wanted_count);
-    struct place since = lines_since(lines, filter->since);
-    *place = since;
+    struct position since = lines_since(lines, filter->since);
+    *position = since;
     lines->damaged = TOLD; /* these are told when they are printed */
     for (int32_t day = lines->last; (left > 0 || day == lines->last) && day >= since.day && result == 0;
          day--) {
@@ -223,9 +223,9 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
                 break;
         }
         if (day == lines->last) /* behind the last line that is whole now */
-            *place = size > 0 ? walk_place(&lines->walk) : (struct place){.day = day};
+            *position = size > 0 ? walk_position(&lines->walk) : (struct position){.day = day};
         if (left > 0 && found > 0) {
-            *place = (struct place){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};
+            *position = (struct position){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};
             left -= found < left ? found : left;
         }
     }

@@ -42,7 +42,7 @@ struct lines {
     struct event_parser *parser;
     struct event event; /* what the line read last says */
     struct record record;
-    struct place place;
+    struct position position;
     int64_t received_at;
     struct walk walk;
 };
@@ -52,23 +52,24 @@ struct lines *lines_open(const char *path);
 void lines_close(struct lines *lines);
 
 /* Looks which days there are. Returns 0 or says what is wrong and returns STATUS_PROBLEM. */
-int lines_look(struct lines *lines);
+int lines_refresh(struct lines *lines);
 
 /* Starts at a place; before the first line: the start of the first day. */
-void lines_start(struct lines *lines, struct place place);
+void lines_start(struct lines *lines, struct position position);
 
 /* Reads the next line that the filter lets through into the fields above. Damaged lines are counted, and the
  * first few are told on standard error. Returns 1, 0 at the end, or -1 after having said why. */
 int lines_next(struct lines *lines, const struct filter *filter);
 
 /* The first place where a line received since then can be. */
-struct place lines_since(const struct lines *lines, int64_t since);
+struct position lines_since(const struct lines *lines, int64_t since);
 
 /* The place of the `count`th line from the end that the filter lets through. */
-int lines_from_end(struct lines *lines, const struct filter *filter, int64_t count, struct place *place);
+int lines_from_end(struct lines *lines, const struct filter *filter, int64_t count,
+                   struct position *position);
 
 /* Where the filter let nothing through: says why, as tell_empty() does. */
-void lines_tell_empty(const struct lines *lines);
+void lines_explain_empty(const struct lines *lines);
 
 /* How many bytes the segments from `from` on have. */
 uint64_t lines_size(const struct lines *lines, int32_t from);

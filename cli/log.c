@@ -50,12 +50,12 @@ static int print_and_follow(struct lines *lines, const struct options *options) 
     bool was_empty = lines->empty;
     follow_start(&follow, lines->directory.path);
     int status = print_all(lines, options);
-    lines_tell_empty(lines);
+    lines_explain_empty(lines);
     while (status == STATUS_DONE) {
         follow_wait(&follow, -1);
-        status = lines_look(lines);
+        status = lines_refresh(lines);
         if (status == STATUS_DONE && was_empty && !lines->empty) {
-            lines_start(lines, (struct place){.day = lines->first});
+            lines_start(lines, (struct position){.day = lines->first});
             was_empty = false;
         }
         if (status == STATUS_DONE && !lines->empty)
@@ -67,17 +67,17 @@ static int print_and_follow(struct lines *lines, const struct options *options) 
 
 static int show(struct lines *lines, const struct options *options) {
     int status = STATUS_DONE;
-    struct place place = {0};
+    struct position position = {0};
     if (!lines->empty)
-        place = lines_since(lines, options->filter.since);
+        position = lines_since(lines, options->filter.since);
     if (!lines->empty && options->count >= 0)
-        status = lines_from_end(lines, &options->filter, options->count, &place);
-    lines_start(lines, place);
+        status = lines_from_end(lines, &options->filter, options->count, &position);
+    lines_start(lines, position);
     if (status != STATUS_DONE)
         return status;
     status = options->follow ? print_and_follow(lines, options) : print_all(lines, options);
     if (!options->follow && options->count != 0)
-        lines_tell_empty(lines);
+        lines_explain_empty(lines);
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
 

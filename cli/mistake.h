@@ -13,9 +13,9 @@ typedef ssize_t undo(const char *text, size_t length, int how, char *out, size_t
 struct mistake {
     undo *undo; /* NULL ends the table */
     int how;
-    const char
-        *told; /* what was signed, or which key was used, in terms of what is at hand; and what to do */
-    int last;  /* each `how` up to this one is tried; or 0 */
+    const char *
+        explanation; /* what was signed, or which key was used, in terms of what is at hand; and what to do */
+    int last;        /* each `how` up to this one is tried; or 0 */
 };
 
 extern const struct mistake body_mistakes[];

@@ -16,13 +16,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOCK_PATIENCE (10 * SECOND)
+#define LOCK_TIMEOUT (10 * SECOND)
 #define DAY_SECONDS 86400
 
 struct options {
     struct settings settings;
     int64_t keep; /* seconds */
-    bool rehearse, force;
+    bool dry_run, force;
 };
 
 static void warn_of_replays(const struct config *config, int64_t keep) {
@@ -57,12 +57,12 @@ static int has_lines(int directory, int32_t day, uint64_t offset, struct reason 
     segment_name(day, name);
     if (fstatat(directory, name, &status, 0) == 0)
         return (uint64_t)status.st_size > offset;
-    return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", name, strerror(errno));
+    return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", name, strerror(errno));
 }
 
 static void find_first(void *context, const struct item *item) {
     int32_t *first = context;
-    *first = item->place.day < *first ? item->place.day : *first;
+    *first = item->position.day < *first ? item->position.day : *first;
 }
 
 /* Is an event that was set aside of a day before `keep`? Returns 1 with the first one, 0 or an error. */
@@ -71,7 +71,7 @@ static int find_waiting(const struct consumers *consumers, const char *name, int
     *day = DAY_MAX;
     int damaged = waiting_each(consumers->directory, name, find_first, day, reason);
     if (damaged > 0)
-        return fail(reason, ERROR_DAMAGED,
+        return FAIL(reason, ERROR_DAMAGED,
                     "cursors/%s.waiting has damaged lines, whose events are not run, or is being written: if "
                     "that stays, delete it, or say --force",
                     name);
@@ -84,19 +84,19 @@ static int find_unrun(struct consumers *consumers, const char *name, int32_t *da
     struct resume resume;
     int result = cursor_read(consumers->directory, name, &consumers->cursor, reason);
     if (result > 0 && resume_find(consumers->directory, &consumers->cursor, &resume, reason) != 0)
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     int waiting = find_waiting(consumers, name, day, reason);
     if (waiting != 0)
         return waiting;
-    struct place place = result > 0 ? resume.mark.place : (struct place){0};
+    struct position position = result > 0 ? resume.mark.position : (struct position){0};
     if (result > 0)
-        result = place.day >= consumers->keep ? 0
-                                              : segment_range(consumers->directory, place.day,
-                                                              consumers->keep - 1, day, &last, reason);
+        result = position.day >= consumers->keep ? 0
+                                                 : segment_range(consumers->directory, position.day,
+                                                                 consumers->keep - 1, day, &last, reason);
     if (result <= 0)
         return result;
     for (;; ++*day) {
-        result = has_lines(consumers->directory, *day, *day == place.day ? place.offset : 0, reason);
+        result = has_lines(consumers->directory, *day, *day == position.day ? position.offset : 0, reason);
         if (result != 0 || *day == last)
             return result;
     }
@@ -123,13 +123,13 @@ static int look_at(void *context, const char *name) {
 static int ask_consumers(const struct config *config, int32_t keep) {
     static struct consumers consumers;
     struct reason reason = {""};
-    struct directory directory = {.file = -1, .lock = -1};
+    struct directory directory = {.fd = -1, .lock = -1};
     directory_start(&directory, config->journal);
     int result = directory_open(&directory, &reason);
-    consumers.directory = directory.file;
+    consumers.directory = directory.fd;
     consumers.keep = keep;
     if (result == 0)
-        result = cursor_each(directory.file, look_at, &consumers, &reason);
+        result = cursor_each(directory.fd, look_at, &consumers, &reason);
     directory_close(&directory);
     if (result < 0)
         return problem("%s", reason.text);
@@ -153,22 +153,23 @@ static int count_rejection(void *context, const struct rejection *rejection) {
 static int count_days(struct lines *lines, int32_t keep, struct counting *counting, struct reason *reason) {
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
     struct counters *counters = &counting->counters;
-    int result = counters_read(lines->directory.file, counters, reason);
+    int result = counters_read(lines->directory.fd, counters, reason);
     if (result != 0)
         return result;
     counting->before = counters->through;
     lines->damaged = UINT32_MAX; /* they are not told */
     int32_t first = counters->through + 1 > lines->first ? counters->through + 1 : lines->first;
-    lines_start(lines, (struct place){.day = first});
-    while (!lines->empty && first < keep && (result = lines_next(lines, &all)) > 0 && lines->place.day < keep)
+    lines_start(lines, (struct position){.day = first});
+    while (!lines->empty && first < keep && (result = lines_next(lines, &all)) > 0 &&
+           lines->position.day < keep)
         if (!counters_add(counters, lines))
-            return fail(reason, ERROR_TROUBLE, "no memory for the counters");
+            return FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
     if (result < 0)
-        return fail(reason, ERROR_TROUBLE, "what would be deleted could not be read");
+        return FAIL(reason, ERROR_SYSTEM, "what would be deleted could not be read");
     counting->keep = keep;
-    result = rejected_each(lines->directory.file, INT64_MIN, INT64_MAX, count_rejection, counting, reason);
+    result = rejected_each(lines->directory.fd, INT64_MIN, INT64_MAX, count_rejection, counting, reason);
     if (result != 0)
-        return result < 0 ? result : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+        return result < 0 ? result : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
     counters->through = keep - 1 > counters->through ? keep - 1 : counters->through;
     return 0;
 }
@@ -178,9 +179,9 @@ static int remember(void *context, int directory, struct reason *reason) {
     struct counting *counting = context;
     struct counters now;
     int result = counters_start(&now) ? counters_read(directory, &now, reason)
-                                      : fail(reason, ERROR_TROUBLE, "no memory for the counters");
+                                      : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
     if (result == 0 && now.through != counting->before)
-        result = fail(reason, ERROR_TROUBLE, "another prune is under way: nothing was deleted; try it again");
+        result = FAIL(reason, ERROR_SYSTEM, "another prune is under way: nothing was deleted; try it again");
     counters_end(&now);
     return result == 0 ? counters_write(directory, &counting->counters, reason) : result;
 }
@@ -189,15 +190,15 @@ static int count(const struct config *config, int32_t *keep, struct counting *co
                  struct reason *reason) {
     struct lines *lines = lines_open(config->journal);
     if (lines == NULL)
-        return fail(reason, ERROR_TROUBLE, "nothing was deleted");
-    int result = prune_first(lines->directory.file, keep, reason);
+        return FAIL(reason, ERROR_SYSTEM, "nothing was deleted");
+    int result = prune_first(lines->directory.fd, keep, reason);
     if (result == 0)
         result = count_days(lines, *keep, counting, reason);
     lines_close(lines);
     return result;
 }
 
-static void print_result(const struct pruned *pruned, bool rehearse) {
+static void print_result(const struct pruned *pruned, bool dry_run) {
     char first[DAY_SIZE], last[DAY_SIZE];
     if (pruned->days == 0) {
         printf("Nothing is that old.\n");
@@ -205,7 +206,7 @@ static void print_result(const struct pruned *pruned, bool rehearse) {
     }
     day_format(pruned->first, first);
     day_format(pruned->last, last);
-    printf("%s %u %s, %s to %s, %.1f MB.\n", rehearse ? "Would delete" : "Deleted", pruned->days,
+    printf("%s %u %s, %s to %s, %.1f MB.\n", dry_run ? "Would delete" : "Deleted", pruned->days,
            pruned->days == 1 ? "day" : "days", first, last, (double)pruned->bytes / 1e6);
 }
 
@@ -224,7 +225,7 @@ static int prune_main(int argc, char *argv[]) {
     struct options options = {.keep = -1};
     struct config config;
     struct reason reason = {""};
-    struct directory directory = {.file = -1, .lock = -1};
+    struct directory directory = {.fd = -1, .lock = -1};
     struct pruned pruned = {0};
     options_parse(argc, argv, &verb_prune, &options);
     if (options.keep < DAY_SECONDS)
@@ -238,15 +239,15 @@ static int prune_main(int argc, char *argv[]) {
         return STATUS_PROBLEM;
     struct counting counting;
     const struct before before = {.call = remember, .context = &counting};
-    int result = counters_start(&counting.counters) ? 0 : fail(&reason, ERROR_TROUBLE, "no memory");
-    if (result == 0 && !options.rehearse)
+    int result = counters_start(&counting.counters) ? 0 : FAIL(&reason, ERROR_SYSTEM, "no memory");
+    if (result == 0 && !options.dry_run)
         result = count(&config, &day, &counting, &reason);
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
     if (result == 0)
-        result = prune_days(&directory, day, options.rehearse, &before, &deadline, &pruned, &reason);
+        result = prune_days(&directory, day, options.dry_run, &before, &deadline, &pruned, &reason);
     counters_end(&counting.counters);
     if (result == 0 || pruned.days > 0)
-        print_result(&pruned, options.rehearse);
+        print_result(&pruned, options.dry_run);
     int status = result == 0 ? STATUS_DONE : problem("%s", reason.text);
     if (result == 0 && pruned.index_stale)
         status = make_index_anew(&directory);
@@ -256,7 +257,7 @@ static int prune_main(int argc, char *argv[]) {
 
 static const struct option_spec table[] = {
     {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", AT(keep)},
-    {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", AT(rehearse)},
+    {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", AT(dry_run)},
     {'f', "force", OPTION_FLAG, NULL, "also what a consumer of exec has not run yet", AT(force)},
     OPTION_CONF,
     OPTION_JOURNAL,

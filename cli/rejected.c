@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_PATIENCE (10 * SECOND)
+#define LOCK_TIMEOUT (10 * SECOND)
 
 struct options {
     struct settings settings;
@@ -107,16 +107,16 @@ static void keep(struct replay *replay, const struct rejection *rejection, const
     struct entry *entries[] = {&entry};
     if (replay->config->max_age > 0)
         entry_set_age(&entry, replay->config->max_age, rejection->received_at);
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
     journal_append(replay->journal, entries, 1, &deadline);
-    if (entry.outcome == OUTCOME_STORED || entry.outcome == OUTCOME_DUPLICATE) {
-        replay->stored += entry.outcome == OUTCOME_STORED;
+    if (entry.disposition == DISPOSITION_STORED || entry.disposition == DISPOSITION_DUPLICATE) {
+        replay->stored += entry.disposition == DISPOSITION_STORED;
         printf("%s  %s as line %" PRIu64 "\n", name,
-               entry.outcome == OUTCOME_STORED ? "stored" : "is in the journal already,", entry.seq);
+               entry.disposition == DISPOSITION_STORED ? "stored" : "is in the journal already,", entry.seq);
         return;
     }
     replay->failed++;
-    if (entry.outcome == OUTCOME_REJECTED)
+    if (entry.disposition == DISPOSITION_REJECTED)
         printf("%s  still not usable: %s (DOORPOST_MAX_AGE=off takes it at any age)\n", name,
                entry.rejection);
     else
@@ -136,7 +136,7 @@ static int replay_one(void *context, const struct rejection *rejection) {
         return 0;
     }
     decide(replay, rejection);
-    if (replay->decision.verdict == VERDICT_USABLE) {
+    if (replay->decision.disposition == DISPOSITION_ACCEPTED) {
         keep(replay, rejection, name);
         return 0;
     }
@@ -146,7 +146,7 @@ static int replay_one(void *context, const struct rejection *rejection) {
 }
 
 static int replay_all(struct replay *replay, struct directory *directory, struct reason *reason) {
-    int result = ERROR_TROUBLE;
+    int result = ERROR_SYSTEM;
     replay->keys = settings_keys(replay->config);
     replay->parser = event_parser_new();
     replay->journal = journal_new(replay->config->journal, 0);
@@ -155,7 +155,7 @@ static int replay_all(struct replay *replay, struct directory *directory, struct
     else if (replay->parser == NULL || replay->journal == NULL)
         explain(reason, "no memory");
     else
-        result = rejected_each(directory->file, replay->options->filter.since, replay->options->filter.until,
+        result = rejected_each(directory->fd, replay->options->filter.since, replay->options->filter.until,
                                replay_one, replay, reason);
     journal_free(replay->journal);
     event_parser_free(replay->parser);
@@ -165,13 +165,13 @@ static int replay_all(struct replay *replay, struct directory *directory, struct
 
 static int run(struct replay *replay) {
     struct reason reason = {""};
-    struct directory directory = {.file = -1, .lock = -1};
+    struct directory directory = {.fd = -1, .lock = -1};
     const struct options *options = replay->options;
     directory_start(&directory, replay->config->journal);
     int result = directory_open(&directory, &reason);
     if (result == 0)
         result = options->replay ? replay_all(replay, &directory, &reason)
-                                 : rejected_each(directory.file, options->filter.since, options->filter.until,
+                                 : rejected_each(directory.fd, options->filter.since, options->filter.until,
                                                  list, replay, &reason);
     directory_close(&directory);
     if (result != 0)
@@ -179,9 +179,9 @@ static int run(struct replay *replay) {
     if (options->which != NULL && replay->seen == 0)
         return problem("there is no %s: `doorpost rejected` lists them", options->which);
     if (replay->seen == 0)
-        tell_empty("No rejected deliveries%s.",
-                   options->filter.since_text != NULL || options->filter.until_text != NULL ? " in that time"
-                                                                                            : "");
+        explain_empty(
+            "No rejected deliveries%s.",
+            options->filter.since_text != NULL || options->filter.until_text != NULL ? " in that time" : "");
     return replay->failed > 0 ? STATUS_PROBLEM : STATUS_DONE;
 }
 

@@ -14,19 +14,19 @@
 #include <string.h>
 
 int resume_visit(int directory, int32_t first, int32_t last,
-                 bool (*visit)(void *, const struct record *, struct place, struct place), void *context,
-                 struct reason *reason) {
+                 bool (*visit)(void *, const struct record *, struct position, struct position),
+                 void *context, struct reason *reason) {
     struct walk *walk = malloc(sizeof *walk);
     if (walk == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
     enum scan scan;
     struct record record;
-    struct place begin;
+    struct position begin;
     int result;
-    walk_start(walk, directory, (struct place){.day = first}, (struct link){.known = false});
+    walk_start(walk, directory, (struct position){.day = first}, (struct chain_state){.known = false});
     walk_until(walk, last);
     while ((result = walk_next(walk, &scan, &record, &begin, reason)) > 0)
-        if (scan != SCAN_DAMAGED && visit(context, &record, begin, walk_place(walk)))
+        if (scan != SCAN_DAMAGED && visit(context, &record, begin, walk_position(walk)))
             break;
     walk_end(walk);
     free(walk);
@@ -39,7 +39,7 @@ struct search {
     uint64_t last;     /* number of the last line */
 };
 
-static bool survey(void *context, const struct record *record, struct place begin, struct place end) {
+static bool survey(void *context, const struct record *record, struct position begin, struct position end) {
     struct search *search = context;
     const struct mark *was = &search->resume->was;
     (void)begin, (void)end;
@@ -61,11 +61,11 @@ bool resume_is_new(const struct resume *resume, const struct record *record, int
     /* A line that was moved to a later day keeps its time of receipt; one that was given a number again does
      * not. */
     return was->received_at[0] != '\0' ? memcmp(record->received_at, was->received_at, TIMESTAMP_SIZE - 1) > 0
-                                       : resume->holds || day >= was->place.day;
+                                       : resume->holds || day >= was->position.day;
 }
 
 /* Stops at the first new line; the mark stays before it. */
-static bool is_next(void *context, const struct record *record, struct place begin, struct place end) {
+static bool is_next(void *context, const struct record *record, struct position begin, struct position end) {
     struct resume *resume = context;
     if (resume_is_new(resume, record, begin.day)) {
         resume->next = record->seq;
@@ -84,7 +84,7 @@ static int search(int directory, int32_t first, int32_t last, struct resume *res
         resume->was.seq == 0 || (!search.found && (search.other || search.last < resume->was.seq));
     resume->mark = (struct mark){0};
     result = resume_visit(directory, first, last, is_next, resume, reason);
-    if (resume->was.place.day < first && resume->next == resume->was.seq + 1 && !resume->reused)
+    if (resume->was.position.day < first && resume->next == resume->was.seq + 1 && !resume->reused)
         resume->holds = true;
     return result < 0 ? result : 0;
 }
@@ -108,7 +108,7 @@ int resume_find(int directory, const struct cursor *cursor, struct resume *resum
 void resume_explain(const struct resume *resume, const char *name, struct reason *out) {
     const struct mark *was = &resume->was;
     char file[SEGMENT_NAME_SIZE], next[96];
-    segment_name(was->place.day, file);
+    segment_name(was->position.day, file);
     if (resume->next == 0)
         snprintf(next, sizeof next, "nothing newer is there, so it goes on with what comes");
     else if (resume->reused)
@@ -119,7 +119,7 @@ void resume_explain(const struct resume *resume, const char *name, struct reason
     explain(out,
             "the place of %s does not hold: event %" PRIu64 " does not end at byte %" PRIu64
             " of %s any more, which was edited, cut, replaced or deleted; %s",
-            name, was->seq, was->place.offset, file, next);
+            name, was->seq, was->position.offset, file, next);
 }
 
 int resume_at(int directory, uint64_t seq, struct mark *mark, struct reason *reason) {
@@ -132,35 +132,37 @@ int resume_at(int directory, uint64_t seq, struct mark *mark, struct reason *rea
     return result < 0 ? result : 0;
 }
 
-struct sought {
+struct seq_search {
     uint64_t seq;
-    int (*is_it)(void *, const struct record *, struct reason *);
+    int (*accept)(void *, const struct record *, struct reason *);
     void *context;
     struct reason *reason;
-    struct place place;
+    struct position position;
     int result;
 };
 
-static bool is_sought(void *context, const struct record *record, struct place begin, struct place end) {
-    struct sought *sought = context;
+static bool is_wanted(void *context, const struct record *record, struct position begin,
+                      struct position end) {
+    struct seq_search *sought = context;
     (void)end;
     if (record->seq != sought->seq)
         return false;
-    sought->place = begin;
-    sought->result = sought->is_it(sought->context, record, sought->reason);
+    sought->position = begin;
+    sought->result = sought->accept(sought->context, record, sought->reason);
     return sought->result != 0;
 }
 
-static bool note_first(void *context, const struct record *record, struct place begin, struct place end) {
+static bool note_first(void *context, const struct record *record, struct position begin,
+                       struct position end) {
     (void)begin, (void)end;
     *(uint64_t *)context = record->seq;
     return true;
 }
 
 /* Can a day have the line with that number, by its first one and its last one? Returns 1, 0 or an error. */
-static int can_have(int directory, int32_t day, uint64_t seq, struct reason *reason) {
+static int may_contain(int directory, int32_t day, uint64_t seq, struct reason *reason) {
     uint64_t first = 0;
-    struct place end;
+    struct position end;
     struct mark last = {0};
     int result = resume_visit(directory, day, day, note_first, &first, reason);
     if (result <= 0 || first > seq)
@@ -171,25 +173,25 @@ static int can_have(int directory, int32_t day, uint64_t seq, struct reason *rea
     return result < 0 ? result : last.seq == 0 || last.seq >= seq;
 }
 
-static int seek_in(int directory, int32_t day, struct sought *sought) {
-    int result = resume_visit(directory, day, day, is_sought, sought, sought->reason);
+static int seek_in(int directory, int32_t day, struct seq_search *sought) {
+    int result = resume_visit(directory, day, day, is_wanted, sought, sought->reason);
     return result > 0 ? sought->result : result;
 }
 
-int resume_seek(int directory, uint64_t seq, struct place *place,
+int resume_seek(int directory, uint64_t seq, struct position *position,
                 int (*is_it)(void *, const struct record *, struct reason *), void *context,
                 struct reason *reason) {
-    struct sought sought = {.seq = seq, .is_it = is_it, .context = context, .reason = reason};
+    struct seq_search sought = {.seq = seq, .accept = is_it, .context = context, .reason = reason};
     int32_t first, last;
     int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
     if (result <= 0)
         return result;
-    result = seek_in(directory, place->day, &sought);
+    result = seek_in(directory, position->day, &sought);
     for (int32_t day = first; result == 0 && day <= last; day++) {
-        result = can_have(directory, day, seq, reason);
+        result = may_contain(directory, day, seq, reason);
         if (result > 0)
             result = seek_in(directory, day, &sought);
     }
-    *place = result > 0 ? sought.place : *place;
+    *position = result > 0 ? sought.position : *position;
     return result;
 }

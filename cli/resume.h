@@ -32,13 +32,13 @@ int resume_at(int directory, uint64_t seq, struct mark *mark, struct reason *rea
 /* Calls visit for each line of the days `first` to `last` that can be read, until it returns true. Returns 1
  * if it did, 0, or ERROR_TROUBLE with a reason. */
 int resume_visit(int directory, int32_t first, int32_t last,
-                 bool (*visit)(void *context, const struct record *record, struct place begin,
-                               struct place end),
+                 bool (*visit)(void *context, const struct record *record, struct position begin,
+                               struct position end),
                  void *context, struct reason *reason);
 
 /* Finds the line with that number for which `is_it` returns 1 (else 0, or an error): in the day of *place,
  * then in the others. Returns 1 with where it begins, 0 if it is nowhere, or an error with a reason. */
-int resume_seek(int directory, uint64_t seq, struct place *place,
+int resume_seek(int directory, uint64_t seq, struct position *position,
                 int (*is_it)(void *context, const struct record *record, struct reason *reason),
                 void *context, struct reason *reason);
 

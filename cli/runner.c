@@ -53,9 +53,9 @@ static int64_t tick(struct runner *runner) {
 
 /* Is there more to read, and room for it? So it is once something was set aside. */
 static bool can_read_on(const struct runner *runner) {
-    return !runner->ending && !runner->run->retry_failed && runner->any && runner->looking.again == 0 &&
+    return !runner->ending && !runner->run->retry_failed && runner->any && runner->read_backoff.again == 0 &&
            !schedule_is_full(runner->schedule) &&
-           runner_is_before(walk_place(&runner->lines->walk), runner->end);
+           runner_is_before(walk_position(&runner->lines->walk), runner->end);
 }
 
 /* Waits until a command or the journal or a signal wants something. */
@@ -70,7 +70,7 @@ static void wait_for_any(struct runner *runner) {
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (runner->job[i].busy)
             count += command_watch(&runner->job[i].command, &watched[count]);
-    int64_t look_again = follow_patience(&runner->follow);
+    int64_t look_again = follow_poll_timeout_ms(&runner->follow);
     (void)poll(watched, count, (int)(wait >= 0 && wait < look_again ? wait : look_again));
     follow_wait(&runner->follow, 0);
     take_signals(runner);
@@ -86,20 +86,21 @@ static int begin(struct runner *runner) {
     struct lines *lines = runner->lines;
     const char *from = runner->run->from;
     struct reason reason = {""};
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
     bool at_end = strcmp(from, "end") == 0;
     int result = 0;
     if (!at_end && strcmp(from, "start") != 0)
-        result = resume_at(lines->directory.file, strtoull(from, NULL, 10), &runner->cursor.mark, &reason);
+        result = resume_at(lines->directory.fd, strtoull(from, NULL, 10), &runner->cursor.mark, &reason);
     if (result == 0)
         result = cursor_create(&lines->directory, runner->run->name, at_end ? NULL : &runner->cursor,
                                &deadline, &reason);
     if (result == 0)
-        result = cursor_read(lines->directory.file, runner->run->name, &runner->cursor, &reason);
+        result = cursor_read(lines->directory.fd, runner->run->name, &runner->cursor, &reason);
     if (result >= 0 && at_end && !lines->empty)
-        tell_empty("%s is new, and begins after the newest event. With --from start, a new one begins at the "
-                   "first.",
-                   runner->run->name);
+        explain_empty(
+            "%s is new, and begins after the newest event. With --from start, a new one begins at the "
+            "first.",
+            runner->run->name);
     return result >= 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
@@ -117,12 +118,12 @@ static void add_failure(void *context, const struct failure *failure) {
     struct record record;
     struct reason reason = {""};
     struct item item = {
-        .seq = failure->seq, .place = failure->place, .identity = runner_hash(failure->event_id)};
+        .seq = failure->seq, .position = failure->position, .identity = runner_hash(failure->event_id)};
     if (!is_meant(runner->run, failure))
         return;
-    runner->meant++;
+    runner->matched++;
     int result = queues_reserve(queues, 1) ? runner_reread(runner, &item, &record, &reason)
-                                           : fail(&reason, ERROR_TROUBLE, "no memory");
+                                           : FAIL(&reason, ERROR_SYSTEM, "no memory");
     if (result > 0) {
         item.order = runner_order_of(&runner->lines->event);
         if (queues_find(queues, &item) == NULL)
@@ -142,11 +143,11 @@ static int open_cursor(struct runner *runner) {
     if (run->retry_failed) {
         int count =
             failed_each(runner_directory_of(runner), runner->lock, run->name, add_failure, runner, &reason);
-        if (count >= 0 && run->retry != NULL && runner->meant == 0)
+        if (count >= 0 && run->retry != NULL && runner->matched == 0)
             return problem("no event %.200s has failed for %s: see doorpost exec --failed", run->retry,
                            run->name);
         if (count == 0)
-            tell_empty("Nothing is run again: %s has given up no event.", run->name);
+            explain_empty("Nothing is run again: %s has given up no event.", run->name);
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
     int found = cursor_read(runner_directory_of(runner), run->name, &runner->cursor, &reason);
@@ -156,7 +157,7 @@ static int open_cursor(struct runner *runner) {
     if (found >= 0 && waiting_load(runner_directory_of(runner), run->name, schedule_queues(runner->schedule),
                                    timestamp_now(), &reason) != 0)
         return problem("%s", reason.text);
-    return found >= 0 && runner_go_on(runner, &reason) == 0 ? STATUS_DONE : problem("%s", reason.text);
+    return found >= 0 && runner_resume(runner, &reason) == 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
 /* ---- the loop ---- */
@@ -183,25 +184,25 @@ static void obey_all(struct runner *runner) {
         cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
         return;
     runner->obeying = false;
-    if (told_each(directory, name, obey, runner, &reason) == 0 && runner_keep(runner) && !runner->obeying)
+    if (told_each(directory, name, obey, runner, &reason) == 0 && runner_save(runner) && !runner->obeying)
         told_forget(directory, name);
     cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
 }
 
-static void turn(struct runner *runner) {
+static void run_once(struct runner *runner) {
     runlog_limit();
-    runner_keep(runner);
-    runner_read_on(runner);
+    runner_save(runner);
+    runner_read_new(runner);
     obey_all(runner);
-    runner_keep(runner);
+    runner_save(runner);
     runner_start_all(runner);
-    runner_tell_state(runner);
+    runner_write_state(runner);
 }
 
 static bool is_idle(const struct runner *runner) {
     return runner->running == 0 && (runner->ending || schedule_left(runner->schedule) == 0) &&
            (runner->ending || runner->run->retry_failed || !runner->any ||
-            !runner_is_before(walk_place(&runner->lines->walk), runner->end));
+            !runner_is_before(walk_position(&runner->lines->walk), runner->end));
 }
 
 /* A handler that appends looks whether a runner holds the lock, and then trusts it to see the new line. So
@@ -209,16 +210,16 @@ static bool is_idle(const struct runner *runner) {
  */
 static bool is_over(struct runner *runner) {
     struct reason reason = {""};
-    struct place before = runner->end;
+    struct position before = runner->end;
     if (!is_idle(runner) || !(runner->ending || runner->run->once || runner->run->retry_failed))
         return false;
     if (runner->ending || runner->run->retry_failed)
         return true;
-    if (!runner_keep(runner)) /* what was deleted before it could be run is settled without a command */
+    if (!runner_save(runner)) /* what was deleted before it could be run is settled without a command */
         return false;
     runner_release(runner);
     cursor_unlock(runner->lock, CURSOR_LOCK_RUNNER);
-    if (runner_look_at_end(runner, &reason) != 0) {
+    if (runner_find_end(runner, &reason) != 0) {
         problem("%s", reason.text);
         runner_end_broken(runner);
         return true;
@@ -234,15 +235,15 @@ static bool is_over(struct runner *runner) {
 
 static void loop(struct runner *runner) {
     for (;;) {
-        turn(runner);
+        run_once(runner);
         if (is_over(runner))
             break;
         if (!is_idle(runner) || !runner->run->once)
             wait_for_any(runner);
         runner_reap(runner);
     }
-    runner->saving.again = runner->shelving.again = 0; /* a last attempt */
-    if (runner->ending && !runner_keep(runner))
+    runner->save_backoff.again = runner->queue_backoff.again = 0; /* a last attempt */
+    if (runner->ending && !runner_save(runner))
         runner->broken = true;
     runner_release(runner);
 }
@@ -253,7 +254,7 @@ static int open_lock(struct runner *runner) {
     const struct run *run = runner->run;
     struct reason reason = {""};
     enum cursor_lock which = run->retry_failed ? CURSOR_LOCK_RETRYING : CURSOR_LOCK_RUNNER;
-    runner->lock = cursor_open_lock(runner->lines->directory.file, run->name, &reason);
+    runner->lock = cursor_open_lock(runner->lines->directory.fd, run->name, &reason);
     if (runner->lock < 0)
         return problem("%s", reason.text);
     int result = cursor_lock(runner->lock, which, false, &reason);
@@ -271,7 +272,7 @@ static int find_program(struct runner *runner) {
     struct runner_note *note = &runner->note;
     note->missing = !command_find(program, note->program);
     int error = errno;
-    runner_tell_state(runner);
+    runner_write_state(runner);
     if (!note->missing)
         return STATUS_DONE;
     return error == ENOENT ? problem("there is no program %s that can be run", program)
@@ -299,7 +300,7 @@ int runner_run(const struct config *config, const struct run *run) {
         return problem("no memory");
     runner->run = run;
     runner->stop_at = INT64_MAX;
-    runner->lock = runner->signals = runner->follow.notify = runner->again.file = -1;
+    runner->lock = runner->signals = runner->follow.notify = runner->again.fd = -1;
     runner->schedule = schedule_new(run->retry_failed ? 0 : RING_RETRIES);
     runner->lines = runner->schedule != NULL ? lines_open(config->journal) : NULL;
     int status = STATUS_PROBLEM;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-bool runner_is_before(struct place a, struct place b) {
+bool runner_is_before(struct position a, struct position b) {
     return a.day < b.day || (a.day == b.day && a.offset < b.offset);
 }
 
@@ -42,23 +42,24 @@ uint64_t runner_order_of(const struct event *event) {
 }
 
 int runner_directory_of(const struct runner *runner) {
-    return runner->lines->directory.file;
+    return runner->lines->directory.fd;
 }
 
 /* Reads on after the line that was read last, in files that are opened by their names again. */
 static void restart_walk(struct runner *runner) {
-    struct place place = runner->read.place;
-    if (place.day < runner->resume.first)
-        place = (struct place){.day = runner->resume.first};
+    struct position position = runner->read.position;
+    if (position.day < runner->resume.first)
+        position = (struct position){.day = runner->resume.first};
     walk_end(&runner->lines->walk);
-    walk_start(&runner->lines->walk, runner_directory_of(runner), place, (struct link){.known = false});
+    walk_start(&runner->lines->walk, runner_directory_of(runner), position,
+               (struct chain_state){.known = false});
     walk_until(&runner->lines->walk, runner->end.day);
 }
 
 /* Looks how far the journal goes, and makes sure that it is on the disk. */
-int runner_look_at_end(struct runner *runner, struct reason *reason) {
-    struct deadline deadline = {.at = monotonic_now() + LOCK_PATIENCE};
-    struct place before = runner->end;
+int runner_find_end(struct runner *runner, struct reason *reason) {
+    struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
+    struct position before = runner->end;
     int directory = runner_directory_of(runner);
     int result = cursor_end(&runner->lines->directory, &runner->end, &deadline, reason);
     if (result < 0)
@@ -67,25 +68,24 @@ int runner_look_at_end(struct runner *runner, struct reason *reason) {
     if (!runner->any || (before.day == runner->end.day && before.offset == runner->end.offset &&
                          directory == runner_directory_of(runner)))
         return 0;
-    int file = segment_open(runner_directory_of(runner), runner->end.day, false, reason);
-    if (file < 0)
-        return file;
-    result = fdatasync(file) == 0
-                 ? 0
-                 : fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
-    close(file);
+    int fd = segment_open(runner_directory_of(runner), runner->end.day, false, reason);
+    if (fd < 0)
+        return fd;
+    result =
+        fdatasync(fd) == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal: %s", strerror(errno));
+    close(fd);
     /* What was read ahead beyond the old end may have been taken back since. */
     restart_walk(runner);
     return result;
 }
 
 static bool is_same(const struct mark *a, const struct mark *b) {
-    return a->place.day == b->place.day && a->place.offset == b->place.offset && a->seq == b->seq &&
-           strcmp(a->chain, b->chain) == 0;
+    return a->position.day == b->position.day && a->position.offset == b->position.offset &&
+           a->seq == b->seq && strcmp(a->chain, b->chain) == 0;
 }
 
 /* Reads on after the cursor's place, or if that does not hold from the first line that was not run. */
-int runner_go_on(struct runner *runner, struct reason *reason) {
+int runner_resume(struct runner *runner, struct reason *reason) {
     struct cursor *cursor = &runner->cursor;
     struct resume *resume = &runner->resume;
     struct reason said;
@@ -94,7 +94,7 @@ int runner_go_on(struct runner *runner, struct reason *reason) {
         return result;
     if (!resume->holds) {
         resume_explain(resume, runner->run->name, &said);
-        trouble_tell(&runner->placing, &said, "");
+        backoff_report(&runner->position_backoff, &said, "");
     }
     if (!is_same(&cursor->mark, &resume->mark)) {
         cursor->highest = cursor_highest(cursor);
@@ -156,11 +156,11 @@ static int move(struct runner *runner, struct reason *reason) {
                               timestamp_now(), reason);
     if (result < 0)
         runner_end_broken(runner);
-    return result < 0 ? result : runner_go_on(runner, reason);
+    return result < 0 ? result : runner_resume(runner, reason);
 }
 
 static int look(struct runner *runner, struct reason *reason) {
-    int result = runner_look_at_end(runner, reason);
+    int result = runner_find_end(runner, reason);
     if (result != 0)
         return result;
     result = cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, reason);
@@ -175,14 +175,14 @@ static int look(struct runner *runner, struct reason *reason) {
     if (result != 0)
         return result < 0 ? result : 0;
     runner_update_cursor(runner);
-    return runner_go_on(runner, reason);
+    return runner_resume(runner, reason);
 }
 
 /* Reads what an event says into lines->event. Returns 1, 0 if it is damaged, or an error. */
 static int parse(struct runner *runner, const struct record *record, struct reason *reason) {
     struct lines *lines = runner->lines;
     int result = event_parse(lines->parser, record->event, record->event_length, &lines->event, reason);
-    return result == 0 ? 1 : result == ERROR_TROUBLE ? result : 0;
+    return result == 0 ? 1 : result == ERROR_SYSTEM ? result : 0;
 }
 
 /* An event whose command runs already, from before the lines were read again. */
@@ -196,25 +196,25 @@ static void take_up(struct runner *runner, struct item *item) {
     }
 }
 
-static int add_line(struct runner *runner, enum scan scan, const struct record *record, struct place place,
-                    struct reason *reason) {
+static int add_line(struct runner *runner, enum scan scan, const struct record *record,
+                    struct position position, struct reason *reason) {
     const struct event *event = &runner->lines->event;
-    struct item item = {.place = place};
+    struct item item = {.position = position};
     struct mark end = {0};
     int readable = scan != SCAN_DAMAGED ? parse(runner, record, reason) : 0;
     if (readable < 0)
         return readable;
     if (!readable) {
         char name[SEGMENT_NAME_SIZE];
-        segment_name(place.day, name);
+        segment_name(position.day, name);
         problem("%s, byte %" PRIu64 ": a damaged line, for which nothing is run; `doorpost check` tells more",
-                name, place.offset);
+                name, position.offset);
     }
     if (scan != SCAN_DAMAGED) {
         item.seq = record->seq;
-        runner->read = end = mark_of(record, walk_place(&runner->lines->walk));
+        runner->read = end = mark_of(record, walk_position(&runner->lines->walk));
     }
-    if (!readable || !is_wanted(runner, event) || !resume_is_new(&runner->resume, record, place.day)) {
+    if (!readable || !is_wanted(runner, event) || !resume_is_new(&runner->resume, record, position.day)) {
         schedule_skip(runner->schedule, item.seq, &end);
         return 0;
     }
@@ -231,71 +231,71 @@ static int refill(struct runner *runner, struct reason *reason) {
     struct walk *walk = &runner->lines->walk;
     enum scan scan;
     struct record record;
-    struct place place;
+    struct position position;
     int result = 1;
-    while (result > 0 && runner_is_before(walk_place(walk), runner->end)) {
-        schedule_set_aside(runner->schedule, timestamp_now());
+    while (result > 0 && runner_is_before(walk_position(walk), runner->end)) {
+        schedule_defer(runner->schedule, timestamp_now());
         if (schedule_is_full(runner->schedule))
             break;
-        result = walk_next(walk, &scan, &record, &place, reason);
-        if (result > 0 && add_line(runner, scan, &record, place, reason) != 0) {
+        result = walk_next(walk, &scan, &record, &position, reason);
+        if (result > 0 && add_line(runner, scan, &record, position, reason) != 0) {
             restart_walk(runner);
-            return ERROR_TROUBLE;
+            return ERROR_SYSTEM;
         }
     }
     return result < 0 ? result : 0;
 }
 
 /* Reads the line of an item at that place. Returns 1; 0 if it is not there; or an error. */
-static int read_at(struct runner *runner, const struct item *item, struct place place, struct record *record,
-                   struct reason *reason) {
+static int read_at(struct runner *runner, const struct item *item, struct position position,
+                   struct record *record, struct reason *reason) {
     enum scan scan;
     walk_end(&runner->again);
-    walk_start(&runner->again, runner_directory_of(runner), place, (struct link){.known = false});
+    walk_start(&runner->again, runner_directory_of(runner), position, (struct chain_state){.known = false});
     walk_close(&runner->again);
-    int result = walk_next(&runner->again, &scan, record, &place, reason);
+    int result = walk_next(&runner->again, &scan, record, &position, reason);
     if (result <= 0 || scan == SCAN_DAMAGED || record->seq != item->seq)
         return result < 0 ? result : 0;
     result = parse(runner, record, reason);
     return result > 0 ? identity_of(&runner->lines->event) == item->identity : result;
 }
 
-struct sought {
+struct seq_search {
     struct runner *runner;
     const struct item *item;
 };
 
 static int is_sought(void *context, const struct record *record, struct reason *reason) {
-    const struct sought *sought = context;
+    const struct seq_search *sought = context;
     int result = parse(sought->runner, record, reason);
     return result > 0 ? identity_of(&sought->runner->lines->event) == sought->item->identity : result;
 }
 
 /* Reads the event of an item again. Returns 1 with its record, 0 if it was deleted, or an error. */
 int runner_reread(struct runner *runner, struct item *item, struct record *record, struct reason *reason) {
-    struct sought sought = {.runner = runner, .item = item};
-    int result = read_at(runner, item, item->place, record, reason);
+    struct seq_search sought = {.runner = runner, .item = item};
+    int result = read_at(runner, item, item->position, record, reason);
     if (result != 0)
         return result;
-    result = resume_seek(runner_directory_of(runner), item->seq, &item->place, is_sought, &sought, reason);
-    return result > 0 ? read_at(runner, item, item->place, record, reason) : result;
+    result = resume_seek(runner_directory_of(runner), item->seq, &item->position, is_sought, &sought, reason);
+    return result > 0 ? read_at(runner, item, item->position, record, reason) : result;
 }
 
 /* Reads what is new. In trouble it opens what it has open by name again, for the next attempt: a handle on
  * NFS may be stale. */
-void runner_read_on(struct runner *runner) {
+void runner_read_new(struct runner *runner) {
     struct reason reason = {""};
-    if (runner->ending || runner->run->retry_failed || monotonic_now() < runner->looking.again)
+    if (runner->ending || runner->run->retry_failed || monotonic_now() < runner->read_backoff.again)
         return;
     int result = look(runner, &reason);
     if (result == 0 && runner->any)
         result = refill(runner, &reason);
     if (result == 0) {
-        trouble_end(&runner->looking);
+        backoff_clear(&runner->read_backoff);
         return;
     }
     runner_end_if_once(runner);
-    trouble_hold(&runner->looking, &reason, runner->ending ? "" : "; trying again");
+    backoff_start(&runner->read_backoff, &reason, runner->ending ? "" : "; trying again");
     runner->foreign =
         directory_open(&runner->lines->directory, &reason) != 0 ||
         cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, &reason) <= 0;

@@ -50,7 +50,7 @@ static void settle(struct runner *runner, const struct item *of, enum result res
     if (runner->run->retry_failed)
         runner->reserved = false; /* it has just been used */
     if (status != 0)
-        runner_hold(runner, &runner->saving, &reason);
+        runner_pause(runner, &runner->save_backoff, &reason);
     struct item *item = schedule_find(runner->schedule, of);
     if (item != NULL) /* else its line was deleted meanwhile */
         schedule_finish(runner->schedule, item, result, timestamp_now());
@@ -68,7 +68,7 @@ static bool find_line(struct runner *runner, struct item *item, struct record *r
     struct reason reason = {""};
     int result = runner_reread(runner, item, record, &reason);
     if (result < 0) {
-        trouble_tell(&runner->rereading, &reason, "; its events wait");
+        backoff_report(&runner->reread_backoff, &reason, "; its events wait");
         settle(runner, item, RESULT_POSTPONED, NULL);
     } else if (result == 0) {
         problem("event %" PRIu64 " was deleted before its command could be run", item->seq);
@@ -85,18 +85,18 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
         return;
     memcpy(received_at, record.received_at, TIMESTAMP_SIZE - 1);
     received_at[TIMESTAMP_SIZE - 1] = '\0';
-    struct occasion occasion = {.event = &runner->lines->event,
-                                .received_at = received_at,
-                                .seq = item->seq,
-                                .attempt = item->attempts};
+    struct invocation occasion = {.event = &runner->lines->event,
+                                  .received_at = received_at,
+                                  .seq = item->seq,
+                                  .attempt = item->attempts};
     int result = command_start(&job->command, runner->run->command, &occasion, record.event,
                                record.event_length, runner->run->timeout * SECOND, &reason);
     if (result != 0) {
-        trouble_hold(&runner->starting, &reason, "; trying again");
+        backoff_start(&runner->start_backoff, &reason, "; trying again");
         settle(runner, item, RESULT_INTERRUPTED, NULL);
         return;
     }
-    trouble_end(&runner->starting);
+    backoff_clear(&runner->start_backoff);
     job->busy = true;
     job->dropped = false;
     job->item = *item;
@@ -106,10 +106,10 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
 void runner_start_all(struct runner *runner) {
     struct job *job;
     struct item *item;
-    if (runner->ending || schedule_left(runner->schedule) <= runner->running || !runner_is_reserved(runner))
+    if (runner->ending || schedule_left(runner->schedule) <= runner->running || !runner_reserve(runner))
         return;
-    while (!runner->ending && monotonic_now() >= runner->starting.again &&
-           monotonic_now() >= runner->saving.again && (job = free_job(runner)) != NULL &&
+    while (!runner->ending && monotonic_now() >= runner->start_backoff.again &&
+           monotonic_now() >= runner->save_backoff.again && (job = free_job(runner)) != NULL &&
            (item = schedule_next(runner->schedule, timestamp_now())) != NULL)
         start(runner, job, item);
 }
@@ -129,7 +129,7 @@ static enum result judge(const struct command *command, int status, int64_t time
         return RESULT_DONE;
     if (command->stopped)
         return RESULT_INTERRUPTED;
-    return exited && WEXITSTATUS(status) == EX_CONFIG ? RESULT_HOPELESS : RESULT_FAILED;
+    return exited && WEXITSTATUS(status) == EX_CONFIG ? RESULT_PERMANENT : RESULT_FAILED;
 }
 
 static void end_job(struct runner *runner, struct job *job, int status) {
@@ -144,7 +144,7 @@ static void end_job(struct runner *runner, struct job *job, int status) {
         result = RESULT_DONE;
     }
     struct failure failure = {.seq = item->seq,
-                              .place = item->place,
+                              .position = item->position,
                               .event_id = command->id,
                               .how = how,
                               .output = command->tail,

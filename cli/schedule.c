@@ -85,7 +85,7 @@ static void advance(struct schedule *schedule) {
 static void put_aside(struct schedule *schedule, struct item *item, const struct item *aside) {
     item->attempts = item_tried(aside);
     item->due = aside->due;
-    item->state = ITEM_ASIDE;
+    item->state = ITEM_DEFERRED;
     schedule->aside++;
 }
 
@@ -109,7 +109,7 @@ struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor
         return NULL;
     }
     *item = (struct item){
-        .seq = line->seq, .identity = line->identity, .place = line->place, .order = line->order};
+        .seq = line->seq, .identity = line->identity, .position = line->position, .order = line->order};
     for (size_t i = 0; i < cursor->retry_count; i++)
         if (cursor->retry[i].seq == item->seq) {
             item->attempts = (int)cursor->retry[i].attempts;
@@ -128,7 +128,7 @@ struct item *schedule_find(struct schedule *schedule, const struct item *sought)
     struct item *aside = queues_find(schedule->queues, sought);
     for (size_t i = 0; aside == NULL && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->seq == sought->seq && item->identity == sought->identity && item->state < ITEM_ASIDE)
+        if (item->seq == sought->seq && item->identity == sought->identity && item->state < ITEM_DEFERRED)
             return item;
     }
     return aside;
@@ -142,12 +142,12 @@ static bool holds_up(const struct schedule *schedule, const struct item *item, i
     return item_time_left(item, now) > 0;
 }
 
-void schedule_set_aside(struct schedule *schedule, int64_t now) {
+void schedule_defer(struct schedule *schedule, int64_t now) {
     if (!schedule_is_full(schedule) || !queues_reserve(schedule->queues, schedule->left))
         return;
     for (size_t i = 0; i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->state >= ITEM_ASIDE || !holds_up(schedule, item, now))
+        if (item->state >= ITEM_DEFERRED || !holds_up(schedule, item, now))
             continue;
         queues_add(schedule->queues, item, now);
         put_aside(schedule, item, item);
@@ -155,9 +155,9 @@ void schedule_set_aside(struct schedule *schedule, int64_t now) {
     }
 }
 
-void schedule_let_go(struct schedule *schedule) {
+void schedule_release_deferred(struct schedule *schedule) {
     for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++)
-        if (at(schedule, i)->state == ITEM_ASIDE) {
+        if (at(schedule, i)->state == ITEM_DEFERRED) {
             at(schedule, i)->state = ITEM_DONE;
             schedule->aside--;
             schedule->changed = true;
@@ -169,11 +169,11 @@ void schedule_let_go(struct schedule *schedule) {
 static void note_aside(struct schedule *schedule, const struct item *aside, bool over) {
     for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->state != ITEM_ASIDE || item->seq != aside->seq || item->identity != aside->identity)
+        if (item->state != ITEM_DEFERRED || item->seq != aside->seq || item->identity != aside->identity)
             continue;
         item->attempts = aside->attempts;
         item->due = aside->due;
-        item->state = over ? ITEM_DONE : ITEM_ASIDE;
+        item->state = over ? ITEM_DONE : ITEM_DEFERRED;
         schedule->aside -= over;
         schedule->changed = true;
     }
@@ -234,7 +234,7 @@ int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
 }
 
 bool schedule_gives_up(const struct schedule *schedule, const struct item *item, enum result result) {
-    return result == RESULT_HOPELESS || (result == RESULT_FAILED && item->attempts > schedule->retries);
+    return result == RESULT_PERMANENT || (result == RESULT_FAILED && item->attempts > schedule->retries);
 }
 
 /* It was not over: when is it run again? */

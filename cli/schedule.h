@@ -25,10 +25,10 @@ struct queues *schedule_queues(struct schedule *schedule);
 
 /* If the schedule is full, sets aside what holds others up: what has failed, or runs for long, and what is of
  * the same device. */
-void schedule_set_aside(struct schedule *schedule, int64_t now);
+void schedule_defer(struct schedule *schedule, int64_t now);
 
 /* What was set aside is on the disk: the cursor moves over it, and there is room for more. */
-void schedule_let_go(struct schedule *schedule);
+void schedule_release_deferred(struct schedule *schedule);
 
 /* Adds the event that follows those before, whose line ends at `end`: seq, identity, place and order of
  * `item` count. One that the cursor says is finished, or that was set aside before, is added as finished.
@@ -51,7 +51,7 @@ int64_t schedule_wait(const struct schedule *schedule, int64_t now);
 enum result {
     RESULT_DONE,
     RESULT_FAILED,
-    RESULT_HOPELESS,
+    RESULT_PERMANENT,
     RESULT_INTERRUPTED, /* does not count as an attempt */
     RESULT_POSTPONED    /* neither does that: it could not be run, and waits a while, up to a minute */
 };

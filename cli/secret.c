@@ -21,7 +21,7 @@ static char *secret_alloc(void) {
     return text;
 }
 
-char *secret_take(int fd, const char *name, size_t *length) {
+char *secret_read_fd(int fd, const char *name, size_t *length) {
     char *text = secret_alloc();
     ssize_t got = 0;
     *length = 0;
@@ -40,13 +40,13 @@ char *secret_take(int fd, const char *name, size_t *length) {
 
 char *secret_read(const char *path, size_t *length) {
     if (strcmp(path, "-") == 0)
-        return secret_take(STDIN_FILENO, "standard input", length);
+        return secret_read_fd(STDIN_FILENO, "standard input", length);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         problem("cannot read %s: %s", path, strerror(errno));
         return NULL;
     }
-    char *text = secret_take(fd, path, length);
+    char *text = secret_read_fd(fd, path, length);
     close(fd);
     return text;
 }
@@ -74,16 +74,16 @@ char *secret_ask(const char *prompt, size_t *length) {
     return text;
 }
 
-static int write_and_sync(int file, const char *text, size_t length) {
+static int write_and_sync(int fd, const char *text, size_t length) {
     for (size_t done = 0; done < length;) {
-        ssize_t put = write(file, text + done, length - done);
+        ssize_t put = write(fd, text + done, length - done);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
             return -1;
         done += (size_t)put;
     }
-    return fsync(file);
+    return fsync(fd);
 }
 
 int secret_write(int directory, const char *name, const char *path, const char *text, size_t length,

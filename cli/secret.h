@@ -16,7 +16,7 @@ char *secret_read(const char *path, size_t *length);
 char *secret_ask(const char *prompt, size_t *length);
 
 /* The same of a descriptor; `name` is for messages. */
-char *secret_take(int fd, const char *name, size_t *length);
+char *secret_read_fd(int fd, const char *name, size_t *length);
 
 /* Whose a file is to be. */
 struct ownership {

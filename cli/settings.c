@@ -41,10 +41,10 @@ static int tell_missing(const struct config *config, const char *name, const cha
     char program[CONFIG_PATH_SIZE] = "";
     config_program_directory(program);
     if (config->file[0] != '\0')
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s is not set in %.200s, nor in the environment: set it, or say %s%s%s", name,
                     config->file, option, config->warning.text[0] != '\0' ? "; " : "", config->warning.text);
-    return fail(reason, ERROR_TROUBLE,
+    return FAIL(reason, ERROR_SYSTEM,
                 "%s is not set: there are no settings in the environment, in doorpost/doorpost.env in or "
                 "above %.64s, or in " CONFIG_DEFAULT_FILE
                 ". Create them: sudo doorpost init /etc/doorpost --journal /var/lib/doorpost (without root: "
@@ -59,9 +59,9 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
     char hint[HINT_SIZE];
     reason->text[0] = '\0';
     if (settings_export(settings) != STATUS_DONE)
-        return fail(reason, ERROR_TROUBLE, "the command line cannot be used");
+        return FAIL(reason, ERROR_SYSTEM, "the command line cannot be used");
     if (privilege_trust_settings(reason) != 0)
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     int result = config_read(config, reason);
     if (result != 0 && config->file[0] != '\0') {
         size_t used = strlen(reason->text);

@@ -91,7 +91,7 @@ static int count_events(struct totals *totals, struct lines *lines, const struct
     int result = 0;
     if (lines->empty)
         return STATUS_DONE;
-    struct place from = lines_since(lines, options->filter.since);
+    struct position from = lines_since(lines, options->filter.since);
     lines_start(lines, from);
     progress_start(&progress, "counting", lines_size(lines, from.day));
     for (uint64_t read = 1; (result = lines_next(lines, &options->filter)) > 0; read++) {
@@ -265,12 +265,12 @@ static bool is_filtered(const struct filter *filter) {
 static int count_and_print(struct totals *totals, struct lines *lines, const struct options *options) {
     struct reason reason = {""};
     if (options->prometheus && !is_filtered(&options->filter) &&
-        counters_read(lines->directory.file, &totals->counters, &reason) != 0)
+        counters_read(lines->directory.fd, &totals->counters, &reason) != 0)
         return problem("%s", reason.text);
     int status = count_events(totals, lines, options);
     if (status != STATUS_DONE)
         return status;
-    int result = rejected_each(lines->directory.file, options->filter.since, options->filter.until,
+    int result = rejected_each(lines->directory.fd, options->filter.since, options->filter.until,
                                count_rejection, totals, &reason);
     if (result != 0)
         return problem("%s", result < 0 ? reason.text : "no memory for the counts");
@@ -280,10 +280,10 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
         status = report_totals(totals);
     else {
         show_totals(totals);
-        lines_tell_empty(lines);
+        lines_explain_empty(lines);
         if (lines->passed > 0 && totals->events == 0)
-            tell_empty("Only doctor's test presses (" EVENT_TEST_DEVICE
-                       ") were received; they are not counted.");
+            explain_empty("Only doctor's test presses (" EVENT_TEST_DEVICE
+                          ") were received; they are not counted.");
     }
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }

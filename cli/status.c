@@ -22,7 +22,7 @@
 /* How far a consumer is behind. */
 struct lag {
     struct resume resume;
-    struct place first; /* of what waits; day 0: nothing does */
+    struct position first; /* of what waits; day 0: nothing does */
     size_t waiting, retrying;
     uint64_t events;
     int64_t since; /* when the oldest of them was received; 0: there is none */
@@ -32,9 +32,9 @@ static void count_waiting(void *context, const struct item *item) {
     struct lag *lag = context;
     lag->waiting++;
     lag->retrying += item->attempts > 0;
-    if (lag->first.day == 0 || item->place.day < lag->first.day ||
-        (item->place.day == lag->first.day && item->place.offset < lag->first.offset))
-        lag->first = item->place;
+    if (lag->first.day == 0 || item->position.day < lag->first.day ||
+        (item->position.day == lag->first.day && item->position.offset < lag->first.offset))
+        lag->first = item->position;
 }
 
 static int measure(struct lines *lines, const char *name, const struct cursor *cursor, struct lag *lag) {
@@ -42,18 +42,18 @@ static int measure(struct lines *lines, const char *name, const struct cursor *c
     struct reason reason = {""};
     int result;
     *lag = (struct lag){0};
-    if (resume_find(lines->directory.file, cursor, &lag->resume, &reason) != 0 ||
-        waiting_each(lines->directory.file, name, count_waiting, lag, &reason) < 0)
+    if (resume_find(lines->directory.fd, cursor, &lag->resume, &reason) != 0 ||
+        waiting_each(lines->directory.fd, name, count_waiting, lag, &reason) < 0)
         return problem("%s", reason.text);
     lag->events = lag->waiting;
     lag->retrying += cursor->retry_count;
     if (lag->waiting > 0 && (lines_start(lines, lag->first), lines_next(lines, &all)) > 0)
         lag->since = lines->received_at;
-    lines_start(lines, lag->resume.mark.place);
+    lines_start(lines, lag->resume.mark.position);
     while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
         if (result < 0)
             return STATUS_PROBLEM;
-        if (!resume_is_new(&lag->resume, &lines->record, lines->place.day) ||
+        if (!resume_is_new(&lag->resume, &lines->record, lines->position.day) ||
             (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
             continue;
         if (lag->events++ == 0 || lag->since == 0)
@@ -63,7 +63,7 @@ static int measure(struct lines *lines, const char *name, const struct cursor *c
 }
 
 /* What --status tells of a consumer. */
-struct standing {
+struct consumer_status {
     const char *name;
     const struct cursor *cursor;
     struct lag lag;
@@ -76,17 +76,17 @@ struct standing {
 };
 
 /* Where is it, and since when? */
-static void locate(struct standing *standing) {
-    struct place place = standing->cursor->mark.place;
+static void locate(struct consumer_status *standing) {
+    struct position position = standing->cursor->mark.position;
     const struct lag *lag = &standing->lag;
-    if (place.offset == 0 && place.day < lag->resume.first) /* before all */
-        place.day = lag->resume.first;
-    segment_name(place.day, standing->segment);
-    standing->offset = place.offset;
+    if (position.offset == 0 && position.day < lag->resume.first) /* before all */
+        position.day = lag->resume.first;
+    segment_name(position.day, standing->segment);
+    standing->offset = position.offset;
     standing->seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
 }
 
-static void print_standing(const struct standing *standing) {
+static void print_standing(const struct consumer_status *standing) {
     const struct lag *lag = &standing->lag;
     struct reason said;
     printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
@@ -103,7 +103,7 @@ static void print_standing(const struct standing *standing) {
         failures_print(standing->last, "  the last failure");
 }
 
-static void report_standing(const struct standing *standing, struct json_object *report) {
+static void report_standing(const struct consumer_status *standing, struct json_object *report) {
     const struct lag *lag = &standing->lag;
     struct json_object *one = json_object_new_object();
     json_object_object_add(one, "name", json_object_new_string(standing->name));
@@ -124,21 +124,21 @@ static void report_standing(const struct standing *standing, struct json_object 
 
 static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
     static struct cursor cursor;
-    struct standing standing = {.name = name, .cursor = &cursor};
+    struct consumer_status standing = {.name = name, .cursor = &cursor};
     struct reason reason = {""};
     struct runner_note note;
-    int found = cursor_read(lines->directory.file, name, &cursor, &reason);
+    int found = cursor_read(lines->directory.fd, name, &cursor, &reason);
     if (found <= 0)
         return found < 0 ? problem("%s", reason.text) : STATUS_DONE;
-    int lock = cursor_open_lock(lines->directory.file, name, &reason);
+    int lock = cursor_open_lock(lines->directory.fd, name, &reason);
     if (lock < 0)
         return problem("%s", reason.text);
     standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
     runner_note_read(lock, &note);
     standing.running = standing.holder != 0 ? (long)note.running : 0;
-    standing.failed = failed_each(lines->directory.file, lock, name, NULL, NULL, &reason);
+    standing.failed = failed_each(lines->directory.fd, lock, name, NULL, NULL, &reason);
     struct json_object *failures =
-        standing.failed >= 0 ? failures_list(lines->directory.file, lock, name, &reason) : NULL;
+        standing.failed >= 0 ? failures_list(lines->directory.fd, lock, name, &reason) : NULL;
     close(lock);
     if (failures == NULL)
         return problem("%s", reason.text);
@@ -180,16 +180,16 @@ static int show_all(const struct config *config, struct show *show, bool json) {
     if (show->lines == NULL)
         return STATUS_PROBLEM;
     show->report = json ? json_object_new_array() : NULL;
-    if (cursor_each(show->lines->directory.file, show_one, show, &reason) != 0)
+    if (cursor_each(show->lines->directory.fd, show_one, show, &reason) != 0)
         show->status = problem("%s", reason.text);
     if (json)
         print_json(show->report);
     else if (show->seen == 0 && show->only != NULL)
-        tell_empty("No consumer %s in %s: `doorpost exec --status` shows those that are there.", show->only,
-                   config->journal);
+        explain_empty("No consumer %s in %s: `doorpost exec --status` shows those that are there.",
+                      show->only, config->journal);
     else if (show->seen == 0)
-        tell_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
-                   config->journal);
+        explain_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
+                      config->journal);
     json_object_put(show->report);
     lines_close(show->lines);
     return show->status;
@@ -215,7 +215,7 @@ static struct json_object *read_failures(int directory, const char *name) {
 }
 
 static int show_failures(struct lines *lines, const char *name, struct json_object *report) {
-    struct json_object *failures = read_failures(lines->directory.file, name);
+    struct json_object *failures = read_failures(lines->directory.fd, name);
     if (failures == NULL)
         return STATUS_PROBLEM;
     if (json_object_array_length(failures) == 0 && report == NULL && isatty(STDOUT_FILENO))
@@ -253,13 +253,13 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
     bool given_up = one != NULL && strcmp(failures_text(one, "given_up"), "true") == 0;
     json_object_put(failures);
     if (failures == NULL)
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     if (!choice->drop && (seq == 0 || given_up)) {
         choice->here = true;
         return 0;
     }
     if (seq == 0)
-        return fail(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
+        return FAIL(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
                     choice->id, choice->name);
     if (given_up)
         return failed_remove(directory, lock, choice->name, seq, reason);
@@ -273,13 +273,13 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
 static int choose_in(const struct config *config, struct choice *choice) {
     char text[QUOTE_SIZE(200)];
     struct reason reason = {""};
-    struct directory directory = {.file = -1, .lock = -1};
+    struct directory directory = {.fd = -1, .lock = -1};
     directory_start(&directory, config->journal);
     int result = directory_open(&directory, &reason);
-    int lock = result == 0 ? cursor_open_lock(directory.file, choice->name, &reason) : -1;
+    int lock = result == 0 ? cursor_open_lock(directory.fd, choice->name, &reason) : -1;
     choice->id = plain(choice->id, text, sizeof text);
     if (lock >= 0) {
-        result = choose(directory.file, lock, choice, &reason);
+        result = choose(directory.fd, lock, choice, &reason);
         close(lock);
     }
     directory_close(&directory);

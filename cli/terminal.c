@@ -32,7 +32,7 @@ const char *colour(enum colour colour) {
     return wanted ? codes[colour] : "";
 }
 
-void tell_empty(const char *format, ...) {
+void explain_empty(const char *format, ...) {
     char text[1024];
     va_list arguments;
     if (!isatty(STDOUT_FILENO))

@@ -17,7 +17,7 @@ const char *colour(enum colour colour);
 
 /* Says on standard error why standard output stays empty, if that is a terminal: for a person, not for a
  * program. */
-void tell_empty(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void explain_empty(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The columns of the terminal on standard output; 80 where there is none. */
 int terminal_width(void);

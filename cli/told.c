@@ -31,7 +31,7 @@ int told_add(int directory, int lock, const char *name, enum told what, uint64_t
         openat(directory, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
     if (fd < 0 || dprintf(fd, "%s %" PRIu64 "\n", words[what], seq) < 0 || fdatasync(fd) != 0 ||
         directory_sync(directory, "cursors") != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot write %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     cursor_unlock(lock, CURSOR_LOCK_FAILED);

@@ -66,7 +66,7 @@ static bool try_bodies(struct attempt *attempt) {
     for (const struct mistake *one = body_mistakes; body != NULL && one->undo != NULL && !found; one++)
         for (int how = one->how; (how == one->how || how <= one->last) && !found; how++) {
             ssize_t length = one->undo(attempt->body, attempt->length, how, body, ROOM);
-            found = length >= 0 && fits_but_for_end(attempt, body, (size_t)length, one->told);
+            found = length >= 0 && fits_but_for_end(attempt, body, (size_t)length, one->explanation);
         }
     free(body);
     return found;
@@ -102,7 +102,7 @@ static bool fits_key(const struct attempt *attempt, const char *key, size_t leng
 }
 
 static bool tell_key(int line, const struct mistake *mistake) {
-    problem("the key on line %d matches, but %s", line, mistake->told);
+    problem("the key on line %d matches, but %s", line, mistake->explanation);
     return true;
 }
 

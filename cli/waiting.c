@@ -33,10 +33,10 @@ static void path_of(const char *name, const char *suffix, char out[PATH_SIZE]) {
 static void compose(const struct item *item, char out[LINE + 1]) {
     char text[LINE] = "", day[DAY_SIZE];
     if (item != NULL) {
-        day_format(item->place.day, day);
+        day_format(item->position.day, day);
         snprintf(text, sizeof text,
                  "[%" PRIu64 ",\"%s\",%" PRIu64 ",\"%016" PRIx64 "\",\"%016" PRIx64 "\",%d,%" PRId64 "]",
-                 item->seq, day, item->place.offset, item->identity, item->order, item_tried(item),
+                 item->seq, day, item->position.offset, item->identity, item->order, item_tried(item),
                  item->due > 0 ? item->due / SECOND : 0);
     }
     memset(out, ' ', LINE);
@@ -60,9 +60,9 @@ static bool parse(const char *text, size_t length, struct item *item) {
     int fields = sscanf(
         text,
         "[%18" SCNu64 ",\"%10[0-9-]\",%18" SCNu64 ",\"%16" SCNx64 "\",\"%16" SCNx64 "\",%9d,%12" SCNd64 "]",
-        &item->seq, day, &item->place.offset, &item->identity, &item->order, &item->attempts, &item->due);
+        &item->seq, day, &item->position.offset, &item->identity, &item->order, &item->attempts, &item->due);
     if (fields != 7 || memchr(text, ']', length) == NULL || item->seq == 0 || item->attempts < 0 ||
-        item->due > LATEST || day_parse(day, strlen(day), &item->place.day) != 0)
+        item->due > LATEST || day_parse(day, strlen(day), &item->position.day) != 0)
         return false;
     item->due *= SECOND;
     compose(item, again);
@@ -97,7 +97,7 @@ static int fill(struct slots *slots, struct reason *reason) {
                     (off_t)(slots->at + slots->length));
         slots->length += got > 0 ? (size_t)got : 0;
     } while (got > 0 || (got < 0 && errno == EINTR));
-    return got == 0 ? 0 : fail(reason, ERROR_TROUBLE, "cannot read what is set aside: %s", strerror(errno));
+    return got == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot read what is set aside: %s", strerror(errno));
 }
 
 /* Reads the next slot that is not empty. Returns 1 with the item and where it is in the file; ERROR_DAMAGED;
@@ -106,7 +106,7 @@ static int next(struct slots *slots, struct item *item, uint64_t *at, struct rea
     int found = 0;
     while (found == 0) {
         if (slots->used == slots->length && fill(slots, reason) != 0)
-            return ERROR_TROUBLE;
+            return ERROR_SYSTEM;
         size_t left = slots->length - slots->used, length = left < LINE ? left : LINE;
         if (length == 0)
             return 0;
@@ -179,7 +179,7 @@ int waiting_load(int directory, const char *name, struct queues *queues, int64_t
     int damaged = waiting_each(directory, name, collect, &all, reason);
     int result = damaged < 0 ? damaged : 0;
     if (result == 0 && (all.no_memory || !queues_reserve(queues, all.count)))
-        result = fail(reason, ERROR_TROUBLE, "no memory for cursors/%s.waiting", name);
+        result = FAIL(reason, ERROR_SYSTEM, "no memory for cursors/%s.waiting", name);
     if (result == 0 && damaged > 0)
         problem("cursors/%s.waiting: %d damaged lines, whose events are not run; doorpost log shows them",
                 name, damaged);
@@ -217,7 +217,7 @@ static int write_all(int directory, const char *name, const char *path, struct q
         size--;
     char *text = malloc(size * LINE + 1);
     if (text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for %s", path);
+        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
     while (queues_take_changed(queues, &slot))
         continue;
     for (slot = 0; slot < size; slot++)
@@ -242,5 +242,5 @@ int waiting_save(struct waiting *waiting, int directory, const char *name, struc
                      write_all(directory, name, path, queues, reason) == 0;
     if (waiting->known && queues_count(queues) == 0) /* if that is lost in a crash, all slots are empty */
         unlinkat(directory, path, 0);
-    return waiting->known ? 0 : ERROR_TROUBLE;
+    return waiting->known ? 0 : ERROR_SYSTEM;
 }

@@ -21,7 +21,7 @@ static size_t total(const struct append *append) {
 static int write_parts(const struct append *append) {
     ssize_t written;
     do
-        written = pwritev(append->file, append->parts, append->count, (off_t)append->at);
+        written = pwritev(append->fd, append->parts, append->count, (off_t)append->at);
     while (written < 0 && errno == EINTR);
     if (written >= 0 && (size_t)written != total(append)) {
         errno = ENOSPC;
@@ -30,12 +30,12 @@ static int write_parts(const struct append *append) {
     return written < 0 ? -1 : 0;
 }
 
-int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason) {
+int append_end(int fd, uint64_t size, uint64_t *end, struct reason *reason) {
     char window[4096];
-    for (*end = size; (*end = hole_start(file, *end)) > 0;) {
+    for (*end = size; (*end = hole_start(fd, *end)) > 0;) {
         size_t length = *end < sizeof window ? (size_t)*end : sizeof window;
-        if (pread(file, window, length, (off_t)(*end - length)) != (ssize_t)length)
-            return fail(reason, ERROR_TROUBLE, "cannot read the end of the journal: %s", strerror(errno));
+        if (pread(fd, window, length, (off_t)(*end - length)) != (ssize_t)length)
+            return FAIL(reason, ERROR_SYSTEM, "cannot read the end of the journal: %s", strerror(errno));
         const char *line_break = memrchr(window, '\n', length);
         if (line_break != NULL) {
             *end -= length - (size_t)(line_break + 1 - window);
@@ -49,35 +49,34 @@ int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason) {
 int append_write(const struct append *append, struct reason *reason) {
     if (write_parts(append) == 0)
         return 0;
-    int result = fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
+    int result = FAIL(reason, ERROR_SYSTEM, "cannot write to the journal: %s", strerror(errno));
     /* Where even this fails, the next writer finds the torn tail and cuts it. */
-    if (ftruncate(append->file, (off_t)append->at) != 0)
+    if (ftruncate(append->fd, (off_t)append->at) != 0)
         explain(reason, "cannot write to the journal, nor cut back what was half written: %s",
                 strerror(errno));
     return result;
 }
 
 enum sync append_sync(const struct append *append, struct reason *reason) {
-    if (fdatasync(append->file) == 0)
+    if (fdatasync(append->fd) == 0)
         return SYNC_CLEAN;
     explain(reason, "cannot sync the journal: %s", strerror(errno));
-    if (write_parts(append) != 0 || fdatasync(append->file) != 0)
+    if (write_parts(append) != 0 || fdatasync(append->fd) != 0)
         return SYNC_FAILED;
     return SYNC_REWRITTEN;
 }
 
-static bool holds(int file, uint64_t at, const struct iovec *part) {
+static bool holds(int fd, uint64_t at, const struct iovec *part) {
     char bytes[512];
     size_t length = part->iov_len < sizeof bytes ? part->iov_len : sizeof bytes;
-    return pread(file, bytes, length, (off_t)at) == (ssize_t)length &&
+    return pread(fd, bytes, length, (off_t)at) == (ssize_t)length &&
            memcmp(bytes, part->iov_base, length) == 0;
 }
 
-bool append_is_there(const struct append *append, int file) {
+bool append_is_there(const struct append *append, int fd) {
     uint64_t last = append->at;
     for (int i = 0; i + 3 < append->count; i++)
         last += append->parts[i].iov_len;
-    return append->count < 3 ||
-           (holds(file, append->at, &append->parts[0]) &&
-            (append->count == 3 || holds(file, last, &append->parts[append->count - 3])));
+    return append->count < 3 || (holds(fd, append->at, &append->parts[0]) &&
+                                 (append->count == 3 || holds(fd, last, &append->parts[append->count - 3])));
 }

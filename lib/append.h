@@ -11,7 +11,7 @@
 
 /* What was written where, so that it can be written again. The parts stay the caller's. */
 struct append {
-    int file;
+    int fd;
     uint64_t at;
     const struct iovec *parts;
     int count; /* IOV_MAX at most */
@@ -19,7 +19,7 @@ struct append {
 
 /* Where the last whole line of a file of `size` bytes ends: what a killed writer left behind it was never
  * acknowledged. Returns 0 or ERROR_TROUBLE with a reason. */
-int append_end(int file, uint64_t size, uint64_t *end, struct reason *reason);
+int append_end(int fd, uint64_t size, uint64_t *end, struct reason *reason);
 
 /* Writes the parts at `at`, the end of the file. Where the disk takes only some of the bytes, cuts the file
  * back to `at` and returns ERROR_TROUBLE. The caller holds the append lock. */
@@ -34,6 +34,6 @@ enum sync append_sync(const struct append *append, struct reason *reason);
 
 /* Returns true if `file` still holds the beginning of the first and of the last line that append_write()
  * wrote. The parts come in threes, of which the first begins a line with its number and chain. */
-bool append_is_there(const struct append *append, int file);
+bool append_is_there(const struct append *append, int fd);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-static bool is_before(struct place a, struct place b) {
+static bool is_before(struct position a, struct position b) {
     return a.day < b.day || (a.day == b.day && a.offset < b.offset);
 }
 
@@ -15,15 +15,15 @@ static uint64_t mix(uint64_t word) {
 }
 
 /* Adds an entry to a sum that does not depend on the order. Damage is what it must show, not malice. */
-static void add(uint64_t *sum, uint64_t fingerprint, struct place place) {
-    *sum += mix(mix(fingerprint) + ((uint64_t)place.day << 48 | place.offset));
+static void add(uint64_t *sum, uint64_t fingerprint, struct position position) {
+    *sum += mix(mix(fingerprint) + ((uint64_t)position.day << 48 | position.offset));
 }
 
-static int add_indexed(void *context, uint64_t fingerprint, struct place place) {
+static int add_indexed(void *context, uint64_t fingerprint, struct position position) {
     struct audit *audit = context;
-    if ((place.offset & PLACE_IN_REJECTED) == 0 && place.day >= audit->first &&
-        is_before(place, audit->reached))
-        add(&audit->indexed, fingerprint, place);
+    if ((position.offset & POSITION_IN_REJECTED) == 0 && position.day >= audit->first &&
+        is_before(position, audit->reached))
+        add(&audit->indexed, fingerprint, position);
     return 0;
 }
 
@@ -33,7 +33,7 @@ static int open_index(struct audit *audit, const struct deadline *deadline, stru
     struct directory *directory = audit->directory;
     struct reach reach;
     int result = directory_lock(directory, deadline, reason);
-    if (result == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+    if (result == ERROR_SYSTEM && (errno == EACCES || errno == EPERM || errno == EROFS)) {
         audit->absent = audit->left_out = true;
         return directory_open(directory, reason);
     }
@@ -41,11 +41,11 @@ static int open_index(struct audit *audit, const struct deadline *deadline, stru
         return result;
     if (result > 0)
         index_close(audit->index);
-    audit->absent = !index_exists(directory->file);
-    result = audit->absent ? 0 : index_begin(audit->index, directory->file, reason);
+    audit->absent = !index_exists(directory->fd);
+    result = audit->absent ? 0 : index_begin(audit->index, directory->fd, reason);
     if (result == 0 && !audit->absent) {
         index_reach(audit->index, &reach);
-        audit->reached = reach.mark.place;
+        audit->reached = reach.mark.position;
         audit->absent = reach.mark.seq == 0;
     }
     directory_unlock(directory);
@@ -56,7 +56,7 @@ int audit_start(struct audit *audit, struct directory *directory, int32_t first,
                 const struct deadline *deadline, struct reason *reason) {
     *audit = (struct audit){.directory = directory, .first = first, .index = index_new(0)};
     if (audit->index == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for the index");
+        return FAIL(reason, ERROR_SYSTEM, "no memory for the index");
     int result;
     do {
         audit->indexed = 0;
@@ -68,38 +68,38 @@ int audit_start(struct audit *audit, struct directory *directory, int32_t first,
     return result;
 }
 
-void audit_line(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+void audit_line(struct audit *audit, struct position position, const char *request_id, size_t request_length,
                 const char *id, size_t id_length) {
-    if (audit->absent || !is_before(place, audit->reached))
+    if (audit->absent || !is_before(position, audit->reached))
         return;
     add(&audit->found, index_fingerprint(audit->index, IDENTIFIER_REQUEST, request_id, request_length),
-        place);
-    add(&audit->found, index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length), place);
+        position);
+    add(&audit->found, index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length), position);
 }
 
 bool audit_agrees(const struct audit *audit) {
     return audit->indexed == audit->found;
 }
 
-static int same_day(void *context, struct place place) {
-    return place.day == *(const int32_t *)context;
+static int same_day(void *context, struct position position) {
+    return position.day == *(const int32_t *)context;
 }
 
 /* If the file was edited, the line is elsewhere in its day than the index says, and is found by a search. */
-static int find_both(struct audit *audit, struct place place, uint64_t request, uint64_t event,
+static int find_both(struct audit *audit, struct position position, uint64_t request, uint64_t event,
                      struct reason *reason) {
-    int found = index_find(audit->index, request, same_day, &place.day, reason);
-    return found > 0 ? index_find(audit->index, event, same_day, &place.day, reason) : found;
+    int found = index_find(audit->index, request, same_day, &position.day, reason);
+    return found > 0 ? index_find(audit->index, event, same_day, &position.day, reason) : found;
 }
 
-int audit_find(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+int audit_find(struct audit *audit, struct position position, const char *request_id, size_t request_length,
                const char *id, size_t id_length, struct reason *reason) {
-    if (!is_before(place, audit->reached))
+    if (!is_before(position, audit->reached))
         return 1;
     for (;;) {
         uint64_t request = index_fingerprint(audit->index, IDENTIFIER_REQUEST, request_id, request_length);
         uint64_t event = index_fingerprint(audit->index, IDENTIFIER_EVENT, id, id_length);
-        int found = find_both(audit, place, request, event, reason);
+        int found = find_both(audit, position, request, event, reason);
         if (index_is_current(audit->index))
             return found;
         struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};

@@ -11,9 +11,9 @@
 struct audit {
     struct directory *directory;
     struct index *index;
-    bool absent;          /* there is no index: it is made at the next delivery; or it was */
-    bool left_out;        /* because this user cannot lock the journal */
-    struct place reached; /* lines before it must be in it */
+    bool absent;             /* there is no index: it is made at the next delivery; or it was */
+    bool left_out;           /* because this user cannot lock the journal */
+    struct position reached; /* lines before it must be in it */
     uint64_t indexed, found;
     int32_t first;
 };
@@ -25,14 +25,14 @@ int audit_start(struct audit *audit, struct directory *directory, int32_t first,
                 const struct deadline *deadline, struct reason *reason);
 
 /* A line of the journal, with its identifiers. */
-void audit_line(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+void audit_line(struct audit *audit, struct position position, const char *request_id, size_t request_length,
                 const char *id, size_t id_length);
 
 /* After the last line: do they agree? */
 bool audit_agrees(const struct audit *audit);
 
 /* Where they do not: is this line in the index? Returns 1, 0, or an error with a reason. */
-int audit_find(struct audit *audit, struct place place, const char *request_id, size_t request_length,
+int audit_find(struct audit *audit, struct position position, const char *request_id, size_t request_length,
                const char *id, size_t id_length, struct reason *reason);
 void audit_end(struct audit *audit);
 

@@ -7,22 +7,22 @@
 void batch_start(struct batch *batch, struct entry *entries[], size_t count) {
     batch->entries = entries;
     batch->count = count;
-    batch->result = ERROR_TROUBLE;
+    batch->result = ERROR_SYSTEM;
     batch->reason.text[0] = batch->warning.text[0] = '\0';
     batch->new_count = 0;
-    batch->rejected = (struct rejected){.file = -1};
+    batch->rejected = (struct rejected){.fd = -1};
     for (size_t i = 0; i < count; i++) {
-        batch->disposition[i] = DISPOSITION_NONE;
-        batch->owned_file[i] = -1;
-        entries[i]->outcome = OUTCOME_TROUBLE;
+        batch->classification[i] = CLASS_UNKNOWN;
+        batch->owned_fd[i] = -1;
+        entries[i]->disposition = DISPOSITION_UNAVAILABLE;
         entries[i]->reason.text[0] = '\0';
     }
 }
 
 static void close_owned(struct batch *batch, size_t index) {
-    if (batch->owned_file[index] >= 0)
-        close(batch->owned_file[index]);
-    batch->owned_file[index] = -1;
+    if (batch->owned_fd[index] >= 0)
+        close(batch->owned_fd[index]);
+    batch->owned_fd[index] = -1;
 }
 
 /* ---- telling what each is ---- */
@@ -30,20 +30,20 @@ static void close_owned(struct batch *batch, size_t index) {
 /* The line that was found is written again in place: if an earlier sync failed, the kernel may hold it as
  * clean pages that are on no disk, and the sync to come would skip them. If it is not in the newest segment,
  * its own stays open to be synced. */
-static int renew(struct batch *batch, size_t index, const struct original *original, const struct tail *tail,
-                 int directory, struct reason *reason) {
-    int file = tail->file;
+static int rewrite_in_place(struct batch *batch, size_t index, const struct original *original,
+                            const struct tail *tail, int directory, struct reason *reason) {
+    int fd = tail->fd;
     bool read_only = tail->read_only;
-    if (original->place.day != tail->day) {
+    if (original->position.day != tail->day) {
         /* If nobody may write to it, it was synced long ago. */
-        file = segment_open_either(directory, original->place.day, &read_only, reason);
-        if (file < 0)
-            return ERROR_TROUBLE;
-        batch->owned_file[index] = file;
+        fd = segment_open_either(directory, original->position.day, &read_only, reason);
+        if (fd < 0)
+            return ERROR_SYSTEM;
+        batch->owned_fd[index] = fd;
     }
-    if (!read_only && pwrite(file, original->line, original->length, (off_t)original->place.offset) !=
+    if (!read_only && pwrite(fd, original->line, original->length, (off_t)original->position.offset) !=
                           (ssize_t)original->length)
-        return fail(reason, ERROR_TROUBLE, "cannot write to the journal: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot write to the journal: %s", strerror(errno));
     return 0;
 }
 
@@ -72,8 +72,8 @@ static int newest_time(struct batch *batch, const struct dedup *dedup, int direc
 }
 
 /* An event that the journal does not hold and that is too old by the clock. */
-static int judge_stale(struct batch *batch, size_t index, const struct dedup *dedup, int directory,
-                       struct reason *reason) {
+static int check_staleness(struct batch *batch, size_t index, const struct dedup *dedup, int directory,
+                           struct reason *reason) {
     struct entry *entry = batch->entries[index];
     int64_t known;
     if (!entry->event->has_time) {
@@ -100,18 +100,18 @@ static int judge_stale(struct batch *batch, size_t index, const struct dedup *de
 static int classify_rejected(struct batch *batch, size_t index, struct dedup *dedup, int directory,
                              struct reason *reason) {
     const struct entry *entry = batch->entries[index];
-    struct place place;
-    int found = dedup_find_rejected(dedup, entry->signature, &place, reason);
+    struct position position;
+    int found = dedup_find_rejected(dedup, entry->signature, &position, reason);
     if (found < 0)
         return found;
-    batch->disposition[index] = found > 0 ? DISPOSITION_REJECTED_BEFORE : DISPOSITION_REJECTED;
+    batch->classification[index] = found > 0 ? CLASS_REJECTED_BEFORE : CLASS_REJECTED;
     for (size_t i = 0; i < index && found == 0; i++)
-        if (batch->disposition[i] == DISPOSITION_REJECTED &&
+        if (batch->classification[i] == CLASS_REJECTED &&
             strcmp(batch->entries[i]->signature, entry->signature) == 0)
-            batch->disposition[index] = DISPOSITION_REJECTED_BEFORE;
+            batch->classification[index] = CLASS_REJECTED_BEFORE;
     if (found > 0)
-        batch->owned_file[index] = rejected_open(directory, place, reason);
-    return found > 0 && batch->owned_file[index] < 0 ? ERROR_TROUBLE : 0;
+        batch->owned_fd[index] = rejected_open(directory, position, reason);
+    return found > 0 && batch->owned_fd[index] < 0 ? ERROR_SYSTEM : 0;
 }
 
 static int classify_event(struct batch *batch, size_t index, struct dedup *dedup, const struct tail *tail,
@@ -122,17 +122,17 @@ static int classify_event(struct batch *batch, size_t index, struct dedup *dedup
     if (found < 0)
         return found;
     if (found > 0) {
-        batch->disposition[index] = DISPOSITION_REPEATED;
+        batch->classification[index] = CLASS_DUPLICATE;
         entry->seq = original.seq;
-        return renew(batch, index, &original, tail, directory, reason);
+        return rewrite_in_place(batch, index, &original, tail, directory, reason);
     }
     if (repeats_new(batch, index))
-        batch->disposition[index] = DISPOSITION_REPEATED_IN_BATCH;
+        batch->classification[index] = CLASS_DUPLICATE_IN_BATCH;
     else if (entry->stale_before != 0 &&
              (!entry->event->has_time || entry->event->time < entry->stale_before))
-        return judge_stale(batch, index, dedup, directory, reason);
+        return check_staleness(batch, index, dedup, directory, reason);
     else {
-        batch->disposition[index] = DISPOSITION_NEW;
+        batch->classification[index] = CLASS_NEW;
         batch->added[batch->new_count++] = index;
     }
     return 0;
@@ -154,7 +154,7 @@ int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *
     batch->new_count = 0;
     for (size_t i = 0; i < batch->count && result == 0; i++) {
         close_owned(batch, i);
-        batch->disposition[i] = DISPOSITION_NONE;
+        batch->classification[i] = CLASS_UNKNOWN;
         if (batch->entries[i]->rejection == NULL)
             result = classify_event(batch, i, dedup, tail, directory, deadline, reason);
         if (result == 0 && batch->entries[i]->rejection != NULL)
@@ -169,32 +169,32 @@ int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *
 
 /* ---- writing ---- */
 
-void batch_compose(struct batch *batch, const struct tail *tail, struct link *link) {
+void batch_compose(struct batch *batch, const struct tail *tail, struct chain_state *chain) {
     static char last[] = RECORD_TAIL;
     uint64_t at = tail->end;
     for (size_t i = 0; i < batch->new_count; i++) {
         struct entry *entry = batch->entries[batch->added[i]];
         bool verbatim = record_flatten(entry->body, entry->length);
-        size_t head = record_head(link, entry->received_at, entry->key, entry->signature, verbatim,
-                                  entry->body, entry->length, batch->head[i]);
+        size_t head = record_write_header(chain, entry->received_at, entry->key, entry->signature, verbatim,
+                                          entry->body, entry->length, batch->header[i]);
         struct iovec *parts = &batch->parts[3 * i];
-        parts[0] = (struct iovec){.iov_base = batch->head[i], .iov_len = head};
+        parts[0] = (struct iovec){.iov_base = batch->header[i], .iov_len = head};
         parts[1] = (struct iovec){.iov_base = entry->body, .iov_len = entry->length};
         parts[2] = (struct iovec){.iov_base = last, .iov_len = sizeof last - 1};
-        entry->seq = link->seq;
+        entry->seq = chain->seq;
         batch->offset[i] = at;
         at += head + entry->length + sizeof last - 1;
     }
     batch->end = at;
     batch->append = (struct append){
-        .file = tail->file, .at = tail->end, .parts = batch->parts, .count = (int)(3 * batch->new_count)};
+        .fd = tail->fd, .at = tail->end, .parts = batch->parts, .count = (int)(3 * batch->new_count)};
 }
 
 void batch_index(const struct batch *batch, struct dedup *dedup, const struct tail *tail) {
     int result = 0;
     for (size_t i = 0; i < batch->new_count && result == 0; i++)
         result = dedup_add(dedup, batch->entries[batch->added[i]]->event,
-                           (struct place){.day = tail->day, .offset = batch->offset[i]}, NULL);
+                           (struct position){.day = tail->day, .offset = batch->offset[i]}, NULL);
     if (result == 0)
         dedup_reach(dedup, tail);
     else if (result == ERROR_DAMAGED)
@@ -207,14 +207,14 @@ int batch_write_rejected(struct batch *batch, struct dedup *dedup, int directory
     uint64_t offset[JOURNAL_BATCH];
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->disposition[i] == DISPOSITION_REJECTED)
+        if (batch->classification[i] == CLASS_REJECTED)
             entries[count++] = batch->entries[i];
     if (count == 0)
         return 0;
     int result = rejected_write(&batch->rejected, directory, day, entries, count, offset, reason);
     for (size_t i = 0; i < count && result == 0; i++)
-        dedup_add_rejected(dedup, entries[i]->signature, (struct place){day, offset[i]},
-                           (struct place){day, batch->rejected.at + batch->rejected.length});
+        dedup_add_rejected(dedup, entries[i]->signature, (struct position){day, offset[i]},
+                           (struct position){day, batch->rejected.at + batch->rejected.length});
     return result;
 }
 
@@ -222,37 +222,37 @@ int batch_write_rejected(struct batch *batch, struct dedup *dedup, int directory
 
 bool batch_needs_tail(const struct batch *batch) {
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->disposition[i] == DISPOSITION_NEW ||
-            (batch->disposition[i] == DISPOSITION_REPEATED && batch->owned_file[i] < 0))
+        if (batch->classification[i] == CLASS_NEW ||
+            (batch->classification[i] == CLASS_DUPLICATE && batch->owned_fd[i] < 0))
             return true;
     return false;
 }
 
-static enum outcome when(bool durable, enum outcome outcome) {
-    return durable ? outcome : OUTCOME_TROUBLE;
+static enum disposition when(bool durable, enum disposition disposition) {
+    return durable ? disposition : DISPOSITION_UNAVAILABLE;
 }
 
-static enum outcome outcome_of(struct batch *batch, size_t index, enum sync sync, bool rejected_synced) {
-    bool owned_synced = batch->owned_file[index] >= 0 && fdatasync(batch->owned_file[index]) == 0;
-    if (batch->owned_file[index] >= 0 && !owned_synced)
+static enum disposition outcome_of(struct batch *batch, size_t index, enum sync sync, bool rejected_synced) {
+    bool owned_synced = batch->owned_fd[index] >= 0 && fdatasync(batch->owned_fd[index]) == 0;
+    if (batch->owned_fd[index] >= 0 && !owned_synced)
         explain(&batch->reason, "cannot sync the journal: %s", strerror(errno));
-    switch (batch->disposition[index]) {
-    case DISPOSITION_NEW:
-        return when(sync != SYNC_FAILED, OUTCOME_STORED);
-    case DISPOSITION_REPEATED_IN_BATCH:
+    switch (batch->classification[index]) {
+    case CLASS_NEW:
+        return when(sync != SYNC_FAILED, DISPOSITION_STORED);
+    case CLASS_DUPLICATE_IN_BATCH:
         batch->entries[index]->seq = batch->entries[batch->original[index]]->seq;
-        return when(sync != SYNC_FAILED, OUTCOME_DUPLICATE);
-    case DISPOSITION_REPEATED:
+        return when(sync != SYNC_FAILED, DISPOSITION_DUPLICATE);
+    case CLASS_DUPLICATE:
         /* After SYNC_REWRITTEN the lines of this batch are on the disk for certain, and no others. */
-        return when(batch->owned_file[index] >= 0 ? owned_synced : sync == SYNC_CLEAN, OUTCOME_DUPLICATE);
-    case DISPOSITION_REJECTED:
-        return when(rejected_synced, OUTCOME_REJECTED);
-    case DISPOSITION_REJECTED_BEFORE:
-        return when(batch->owned_file[index] >= 0 ? owned_synced : rejected_synced, OUTCOME_REJECTED);
-    case DISPOSITION_NONE:
+        return when(batch->owned_fd[index] >= 0 ? owned_synced : sync == SYNC_CLEAN, DISPOSITION_DUPLICATE);
+    case CLASS_REJECTED:
+        return when(rejected_synced, DISPOSITION_REJECTED);
+    case CLASS_REJECTED_BEFORE:
+        return when(batch->owned_fd[index] >= 0 ? owned_synced : rejected_synced, DISPOSITION_REJECTED);
+    case CLASS_UNKNOWN:
         break;
     }
-    return OUTCOME_TROUBLE;
+    return DISPOSITION_UNAVAILABLE;
 }
 
 void batch_finish(struct batch *batch, enum sync sync) {
@@ -260,8 +260,8 @@ void batch_finish(struct batch *batch, enum sync sync) {
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = batch->entries[i];
         if (batch->result == 0)
-            entry->outcome = outcome_of(batch, i, sync, rejected_synced);
-        if (entry->outcome == OUTCOME_TROUBLE && entry->reason.text[0] == '\0')
+            entry->disposition = outcome_of(batch, i, sync, rejected_synced);
+        if (entry->disposition == DISPOSITION_UNAVAILABLE && entry->reason.text[0] == '\0')
             entry->reason = batch->reason;
         close_owned(batch, i);
     }

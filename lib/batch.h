@@ -8,13 +8,13 @@
 #include "rejected.h"
 #include "segment.h"
 
-enum disposition {
-    DISPOSITION_NONE, /* not known: our trouble */
-    DISPOSITION_NEW,
-    DISPOSITION_REPEATED,          /* of a line in the journal */
-    DISPOSITION_REPEATED_IN_BATCH, /* of a new entry */
-    DISPOSITION_REJECTED,          /* goes to rejected/ */
-    DISPOSITION_REJECTED_BEFORE    /* is there already, or stands earlier in this batch */
+enum classification {
+    CLASS_UNKNOWN, /* not known: our trouble */
+    CLASS_NEW,
+    CLASS_DUPLICATE,          /* of a line in the journal */
+    CLASS_DUPLICATE_IN_BATCH, /* of a new entry */
+    CLASS_REJECTED,           /* goes to rejected/ */
+    CLASS_REJECTED_BEFORE     /* is there already, or stands earlier in this batch */
 };
 
 /* Arrays are by entry unless they say otherwise. */
@@ -25,15 +25,15 @@ struct batch {
     struct reason reason, warning;
     struct append append;
     struct rejected rejected;
-    enum disposition disposition[JOURNAL_BATCH];
+    enum classification classification[JOURNAL_BATCH];
     size_t original[JOURNAL_BATCH]; /* of DISPOSITION_REPEATED_IN_BATCH: the new entry */
-    int owned_file[JOURNAL_BATCH]; /* the file of a line that is not in the newest segment, to be synced; else
+    int owned_fd[JOURNAL_BATCH]; /* the file of a line that is not in the newest segment, to be synced; else
                                       -1 */
-    size_t added[JOURNAL_BATCH];   /* the new entries in order; the arrays below are by position in it */
+    size_t added[JOURNAL_BATCH]; /* the new entries in order; the arrays below are by position in it */
     size_t new_count;
     uint64_t offset[JOURNAL_BATCH];
     uint64_t end;
-    char head[JOURNAL_BATCH][RECORD_HEAD_SIZE];
+    char header[JOURNAL_BATCH][RECORD_HEADER_SIZE];
     struct iovec parts[3 * JOURNAL_BATCH];
     char text[RECORD_LIMIT + 1]; /* of a line that is looked at */
 };
@@ -46,7 +46,7 @@ int batch_classify(struct batch *batch, struct dedup *dedup, const struct tail *
                    const struct deadline *deadline, struct reason *reason);
 
 /* Lays out the lines of the new entries for the end of the tail, after `link`, which it steps on. */
-void batch_compose(struct batch *batch, const struct tail *tail, struct link *link);
+void batch_compose(struct batch *batch, const struct tail *tail, struct chain_state *chain);
 
 /* Notes in the index what was appended. */
 void batch_index(const struct batch *batch, struct dedup *dedup, const struct tail *tail);

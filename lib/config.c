@@ -45,9 +45,9 @@ static int set_path(char out[CONFIG_PATH_SIZE], const char *file, const char *na
                     struct reason *reason) {
     size_t base = value[0] == '/' ? 0 : directory_length(file);
     if (value[0] != '/' && file[0] != '/')
-        return fail(reason, ERROR_TROUBLE, "%s must be an absolute path: write it from / on", name);
+        return FAIL(reason, ERROR_SYSTEM, "%s must be an absolute path: write it from / on", name);
     if (base + strlen(value) >= CONFIG_PATH_SIZE)
-        return fail(reason, ERROR_TROUBLE, "%s is longer than %d bytes: use a shorter path", name,
+        return FAIL(reason, ERROR_SYSTEM, "%s is longer than %d bytes: use a shorter path", name,
                     CONFIG_PATH_SIZE - 1);
     memcpy(out, file, base);
     memcpy(out + base, value, strlen(value) + 1);
@@ -68,7 +68,7 @@ static int set_on_event(struct config *config, const char *file, const char *nam
                         struct reason *reason) {
     (void)file;
     if (strlen(value) >= sizeof config->on_event)
-        return fail(reason, ERROR_TROUBLE, "%s is longer than %zu bytes: write a script", name,
+        return FAIL(reason, ERROR_SYSTEM, "%s is longer than %zu bytes: write a script", name,
                     sizeof config->on_event - 1);
     memcpy(config->on_event, value, strlen(value) + 1);
     return 0;
@@ -80,7 +80,7 @@ static int set_max_body(struct config *config, const char *file, const char *nam
     (void)file;
     if (strspn(value, "0123456789") != strlen(value) || duration_parse(value, &number) != 0 || number < 1 ||
         number > BODY_LIMIT)
-        return fail(reason, ERROR_TROUBLE, "%s must be a number of bytes from 1 to %d", name, BODY_LIMIT);
+        return FAIL(reason, ERROR_SYSTEM, "%s must be a number of bytes from 1 to %d", name, BODY_LIMIT);
     config->max_body = (size_t)number;
     return 0;
 }
@@ -91,7 +91,7 @@ static int set_max_age(struct config *config, const char *file, const char *name
     if (strcmp(value, "off") == 0)
         config->max_age = 0;
     else if (duration_parse(value, &config->max_age) != 0)
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s must be off, or seconds, or a number with s, m, h or d, as in 8d", name);
     return 0;
 }
@@ -105,7 +105,7 @@ static int set_log(struct config *config, const char *file, const char *name, co
             config->log = (enum log_level)level;
             return 0;
         }
-    return fail(reason, ERROR_TROUBLE, "%s must be problems, all or off", name);
+    return FAIL(reason, ERROR_SYSTEM, "%s must be problems, all or off", name);
 }
 
 static const struct {
@@ -187,23 +187,23 @@ static int set_from_line(struct config *config, char *line, const char *path, in
         return 0;
     bool ours = strstr(name, "DOORPOST_") != NULL;
     if (ours && invisible_find(name, strlen(name), invisible))
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: contains %s: type the line again", path, number,
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: contains %s: type the line again", path, number,
                     invisible);
     if (strncmp(name, "export ", 7) == 0)
         name = trim(name + 7);
     char *equals = strchr(name, '=');
     if (equals == NULL || equals == name)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: must be KEY=value, or a comment that starts with #",
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: must be KEY=value, or a comment that starts with #",
                     path, number);
     *equals = '\0';
     char *value = trim(equals + 1);
     if (ours && find_comment(value) != NULL)
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s, line %d: a comment after a value: put it on its own line, or quote the value if the "
                     "# is part of it",
                     path, number);
     if (!unquote(value))
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: the quotation mark is not closed", path, number);
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: the quotation mark is not closed", path, number);
     return set_by_name(config, path, trim(name), value, reason);
 }
 
@@ -220,18 +220,18 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
             length < end && (length > 0 || number == 1); /* after a crash a file may end with zeros */
         if (binary || (number == 1 && is_utf16(line, length)))
             result =
-                fail(reason, ERROR_TROUBLE,
+                FAIL(reason, ERROR_SYSTEM,
                      "%s is UTF-16 or UTF-32, or has NUL characters: save it as UTF-8 or ASCII (in Notepad: "
                      "Encoding)",
                      path);
         else if (length == sizeof line - 1 && line[length - 1] != '\n' && !feof(file))
             result =
-                fail(reason, ERROR_TROUBLE, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
+                FAIL(reason, ERROR_SYSTEM, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
         else
             result = set_from_line(config, start, path, number, reason);
     }
     if (result == 0 && ferror(file))
-        result = fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: %s", path, strerror(errno));
     return result;
 }
 
@@ -242,13 +242,13 @@ static int load_file(struct config *config, const char *path, bool required, str
     if (fd == ERROR_INVALID && !required)
         return 0;
     if (fd == ERROR_DAMAGED)
-        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: it is not a regular file", path);
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: it is not a regular file", path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (file == NULL) {
         if (fd >= 0)
             close(fd);
         snprintf(config->file, sizeof config->file, "%s", path);
-        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: %s", path, strerror(errno));
     }
     snprintf(config->file, sizeof config->file, "%s", path);
     int result = load_lines(config, file, path, reason);
@@ -285,8 +285,8 @@ static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason)
             stat(directory, &status) != 0 || !is_ours(&status) || stat(path, &file) != 0 || !is_ours(&file))
             continue;
         if (((status.st_mode | file.st_mode) & (S_IWGRP | S_IWOTH)) != 0)
-            return fail(
-                reason, ERROR_TROUBLE,
+            return FAIL(
+                reason, ERROR_SYSTEM,
                 "others than its owner can write to %s: chmod 700 the directory, and 600 doorpost.env in it",
                 directory);
         return 1;
@@ -302,7 +302,7 @@ static int load_environment(struct config *config, struct reason *reason) {
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
         if (invisible_find(*entry, strlen(*entry), invisible))
-            return fail(reason, ERROR_TROUBLE, "%s in the environment contains %s: type it again", name,
+            return FAIL(reason, ERROR_SYSTEM, "%s in the environment contains %s: type it again", name,
                         invisible);
         int result = set_by_name(config, "", name, equals + 1, reason);
         if (result != 0)
@@ -319,7 +319,7 @@ int config_find(char path[CONFIG_PATH_SIZE], struct reason *reason) {
         named = result == 0 ? CONFIG_DEFAULT_FILE : path;
     }
     if (strlen(named) >= CONFIG_PATH_SIZE)
-        return fail(reason, ERROR_TROUBLE, "DOORPOST_CONF is longer than %d bytes: use a shorter path",
+        return FAIL(reason, ERROR_SYSTEM, "DOORPOST_CONF is longer than %d bytes: use a shorter path",
                     CONFIG_PATH_SIZE - 1);
     if (named != path)
         memcpy(path, named, strlen(named) + 1);
@@ -340,7 +340,7 @@ int config_read(struct config *config, struct reason *reason) {
 /* An unknown name may be what was meant. */
 static int tell_missing(const struct config *config, const char *what, struct reason *reason) {
     bool warned = config->warning.text[0] != '\0';
-    return fail(reason, ERROR_TROUBLE, "%s%s%s", what, warned ? "; " : "", config->warning.text);
+    return FAIL(reason, ERROR_SYSTEM, "%s%s%s", what, warned ? "; " : "", config->warning.text);
 }
 
 int config_load(struct config *config, struct reason *reason) {

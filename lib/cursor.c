@@ -80,9 +80,10 @@ static bool take_mark(struct json_object *text, struct mark *mark) {
     struct json_object *value;
     int64_t at;
     if (!json_object_object_get_ex(text, "day", &value) || !is_text(value, DAY_SIZE - 1) ||
-        day_parse(json_object_get_string(value), DAY_SIZE - 1, &mark->place.day) != 0 ||
-        !json_object_object_get_ex(text, "offset", &value) || !take_number(value, 0, &mark->place.offset) ||
-        !json_object_object_get_ex(text, "seq", &value) || !take_number(value, 0, &mark->seq))
+        day_parse(json_object_get_string(value), DAY_SIZE - 1, &mark->position.day) != 0 ||
+        !json_object_object_get_ex(text, "offset", &value) ||
+        !take_number(value, 0, &mark->position.offset) || !json_object_object_get_ex(text, "seq", &value) ||
+        !take_number(value, 0, &mark->seq))
         return false;
     if (json_object_object_get_ex(text, "chain", &value)) {
         if (!is_text(value, CHAIN_SIZE - 1) ||
@@ -151,7 +152,7 @@ int cursor_read(int directory, const char *name, struct cursor *cursor, struct r
     path_of(name, "", path);
     int result = replace_read(directory, path, &text, &length, reason);
     if (result > 0 && !parse(text, length, cursor))
-        result = fail(reason, ERROR_DAMAGED,
+        result = FAIL(reason, ERROR_DAMAGED,
                       "%s is damaged: delete it, and say with --from where to begin again", path);
     free(text);
     return result;
@@ -161,14 +162,14 @@ int cursor_each(int directory, int (*visit)(void *context, const char *name), vo
                 struct reason *reason) {
     DIR *stream = directory_list(directory, "cursors");
     if (stream == NULL)
-        return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot open cursors/: %s", strerror(errno));
+        return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot open cursors/: %s", strerror(errno));
     int result = 0;
     const struct dirent *entry;
     while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL)
         if (cursor_name_is_good(entry->d_name))
             result = visit(context, entry->d_name);
     if (result == 0 && errno != 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot list cursors/: %s", strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot list cursors/: %s", strerror(errno));
     closedir(stream);
     return result;
 }
@@ -183,9 +184,9 @@ static size_t compose_text(char *out, size_t size, const char *name, const char 
 static size_t compose(const struct cursor *cursor, char *out, size_t size) {
     char day[DAY_SIZE];
     const struct mark *mark = &cursor->mark;
-    day_format(mark->place.day, day);
+    day_format(mark->position.day, day);
     size_t used = (size_t)snprintf(out, size, "{\"day\":\"%s\",\"offset\":%" PRIu64 ",\"seq\":%" PRIu64, day,
-                                   mark->place.offset, mark->seq);
+                                   mark->position.offset, mark->seq);
     used += compose_text(out + used, size - used, "chain", mark->chain);
     used += compose_text(out + used, size - used, "received_at", mark->received_at);
     if (cursor->highest > mark->seq)
@@ -208,7 +209,7 @@ static int put(int directory, const char *name, const char *suffix, const struct
     char path[CURSOR_PATH_SIZE], spare[CURSOR_PATH_SIZE];
     char *text = malloc(CURSOR_TEXT_LIMIT);
     if (text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
     path_of(name, "", path);
     path_of(name, suffix, spare);
     int result = replace_prepare(directory, reason);
@@ -244,33 +245,33 @@ void cursor_release(int directory, const char *name) {
 
 /* ---- where to begin ---- */
 
-int cursor_end_of_day(int directory, int32_t day, struct place *end, struct reason *reason) {
+int cursor_end_of_day(int directory, int32_t day, struct position *end, struct reason *reason) {
     struct stat status;
     end->day = day;
-    int file = segment_open(directory, day, false, reason);
-    if (file < 0)
-        return ERROR_TROUBLE;
-    int result = fstat(file, &status) == 0
-                     ? append_end(file, (uint64_t)status.st_size, &end->offset, reason)
-                     : fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
-    close(file);
+    int fd = segment_open(directory, day, false, reason);
+    if (fd < 0)
+        return ERROR_SYSTEM;
+    int result = fstat(fd, &status) == 0
+                     ? append_end(fd, (uint64_t)status.st_size, &end->offset, reason)
+                     : FAIL(reason, ERROR_SYSTEM, "cannot examine a segment: %s", strerror(errno));
+    close(fd);
     return result;
 }
 
-static int find_end(int directory, struct place *end, struct reason *reason) {
+static int find_end(int directory, struct position *end, struct reason *reason) {
     int32_t first, last;
     int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
     if (result > 0 && cursor_end_of_day(directory, last, end, reason) != 0)
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     return result;
 }
 
-int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
+int cursor_end(struct directory *directory, struct position *end, const struct deadline *deadline,
                struct reason *reason) {
     int result = directory_lock(directory, deadline, reason);
     if (result < 0)
         return result;
-    result = find_end(directory->file, end, reason);
+    result = find_end(directory->fd, end, reason);
     directory_unlock(directory);
     return result;
 }
@@ -282,18 +283,18 @@ static int is_there(int directory, const char *name, struct reason *reason) {
     path_of(name, "", path);
     if (fstatat(directory, path, &status, 0) == 0)
         return 1;
-    return errno == ENOENT ? 0 : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
+    return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
 }
 
 /* Under the append lock, so that of two that create it one finds the other's. */
 static int create(int directory, const char *name, const struct cursor *start, struct reason *reason) {
-    struct place end = {0}; /* stays so if there is no segment: what comes is after the first day */
+    struct position end = {0}; /* stays so if there is no segment: what comes is after the first day */
     int result = is_there(directory, name, reason);
     if (result != 0)
         return result < 0 ? result : 0;
     struct cursor *cursor = calloc(1, sizeof *cursor);
     if (cursor == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
     if (start != NULL)
         *cursor = *start;
     else if ((result = find_end(directory, &end, reason)) >= 0)
@@ -301,20 +302,20 @@ static int create(int directory, const char *name, const struct cursor *start, s
     if (result >= 0)
         result = put(directory, name, ".new", cursor, reason);
     if (result == 0 && fsync(directory) != 0) /* the maker of cursors/ may not have come so far */
-        result = fail(reason, ERROR_TROUBLE, "cannot make cursors/ durable: %s", strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot make cursors/ durable: %s", strerror(errno));
     free(cursor);
     return result;
 }
 
 int cursor_create(struct directory *directory, const char *name, const struct cursor *start,
                   const struct deadline *deadline, struct reason *reason) {
-    int result = directory->file >= 0 ? is_there(directory->file, name, reason) : 0;
+    int result = directory->fd >= 0 ? is_there(directory->fd, name, reason) : 0;
     if (result != 0)
         return result < 0 ? result : 0;
     result = directory_lock(directory, deadline, reason);
     if (result < 0)
         return result;
-    result = create(directory->file, name, start, reason);
+    result = create(directory->fd, name, start, reason);
     directory_unlock(directory);
     return result;
 }
@@ -327,43 +328,43 @@ int cursor_open_lock(int directory, const char *name, struct reason *reason) {
     if (result != 0)
         return result;
     path_of(name, ".lock", path);
-    int file = regular_open(directory, path, O_RDWR | O_CREAT, reason);
-    return file < 0 ? ERROR_TROUBLE : file;
+    int fd = regular_open(directory, path, O_RDWR | O_CREAT, reason);
+    return fd < 0 ? ERROR_SYSTEM : fd;
 }
 
-int cursor_lock_is_current(int directory, const char *name, int file, struct reason *reason) {
+int cursor_lock_is_current(int directory, const char *name, int fd, struct reason *reason) {
     char path[CURSOR_PATH_SIZE];
     struct stat ours, named;
     path_of(name, ".lock", path);
     if (fstatat(directory, path, &named, 0) != 0)
         return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
-    return fstat(file, &ours) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+                               : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
+    return fstat(fd, &ours) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
 static struct flock byte(short type, enum cursor_lock which) {
     return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)which, .l_len = 1};
 }
 
-int cursor_lock(int file, enum cursor_lock which, bool wait, struct reason *reason) {
+int cursor_lock(int fd, enum cursor_lock which, bool wait, struct reason *reason) {
     struct flock lock = byte(F_WRLCK, which);
     int result;
     do
-        result = fcntl(file, wait ? F_SETLKW : F_SETLK, &lock);
+        result = fcntl(fd, wait ? F_SETLKW : F_SETLK, &lock);
     while (result != 0 && errno == EINTR);
     if (result == 0)
         return 0;
     if (!wait && (errno == EACCES || errno == EAGAIN))
-        return fail(reason, ERROR_TIMEOUT, "another process holds the lock");
-    return fail(reason, ERROR_TROUBLE, "cannot lock a cursor: %s", strerror(errno));
+        return FAIL(reason, ERROR_TIMEOUT, "another process holds the lock");
+    return FAIL(reason, ERROR_SYSTEM, "cannot lock a cursor: %s", strerror(errno));
 }
 
-void cursor_unlock(int file, enum cursor_lock which) {
+void cursor_unlock(int fd, enum cursor_lock which) {
     struct flock lock = byte(F_UNLCK, which);
-    (void)fcntl(file, F_SETLK, &lock);
+    (void)fcntl(fd, F_SETLK, &lock);
 }
 
-int cursor_holder(int file, enum cursor_lock which) {
+int cursor_holder(int fd, enum cursor_lock which) {
     struct flock lock = byte(F_WRLCK, which);
-    return fcntl(file, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? (lock.l_pid > 0 ? lock.l_pid : 1) : 0;
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? (lock.l_pid > 0 ? lock.l_pid : 1) : 0;
 }

@@ -66,11 +66,11 @@ int cursor_create(struct directory *directory, const char *name, const struct cu
 
 /* The end of the last whole line of a day; only what a writer may still take back follows. Returns 0 or an
  * error. */
-int cursor_end_of_day(int directory, int32_t day, struct place *end, struct reason *reason);
+int cursor_end_of_day(int directory, int32_t day, struct position *end, struct reason *reason);
 
 /* The same of the newest day. Returns 1, 0 if there is no segment, or an error. Takes the append lock for a
  * moment. */
-int cursor_end(struct directory *directory, struct place *end, const struct deadline *deadline,
+int cursor_end(struct directory *directory, struct position *end, const struct deadline *deadline,
                struct reason *reason);
 
 /* Opens cursors/NAME.lock. Locks on it are of single bytes, and last until the descriptor is closed; a
@@ -78,15 +78,15 @@ int cursor_end(struct directory *directory, struct place *end, const struct dead
 int cursor_open_lock(int directory, const char *name, struct reason *reason);
 
 /* Is the lock file still the one that others find under its name? Returns 1, 0 or an error with a reason. */
-int cursor_lock_is_current(int directory, const char *name, int file, struct reason *reason);
+int cursor_lock_is_current(int directory, const char *name, int fd, struct reason *reason);
 
 enum cursor_lock { CURSOR_LOCK_RUNNER, CURSOR_LOCK_FAILED, CURSOR_LOCK_RETRYING };
 
 /* Takes or waits for a lock. Returns 0, ERROR_TIMEOUT if it is held and `wait` is false, or an error. */
-int cursor_lock(int file, enum cursor_lock which, bool wait, struct reason *reason);
-void cursor_unlock(int file, enum cursor_lock which);
+int cursor_lock(int fd, enum cursor_lock which, bool wait, struct reason *reason);
+void cursor_unlock(int fd, enum cursor_lock which);
 
 /* Which process holds it? 0: none does. */
-int cursor_holder(int file, enum cursor_lock which);
+int cursor_holder(int fd, enum cursor_lock which);
 
 #endif

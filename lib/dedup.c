@@ -82,14 +82,14 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event) {
 static int holds_line(struct dedup *dedup, const struct mark *mark, struct reason *reason) {
     struct line line;
     struct record record;
-    int result = mark_line(dedup->journal, mark->place, dedup->line, &line, reason);
+    int result = mark_line(dedup->journal, mark->position, dedup->line, &line, reason);
     if (result <= 0)
         return result;
     if (record_parse(line.text, line.length, &record) != 0 ||
         event_parse(dedup->parser, record.event, record.event_length, &dedup->event, NULL) != 0)
         return 0;
-    struct place place = {mark->place.day, line.offset};
-    return index_holds(dedup->index, indexer_identify(dedup->index, &dedup->event).request, place, reason);
+    struct position position = {mark->position.day, line.offset};
+    return index_holds(dedup->index, indexer_identify(dedup->index, &dedup->event).request, position, reason);
 }
 
 /* Returns 1 if the index holds the last line of a day, 0 if not; *mark is the end of that line, with a seq of
@@ -114,40 +114,40 @@ static int find_held(struct dedup *dedup, int32_t first, int32_t day, struct mar
 static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason) {
     struct mark *mark = &dedup->reach.mark;
     if (mark->seq == 0) { /* nothing is indexed */
-        *mark = (struct mark){.place = {.day = first}};
+        *mark = (struct mark){.position = {.day = first}};
         return 0;
     }
     int result = mark_check(dedup->journal, mark, reason);
     if (result == 0)
-        result = find_held(dedup, first, mark->place.day, mark, reason);
+        result = find_held(dedup, first, mark->position.day, mark, reason);
     if (result != 0)
         return result < 0 ? result : 0;
     result = index_discard(dedup->index, reason); /* it is of another history, or about no day that is left */
     if (result == 0)
         result = index_begin(dedup->index, dedup->journal, reason);
-    *mark = (struct mark){.place = {.day = first}};
-    dedup->reach.rejected = (struct place){0};
+    *mark = (struct mark){.position = {.day = first}};
+    dedup->reach.rejected = (struct position){0};
     return result;
 }
 
 /* Reads days that were put there again since: renamed, or restored. What was done until a deadline counts. */
 static int check_days(struct dedup *dedup, int32_t first, const struct deadline *deadline,
                       struct reason *reason) {
-    struct place *checked = &dedup->reach.checked;
+    struct position *checked = &dedup->reach.checked;
     if (checked->day < first)
-        *checked = (struct place){.day = first};
-    while (checked->day < dedup->reach.mark.place.day) {
+        *checked = (struct position){.day = first};
+    while (checked->day < dedup->reach.mark.position.day) {
         struct mark mark;
         int result = holds_last(dedup, checked->day, &mark, reason);
         if (result == 0 && mark.seq != 0) {
-            mark = (struct mark){.place = *checked};
+            mark = (struct mark){.position = *checked};
             result = indexer_run(&dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
                                  deadline, reason);
-            *checked = mark.place;
+            *checked = mark.position;
         }
         if (result < 0)
             return result;
-        *checked = (struct place){.day = checked->day + 1};
+        *checked = (struct position){.day = checked->day + 1};
     }
     return 0;
 }
@@ -160,7 +160,7 @@ static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *
     int result =
         indexer_run(&dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
     if (mark->seq > before + MUCH)
-        index_hasten(dedup->index);
+        index_request_checkpoint(dedup->index);
     return result;
 }
 
@@ -177,8 +177,8 @@ static int highest_run(void *context, const char *name) {
 
 /* Returns true if a change of the directory from now on is bound to show in its time. */
 static bool is_settled(const struct directory *directory) {
-    int64_t age = timestamp_now() - directory->modified / 1000;
-    bool fractions = directory->modified % (1000 * SECOND) != 0;
+    int64_t age = timestamp_now() - directory->mtime_ns / 1000;
+    bool fractions = directory->mtime_ns % (1000 * SECOND) != 0;
     return age < 0 || age > (fractions ? RACY : RACY_SECONDS);
 }
 
@@ -187,19 +187,19 @@ static bool is_settled(const struct directory *directory) {
 static int find_newest(struct dedup *dedup, const struct directory *directory, int32_t *first,
                        int32_t *newest, bool *changed, struct reason *reason) {
     bool settled = is_settled(directory);
-    *changed = dedup->reach.listed != directory->modified &&
-               (settled || dedup->reach.listed != -directory->modified);
+    *changed = dedup->reach.listed != directory->mtime_ns &&
+               (settled || dedup->reach.listed != -directory->mtime_ns);
     *newest = dedup->reach.newest;
     *first = *newest;
     if (!*changed && *newest > 0 && settled)
         return 1;
-    return segment_range(directory->file, 0, DAY_MAX, first, newest, reason);
+    return segment_range(directory->fd, 0, DAY_MAX, first, newest, reason);
 }
 
 static bool is_up_to_date(const struct dedup *dedup, const struct tail *tail) {
     const struct mark *mark = &dedup->reach.mark;
-    return mark->place.day == tail->day && mark->place.offset == tail->end && mark->seq != 0 &&
-           memcmp(mark->chain, tail->link.recorded, CHAIN_SIZE) == 0;
+    return mark->position.day == tail->day && mark->position.offset == tail->end && mark->seq != 0 &&
+           memcmp(mark->chain, tail->chain.recorded, CHAIN_SIZE) == 0;
 }
 
 /* Writes down how far the index reaches now. What was done until a deadline counts: the next one goes on from
@@ -220,18 +220,18 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
     }
     bool known = dedup->reach.last_seq != 0;
     if (!known) /* after a reboot */
-        found = cursor_each(directory->file, highest_run, dedup, reason);
+        found = cursor_each(directory->fd, highest_run, dedup, reason);
     struct mark last = dedup->reach.mark;
     last.seq = dedup->reach.last_seq;
     if (!known)
-        last.place = (struct place){0};
-    int result = found < 0 ? found : tail_find(tail, directory->file, newest, &last, reason);
+        last.position = (struct position){0};
+    int result = found < 0 ? found : tail_find(tail, directory->fd, newest, &last, reason);
     if (result != 0)
         return result;
     if (!changed && known && is_up_to_date(dedup, tail))
         return 0;
     if (first == newest && !changed) /* the directory was not listed */
-        result = segment_range(directory->file, 0, DAY_MAX, &first, &newest, reason) < 0 ? ERROR_TROUBLE : 0;
+        result = segment_range(directory->fd, 0, DAY_MAX, &first, &newest, reason) < 0 ? ERROR_SYSTEM : 0;
     if (!known)
         dedup->reach.last_seq = 0;
     if (result == 0)
@@ -244,50 +244,50 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         return result;
     /* A day that was renamed or put back may not be durable under its name yet; an answer promises that it
      * is. */
-    if (result == 0 && changed && fsync(directory->file) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+    if (result == 0 && changed && fsync(directory->fd) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
     if (result == 0) {
         dedup->reach.newest = newest;
-        dedup->reach.listed = is_settled(directory) ? directory->modified : -directory->modified;
-        dedup->reach.checked = (struct place){0};
+        dedup->reach.listed = is_settled(directory) ? directory->mtime_ns : -directory->mtime_ns;
+        dedup->reach.checked = (struct position){0};
     }
     /* The last line need not have the highest number, if somebody has put it there. */
     uint64_t highest = indexer_highest(&dedup->indexer);
-    if (highest > tail->link.seq + tail->link.damaged)
-        tail->link.damaged = highest - tail->link.seq;
-    dedup->reach.last_seq = tail->link.seq + tail->link.damaged;
+    if (highest > tail->chain.seq + tail->chain.damaged)
+        tail->chain.damaged = highest - tail->chain.seq;
+    dedup->reach.last_seq = tail->chain.seq + tail->chain.damaged;
     return note_reach(dedup, result, reason);
 }
 
 int dedup_begin(struct dedup *dedup, const struct directory *directory, struct tail *tail,
                 const struct deadline *deadline, struct reason *reason) {
-    dedup->journal = directory->file;
+    dedup->journal = directory->fd;
     dedup->tail = tail;
     dedup->until = deadline->at - SECOND / 2;
     for (int tries = 0;; tries++) {
-        int result = index_begin(dedup->index, directory->file, reason);
+        int result = index_begin(dedup->index, directory->fd, reason);
         if (result == 0) {
             index_reach(dedup->index, &dedup->reach);
             result = bring_up(dedup, directory, tail, deadline, reason);
         }
         if (tries == 2 || (result != ERROR_DAMAGED && result != ERROR_INVALID))
-            return result == ERROR_DAMAGED || result == ERROR_INVALID ? ERROR_TROUBLE : result;
+            return result == ERROR_DAMAGED || result == ERROR_INVALID ? ERROR_SYSTEM : result;
         /* A damaged index is dropped; a segment that is gone although it was there has the directory listed
          * again. */
         dedup->reach.listed = 0;
         if (result == ERROR_DAMAGED && index_discard(dedup->index, reason) != 0)
-            return ERROR_TROUBLE;
+            return ERROR_SYSTEM;
         if (result == ERROR_INVALID)
             (void)index_set_reach(dedup->index, &dedup->reach, NULL);
     }
 }
 
 int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day, struct reason *reason) {
-    bool listed = dedup->reach.listed == directory->modified;
-    directory_look(directory);
+    bool listed = dedup->reach.listed == directory->mtime_ns;
+    directory_refresh_mtime(directory);
     if (listed) {
         dedup->reach.newest = day;
-        dedup->reach.listed = directory->modified;
+        dedup->reach.listed = directory->mtime_ns;
     }
     return index_set_reach(dedup->index, &dedup->reach, reason);
 }
@@ -307,21 +307,22 @@ struct search {
 
 /* Opens the segment at `place`; *owned if the caller has to close it. Returns ERROR_INVALID if there is none.
  */
-static int open_place(const struct dedup *dedup, struct place place, bool *owned, struct reason *reason) {
-    *owned = dedup->tail->file < 0 || place.day != dedup->tail->day;
-    return *owned ? segment_open(dedup->journal, place.day, false, reason) : dedup->tail->file;
+static int open_position(const struct dedup *dedup, struct position position, bool *owned,
+                         struct reason *reason) {
+    *owned = dedup->tail->fd < 0 || position.day != dedup->tail->day;
+    return *owned ? segment_open(dedup->journal, position.day, false, reason) : dedup->tail->fd;
 }
 
 /* Reads the line that begins at `offset`, line break included, into dedup->line; at the end of the file it
  * may be missing. Returns its length, 0 if none is there, or ERROR_TROUBLE. */
-static int read_line(struct dedup *dedup, int file, uint64_t offset, struct reason *reason) {
+static int read_line(struct dedup *dedup, int fd, uint64_t offset, struct reason *reason) {
     size_t filled = 0;
     for (size_t wanted = 4096; filled < RECORD_LIMIT; wanted = RECORD_LIMIT) {
-        ssize_t got = pread(file, dedup->line + filled, wanted - filled, (off_t)(offset + filled));
+        ssize_t got = pread(fd, dedup->line + filled, wanted - filled, (off_t)(offset + filled));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail(reason, ERROR_TROUBLE, "cannot read the line of the first delivery: %s",
+            return FAIL(reason, ERROR_SYSTEM, "cannot read the line of the first delivery: %s",
                         strerror(errno));
         const char *line_break = memchr(dedup->line + filled, '\n', (size_t)got);
         filled += (size_t)got;
@@ -337,23 +338,24 @@ static int read_line(struct dedup *dedup, int file, uint64_t offset, struct reas
 
 /* Reads and compares the line at `place`. Returns 1 if it is the event that is searched for; 0 if it is
  * another one; ERROR_INVALID if no line begins there, or its file is gone (*gone); or another error. */
-static int compare(struct search *search, struct place place, bool *gone) {
+static int compare(struct search *search, struct position position, bool *gone) {
     struct dedup *dedup = search->dedup;
     struct record record;
     bool owned;
-    int file = open_place(dedup, place, &owned, search->reason);
-    *gone = file == ERROR_INVALID;
-    if (file < 0)
-        return file;
-    int length = read_line(dedup, file, place.offset, search->reason);
+    int fd = open_position(dedup, position, &owned, search->reason);
+    *gone = fd == ERROR_INVALID;
+    if (fd < 0)
+        return fd;
+    int length = read_line(dedup, fd, position.offset, search->reason);
     if (owned)
-        close(file);
+        close(fd);
     if (length < 0)
         return length;
-    struct link link = link_start(); /* not of this place, so that two lines run together are split */
+    struct chain_state chain =
+        chain_start(); /* not of this place, so that two lines run together are split */
     size_t used = 0;
     enum scan scan =
-        length > 0 ? record_scan(dedup->line, (size_t)length, &link, &record, &used) : SCAN_DAMAGED;
+        length > 0 ? record_scan(dedup->line, (size_t)length, &chain, &record, &used) : SCAN_DAMAGED;
     if (scan == SCAN_DAMAGED || scan == SCAN_INCOMPLETE)
         return ERROR_INVALID;
     int result = event_parse(dedup->parser, record.event, record.event_length, &dedup->event, search->reason);
@@ -366,37 +368,37 @@ static int compare(struct search *search, struct place place, bool *gone) {
                    ? 0
                    : ERROR_INVALID;
     }
-    *search->original = (struct original){.place = place,
+    *search->original = (struct original){.position = position,
                                           .seq = record.seq,
                                           .line = record.line,
                                           .length = (size_t)(dedup->line + used - record.line)};
-    search->original->place.offset += (uint64_t)(record.line - dedup->line);
+    search->original->position.offset += (uint64_t)(record.line - dedup->line);
     return 1;
 }
 
-static int visit(void *context, struct place place) {
+static int visit(void *context, struct position position) {
     struct search *search = context;
     bool gone;
-    int result = compare(search, place, &gone);
+    int result = compare(search, position, &gone);
     if (result != ERROR_INVALID)
         return result;
-    if (!gone && place.day > search->searched && (search->next < 0 || place.day < search->next))
-        search->next = place.day;
+    if (!gone && position.day > search->searched && (search->next < 0 || position.day < search->next))
+        search->next = position.day;
     return 0;
 }
 
 /* Searches a day for the event, because the index was wrong about it. */
 static int search_day(struct search *search, int32_t day, const struct deadline *deadline) {
     struct dedup *dedup = search->dedup;
-    struct place place = {.day = day};
+    struct position position = {.day = day};
     bool gone;
     int result =
-        indexer_search(&dedup->indexer, dedup->journal, search->event, &place, deadline, search->reason);
+        indexer_search(&dedup->indexer, dedup->journal, search->event, &position, deadline, search->reason);
     if (result <= 0)
         return result;
-    result = indexer_put(dedup->index, search->event, place, index_insert_once, search->reason);
+    result = indexer_put(dedup->index, search->event, position, index_insert_once, search->reason);
     if (result == 0)
-        result = compare(search, place, &gone);
+        result = compare(search, position, &gone);
     return result == ERROR_INVALID ? 0 : result; /* it has the identifiers, but is no event any more */
 }
 
@@ -420,20 +422,21 @@ int dedup_find(struct dedup *dedup, const struct event *event, struct original *
     return result;
 }
 
-int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason) {
-    return indexer_put(dedup->index, event, place, index_insert, reason);
+int dedup_add(struct dedup *dedup, const struct event *event, struct position position,
+              struct reason *reason) {
+    return indexer_put(dedup->index, event, position, index_insert, reason);
 }
 
 void dedup_reach(struct dedup *dedup, const struct tail *tail) {
     struct mark *mark = &dedup->reach.mark;
-    *mark = (struct mark){.place = {.day = tail->day, .offset = tail->end}, .seq = tail->link.seq};
-    memcpy(mark->chain, tail->link.recorded, CHAIN_SIZE);
-    dedup->reach.last_seq = tail->link.seq;
+    *mark = (struct mark){.position = {.day = tail->day, .offset = tail->end}, .seq = tail->chain.seq};
+    memcpy(mark->chain, tail->chain.recorded, CHAIN_SIZE);
+    dedup->reach.last_seq = tail->chain.seq;
     (void)index_set_reach(dedup->index, &dedup->reach, NULL);
 }
 
-struct place dedup_end(const struct dedup *dedup) {
-    return dedup->reach.mark.place;
+struct position dedup_end(const struct dedup *dedup) {
+    return dedup->reach.mark.position;
 }
 
 /* ---- rejected/ ---- */
@@ -442,40 +445,40 @@ static uint64_t fingerprint_of(const struct dedup *dedup, const char *signature)
     return index_fingerprint(dedup->index, IDENTIFIER_SIGNATURE, signature, strlen(signature));
 }
 
-static int add_rejected(const struct dedup *dedup, const char *signature, struct place place,
+static int add_rejected(const struct dedup *dedup, const char *signature, struct position position,
                         struct reason *reason) {
-    place.offset |= PLACE_IN_REJECTED;
-    return index_insert_once(dedup->index, fingerprint_of(dedup, signature), place, reason);
+    position.offset |= POSITION_IN_REJECTED;
+    return index_insert_once(dedup->index, fingerprint_of(dedup, signature), position, reason);
 }
 
 struct rejected_search {
     const struct dedup *dedup;
     const char *signature;
-    struct place *place;
+    struct position *position;
     struct reason *reason;
 };
 
 /* A line of rejected/ that was read. How far that has come counts, so the next delivery goes on from there.
  */
-static int take_rejected(void *context, const char *signature, struct place place) {
+static int take_rejected(void *context, const char *signature, struct position position) {
     const struct rejected_search *search = context;
     if (monotonic_now() > search->dedup->until)
-        return fail(search->reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
-    return add_rejected(search->dedup, signature, place, search->reason);
+        return FAIL(search->reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
+    return add_rejected(search->dedup, signature, position, search->reason);
 }
 
-static int compare_rejected(void *context, struct place place) {
+static int compare_rejected(void *context, struct position position) {
     struct rejected_search *search = context;
-    place.offset &= ~PLACE_IN_REJECTED;
-    *search->place = place;
-    return rejected_holds(search->dedup->journal, place, search->signature, search->reason);
+    position.offset &= ~POSITION_IN_REJECTED;
+    *search->position = position;
+    return rejected_holds(search->dedup->journal, position, search->signature, search->reason);
 }
 
-int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place *place,
+int dedup_find_rejected(struct dedup *dedup, const char *signature, struct position *position,
                         struct reason *reason) {
     struct rejected_search search = {
-        .dedup = dedup, .signature = signature, .place = place, .reason = reason};
-    struct place before = dedup->reach.rejected;
+        .dedup = dedup, .signature = signature, .position = position, .reason = reason};
+    struct position before = dedup->reach.rejected;
     int result = rejected_scan(dedup->journal, &dedup->reach.rejected, take_rejected, &search, reason);
     if (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset)
         result = note_reach(dedup, result, reason);
@@ -484,8 +487,9 @@ int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place
                                     reason);
 }
 
-void dedup_add_rejected(struct dedup *dedup, const char *signature, struct place place, struct place end) {
-    if (add_rejected(dedup, signature, place, NULL) != 0)
+void dedup_add_rejected(struct dedup *dedup, const char *signature, struct position position,
+                        struct position end) {
+    if (add_rejected(dedup, signature, position, NULL) != 0)
         return;
     dedup->reach.rejected = end;
     (void)index_set_reach(dedup->index, &dedup->reach, NULL);
@@ -498,7 +502,7 @@ static int lock(struct dedup *dedup, struct directory *directory, const struct d
     int result = directory_lock(directory, deadline, reason);
     if (result > 0)
         index_close(dedup->index); /* of a directory that was there before */
-    return result >= 0 ? index_begin(dedup->index, directory->file, reason) : result;
+    return result >= 0 ? index_begin(dedup->index, directory->fd, reason) : result;
 }
 
 static int unlock(struct dedup *dedup, struct directory *directory, int result) {

@@ -32,7 +32,7 @@ int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day
 /* Looks for the line of an event that has one of the two identifiers. Returns 1 with its place and number; 0
  * if there is none in the journal. An error on the way to a line is an error, never 0. */
 struct original {
-    struct place place;
+    struct position position;
     uint64_t seq;
     const char *line; /* its bytes, line break included; good until the next call */
     size_t length;
@@ -46,17 +46,19 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event);
 /* Notes a line that was appended at `place`; and, after the last one, that the index reaches the end of the
  * tail. If one of these fails, the lines are beyond where the index reaches, and the next dedup_begin() reads
  * them: the lines are kept nevertheless. */
-int dedup_add(struct dedup *dedup, const struct event *event, struct place place, struct reason *reason);
+int dedup_add(struct dedup *dedup, const struct event *event, struct position position,
+              struct reason *reason);
 void dedup_reach(struct dedup *dedup, const struct tail *tail);
 
 /* The end of the newest line that is in the index; after dedup_begin(), of the journal. */
-struct place dedup_end(const struct dedup *dedup);
+struct position dedup_end(const struct dedup *dedup);
 
 /* rejected/: returns 1 with the place of the line that holds this signature, 0 if there is none; and notes
  * one. */
-int dedup_find_rejected(struct dedup *dedup, const char *signature, struct place *place,
+int dedup_find_rejected(struct dedup *dedup, const char *signature, struct position *position,
                         struct reason *reason);
-void dedup_add_rejected(struct dedup *dedup, const char *signature, struct place place, struct place end);
+void dedup_add_rejected(struct dedup *dedup, const char *signature, struct position position,
+                        struct position end);
 
 /* What can wait until the answers are out: a step of the index's checkpoint. Trouble with it harms no answer.
  * Takes and releases the lock itself. */

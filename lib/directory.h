@@ -11,10 +11,10 @@
 
 struct directory {
     char path[CONFIG_PATH_SIZE];
-    int file, lock; /* descriptors; -1: not open */
+    int fd, lock; /* descriptors; -1: not open */
     struct stat status, lock_status;
     bool remote;      /* on a network file system, where other hosts may write too */
-    int64_t modified; /* when an entry was made or removed last, nanoseconds since 1970; set with the lock */
+    int64_t mtime_ns; /* when an entry was made or removed last, nanoseconds since 1970; set with the lock */
 };
 
 /* Opens nothing yet. `path` is copied. */
@@ -38,12 +38,12 @@ int directory_lock(struct directory *directory, const struct deadline *deadline,
 void directory_unlock(struct directory *directory);
 
 /* Sets directory->modified again, after this process has made an entry. The caller holds the lock. */
-void directory_look(struct directory *directory);
+void directory_refresh_mtime(struct directory *directory);
 
 /* Opens the subdirectory `name` of `directory` (a descriptor). If it is not there, makes it, and its name
  * durable, or returns ERROR_INVALID if `make` is false. Returns a descriptor, or ERROR_TROUBLE with a reason.
  */
-int directory_within(int directory, const char *name, bool make, struct reason *reason);
+int directory_open_subdirectory(int directory, const char *name, bool make, struct reason *reason);
 
 /* Opens the subdirectory to list it, for closedir(). NULL with errno set if that fails. */
 DIR *directory_list(int directory, const char *name);

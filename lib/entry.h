@@ -7,11 +7,11 @@
 /* How many entries one append takes. */
 #define JOURNAL_BATCH 128
 
-enum outcome {
-    OUTCOME_TROUBLE,   /* not kept, or not known to be on the disk; see `reason` */
-    OUTCOME_STORED,    /* on the disk, as number `seq` */
-    OUTCOME_DUPLICATE, /* was there before, as number `seq`, and is on the disk */
-    OUTCOME_REJECTED   /* on the disk, in rejected/; `rejection` says why */
+enum disposition {
+    DISPOSITION_UNAVAILABLE, /* not kept, or not known to be on the disk; see `reason` */
+    DISPOSITION_STORED,      /* on the disk, as number `seq` */
+    DISPOSITION_DUPLICATE,   /* was there before, as number `seq`, and is on the disk */
+    DISPOSITION_REJECTED     /* on the disk, in rejected/; `rejection` says why */
 };
 
 struct entry {
@@ -28,7 +28,7 @@ struct entry {
      * there is none, by `known_time`, a time that has certainly passed. */
     int64_t stale_before, max_age, known_time;
     /* Set when it is kept, or not: */
-    enum outcome outcome;
+    enum disposition disposition;
     uint64_t seq;
     struct reason reason;
 };

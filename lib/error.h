@@ -3,8 +3,7 @@
 #define DOORPOST_ERROR_H
 
 enum error {
-    ERROR_TROUBLE =
-        -1, /* our side cannot do it now: missing key, full disk, failing sync; a retry may help */
+    ERROR_SYSTEM = -1, /* our side cannot do it now: missing key, full disk, failing sync; a retry may help */
     ERROR_INVALID = -2, /* the input is not what it must be; a retry cannot help */
     ERROR_TIMEOUT = -3, /* the deadline passed */
     ERROR_DAMAGED = -4  /* a file of ours does not hold what we wrote */
@@ -21,6 +20,6 @@ void explain(struct reason *reason, const char *format, ...) __attribute__((form
 
 /* The same as an expression: `return fail(reason, ERROR_TROUBLE, "...")`. A macro, so that compilers and
  * analyzers see that the value is never 0. */
-#define fail(reason, code, ...) (explain((reason), __VA_ARGS__), (int)(code))
+#define FAIL(reason, code, ...) (explain((reason), __VA_ARGS__), (int)(code))
 
 #endif

@@ -197,7 +197,7 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
             text = NULL;
         } else if (*text == '{' || *text == '[') {
             if (depth++ == EVENT_DEPTH)
-                return fail(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
+                return FAIL(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
             wanted = CLOSE | (*text == '{' ? NAME : VALUE);
             objects = objects << 1 | (*text++ == '{');
         } else {
@@ -206,11 +206,11 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
         }
     }
     if (text == NULL)
-        return fail(reason, ERROR_INVALID, "the body is not JSON");
+        return FAIL(reason, ERROR_INVALID, "the body is not JSON");
     if (wanted != 0)
-        return fail(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
+        return FAIL(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
     /* json-c would cut the name there, and take "request_id\u0000x" for request_id. */
-    return nul ? fail(reason, ERROR_INVALID, "a member name contains a NUL character") : 0;
+    return nul ? FAIL(reason, ERROR_INVALID, "a member name contains a NUL character") : 0;
 }
 
 static struct json_object *member(struct json_object *object, const char *name) {
@@ -227,7 +227,7 @@ static struct json_object *find(struct json_object *const objects[], enum ring_f
 static int judge(enum ring_field field, unsigned required, const char *wrong, struct reason *reason) {
     if (wrong == NULL || (required >> field & 1) == 0)
         return 0;
-    return fail(reason, ERROR_INVALID, "%s %s", ring_members[field].path, wrong);
+    return FAIL(reason, ERROR_INVALID, "%s %s", ring_members[field].path, wrong);
 }
 
 /* Copies a text. Leaves "" if there is none that can be used. */
@@ -343,9 +343,9 @@ static int take_event(struct json_object *payload, struct event *event, struct r
     struct json_object *const objects[] = {
         [RING_META] = meta, [RING_DATA] = data, [RING_ATTRIBUTES] = member(data, RING_ATTRIBUTES_NAME)};
     if (!json_object_is_type(meta, json_type_object))
-        return fail(reason, ERROR_INVALID, RING_META_NAME " is missing or not an object");
+        return FAIL(reason, ERROR_INVALID, RING_META_NAME " is missing or not an object");
     if (!json_object_is_type(data, json_type_object))
-        return fail(reason, ERROR_INVALID, RING_DATA_NAME " is missing or not an object");
+        return FAIL(reason, ERROR_INVALID, RING_DATA_NAME " is missing or not an object");
     int result = take(objects, RING_REQUEST_ID, RING_ALWAYS_REQUIRED, event->request_id, reason);
     if (result == 0)
         result = take(objects, RING_ID, RING_ALWAYS_REQUIRED, event->id, reason);
@@ -363,7 +363,7 @@ static int parse_once(struct event_parser *parser, const char *body, size_t leng
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     int result = json_object_is_type(payload, json_type_object)
                      ? take_event(payload, event, reason)
-                     : fail(reason, ERROR_TROUBLE, "no memory to read the body");
+                     : FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
     json_object_put(payload);
     return result;
 }
@@ -375,14 +375,14 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
     if (result != 0)
         return result;
     if (*skip_space(body, body + length) != '{')
-        return fail(reason, ERROR_INVALID, "the body is not a JSON object");
+        return FAIL(reason, ERROR_INVALID, "the body is not a JSON object");
     if (parse_once(parser, body, length, event, reason) == 0 && event->has_time)
         return 0;
     /* If json-c gets no memory, it may leave out members without a word. Before something is missed for good,
      * the body is read again with memory to spare. */
     void *volatile spare = malloc(SPARE_MEMORY); /* volatile: or the compiler may leave it out */
     if (spare == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the body");
+        return FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
     free(spare);
     memset(event, 0, sizeof *event);
     return parse_once(parser, body, length, event, reason);

@@ -9,14 +9,14 @@
 #include <stdint.h>
 
 /* Returns true if there is a hole before `end`; false if the file system cannot tell. */
-bool hole_before(int file, uint64_t end);
+bool hole_before(int fd, uint64_t end);
 
 /* Where a hole ends that begins at `at`, or has begun before: at the next data, or at the end of the file.
  * Returns `at` if there is data, or if the file system cannot tell. */
-uint64_t hole_end(int file, uint64_t at);
+uint64_t hole_end(int fd, uint64_t at);
 
 /* Where a hole begins that ends at `at`, or later. Returns `at` if the byte before it is data, or if the file
  * system cannot tell. */
-uint64_t hole_start(int file, uint64_t at);
+uint64_t hole_start(int fd, uint64_t at);
 
 #endif

@@ -19,51 +19,51 @@ struct identity indexer_identify(const struct index *index, const struct event *
         .event = index_fingerprint(index, IDENTIFIER_EVENT, event->id, strlen(event->id))};
 }
 
-int indexer_put(struct index *index, const struct event *event, struct place place,
-                int (*insert)(struct index *index, uint64_t fingerprint, struct place place,
+int indexer_put(struct index *index, const struct event *event, struct position position,
+                int (*insert)(struct index *index, uint64_t fingerprint, struct position position,
                               struct reason *reason),
                 struct reason *reason) {
     struct identity identity = indexer_identify(index, event);
-    int result = insert(index, identity.request, place, reason);
-    return result != 0 ? result : insert(index, identity.event, place, reason);
+    int result = insert(index, identity.request, position, reason);
+    return result != 0 ? result : insert(index, identity.event, position, reason);
 }
 
 static int index_record(struct indexer *indexer, struct index *index, const struct record *record,
-                        struct place place, struct reason *reason) {
+                        struct position position, struct reason *reason) {
     int result = event_parse(indexer->parser, record->event, record->event_length, &indexer->event, reason);
     if (result != 0)
         return result == ERROR_INVALID ? 0 : result;
-    return indexer_put(index, &indexer->event, place, index_insert_once, reason);
+    return indexer_put(index, &indexer->event, position, index_insert_once, reason);
 }
 
 static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {
     if (lines % STEP != 0 || monotonic_now() <= deadline->at - SPARE)
         return 0;
-    return fail(reason, ERROR_TIMEOUT, "the index is being brought up to the journal: please wait");
+    return FAIL(reason, ERROR_TIMEOUT, "the index is being brought up to the journal: please wait");
 }
 
 int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,
                 bool locked, const struct deadline *deadline, struct reason *reason) {
     struct walk *walk = &indexer->walk;
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     bool proven = false; /* the chain can tell of the next line whether it belongs there */
     int result;
     indexer->highest = 0;
-    walk_start(walk, directory, mark->place, (struct link){.known = false});
+    walk_start(walk, directory, mark->position, (struct chain_state){.known = false});
     walk_until(walk, last);
     if (locked)
         walk_close(walk);
-    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &place, reason)) > 0; lines++) {
-        result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, place, reason);
+    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, &position, reason)) > 0; lines++) {
+        result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, position, reason);
         if (result != 0)
             break;
         if (scan == SCAN_RECORD && proven && record.seq > indexer->highest)
             indexer->highest = record.seq;
-        proven = walk_link(walk).known;
+        proven = walk_chain(walk).known;
         if (scan != SCAN_DAMAGED)
-            *mark = mark_of(&record, walk_place(walk));
+            *mark = mark_of(&record, walk_position(walk));
         result = look_at_clock(lines, deadline, reason);
         if (result != 0)
             break;
@@ -95,15 +95,16 @@ static int is_of(struct indexer *indexer, const struct record *record, const str
            strcmp(indexer->event.id, event->id) == 0;
 }
 
-int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
-                   const struct deadline *deadline, struct reason *reason) {
+int indexer_search(struct indexer *indexer, int directory, const struct event *event,
+                   struct position *position, const struct deadline *deadline, struct reason *reason) {
     struct walk *walk = &indexer->walk;
     struct record record;
     enum scan scan;
     int result;
-    walk_start(walk, directory, (struct place){.day = place->day}, (struct link){.known = false});
+    walk_start(walk, directory, (struct position){.day = position->day},
+               (struct chain_state){.known = false});
     walk_close(walk);
-    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, place, reason)) > 0; lines++) {
+    for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, position, reason)) > 0; lines++) {
         result = scan == SCAN_DAMAGED ? 0 : is_of(indexer, &record, event, reason);
         if (result != 0)
             break;

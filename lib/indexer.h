@@ -25,8 +25,8 @@ struct identity {
 struct identity indexer_identify(const struct index *index, const struct event *event);
 
 /* Puts the place of an event into the index; `insert` is index_insert, or index_insert_once. */
-int indexer_put(struct index *index, const struct event *event, struct place place,
-                int (*insert)(struct index *index, uint64_t fingerprint, struct place place,
+int indexer_put(struct index *index, const struct event *event, struct position position,
+                int (*insert)(struct index *index, uint64_t fingerprint, struct position position,
                               struct reason *reason),
                 struct reason *reason);
 
@@ -43,7 +43,7 @@ uint64_t indexer_highest(const struct indexer *indexer);
 /* Reads the day of *place for an event that has one of the two identifiers. The caller holds the append lock.
  * Returns 1 with *place set to where its line begins, 0 if the day does not have it, ERROR_TIMEOUT as above,
  * or another error. */
-int indexer_search(struct indexer *indexer, int directory, const struct event *event, struct place *place,
-                   const struct deadline *deadline, struct reason *reason);
+int indexer_search(struct indexer *indexer, int directory, const struct event *event,
+                   struct position *position, const struct deadline *deadline, struct reason *reason);
 
 #endif

@@ -4,15 +4,15 @@
 
 #include <string.h>
 
-void intake_refuse(struct decision *decision, enum verdict verdict, const char *cause) {
-    decision->verdict = verdict;
+void intake_refuse(struct decision *decision, enum disposition disposition, const char *cause) {
+    decision->disposition = disposition;
     explain(&decision->cause, "%s", cause);
 }
 
 long intake_length(const char *content_length) {
     long length = 0;
     if (content_length == NULL || content_length[0] == '\0' || strcmp(content_length, "-1") == 0)
-        return LENGTH_NOT_TOLD;
+        return LENGTH_ABSENT;
     for (const char *digit = content_length; *digit != '\0'; digit++) {
         if (*digit < '0' || *digit > '9')
             return LENGTH_INVALID;
@@ -25,7 +25,7 @@ long intake_length(const char *content_length) {
 static bool is_post(const struct request_metadata *metadata, struct decision *decision) {
     if (metadata->method != NULL && strcmp(metadata->method, "POST") == 0)
         return true;
-    intake_refuse(decision, VERDICT_NOT_POST, "the method is not POST");
+    intake_refuse(decision, DISPOSITION_METHOD_NOT_ALLOWED, "the method is not POST");
     return false;
 }
 
@@ -34,15 +34,15 @@ static bool fits(const struct config *config, const char *content_length, size_t
                  struct decision *decision) {
     long told = intake_length(content_length);
     if (told == LENGTH_INVALID)
-        intake_refuse(decision, VERDICT_MALFORMED, "the Content-Length is not a number");
-    else if (told > (long)config->max_body || (told == LENGTH_NOT_TOLD && length > config->max_body))
-        intake_refuse(decision, VERDICT_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
-    else if (told == LENGTH_NOT_TOLD && length == 0)
-        intake_refuse(decision, VERDICT_NO_LENGTH, "no Content-Length and no body");
-    else if (told != LENGTH_NOT_TOLD && (size_t)told > length)
-        intake_refuse(decision, VERDICT_MALFORMED, "the body is shorter than its Content-Length");
-    else if (told != LENGTH_NOT_TOLD && (size_t)told < length)
-        intake_refuse(decision, VERDICT_MALFORMED, "the body is longer than its Content-Length");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the Content-Length is not a number");
+    else if (told > (long)config->max_body || (told == LENGTH_ABSENT && length > config->max_body))
+        intake_refuse(decision, DISPOSITION_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
+    else if (told == LENGTH_ABSENT && length == 0)
+        intake_refuse(decision, DISPOSITION_LENGTH_REQUIRED, "no Content-Length and no body");
+    else if (told != LENGTH_ABSENT && (size_t)told > length)
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is shorter than its Content-Length");
+    else if (told != LENGTH_ABSENT && (size_t)told < length)
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is longer than its Content-Length");
     else
         return true;
     return false;
@@ -53,17 +53,17 @@ static bool verify(struct keys *keys, const char *signature, const char *body, s
                    struct decision *decision) {
     uint8_t digest[SIGNATURE_BYTES];
     if (signature == NULL || signature[0] == '\0') {
-        intake_refuse(decision, VERDICT_UNSIGNED, RING_SIGNATURE_HEADER " is missing");
+        intake_refuse(decision, DISPOSITION_UNAUTHORIZED, RING_SIGNATURE_HEADER " is missing");
         return false;
     }
     if (signature_parse(signature, digest) != 0) {
-        intake_refuse(decision, VERDICT_UNSIGNED,
+        intake_refuse(decision, DISPOSITION_UNAUTHORIZED,
                       RING_SIGNATURE_HEADER " is not " RING_SIGNATURE_PREFIX " and 64 hexadecimal digits");
         return false;
     }
     int key = signature_verify(keys, body, length, digest);
     if (key < 0) {
-        intake_refuse(decision, VERDICT_UNSIGNED, "no configured key matches " RING_SIGNATURE_HEADER);
+        intake_refuse(decision, DISPOSITION_UNAUTHORIZED, "no configured key matches " RING_SIGNATURE_HEADER);
         return false;
     }
     memcpy(decision->key, keys_fingerprint(keys, (size_t)key), FINGERPRINT_SIZE);
@@ -77,9 +77,9 @@ void intake_body(struct keys *keys, struct event_parser *parser, const char *sig
         return;
     int result = event_parse(parser, body, length, &decision->event, &decision->cause);
     if (result != 0)
-        decision->verdict = result == ERROR_INVALID ? VERDICT_REJECTED : VERDICT_TROUBLE;
+        decision->disposition = result == ERROR_INVALID ? DISPOSITION_REJECTED : DISPOSITION_UNAVAILABLE;
     else
-        decision->verdict = VERDICT_USABLE;
+        decision->disposition = DISPOSITION_ACCEPTED;
 }
 
 void intake_request(const struct config *config, struct keys *keys, struct event_parser *parser,

@@ -9,17 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum verdict {
-    VERDICT_USABLE,   /* signed, and an event: to be kept */
-    VERDICT_REJECTED, /* signed, and no usable event: to be kept in rejected/; `cause` is the reason to answer
-                       */
-    VERDICT_UNSIGNED, /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
-    VERDICT_NOT_POST, /* another method */
-    VERDICT_NO_LENGTH, /* no Content-Length, and no body either */
-    VERDICT_TOO_LARGE, /* a Content-Length or a body over the limit */
-    VERDICT_MALFORMED, /* a Content-Length that is no number or not that of the body, or parameters that are
-                          none */
-    VERDICT_TROUBLE    /* our fault: a retry may help */
+enum disposition {
+    DISPOSITION_ACCEPTED, /* signed, and an event: to be kept */
+    DISPOSITION_REJECTED, /* signed, and no usable event: to be kept in rejected/; `cause` is the reason to
+                           * answer
+                           */
+    DISPOSITION_UNAUTHORIZED, /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
+    DISPOSITION_METHOD_NOT_ALLOWED, /* another method */
+    DISPOSITION_LENGTH_REQUIRED,    /* no Content-Length, and no body either */
+    DISPOSITION_TOO_LARGE,          /* a Content-Length or a body over the limit */
+    DISPOSITION_MALFORMED,  /* a Content-Length that is no number or not that of the body, or parameters that
+                           are  none */
+    DISPOSITION_UNAVAILABLE /* our fault: a retry may help */
 };
 
 /* What of a request decides, as the gateway passes it on (RFC 3875, section 4.1). Any of them may be NULL. */
@@ -31,14 +32,14 @@ struct request_metadata {
 };
 
 struct decision {
-    enum verdict verdict;
+    enum disposition disposition;
     struct reason cause;
     char key[FINGERPRINT_SIZE];          /* of the key that verified it, or "" */
     char signature[SIGNATURE_TEXT_SIZE]; /* as signature_format() writes it, where verified */
     struct event event; /* where VERDICT_USABLE; where VERDICT_REJECTED, what could be read of it */
 };
 
-#define LENGTH_NOT_TOLD (-1)
+#define LENGTH_ABSENT (-1)
 #define LENGTH_INVALID (-2)
 
 /* Reads a CONTENT_LENGTH (RFC 9110, section 8.6): digits alone; more than BODY_LIMIT comes back as some
@@ -58,6 +59,6 @@ void intake_body(struct keys *keys, struct event_parser *parser, const char *sig
                  size_t length, struct decision *decision);
 
 /* Decides VERDICT_MALFORMED or VERDICT_TROUBLE, with this cause. */
-void intake_refuse(struct decision *decision, enum verdict verdict, const char *cause);
+void intake_refuse(struct decision *decision, enum disposition disposition, const char *cause);
 
 #endif

@@ -31,7 +31,7 @@ struct journal *journal_new(const char *path, unsigned first_buckets) {
     if (journal == NULL)
         return NULL;
     directory_start(&journal->directory, path);
-    journal->tail.file = -1;
+    journal->tail.fd = -1;
     journal->now = timestamp_now;
     journal->dedup = dedup_new(first_buckets);
     if (journal->dedup == NULL) {
@@ -79,12 +79,12 @@ static int begin(struct journal *journal, const struct deadline *deadline, struc
  */
 static int roll(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     int32_t day = today(journal);
-    if (journal->tail.file >= 0 && journal->tail.day >= day)
+    if (journal->tail.fd >= 0 && journal->tail.day >= day)
         return 0;
-    int file = segment_create(journal->directory.file, day, reason);
-    if (file < 0)
-        return file;
-    close(file);
+    int fd = segment_create(journal->directory.fd, day, reason);
+    if (fd < 0)
+        return fd;
+    close(fd);
     int result = dedup_made_day(journal->dedup, &journal->directory, day, reason);
     return result == 0 ? begin(journal, deadline, reason) : result;
 }
@@ -92,9 +92,9 @@ static int roll(struct journal *journal, const struct deadline *deadline, struct
 /* The first line of a file is not written before the file's name is on the disk: so a file that has lines has
  * a name that is durable, whatever became of the process that made it. */
 static int sync_name(const struct journal *journal, struct reason *reason) {
-    if (journal->tail.end > 0 || fsync(journal->directory.file) == 0)
+    if (journal->tail.end > 0 || fsync(journal->directory.fd) == 0)
         return 0;
-    return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
 }
 
 static int write_new(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
@@ -106,18 +106,18 @@ static int write_new(struct journal *journal, const struct deadline *deadline, s
     if (result != 0)
         return result;
     if (tail->read_only)
-        return fail(reason, ERROR_TROUBLE, "the newest segment is read-only: make it writable for this user");
-    struct link link = tail->link;
-    batch_compose(batch, tail, &link);
+        return FAIL(reason, ERROR_SYSTEM, "the newest segment is read-only: make it writable for this user");
+    struct chain_state chain = tail->chain;
+    batch_compose(batch, tail, &chain);
     result = sync_name(journal, reason);
     if (result == 0)
         result = append_write(&batch->append, reason);
     if (result != 0)
         return result;
-    if (fstat(tail->file, &tail->status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+    if (fstat(tail->fd, &tail->status) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine the newest segment: %s", strerror(errno));
     tail->end = batch->end;
-    tail->link = link;
+    tail->chain = chain;
     batch_index(batch, journal->dedup, tail);
     return 0;
 }
@@ -127,19 +127,19 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
     int result = begin(journal, deadline, reason);
     if (result == 0)
         result =
-            batch_classify(batch, journal->dedup, &journal->tail, journal->directory.file, deadline, reason);
+            batch_classify(batch, journal->dedup, &journal->tail, journal->directory.fd, deadline, reason);
     if (result == ERROR_DAMAGED) { /* the index is, and is rebuilt; once is enough */
         result = dedup_discard(journal->dedup, reason);
         if (result == 0)
             result = begin(journal, deadline, reason);
         if (result == 0)
-            result = batch_classify(batch, journal->dedup, &journal->tail, journal->directory.file, deadline,
+            result = batch_classify(batch, journal->dedup, &journal->tail, journal->directory.fd, deadline,
                                     reason);
     }
     if (result == 0)
         result = write_new(journal, deadline, reason);
     if (result == 0)
-        result = batch_write_rejected(batch, journal->dedup, journal->directory.file, today(journal), reason);
+        result = batch_write_rejected(batch, journal->dedup, journal->directory.fd, today(journal), reason);
     return result;
 }
 
@@ -150,9 +150,9 @@ static int hand_over(struct journal *journal, struct reason *reason) {
         return 0;
     const struct rejected *rejected = &journal->batch.rejected;
     dedup_close(journal->dedup);
-    if ((journal->tail.file >= 0 && fdatasync(journal->tail.file) != 0) ||
-        (rejected->file >= 0 && fdatasync(rejected->file) != 0))
-        return fail(reason, ERROR_TROUBLE, "cannot sync the journal: %s", strerror(errno));
+    if ((journal->tail.fd >= 0 && fdatasync(journal->tail.fd) != 0) ||
+        (rejected->fd >= 0 && fdatasync(rejected->fd) != 0))
+        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal: %s", strerror(errno));
     return 0;
 }
 
@@ -180,19 +180,19 @@ static bool is_there(const struct journal *journal, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     struct stat named;
     segment_name(journal->tail.day, name);
-    int file = append->file;
+    int fd = append->fd;
     if (journal->directory.remote)
-        file = regular_open(journal->directory.file, name, O_RDONLY, NULL);
-    bool there = file >= 0 && fstatat(journal->directory.file, name, &named, 0) == 0 &&
+        fd = regular_open(journal->directory.fd, name, O_RDONLY, NULL);
+    bool there = fd >= 0 && fstatat(journal->directory.fd, name, &named, 0) == 0 &&
                  named.st_ino == journal->tail.status.st_ino && named.st_dev == journal->tail.status.st_dev &&
-                 append_is_there(append, file);
+                 append_is_there(append, fd);
     if (!there)
         explain(reason,
                 "%s does not hold what was just written to it: was it moved, or do locks not work on this "
                 "file system? See `doorpost doctor`",
                 name);
-    if (file >= 0 && file != append->file)
-        close(file);
+    if (fd >= 0 && fd != append->fd)
+        close(fd);
     return there;
 }
 
@@ -201,7 +201,7 @@ void journal_sync(struct journal *journal) {
     enum sync sync = SYNC_FAILED;
     if (batch->result == 0 && batch_needs_tail(batch)) {
         if (batch->new_count == 0)
-            batch->append = (struct append){.file = journal->tail.file};
+            batch->append = (struct append){.fd = journal->tail.fd};
         sync = append_sync(&batch->append, &batch->reason);
         if (sync != SYNC_CLEAN)
             journal->tail.end = UINT64_MAX; /* what the file holds now has to be looked at */

@@ -85,18 +85,18 @@ static void add(struct keys *keys, const unsigned char *bytes, size_t length, en
 static bool is_base64_key(struct keys *keys, const char *text, size_t length, size_t *decoded) {
     return sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, decoded, NULL,
                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
-           *decoded >= KEY_LEAST;
+           *decoded >= KEY_MIN_BYTES;
 }
 
 static int add_line(struct keys *keys, const char *path, int number, struct reason *reason) {
     const char *text = (const char *)keys->text;
     size_t length = strlen(text);
-    if (length < KEY_LEAST)
-        return fail(reason, ERROR_TROUBLE,
+    if (length < KEY_MIN_BYTES)
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s, line %d: a key of under %d bytes cannot be right: paste it again", path, number,
-                    KEY_LEAST);
+                    KEY_MIN_BYTES);
     if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
-        return fail(reason, ERROR_TROUBLE, "%s holds more than %d keys: remove the retired ones", path,
+        return FAIL(reason, ERROR_SYSTEM, "%s holds more than %d keys: remove the retired ones", path,
                     KEYS_LINES);
     add(keys, keys->text, length, READING_TEXT, number);
     size_t decoded;
@@ -160,19 +160,19 @@ static int read_line(struct keys *keys, const char *line, size_t length, const c
                      int number, struct reason *reason) {
     char invisible[INVISIBLE_SIZE];
     if (!is_clear(keys, line, length, end))
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s, line %d: a # follows a blank, and the text before it is not base64: put the comment "
                     "on its own line",
                     path, number);
     if (invisible_find(line, length, invisible))
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: the key contains %s: paste it again as plain text",
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: the key contains %s: paste it again as plain text",
                     path, number, invisible);
     if (length >= KEY_TEXT_SIZE)
-        return fail(reason, ERROR_TROUBLE, "%s, line %d: this is no signing key: one key a line, as text",
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: this is no signing key: one key a line, as text",
                     path, number);
     if (!is_alone(keys, line, length))
-        return fail(
-            reason, ERROR_TROUBLE,
+        return FAIL(
+            reason, ERROR_SYSTEM,
             "%s, line %d: the key is not alone on its line: one key a line; a comment after it starts with a "
             "blank and #",
             path, number);
@@ -186,7 +186,7 @@ int keys_parse(struct keys *keys, const char *text, size_t length, const char *p
     const char *line;
     size_t line_length;
     if (is_utf16(text, length))
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s is UTF-16 or UTF-32: save it as UTF-8 or ASCII (in Notepad: Encoding)", path);
     for (int number = 0; (line = keys_next_line(&text, end, &number, &line_length)) != NULL;) {
         int result = read_line(keys, line, line_length, end, path, number, reason);
@@ -194,30 +194,30 @@ int keys_parse(struct keys *keys, const char *text, size_t length, const char *p
             return result;
     }
     if (keys->count == 0)
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "%s holds no key: put Ring's HMAC signing key into it, on a line of its own", path);
     return 0;
 }
 
 static int check_mode(const struct stat *file, const char *path, struct reason *reason) {
     if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
-        return fail(reason, ERROR_TROUBLE, "the key file %s is open to everybody: chmod o-rwx it", path);
+        return FAIL(reason, ERROR_SYSTEM, "the key file %s is open to everybody: chmod o-rwx it", path);
     if (file->st_size > KEY_FILE_SIZE)
-        return fail(reason, ERROR_TROUBLE, "the key file %s is larger than %d bytes: it cannot be one", path,
+        return FAIL(reason, ERROR_SYSTEM, "the key file %s is larger than %d bytes: it cannot be one", path,
                     KEY_FILE_SIZE);
     return 0;
 }
 
-static int read_file(struct keys *keys, int file, const char *path, struct reason *reason) {
+static int read_file(struct keys *keys, int fd, const char *path, struct reason *reason) {
     int result = check_mode(&keys->loaded, path, reason);
     if (result != 0)
         return result;
     size_t length = 0;
     ssize_t got;
-    while ((got = read(file, keys->file + length, sizeof keys->file - length)) > 0)
+    while ((got = read(fd, keys->file + length, sizeof keys->file - length)) > 0)
         length += (size_t)got;
     if (got < 0)
-        result = fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot read the key file %s: %s", path, strerror(errno));
     else
         result = keys_parse(keys, keys->file, length, path, reason);
     sodium_memzero(keys->file, length);
@@ -247,16 +247,16 @@ int keys_load(struct keys *keys, const char *path, struct reason *reason) {
     if (keys->count >
         0) /* else all of it is zero, and pages that nobody touches cost a CGI process nothing */
         sodium_memzero(keys, sizeof *keys);
-    int file = regular_open(AT_FDCWD, path, O_RDONLY, reason);
-    if (file == ERROR_DAMAGED)
-        return fail(reason, ERROR_TROUBLE, "the key file %s is not a regular file", path);
-    if (file < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read the key file %s: %s", path, strerror(errno));
+    int fd = regular_open(AT_FDCWD, path, O_RDONLY, reason);
+    if (fd == ERROR_DAMAGED)
+        return FAIL(reason, ERROR_SYSTEM, "the key file %s is not a regular file", path);
+    if (fd < 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the key file %s: %s", path, strerror(errno));
     int result =
-        fstat(file, &keys->loaded) == 0
-            ? read_file(keys, file, path, reason)
-            : fail(reason, ERROR_TROUBLE, "cannot examine the key file %s: %s", path, strerror(errno));
-    close(file);
+        fstat(fd, &keys->loaded) == 0
+            ? read_file(keys, fd, path, reason)
+            : FAIL(reason, ERROR_SYSTEM, "cannot examine the key file %s: %s", path, strerror(errno));
+    close(fd);
     if (result != 0)
         sodium_memzero(keys, sizeof *keys);
     return result;

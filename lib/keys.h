@@ -11,7 +11,7 @@
 #define KEYS_LINES 16      /* more lines than that is no rotation any more */
 #define KEY_TEXT_SIZE 1024 /* bytes of one line */
 #define KEY_FILE_SIZE 8192 /* bytes, comments included */
-#define KEY_LEAST 16       /* bytes */
+#define KEY_MIN_BYTES 16   /* bytes */
 #define FINGERPRINT_SIZE 9 /* eight hexadecimal digits and a NUL */
 
 enum reading { READING_TEXT, READING_BASE64 };

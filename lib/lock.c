@@ -13,21 +13,21 @@
 
 #define HURRIED_WAIT (SECOND / 2)
 
-static int set_lock(int file, int command, short type) {
+static int set_lock(int fd, int command, short type) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
-    return fcntl(file, command, &lock);
+    return fcntl(fd, command, &lock);
 }
 
-static int wait_for(int file, const struct deadline *deadline) {
+static int wait_for(int fd, const struct deadline *deadline) {
     int64_t end = deadline->at;
     bool hurried = false;
     for (;;) {
-        if (set_lock(file, F_SETLKW, F_WRLCK) == 0)
+        if (set_lock(fd, F_SETLKW, F_WRLCK) == 0)
             return 0;
         if (errno != EINTR)
             return -1;
         int64_t now = monotonic_now();
-        if (!hurried && deadline->hurry != NULL && *deadline->hurry) {
+        if (!hurried && deadline->stop_requested != NULL && *deadline->stop_requested) {
             hurried = true;
             if (now + HURRIED_WAIT < end)
                 end = now + HURRIED_WAIT;
@@ -37,21 +37,21 @@ static int wait_for(int file, const struct deadline *deadline) {
     }
 }
 
-int lock_take(int file, const struct deadline *deadline, struct reason *reason) {
-    int result = set_lock(file, F_SETLK, F_WRLCK);
+int lock_take(int fd, const struct deadline *deadline, struct reason *reason) {
+    int result = set_lock(fd, F_SETLK, F_WRLCK);
     if (result != 0 && (errno == EAGAIN || errno == EACCES)) {
         interrupt_start();
-        result = wait_for(file, deadline);
+        result = wait_for(fd, deadline);
         interrupt_stop();
     }
     if (result == 0)
         return 0;
     if (errno == EINTR)
-        return fail(reason, ERROR_TIMEOUT, "another process held the append lock for too long");
-    return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_TIMEOUT, "another process held the append lock for too long");
+    return FAIL(reason, ERROR_SYSTEM,
                 "cannot lock: %s: the journal must be on a file system with fcntl locks", strerror(errno));
 }
 
-void lock_release(int file) {
-    set_lock(file, F_SETLK, F_UNLCK);
+void lock_release(int fd) {
+    set_lock(fd, F_SETLK, F_UNLCK);
 }

@@ -251,7 +251,7 @@ void log_answer(enum log_level level, const struct log_answer *answer) {
         repeats(answer->status, answer->cause))
         return;
     start(&line, level_of(answer->status));
-    add(&line, " status=%d verdict=%s", answer->status, answer->verdict);
+    add(&line, " status=%d verdict=%s", answer->status, answer->disposition);
     add_value(&line, "cause", answer->cause);
     add_value(&line, "client", answer->client);
     if (answer->event != NULL) {
@@ -263,7 +263,7 @@ void log_answer(enum log_level level, const struct log_answer *answer) {
     add_value(&line, "key", answer->key);
     if (answer->seq != 0)
         add(&line, " seq=%llu", (unsigned long long)answer->seq);
-    add(&line, " batch=%zu us=%lld", answer->batch, (long long)answer->spent);
+    add(&line, " batch=%zu us=%lld", answer->batch, (long long)answer->duration);
     finish(&line);
 }
 

@@ -12,15 +12,15 @@
 
 /* What a line says of an answer. Pointers may be NULL or lead to "": the field is then left out. */
 struct log_answer {
-    int status;          /* HTTP */
-    const char *verdict; /* one word */
+    int status;              /* HTTP */
+    const char *disposition; /* one word */
     const char *cause;
     const char *client; /* the sender's address */
     const char *key;    /* a fingerprint; "": nothing proves that Ring sent it */
     const struct event *event;
-    uint64_t seq;  /* 0: none */
-    size_t batch;  /* how many requests shared the sync */
-    int64_t spent; /* microseconds from the request's beginning to its answer */
+    uint64_t seq;     /* 0: none */
+    size_t batch;     /* how many requests shared the sync */
+    int64_t duration; /* microseconds from the request's beginning to its answer */
 };
 
 /* Writes the line if `level` asks for it. It holds no body, no key and no signature; what came from outside

@@ -13,15 +13,15 @@
 
 #define FIRST_LOOK 4096 /* bytes; as a rule a line is shorter */
 
-static int read_line(int file, uint64_t end, char *text, struct line *line, struct reason *reason) {
+static int read_line(int fd, uint64_t end, char *text, struct line *line, struct reason *reason) {
     struct stat status;
-    if (fstat(file, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot examine the journal: %s", strerror(errno));
+    if (fstat(fd, &status) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine the journal: %s", strerror(errno));
     size_t most = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
     for (size_t length = most < FIRST_LOOK ? most : FIRST_LOOK;; length = most) {
-        ssize_t got = pread(file, text, length, (off_t)(end - length));
+        ssize_t got = pread(fd, text, length, (off_t)(end - length));
         if (got < 0)
-            return fail(reason, ERROR_TROUBLE, "cannot read the journal: %s", strerror(errno));
+            return FAIL(reason, ERROR_SYSTEM, "cannot read the journal: %s", strerror(errno));
         bool broken = got > 0 && text[got - 1] == '\n';
         if ((size_t)got < length || (!broken && (uint64_t)status.st_size != end))
             return 0;
@@ -38,43 +38,43 @@ static int read_line(int file, uint64_t end, char *text, struct line *line, stru
     }
 }
 
-int mark_line(int directory, struct place end, char *text, struct line *line, struct reason *reason) {
+int mark_line(int directory, struct position end, char *text, struct line *line, struct reason *reason) {
     if (end.offset == 0)
         return 0;
-    int file = segment_open(directory, end.day, false, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : file;
-    int result = read_line(file, end.offset, text, line, reason);
-    close(file);
+    int fd = segment_open(directory, end.day, false, reason);
+    if (fd < 0)
+        return fd == ERROR_INVALID ? 0 : fd;
+    int result = read_line(fd, end.offset, text, line, reason);
+    close(fd);
     return result;
 }
 
-struct mark mark_of(const struct record *record, struct place end) {
-    struct mark mark = {.place = end, .seq = record->seq};
+struct mark mark_of(const struct record *record, struct position end) {
+    struct mark mark = {.position = end, .seq = record->seq};
     memcpy(mark.chain, record->chain, CHAIN_SIZE - 1);
     memcpy(mark.received_at, record->received_at, TIMESTAMP_SIZE - 1);
     return mark;
 }
 
-int mark_read(int directory, struct place place, struct mark *mark, struct reason *reason) {
+int mark_read(int directory, struct position position, struct mark *mark, struct reason *reason) {
     struct record record;
     struct line line;
     char *text = malloc(RECORD_LIMIT + 1);
     if (text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
-    *mark = (struct mark){.place = place};
-    int result = mark_line(directory, place, text, &line, reason);
+        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
+    *mark = (struct mark){.position = position};
+    int result = mark_line(directory, position, text, &line, reason);
     if (result > 0 && record_parse(line.text, line.length, &record) == 0)
-        *mark = mark_of(&record, place);
+        *mark = mark_of(&record, position);
     free(text);
     return result;
 }
 
 int mark_check(int directory, const struct mark *mark, struct reason *reason) {
     struct mark found;
-    if (mark->place.offset == 0)
+    if (mark->position.offset == 0)
         return 1; /* before the first line of a day, which claims nothing */
-    int result = mark_read(directory, mark->place, &found, reason);
+    int result = mark_read(directory, mark->position, &found, reason);
     if (result <= 0)
         return result;
     return (mark->seq == 0 || found.seq == mark->seq) &&

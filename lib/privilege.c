@@ -15,18 +15,18 @@ int privilege_trust_settings(struct reason *reason) {
     int found = config_find(path, reason);
     if (found < 0)
         return found;
-    if (strcmp(path, "/dev/null") == 0 || trust_path(path, 0, &why) != ERROR_TROUBLE)
+    if (strcmp(path, "/dev/null") == 0 || trust_path(path, 0, &why) != ERROR_SYSTEM)
         return 0;
     if (access(path, F_OK) != 0 || trust_split(path, directory, name, sizeof name, NULL) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read the settings in %s: %s", path, strerror(errno));
-    return fail(reason, ERROR_TROUBLE, "%s. If `doorpost init` made it: doorpost init --repair %s", why.text,
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: %s", path, strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "%s. If `doorpost init` made it: doorpost init --repair %s", why.text,
                 directory);
 }
 
 int privilege_trust_keys(const struct config *config, struct reason *reason) {
-    if (geteuid() != 0 || trust_path(config->key_file, 0, reason) != ERROR_TROUBLE)
+    if (geteuid() != 0 || trust_path(config->key_file, 0, reason) != ERROR_SYSTEM)
         return 0;
-    return ERROR_TROUBLE;
+    return ERROR_SYSTEM;
 }
 
 int privilege_find_owner(const struct config *config, struct user *owner, struct reason *reason) {
@@ -35,22 +35,22 @@ int privilege_find_owner(const struct config *config, struct user *owner, struct
     if (geteuid() != 0)
         return 0;
     if (stat(config->journal, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot open the journal directory %s: %s", config->journal,
+        return FAIL(reason, ERROR_SYSTEM, "cannot open the journal directory %s: %s", config->journal,
                     strerror(errno));
     if (!user_with_id(status.st_uid, owner))
         owner->gid = status.st_gid;
-    return trust_path(config->journal, status.st_uid, reason) != 0 ? ERROR_TROUBLE : 0;
+    return trust_path(config->journal, status.st_uid, reason) != 0 ? ERROR_SYSTEM : 0;
 }
 
 int privilege_become_owner(const struct config *config, const struct user *owner, struct reason *reason) {
     if (geteuid() != 0 || owner->uid == 0)
         return 0;
     if (user_become(owner) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot become %s, the owner of %s: %s", owner->name,
+        return FAIL(reason, ERROR_SYSTEM, "cannot become %s, the owner of %s: %s", owner->name,
                     config->journal, strerror(errno));
     if (access(config->journal, X_OK) != 0)
-        return fail(
-            reason, ERROR_TROUBLE,
+        return FAIL(
+            reason, ERROR_SYSTEM,
             "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
             config->journal, owner->name, strerror(errno));
     return 0;

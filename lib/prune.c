@@ -30,31 +30,31 @@ bool prune_was_here(int directory) {
     return faccessat(directory, ANCHOR, F_OK, 0) == 0;
 }
 
-int prune_link(int directory, uint64_t first, struct link *link, struct reason *reason) {
+int prune_chain(int directory, uint64_t first, struct chain_state *chain, struct reason *reason) {
     char text[ANCHOR_SIZE] = "";
-    *link = link_start();
+    *chain = chain_start();
     if (first == 1)
         return 1;
-    link->known = false;
-    int file = regular_open(directory, ANCHOR, O_RDONLY, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : ERROR_TROUBLE;
-    ssize_t got = read(file, text, sizeof text - 1);
-    close(file);
+    chain->known = false;
+    int fd = regular_open(directory, ANCHOR, O_RDONLY, reason);
+    if (fd < 0)
+        return fd == ERROR_INVALID ? 0 : ERROR_SYSTEM;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
     if (got < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read " ANCHOR ": %s", strerror(errno));
-    if (sscanf(text, "{\"seq\":%" SCNu64 ",\"chain\":\"%32[0-9a-f]\"}", &link->seq, link->recorded) != 2 ||
-        strlen(link->recorded) != CHAIN_SIZE - 1 || link->seq + 1 != first)
+        return FAIL(reason, ERROR_SYSTEM, "cannot read " ANCHOR ": %s", strerror(errno));
+    if (sscanf(text, "{\"seq\":%" SCNu64 ",\"chain\":\"%32[0-9a-f]\"}", &chain->seq, chain->recorded) != 2 ||
+        strlen(chain->recorded) != CHAIN_SIZE - 1 || chain->seq + 1 != first)
         return 0;
-    memcpy(link->computed, link->recorded, CHAIN_SIZE);
-    link->known = true;
+    memcpy(chain->computed, chain->recorded, CHAIN_SIZE);
+    chain->known = true;
     return 1;
 }
 
-static int write_anchor(int directory, const struct link *link, struct reason *reason) {
+static int write_anchor(int directory, const struct chain_state *chain, struct reason *reason) {
     char text[ANCHOR_SIZE];
     int length =
-        snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"chain\":\"%s\"}\n", link->seq, link->recorded);
+        snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"chain\":\"%s\"}\n", chain->seq, chain->recorded);
     return replace_write(directory, ANCHOR ".new", ANCHOR, text, (size_t)length, reason);
 }
 
@@ -90,26 +90,25 @@ static int delete_days(int directory, int32_t keep, bool dry_run, struct pruned 
         if (size < 0)
             continue;
         if (!dry_run && unlinkat(directory, name, 0) != 0)
-            return fail(reason, ERROR_TROUBLE, "cannot delete %s: %s", name, strerror(errno));
+            return FAIL(reason, ERROR_SYSTEM, "cannot delete %s: %s", name, strerror(errno));
         pruned->first = pruned->days == 0 || day < pruned->first ? day : pruned->first;
         pruned->last = pruned->days == 0 || day > pruned->last ? day : pruned->last;
         pruned->days++;
         pruned->bytes += (uint64_t)size;
     }
     if (found > 0 && !dry_run && fsync(directory) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
     return found < 0 ? found : 0;
 }
 
 static int delete_rejected(int directory, int32_t keep, bool dry_run, struct pruned *pruned,
                            struct reason *reason) {
     struct pruned rejected = {0};
-    int file = openat(directory, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0)
-        return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot open rejected/: %s", strerror(errno));
-    int result = delete_days(file, keep, dry_run, &rejected, reason);
-    close(file);
+    int fd = openat(directory, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot open rejected/: %s", strerror(errno));
+    int result = delete_days(fd, keep, dry_run, &rejected, reason);
+    close(fd);
     pruned->bytes += rejected.bytes;
     if (pruned->days == 0)
         *pruned = rejected;
@@ -119,11 +118,11 @@ static int delete_rejected(int directory, int32_t keep, bool dry_run, struct pru
 /* Is more than half of the index about lines before `left`, the first that is not deleted? Where that cannot
  * be told, it is not. A small index is not worth the question. */
 static bool is_out_of_date(struct directory *directory, uint64_t left) {
-    struct link last;
+    struct chain_state last;
     struct index *index = index_new(0);
-    bool result = index != NULL && index_exists(directory->file) &&
-                  index_begin(index, directory->file, NULL) == 0 &&
-                  tail_link_before(directory->file, DAY_MAX + 1, &last, NULL, NULL) == 0 && last.known &&
+    bool result = index != NULL && index_exists(directory->fd) &&
+                  index_begin(index, directory->fd, NULL) == 0 &&
+                  tail_chain_before(directory->fd, DAY_MAX + 1, &last, NULL, NULL) == 0 && last.known &&
                   index_count(index) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
     index_free(index);
     return result;
@@ -131,20 +130,20 @@ static bool is_out_of_date(struct directory *directory, uint64_t left) {
 
 static int prune_locked(struct directory *directory, int32_t keep, bool dry_run, const struct before *before,
                         struct pruned *pruned, struct reason *reason) {
-    struct link link = {.known = false};
-    int result = prune_first(directory->file, &keep, reason);
+    struct chain_state chain = {.known = false};
+    int result = prune_first(directory->fd, &keep, reason);
     if (result == 0 && !dry_run && before != NULL)
-        result = before->call(before->context, directory->file, reason);
+        result = before->call(before->context, directory->fd, reason);
     if (result == 0 && !dry_run)
-        result = tail_link_before(directory->file, keep, &link, NULL, reason);
-    if (result == 0 && !dry_run && link.known)
-        result = write_anchor(directory->file, &link, reason);
+        result = tail_chain_before(directory->fd, keep, &chain, NULL, reason);
+    if (result == 0 && !dry_run && chain.known)
+        result = write_anchor(directory->fd, &chain, reason);
     if (result == 0)
-        result = delete_days(directory->file, keep, dry_run, pruned, reason);
+        result = delete_days(directory->fd, keep, dry_run, pruned, reason);
     if (result == 0)
-        result = delete_rejected(directory->file, keep, dry_run, pruned, reason);
-    if (result == 0 && link.known && pruned->days > 0)
-        pruned->index_stale = is_out_of_date(directory, link.seq + 1);
+        result = delete_rejected(directory->fd, keep, dry_run, pruned, reason);
+    if (result == 0 && chain.known && pruned->days > 0)
+        pruned->index_stale = is_out_of_date(directory, chain.seq + 1);
     return result;
 }
 

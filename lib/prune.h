@@ -12,7 +12,7 @@
 /* Where the chain stands before the first line: link_start(), or where prune_days() left it. Returns 1; 0
  * where that is not known, because days were deleted by other means; or an error. `first` is the number of
  * the first line. */
-int prune_link(int directory, uint64_t first, struct link *link, struct reason *reason);
+int prune_chain(int directory, uint64_t first, struct chain_state *chain, struct reason *reason);
 
 /* Returns true when prune_days() has deleted lines of this journal. */
 bool prune_was_here(int directory);

@@ -8,15 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-void reader_start(struct reader *reader, int file, uint64_t offset, struct link link) {
-    reader->file = file;
+void reader_start(struct reader *reader, int fd, uint64_t offset, struct chain_state chain) {
+    reader->fd = fd;
     reader->offset = offset;
     reader->start = reader->end = 0;
-    reader->link = link;
+    reader->chain = chain;
 }
 
-struct link reader_link(const struct reader *reader) {
-    return reader->link;
+struct chain_state reader_chain(const struct reader *reader) {
+    return reader->chain;
 }
 
 uint64_t reader_offset(const struct reader *reader) {
@@ -31,11 +31,11 @@ static ssize_t fill(struct reader *reader, struct reason *reason) {
     reader->end = left;
     ssize_t got;
     do
-        got = pread(reader->file, reader->buffer + left, sizeof reader->buffer - left,
+        got = pread(reader->fd, reader->buffer + left, sizeof reader->buffer - left,
                     (off_t)(reader->offset + left));
     while (got < 0 && errno == EINTR);
     if (got < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read the journal: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the journal: %s", strerror(errno));
     reader->end += (size_t)got;
     return got;
 }
@@ -46,7 +46,7 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
         size_t left = reader->end - reader->start;
         size_t used;
         *offset = reader->offset;
-        *scan = record_scan(reader->buffer + reader->start, left, &reader->link, record, &used);
+        *scan = record_scan(reader->buffer + reader->start, left, &reader->chain, record, &used);
         if (*scan == SCAN_INCOMPLETE && left == sizeof reader->buffer) {
             used = left;
             *scan = SCAN_DAMAGED;
@@ -55,7 +55,7 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
             reader->start += used;
             reader->offset += used;
             if (used == sizeof reader->buffer)
-                reader->offset = hole_end(reader->file, reader->offset);
+                reader->offset = hole_end(reader->fd, reader->offset);
             return 1;
         }
         ssize_t got = fill(reader, reason);
@@ -65,20 +65,20 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
 }
 
 int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset) {
-    struct link link = reader->link;
+    struct chain_state chain = reader->chain;
     char *rest = reader->buffer + reader->start;
     size_t length = reader->end - reader->start, used;
     if (length == 0 || reader->end == sizeof reader->buffer)
         return 0;
     rest[length] = '\n';
-    *scan = record_scan(rest, length + 1, &link, record, &used);
+    *scan = record_scan(rest, length + 1, &chain, record, &used);
     if (used > length) { /* no line begins within the rest */
         if (*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED)
             return 0;
         used = length;
     }
     *offset = reader->offset;
-    reader->link = link;
+    reader->chain = chain;
     reader->start += used;
     reader->offset += used;
     return 1;

@@ -6,16 +6,16 @@
 
 /* The fields belong to reader.c. */
 struct reader {
-    int file;
+    int fd;
     uint64_t offset; /* in the file, of buffer[start] */
     size_t start, end;
-    struct link link;
+    struct chain_state chain;
     char buffer[2 * RECORD_LIMIT];
 };
 
 /* Starts at `offset` of an open segment, which stays the caller's. `link` is where the chain stands before
  * it. */
-void reader_start(struct reader *reader, int file, uint64_t offset, struct link link);
+void reader_start(struct reader *reader, int fd, uint64_t offset, struct chain_state chain);
 
 /* Reads one line. Returns 1 with *scan (SCAN_RECORD, SCAN_UNCHAINED or SCAN_DAMAGED), the record and *offset,
  * where the line begins; 0 where no whole line follows yet (call again once the segment has grown); or
@@ -29,7 +29,7 @@ int reader_next(struct reader *reader, enum scan *scan, struct record *record, u
 int reader_rest(struct reader *reader, enum scan *scan, struct record *record, uint64_t *offset);
 
 /* Where the chain stands after the line that was read last. */
-struct link reader_link(const struct reader *reader);
+struct chain_state reader_chain(const struct reader *reader);
 
 /* Where the next line begins. */
 uint64_t reader_offset(const struct reader *reader);

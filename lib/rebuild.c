@@ -23,19 +23,19 @@ struct rebuild {
 
 /* Indexes until the end of the journal as it is now. Returns 1 if there is nothing to index. */
 static int index_all(struct rebuild *rebuild, const struct directory *directory,
-                     void (*step)(void *, struct place), void *context, struct reason *reason) {
+                     void (*step)(void *, struct position), void *context, struct reason *reason) {
     int32_t first;
-    int result = segment_range(directory->file, 0, DAY_MAX, &first, &rebuild->last, reason);
+    int result = segment_range(directory->fd, 0, DAY_MAX, &first, &rebuild->last, reason);
     if (result <= 0)
         return result < 0 ? result : 1;
-    if (rebuild->mark.place.day < first)
-        rebuild->mark = (struct mark){.place = {.day = first}};
+    if (rebuild->mark.position.day < first)
+        rebuild->mark = (struct mark){.position = {.day = first}};
     do {
         struct deadline soon = {.at = monotonic_now() + 3 * SECOND / 2};
-        result = indexer_run(&rebuild->indexer, rebuild->index, directory->file, &rebuild->mark,
-                             rebuild->last, false, &soon, reason);
+        result = indexer_run(&rebuild->indexer, rebuild->index, directory->fd, &rebuild->mark, rebuild->last,
+                             false, &soon, reason);
         if (step != NULL)
-            step(context, rebuild->mark.place);
+            step(context, rebuild->mark.position);
     } while (result == ERROR_TIMEOUT);
     return result;
 }
@@ -43,7 +43,7 @@ static int index_all(struct rebuild *rebuild, const struct directory *directory,
 /* Notes how far it reaches, and syncs all of it. */
 static int checkpoint(struct rebuild *rebuild, struct reason *reason) {
     struct reach reach = {.mark = rebuild->mark};
-    index_hasten(rebuild->index);
+    index_request_checkpoint(rebuild->index);
     int result = index_set_reach(rebuild->index, &reach, reason);
     return result == 0 ? index_step_begin(rebuild->index, true, reason) : result;
 }
@@ -62,19 +62,19 @@ static int put_in_place(struct rebuild *rebuild, const struct directory *directo
         result = checkpoint(rebuild, reason);
     if (result != 0)
         return result < 0 ? result : 0;
-    remove_index(directory->file, RETIRED);
-    if (renameat(directory->file, "seen", directory->file, RETIRED) != 0 && errno != ENOENT)
-        return fail(reason, ERROR_TROUBLE, "cannot put the old index away: %s", strerror(errno));
-    if (renameat(rebuild->beside, "seen", directory->file, "seen") != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot put the new index in its place: %s", strerror(errno));
-    remove_index(directory->file, RETIRED);
-    return fsync(directory->file) == 0
+    remove_index(directory->fd, RETIRED);
+    if (renameat(directory->fd, "seen", directory->fd, RETIRED) != 0 && errno != ENOENT)
+        return FAIL(reason, ERROR_SYSTEM, "cannot put the old index away: %s", strerror(errno));
+    if (renameat(rebuild->beside, "seen", directory->fd, "seen") != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot put the new index in its place: %s", strerror(errno));
+    remove_index(directory->fd, RETIRED);
+    return fsync(directory->fd) == 0
                ? 0
-               : fail(reason, ERROR_TROUBLE, "cannot sync the journal's directory: %s", strerror(errno));
+               : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
 }
 
 static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
-                      void (*step)(void *, struct place), void *context, struct reason *reason) {
+                      void (*step)(void *, struct position), void *context, struct reason *reason) {
     int result = index_begin(rebuild->index, rebuild->beside, reason);
     if (result == 0)
         result = index_all(rebuild, directory, step, context, reason);
@@ -86,7 +86,7 @@ static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
     result = directory_lock(directory, &deadline, reason);
     if (result > 0 && !directory->remote) {
         directory_unlock(directory);
-        return fail(reason, ERROR_TROUBLE, "the journal's directory was replaced meanwhile: try again");
+        return FAIL(reason, ERROR_SYSTEM, "the journal's directory was replaced meanwhile: try again");
     }
     if (result < 0)
         return result;
@@ -95,8 +95,8 @@ static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
     return result;
 }
 
-int rebuild_index(struct directory *directory, void (*step)(void *context, struct place place), void *context,
-                  struct reason *reason) {
+int rebuild_index(struct directory *directory, void (*step)(void *context, struct position position),
+                  void *context, struct reason *reason) {
     static struct rebuild rebuild;
     struct event_parser *parser = event_parser_new();
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
@@ -106,15 +106,15 @@ int rebuild_index(struct directory *directory, void (*step)(void *context, struc
     indexer_start(&rebuild.indexer, parser);
     int result = rebuild.index != NULL && parser != NULL
                      ? directory_lock(directory, &deadline, reason)
-                     : fail(reason, ERROR_TROUBLE, "no memory for the index");
+                     : FAIL(reason, ERROR_SYSTEM, "no memory for the index");
     if (result >= 0) {
         directory_unlock(directory);
-        remove_index(directory->file, BESIDE "/seen"); /* of a run that was killed */
-        rebuild.beside = directory_within(directory->file, BESIDE, true, reason);
+        remove_index(directory->fd, BESIDE "/seen"); /* of a run that was killed */
+        rebuild.beside = directory_open_subdirectory(directory->fd, BESIDE, true, reason);
         result =
             rebuild.beside >= 0 ? rebuild_in(&rebuild, directory, step, context, reason) : rebuild.beside;
-        remove_index(directory->file, BESIDE "/seen");
-        unlinkat(directory->file, BESIDE, AT_REMOVEDIR);
+        remove_index(directory->fd, BESIDE "/seen");
+        unlinkat(directory->fd, BESIDE, AT_REMOVEDIR);
     }
     if (rebuild.beside >= 0)
         close(rebuild.beside);

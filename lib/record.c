@@ -25,11 +25,11 @@
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define NOT_VERBATIM "\"verbatim\":false,"
 
-struct link link_start(void) {
-    struct link link = {.known = true};
-    memset(link.recorded, '0', CHAIN_SIZE - 1);
-    memset(link.computed, '0', CHAIN_SIZE - 1);
-    return link;
+struct chain_state chain_start(void) {
+    struct chain_state chain = {.known = true};
+    memset(chain.recorded, '0', CHAIN_SIZE - 1);
+    memset(chain.computed, '0', CHAIN_SIZE - 1);
+    return chain;
 }
 
 bool record_flatten(char *body, size_t length) {
@@ -58,22 +58,23 @@ static struct iovec part(const char *text, size_t length) {
     return (struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = length};
 }
 
-size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature,
-                   bool verbatim, const char *body, size_t length, char out[RECORD_HEAD_SIZE]) {
+size_t record_write_header(struct chain_state *chain, int64_t received_at, const char *key,
+                           const char *signature, bool verbatim, const char *body, size_t length,
+                           char out[RECORD_HEADER_SIZE]) {
     const char *event = verbatim ? EVENT : NOT_VERBATIM EVENT;
     char at[TIMESTAMP_SIZE];
     timestamp_format(received_at, at);
-    link->seq += link->damaged + 1;
-    size_t proof = (size_t)snprintf(out, RECORD_HEAD_SIZE,
+    chain->seq += chain->damaged + 1;
+    size_t proof = (size_t)snprintf(out, RECORD_HEADER_SIZE,
                                     START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
-                                    (unsigned long long)link->seq, at, key, signature);
+                                    (unsigned long long)chain->seq, at, key, signature);
     const struct iovec parts[] = {part(out, proof), part(event, strlen(event)), part(body, length),
                                   part("}", 1)};
-    compute_chain(link->recorded, parts, sizeof parts / sizeof *parts, link->computed);
-    memcpy(link->recorded, link->computed, CHAIN_SIZE);
-    link->damaged = 0;
-    return proof + (size_t)snprintf(out + proof, RECORD_HEAD_SIZE - proof, "\"chain\":\"%s\",%s",
-                                    link->recorded, event);
+    compute_chain(chain->recorded, parts, sizeof parts / sizeof *parts, chain->computed);
+    memcpy(chain->recorded, chain->computed, CHAIN_SIZE);
+    chain->damaged = 0;
+    return proof + (size_t)snprintf(out + proof, RECORD_HEADER_SIZE - proof, "\"chain\":\"%s\",%s",
+                                    chain->recorded, event);
 }
 
 /* Steps *text past `wanted`, or returns false. */
@@ -164,13 +165,14 @@ static void chain_of(const struct record *record, const char *previous, char out
 enum proof { PROOF_NONE, PROOF_WORD /* it says so, and nobody can tell */, PROOF_CHAIN };
 
 /* Leaves the chain that the line's bytes give in `computed`. */
-static enum proof follows(const struct record *record, const struct link *link, char computed[CHAIN_SIZE]) {
-    chain_of(record, link->recorded, computed);
-    if (link->known && memcmp(computed, record->chain, CHAIN_SIZE - 1) == 0)
+static enum proof follows(const struct record *record, const struct chain_state *chain,
+                          char computed[CHAIN_SIZE]) {
+    chain_of(record, chain->recorded, computed);
+    if (chain->known && memcmp(computed, record->chain, CHAIN_SIZE - 1) == 0)
         return PROOF_CHAIN;
-    if (memcmp(link->recorded, link->computed, CHAIN_SIZE) != 0) {
+    if (memcmp(chain->recorded, chain->computed, CHAIN_SIZE) != 0) {
         char other[CHAIN_SIZE];
-        chain_of(record, link->computed, other);
+        chain_of(record, chain->computed, other);
         if (memcmp(other, record->chain, CHAIN_SIZE - 1) == 0) {
             memcpy(computed, other, CHAIN_SIZE);
             return PROOF_CHAIN;
@@ -178,22 +180,22 @@ static enum proof follows(const struct record *record, const struct link *link, 
     }
     /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this
      * one counts if its number goes on from the last one known. */
-    bool at_its_word = !link->known || (link->damaged > 0 && record->seq > link->seq);
+    bool at_its_word = !chain->known || (chain->damaged > 0 && record->seq > chain->seq);
     if (at_its_word)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);
     return at_its_word ? PROOF_WORD : PROOF_NONE;
 }
 
-static void step(struct link *link, const struct record *record, const char computed[CHAIN_SIZE]) {
-    uint64_t expected = link->seq + link->damaged + 1;
+static void step(struct chain_state *chain, const struct record *record, const char computed[CHAIN_SIZE]) {
+    uint64_t expected = chain->seq + chain->damaged + 1;
     /* Of an edited number and the expected one the larger: a gap can be told, a number given twice misleads.
      */
-    link->seq = link->known && record->seq < expected ? expected : record->seq;
-    memcpy(link->recorded, record->chain, CHAIN_SIZE - 1);
-    link->recorded[CHAIN_SIZE - 1] = '\0';
-    memcpy(link->computed, computed, CHAIN_SIZE);
-    link->damaged = 0;
-    link->known = true;
+    chain->seq = chain->known && record->seq < expected ? expected : record->seq;
+    memcpy(chain->recorded, record->chain, CHAIN_SIZE - 1);
+    chain->recorded[CHAIN_SIZE - 1] = '\0';
+    memcpy(chain->computed, computed, CHAIN_SIZE);
+    chain->damaged = 0;
+    chain->known = true;
 }
 
 /* The line that begins within [text, end) because the line break before it was damaged; NULL where there is
@@ -249,7 +251,7 @@ static bool take_first(const char *text, size_t *used, struct record *record, bo
     return true;
 }
 
-enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record,
+enum scan record_scan(const char *text, size_t length, struct chain_state *chain, struct record *record,
                       size_t *used) {
     const char *line_break = memchr(text, '\n', length);
     char computed[CHAIN_SIZE] = "";
@@ -258,19 +260,19 @@ enum scan record_scan(const char *text, size_t length, struct link *link, struct
         return SCAN_INCOMPLETE;
     *used = (size_t)(line_break - text) + 1;
     bool readable = record_parse(text, *used - 1, record) == 0;
-    enum proof proof = readable ? follows(record, link, computed) : PROOF_NONE;
+    enum proof proof = readable ? follows(record, chain, computed) : PROOF_NONE;
     bool is_first = proof != PROOF_CHAIN && take_first(text, used, record, &readable);
     if (proof != PROOF_NONE && !is_first) {
-        step(link, record, computed);
+        step(chain, record, computed);
         return SCAN_RECORD;
     }
     if (is_first && readable)
-        follows(record, link, computed);
+        follows(record, chain, computed);
     if (!readable) {
         bool is_blank = *used == 1 || (*used == 2 && text[0] == '\r');
-        link->damaged += !is_blank; /* a blank line takes no line's place */
+        chain->damaged += !is_blank; /* a blank line takes no line's place */
         return SCAN_DAMAGED;
     }
-    step(link, record, computed);
+    step(chain, record, computed);
     return SCAN_UNCHAINED;
 }

@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHAIN_SIZE 33        /* 32 hexadecimal digits and a NUL */
-#define RECORD_HEAD_SIZE 320 /* more than all members before the event can take */
+#define CHAIN_SIZE 33          /* 32 hexadecimal digits and a NUL */
+#define RECORD_HEADER_SIZE 320 /* more than all members before the event can take */
 #define RECORD_TAIL "}\n"
 /* The longest line, its line break included. */
-#define RECORD_LIMIT (RECORD_HEAD_SIZE + BODY_LIMIT + 2)
+#define RECORD_LIMIT (RECORD_HEADER_SIZE + BODY_LIMIT + 2)
 
 /* A line taken apart. The pointers lead into the line. */
 struct record {
@@ -32,7 +32,7 @@ struct record {
 
 /* Where a chain of lines stands: after which line, and with which hash. All zero (link_start) before the
  * first. */
-struct link {
+struct chain_state {
     uint64_t seq;
     char recorded[CHAIN_SIZE]; /* the chain that the last line says */
     char computed[CHAIN_SIZE]; /* the chain that its bytes give; differs where either was damaged */
@@ -41,7 +41,7 @@ struct link {
 };
 
 /* Before the first line of a journal. */
-struct link link_start(void);
+struct chain_state chain_start(void);
 
 /* Turns the line breaks of a body into spaces, in place, so that it fits on one line. Returns true where
  * there were none. Only for bodies that event_parse() took: there they stand between tokens. */
@@ -49,8 +49,9 @@ bool record_flatten(char *body, size_t length);
 
 /* Writes what stands before the event in its line, the line being head + body + RECORD_TAIL, and steps `link`
  * on to this line. `received_at` in microseconds. Returns the length of the head. */
-size_t record_head(struct link *link, int64_t received_at, const char *key, const char *signature,
-                   bool verbatim, const char *body, size_t length, char out[RECORD_HEAD_SIZE]);
+size_t record_write_header(struct chain_state *chain, int64_t received_at, const char *key,
+                           const char *signature, bool verbatim, const char *body, size_t length,
+                           char out[RECORD_HEADER_SIZE]);
 
 /* Takes a line (without its line break) apart. What editors add around it, a byte order mark before it and a
  * carriage return after it, is not part of the line. Returns 0, or ERROR_DAMAGED if it is not one that we
@@ -67,7 +68,7 @@ enum scan {
 /* Reads the next line of text[0..length), steps `link` over it, and says in *used how many bytes it took, its
  * line break included (0 for SCAN_INCOMPLETE). Where a line break was damaged, the line after it is found all
  * the same. The record is meaningful for SCAN_RECORD and SCAN_UNCHAINED. */
-enum scan record_scan(const char *text, size_t length, struct link *link, struct record *record,
+enum scan record_scan(const char *text, size_t length, struct chain_state *chain, struct record *record,
                       size_t *used);
 
 #endif

@@ -16,7 +16,7 @@ int regular_open(int directory, const char *name, int flags, struct reason *reas
     if (fd >= 0)
         close(fd);
     if (fd >= 0 || errno == ENXIO || errno == EISDIR || (errno == ELOOP && follow != 0))
-        return fail(reason, ERROR_DAMAGED, "%s is not a regular file: move it away", name);
-    return fail(reason, errno == ENOENT ? ERROR_INVALID : ERROR_TROUBLE, "cannot open %s: %s", name,
+        return FAIL(reason, ERROR_DAMAGED, "%s is not a regular file: move it away", name);
+    return FAIL(reason, errno == ENOENT ? ERROR_INVALID : ERROR_SYSTEM, "cannot open %s: %s", name,
                 strerror(errno));
 }

@@ -57,7 +57,7 @@ static int compose(struct rejected *rejected, bool torn, struct entry *const ent
         size += line_size(entries[i]);
     rejected->text = malloc(size);
     if (rejected->text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to keep a rejected delivery");
+        return FAIL(reason, ERROR_SYSTEM, "no memory to keep a rejected delivery");
     if (torn)
         rejected->text[rejected->length++] = '\n';
     for (size_t i = 0; i < count; i++) {
@@ -73,20 +73,20 @@ static int open_file(struct rejected *rejected, int journal, int32_t day, bool *
     char name[SEGMENT_NAME_SIZE], last = '\n';
     struct stat status;
     segment_name(day, name);
-    int directory = directory_within(journal, "rejected", true, reason);
+    int directory = directory_open_subdirectory(journal, "rejected", true, reason);
     if (directory < 0)
         return directory;
-    int file = regular_open(directory, name, O_RDWR | O_CREAT, reason);
-    if (file < 0) {
+    int fd = regular_open(directory, name, O_RDWR | O_CREAT, reason);
+    if (fd < 0) {
         close(directory);
-        return ERROR_TROUBLE;
+        return ERROR_SYSTEM;
     }
-    bool good = fstat(file, &status) == 0 &&
+    bool good = fstat(fd, &status) == 0 &&
                 (status.st_size > 0 || (fsync(directory) == 0 && fsync(journal) == 0)) &&
-                (status.st_size == 0 || pread(file, &last, 1, status.st_size - 1) == 1);
-    int result = good ? 0 : fail(reason, ERROR_TROUBLE, "cannot open rejected/%s: %s", name, strerror(errno));
+                (status.st_size == 0 || pread(fd, &last, 1, status.st_size - 1) == 1);
+    int result = good ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot open rejected/%s: %s", name, strerror(errno));
     close(directory);
-    rejected->file = file;
+    rejected->fd = fd;
     rejected->at = good ? (uint64_t)status.st_size : 0;
     *torn = last != '\n';
     return result;
@@ -94,7 +94,7 @@ static int open_file(struct rejected *rejected, int journal, int32_t day, bool *
 
 static struct append as_append(const struct rejected *rejected, struct iovec *part) {
     *part = (struct iovec){.iov_base = rejected->text, .iov_len = rejected->length};
-    return (struct append){.file = rejected->file, .at = rejected->at, .parts = part, .count = 1};
+    return (struct append){.fd = rejected->fd, .at = rejected->at, .parts = part, .count = 1};
 }
 
 int rejected_write(struct rejected *rejected, int directory, int32_t day, struct entry *const entries[],
@@ -111,10 +111,10 @@ int rejected_write(struct rejected *rejected, int directory, int32_t day, struct
 int rejected_finish(struct rejected *rejected, int result, struct reason *reason) {
     struct iovec part;
     struct append append = as_append(rejected, &part);
-    if (result == 0 && rejected->file >= 0 && append_sync(&append, reason) == SYNC_FAILED)
-        result = ERROR_TROUBLE;
-    if (rejected->file >= 0)
-        close(rejected->file);
+    if (result == 0 && rejected->fd >= 0 && append_sync(&append, reason) == SYNC_FAILED)
+        result = ERROR_SYSTEM;
+    if (rejected->fd >= 0)
+        close(rejected->fd);
     free(rejected->text);
     return result;
 }
@@ -138,49 +138,49 @@ static const char *signature_of(const char *line, size_t length) {
 static int open_day(int journal, int32_t day, int flags, struct reason *reason) {
     char path[sizeof "rejected/" + SEGMENT_NAME_SIZE] = "rejected/";
     segment_name(day, path + strlen(path));
-    int file = regular_open(journal, path, flags, reason);
-    return file == ERROR_DAMAGED ? ERROR_TROUBLE : file;
+    int fd = regular_open(journal, path, flags, reason);
+    return fd == ERROR_DAMAGED ? ERROR_SYSTEM : fd;
 }
 
-int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason) {
+int rejected_holds(int directory, struct position position, const char *signature, struct reason *reason) {
     char text[FRAME];
-    int file = open_day(directory, place.day, O_RDONLY, reason);
-    if (file < 0)
-        return file == ERROR_INVALID ? 0 : file;
-    ssize_t got = pread(file, text, sizeof text, (off_t)place.offset);
-    int result = got >= 0 ? 0 : fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
-    close(file);
+    int fd = open_day(directory, position.day, O_RDONLY, reason);
+    if (fd < 0)
+        return fd == ERROR_INVALID ? 0 : fd;
+    ssize_t got = pread(fd, text, sizeof text, (off_t)position.offset);
+    int result = got >= 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot read rejected/: %s", strerror(errno));
+    close(fd);
     const char *found = got > 0 ? signature_of(text, (size_t)got) : NULL;
     return found != NULL && memcmp(found, signature, SIGNATURE_TEXT_SIZE - 1) == 0 ? 1 : result;
 }
 
-int rejected_open(int directory, struct place place, struct reason *reason) {
+int rejected_open(int directory, struct position position, struct reason *reason) {
     char bytes[4096];
     const char *line_break = NULL;
-    int file = open_day(directory, place.day, O_RDWR, reason);
-    uint64_t at = place.offset;
-    while (file >= 0 && line_break == NULL && at < place.offset + LINE_LIMIT) {
-        ssize_t got = pread(file, bytes, sizeof bytes, (off_t)at);
+    int fd = open_day(directory, position.day, O_RDWR, reason);
+    uint64_t at = position.offset;
+    while (fd >= 0 && line_break == NULL && at < position.offset + LINE_LIMIT) {
+        ssize_t got = pread(fd, bytes, sizeof bytes, (off_t)at);
         line_break =
             got > 0 ? memchr(bytes, '\n', (size_t)got) : bytes; /* at the end of the file that is all */
         size_t length =
             got > 0 && line_break != NULL ? (size_t)(line_break + 1 - bytes) : (size_t)(got > 0 ? got : 0);
-        if (got < 0 || pwrite(file, bytes, length, (off_t)at) != (ssize_t)length) {
+        if (got < 0 || pwrite(fd, bytes, length, (off_t)at) != (ssize_t)length) {
             explain(reason, "cannot write to rejected/: %s", strerror(errno));
-            close(file);
-            return ERROR_TROUBLE;
+            close(fd);
+            return ERROR_SYSTEM;
         }
         at += (uint64_t)got;
     }
-    return file < 0 ? ERROR_TROUBLE : file;
+    return fd < 0 ? ERROR_SYSTEM : fd;
 }
 
 /* ---- reading ---- */
 
 /* Visits the whole lines of a day's file from *from on, and steps *from past each. The text ends with a NUL
  * in place of the line break; it is NULL if what stands there is too long to be a line. */
-static int visit_lines(int file, struct place *from,
-                       int (*visit)(void *context, const char *text, struct place place), void *context,
+static int visit_lines(int fd, struct position *from,
+                       int (*visit)(void *context, const char *text, struct position position), void *context,
                        struct reason *reason) {
     static char window[LINE_LIMIT];
     uint64_t at = from->offset; /* of the end of what is in the window */
@@ -188,7 +188,7 @@ static int visit_lines(int file, struct place *from,
     bool too_long = false;
     ssize_t got = 0;
     int result = 0;
-    while (result == 0 && (got = pread(file, window + filled, sizeof window - filled, (off_t)at)) > 0) {
+    while (result == 0 && (got = pread(fd, window + filled, sizeof window - filled, (off_t)at)) > 0) {
         char *text = window, *end = window + filled + got, *line_break;
         at += (uint64_t)got;
         while (result == 0 && (line_break = memchr(text, '\n', (size_t)(end - text))) != NULL) {
@@ -203,57 +203,57 @@ static int visit_lines(int file, struct place *from,
         if (filled == sizeof window) {
             too_long = true;
             filled = 0;
-            at = hole_end(file, at);
+            at = hole_end(fd, at);
         }
         memmove(window, text, filled);
     }
     if (got < 0)
-        return fail(reason, ERROR_TROUBLE, "cannot read rejected/: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot read rejected/: %s", strerror(errno));
     return result == 0 && too_long ? visit(context, NULL, *from) : result;
 }
 
 /* Visits the lines of all days from *from on. */
-static int visit_days(int directory, struct place *from,
-                      int (*visit)(void *context, const char *text, struct place place), void *context,
+static int visit_days(int directory, struct position *from,
+                      int (*visit)(void *context, const char *text, struct position position), void *context,
                       struct reason *reason) {
     int32_t first = 0, last = -1;
-    int rejected = directory_within(directory, "rejected", false, reason);
+    int rejected = directory_open_subdirectory(directory, "rejected", false, reason);
     if (rejected < 0)
         return rejected == ERROR_INVALID ? 0 : rejected;
     int result = segment_range(rejected, from->day, DAY_MAX, &first, &last, reason);
     result = result < 0 ? result : 0;
     for (int32_t day = first; result == 0 && day <= last; day++) {
-        int file = segment_open(rejected, day, false, reason);
-        if (file < 0) {
-            result = file == ERROR_INVALID ? 0 : file;
+        int fd = segment_open(rejected, day, false, reason);
+        if (fd < 0) {
+            result = fd == ERROR_INVALID ? 0 : fd;
             continue;
         }
         if (day != from->day)
-            *from = (struct place){.day = day};
-        result = visit_lines(file, from, visit, context, reason);
-        close(file);
+            *from = (struct position){.day = day};
+        result = visit_lines(fd, from, visit, context, reason);
+        close(fd);
     }
     close(rejected);
     return result;
 }
 
 struct scanner {
-    int (*visit)(void *context, const char *signature, struct place place);
+    int (*visit)(void *context, const char *signature, struct position position);
     void *context;
 };
 
-static int scan_line(void *context, const char *text, struct place place) {
+static int scan_line(void *context, const char *text, struct position position) {
     const struct scanner *scanner = context;
     char signature[SIGNATURE_TEXT_SIZE];
     const char *found = text != NULL ? signature_of(text, strnlen(text, FRAME)) : NULL;
     if (found == NULL)
         return 0;
     snprintf(signature, sizeof signature, "%.*s", (int)sizeof signature - 1, found);
-    return scanner->visit(scanner->context, signature, place);
+    return scanner->visit(scanner->context, signature, position);
 }
 
-int rejected_scan(int directory, struct place *from,
-                  int (*visit)(void *context, const char *signature, struct place place), void *context,
+int rejected_scan(int directory, struct position *from,
+                  int (*visit)(void *context, const char *signature, struct position position), void *context,
                   struct reason *reason) {
     struct scanner scanner = {.visit = visit, .context = context};
     return visit_days(directory, from, scan_line, &scanner, reason);
@@ -287,13 +287,13 @@ static bool parse_line(struct json_object *line, struct rejection *rejection) {
                              sodium_base64_VARIANT_ORIGINAL) == 0;
 }
 
-static int read_line(void *context, const char *text, struct place place) {
+static int read_line(void *context, const char *text, struct position position) {
     struct visitor *visitor = context;
     struct rejection *rejection = &visitor->rejection;
     struct json_object *line = text != NULL ? json_tokener_parse(text) : NULL;
     int result = 0;
-    rejection->line = rejection->day == place.day ? rejection->line + 1 : 1;
-    rejection->day = place.day;
+    rejection->line = rejection->day == position.day ? rejection->line + 1 : 1;
+    rejection->day = position.day;
     if (!parse_line(line, rejection)) {
         *rejection = (struct rejection){
             .day = rejection->day, .line = rejection->line, .reason = "a damaged line of rejected/"};
@@ -308,6 +308,6 @@ int rejected_each(int directory, int64_t since, int64_t until,
                   int (*visit)(void *context, const struct rejection *rejection), void *context,
                   struct reason *reason) {
     struct visitor visitor = {.since = since, .until = until, .visit = visit, .context = context};
-    struct place from = {0};
+    struct position from = {0};
     return visit_days(directory, &from, read_line, &visitor, reason);
 }

@@ -7,7 +7,7 @@
 
 /* The lines of a batch on their way to the disk. */
 struct rejected {
-    int file;
+    int fd;
     uint64_t at;
     char *text;
     size_t length;
@@ -25,16 +25,16 @@ int rejected_finish(struct rejected *rejected, int result, struct reason *reason
 
 /* Returns 1 if the line that begins at `place` holds that signature, 0 if not, or ERROR_TROUBLE with a
  * reason. */
-int rejected_holds(int directory, struct place place, const char *signature, struct reason *reason);
+int rejected_holds(int directory, struct position position, const char *signature, struct reason *reason);
 
 /* Writes the line at `place` again, over itself, so that the sync to come covers it even if an earlier one
  * failed. Returns the descriptor of its file, to be synced and closed, or ERROR_TROUBLE with a reason. */
-int rejected_open(int directory, struct place place, struct reason *reason);
+int rejected_open(int directory, struct position position, struct reason *reason);
 
 /* Calls visit with the signature of each line from *from on, until it returns something other than 0, which
  * is then the result, and steps *from past each. Returns 0 or an error with a reason. */
-int rejected_scan(int directory, struct place *from,
-                  int (*visit)(void *context, const char *signature, struct place place), void *context,
+int rejected_scan(int directory, struct position *from,
+                  int (*visit)(void *context, const char *signature, struct position position), void *context,
                   struct reason *reason);
 
 /* A line of rejected/, read back. The text fields end with NUL; `body` is its bytes again. */

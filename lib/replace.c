@@ -16,28 +16,28 @@
 #include <unistd.h>
 
 int replace_prepare(int directory, struct reason *reason) {
-    int file = directory_within(directory, "cursors", true, reason);
-    if (file >= 0)
-        close(file);
-    return file < 0 ? file : 0;
+    int fd = directory_open_subdirectory(directory, "cursors", true, reason);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
 }
 
-static int read_open(int file, const char *path, char **text, size_t *length, struct reason *reason) {
+static int read_open(int fd, const char *path, char **text, size_t *length, struct reason *reason) {
     struct stat status;
-    if (fstat(file, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", path, strerror(errno));
+    if (fstat(fd, &status) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
     size_t size = (size_t)status.st_size;
-    if (hole_before(file, size)) /* it may be said to be larger than memory */
-        return fail(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written; move it away", path);
+    if (hole_before(fd, size)) /* it may be said to be larger than memory */
+        return FAIL(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written; move it away", path);
     *text = malloc(size + 1);
     if (*text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for %s", path);
+        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
     while (*length < size) {
-        ssize_t got = pread(file, *text + *length, size - *length, (off_t)*length);
+        ssize_t got = pread(fd, *text + *length, size - *length, (off_t)*length);
         if (got == 0)
             break;
         if (got < 0 && errno != EINTR)
-            return fail(reason, ERROR_TROUBLE, "cannot read %s: %s", path, strerror(errno));
+            return FAIL(reason, ERROR_SYSTEM, "cannot read %s: %s", path, strerror(errno));
         *length += got > 0 ? (size_t)got : 0;
     }
     (*text)[*length] = '\0';
@@ -48,13 +48,13 @@ int replace_read(int directory, const char *path, char **text, size_t *length, s
     *text = NULL;
     *length = 0;
     struct reason why;
-    int file = regular_open(directory, path, O_RDONLY, &why);
-    if (file == ERROR_INVALID)
+    int fd = regular_open(directory, path, O_RDONLY, &why);
+    if (fd == ERROR_INVALID)
         return 0; /* and what the caller had to say already stays */
-    if (file < 0)
-        return explain(reason, "%s", why.text), file;
-    int result = read_open(file, path, text, length, reason);
-    close(file);
+    if (fd < 0)
+        return explain(reason, "%s", why.text), fd;
+    int result = read_open(fd, path, text, length, reason);
+    close(fd);
     if (result < 0) {
         free(*text);
         *text = NULL;
@@ -62,9 +62,9 @@ int replace_read(int directory, const char *path, char **text, size_t *length, s
     return result;
 }
 
-static int write_all(int file, const char *text, size_t length) {
+static int write_all(int fd, const char *text, size_t length) {
     while (length > 0) {
-        ssize_t written = write(file, text, length);
+        ssize_t written = write(fd, text, length);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
@@ -78,16 +78,16 @@ static int write_all(int file, const char *text, size_t length) {
 /* Writes the text over what is there, and cuts off what is left of that if `cut`. Returns 0, or -1 with errno
  * set. */
 static int fill(int directory, const char *path, const char *text, size_t length, bool cut) {
-    int file = regular_open(directory, path, O_WRONLY | O_CREAT, NULL);
-    if (file < 0)
+    int fd = regular_open(directory, path, O_WRONLY | O_CREAT, NULL);
+    if (fd < 0)
         return -1;
-    int result = write_all(file, text, length);
+    int result = write_all(fd, text, length);
     if (result == 0 && cut)
-        result = ftruncate(file, (off_t)length);
+        result = ftruncate(fd, (off_t)length);
     if (result == 0)
-        result = fdatasync(file);
+        result = fdatasync(fd);
     int error = errno;
-    if (close(file) != 0 && result == 0)
+    if (close(fd) != 0 && result == 0)
         return -1; /* some network file systems tell of a full disk only here */
     errno = error;
     return result;
@@ -96,14 +96,14 @@ static int fill(int directory, const char *path, const char *text, size_t length
 int replace_reserve(int directory, const char *spare, size_t size, struct reason *reason) {
     char *blank = malloc(size);
     if (blank == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory for %s", spare);
+        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", spare);
     memset(blank, ' ', size);
     int result = fill(directory, spare, blank, size, false);
     free(blank);
     if (result == 0)
         return 0;
     bool forbidden = errno == EROFS || errno == EACCES || errno == EPERM;
-    return fail(reason, forbidden ? ERROR_INVALID : ERROR_TROUBLE, "cannot write %s: %s", spare,
+    return FAIL(reason, forbidden ? ERROR_INVALID : ERROR_SYSTEM, "cannot write %s: %s", spare,
                 strerror(errno));
 }
 
@@ -112,5 +112,5 @@ int replace_write(int directory, const char *spare, const char *path, const char
     if (fill(directory, spare, text, length, true) == 0 && renameat(directory, spare, directory, path) == 0 &&
         directory_sync(directory, strchr(path, '/') != NULL ? "cursors" : ".") == 0)
         return 0;
-    return fail(reason, ERROR_TROUBLE, "cannot write %s: %s", path, strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot write %s: %s", path, strerror(errno));
 }

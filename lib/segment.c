@@ -21,28 +21,28 @@ void segment_name(int32_t day, char out[SEGMENT_NAME_SIZE]) {
 int segment_open(int directory, int32_t day, bool append, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);
-    int file = regular_open(directory, name, append ? O_RDWR : O_RDONLY, reason);
-    return file == ERROR_DAMAGED ? ERROR_TROUBLE : file;
+    int fd = regular_open(directory, name, append ? O_RDWR : O_RDONLY, reason);
+    return fd == ERROR_DAMAGED ? ERROR_SYSTEM : fd;
 }
 
 int segment_open_either(int directory, int32_t day, bool *read_only, struct reason *reason) {
-    int file = segment_open(directory, day, true, reason);
-    *read_only = file == ERROR_TROUBLE && (errno == EACCES || errno == EPERM || errno == EROFS);
-    return *read_only ? segment_open(directory, day, false, reason) : file;
+    int fd = segment_open(directory, day, true, reason);
+    *read_only = fd == ERROR_SYSTEM && (errno == EACCES || errno == EPERM || errno == EROFS);
+    return *read_only ? segment_open(directory, day, false, reason) : fd;
 }
 
 int segment_create(int directory, int32_t day, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(day, name);
-    int file = regular_open(directory, name, O_RDWR | O_CREAT, reason);
-    return file < 0 ? ERROR_TROUBLE : file;
+    int fd = regular_open(directory, name, O_RDWR | O_CREAT, reason);
+    return fd < 0 ? ERROR_SYSTEM : fd;
 }
 
 int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32_t *last,
                   struct reason *reason) {
     DIR *stream = directory_list(directory, ".");
     if (stream == NULL)
-        return fail(reason, ERROR_TROUBLE, "cannot list the journal: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot list the journal: %s", strerror(errno));
     int found = 0;
     const struct dirent *entry;
     while ((errno = 0, entry = readdir(stream)) != NULL) {
@@ -56,7 +56,7 @@ int segment_range(int directory, int32_t from, int32_t to, int32_t *first, int32
         found = 1;
     }
     if (errno != 0)
-        found = fail(reason, ERROR_TROUBLE, "cannot list the journal: %s", strerror(errno));
+        found = FAIL(reason, ERROR_SYSTEM, "cannot list the journal: %s", strerror(errno));
     closedir(stream);
     return found;
 }

@@ -29,7 +29,7 @@
 
 /* What is known of the end of a segment while it is looked at. */
 struct end {
-    int directory, file;
+    int directory, fd;
     int32_t day;
     bool read_only;
     uint64_t size;
@@ -37,22 +37,22 @@ struct end {
     size_t length;
     uint64_t at;          /* the end of the last whole line */
     struct mark readable; /* the last line that can be read */
-    struct link link;
+    struct chain_state chain;
 };
 
 static int read_end(struct end *end, size_t length, struct reason *reason) {
     end->length = length < end->size ? length : (size_t)end->size;
     char *text = realloc(end->text, end->length + 1);
     if (text == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
     end->text = text;
     for (size_t filled = 0; filled < end->length;) {
         ssize_t got =
-            pread(end->file, text + filled, end->length - filled, (off_t)(end->size - end->length + filled));
+            pread(end->fd, text + filled, end->length - filled, (off_t)(end->size - end->length + filled));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return fail(reason, ERROR_TROUBLE, "cannot read the end of the journal: %s",
+            return FAIL(reason, ERROR_SYSTEM, "cannot read the end of the journal: %s",
                         got < 0 ? strerror(errno) : "it is shorter than its size says");
         filled += (size_t)got;
     }
@@ -75,7 +75,7 @@ static ptrdiff_t start_of_scan(const struct end *end) {
 static void note_line(struct end *end, enum scan scan, const struct record *record, uint64_t offset) {
     if (scan != SCAN_RECORD && scan != SCAN_UNCHAINED)
         return;
-    end->readable = (struct mark){.place = {.day = end->day, .offset = offset}, .seq = record->seq};
+    end->readable = (struct mark){.position = {.day = end->day, .offset = offset}, .seq = record->seq};
     memcpy(end->readable.chain, record->chain, CHAIN_SIZE - 1);
 }
 
@@ -84,7 +84,7 @@ static void scan_lines(struct end *end, size_t start) {
     struct record record;
     size_t used;
     enum scan scan;
-    while ((scan = record_scan(end->text + start, end->length - start, &end->link, &record, &used)) !=
+    while ((scan = record_scan(end->text + start, end->length - start, &end->chain, &record, &used)) !=
            SCAN_INCOMPLETE) {
         start += used;
         note_line(end, scan, &record, end->size - end->length + start);
@@ -97,30 +97,30 @@ static void scan_lines(struct end *end, size_t start) {
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
     if (reader == NULL)
-        return fail(reason, ERROR_TROUBLE, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
     enum scan scan;
     struct record record;
     uint64_t offset;
-    int result = append_end(end->file, end->size, &end->at, reason);
-    reader_start(reader, end->file, 0, (struct link){.known = false});
+    int result = append_end(end->fd, end->size, &end->at, reason);
+    reader_start(reader, end->fd, 0, (struct chain_state){.known = false});
     while (result == 0 && reader_offset(reader) < end->at) {
         int got = reader_next(reader, &scan, &record, &offset, reason);
         if (got > 0)
             note_line(end, scan, &record, reader_offset(reader));
         else
-            result = got < 0 ? got : fail(reason, ERROR_TROUBLE, "a segment changes while it is read");
+            result = got < 0 ? got : FAIL(reason, ERROR_SYSTEM, "a segment changes while it is read");
     }
-    end->link = reader_link(reader);
+    end->chain = reader_chain(reader);
     free(reader);
     return result;
 }
 
 /* Finds the end of the last whole line, and the chain state there. */
-static int look(struct end *end, struct reason *reason) {
+static int find_end(struct end *end, struct reason *reason) {
     struct stat status;
     ptrdiff_t start = -1;
-    if (fstat(end->file, &status) != 0)
-        return fail(reason, ERROR_TROUBLE, "cannot examine a segment: %s", strerror(errno));
+    if (fstat(end->fd, &status) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine a segment: %s", strerror(errno));
     end->size = (uint64_t)status.st_size;
     for (size_t length = LOOK_BACK; start < 0; length *= 4) {
         int result = read_end(end, length, reason);
@@ -132,7 +132,7 @@ static int look(struct end *end, struct reason *reason) {
     }
     if (start >= 0)
         scan_lines(end, (size_t)start);
-    return start < 0 || (start > 0 && !end->link.known) ? scan_segment(end, reason) : 0;
+    return start < 0 || (start > 0 && !end->chain.known) ? scan_segment(end, reason) : 0;
 }
 
 /* Returns true if the record holds a whole event; that of a line that was cut short ends too early. */
@@ -148,15 +148,15 @@ static bool holds_event(const struct record *record) {
 /* Returns where the last whole line ends in what follows the last line break, and steps end->link over it; 0
  * if there is none. As a rule it is the only one, and lacks no more than its line break. */
 static size_t find_whole(struct end *end, char *rest, size_t length) {
-    struct link link = end->link;
+    struct chain_state chain = end->chain;
     struct record record;
     size_t whole = 0;
     rest[length] = '\n';
     for (size_t start = 0, used; start < length; start += used) {
-        enum scan scan = record_scan(rest + start, length + 1 - start, &link, &record, &used);
+        enum scan scan = record_scan(rest + start, length + 1 - start, &chain, &record, &used);
         if ((scan == SCAN_RECORD || scan == SCAN_UNCHAINED) && holds_event(&record)) {
             whole = (size_t)(record.line + record.length - rest);
-            end->link = link;
+            end->chain = chain;
         }
     }
     return whole;
@@ -180,8 +180,8 @@ static int copy_rest(const struct end *end, int to, bool is_new) {
         return -1;
     if ((uint64_t)status.st_size > end->size - end->at)
         return 0;
-    for (uint64_t at = end->at; (at = hole_end(end->file, at)) < end->size; at += (uint64_t)got) {
-        got = pread(end->file, bytes, sizeof bytes, (off_t)at);
+    for (uint64_t at = end->at; (at = hole_end(end->fd, at)) < end->size; at += (uint64_t)got) {
+        got = pread(end->fd, bytes, sizeof bytes, (off_t)at);
         have = is_new ? 0 : pread(to, kept, sizeof kept, (off_t)(at - end->at));
         if (got <= 0 || have < 0)
             return -1;
@@ -205,15 +205,15 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
         int length = snprintf(name, size, "%s-%" PRIu64, day, end->at);
         if (times > 1)
             snprintf(name + length, size - (size_t)length, ".%d", times);
-        int file = regular_open(directory, name, O_RDWR | O_CREAT | O_EXCL, NULL);
-        bool is_new = file >= 0;
+        int fd = regular_open(directory, name, O_RDWR | O_CREAT | O_EXCL, NULL);
+        bool is_new = fd >= 0;
         if (!is_new && errno == EEXIST)
-            file = regular_open(directory, name, O_RDWR, NULL);
-        if (file < 0 && errno != EACCES) /* that one is another user's */
+            fd = regular_open(directory, name, O_RDWR, NULL);
+        if (fd < 0 && errno != EACCES) /* that one is another user's */
             return -1;
-        result = file >= 0 ? copy_rest(end, file, is_new) : 0;
-        if (file >= 0)
-            close(file);
+        result = fd >= 0 ? copy_rest(end, fd, is_new) : 0;
+        if (fd >= 0)
+            close(fd);
     }
     return result > 0 ? 0 : -1;
 }
@@ -221,14 +221,14 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
 static int keep_rest(const struct end *end, struct reason *warning, struct reason *reason) {
     char day[DAY_SIZE], name[DAY_SIZE + 32] = "";
     day_format(end->day, day);
-    int directory = directory_within(end->directory, DAMAGED, true, reason);
+    int directory = directory_open_subdirectory(end->directory, DAMAGED, true, reason);
     if (directory < 0)
         return directory;
     bool kept = keep_as(end, directory, name, sizeof name) == 0 && fsync(directory) == 0 &&
                 fsync(end->directory) == 0;
     int result =
         kept ? 0
-             : fail(reason, ERROR_TROUBLE, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
+             : FAIL(reason, ERROR_SYSTEM, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
                     name, strerror(errno));
     close(directory);
     explain(warning,
@@ -241,14 +241,15 @@ static int keep_rest(const struct end *end, struct reason *warning, struct reaso
 /* Returns true if the last whole line is the last one that is known, and has the highest number that is
  * known: then nothing after it was acknowledged. */
 static bool is_last_known(const struct end *end, const struct mark *known) {
-    if (known == NULL || known->place.day == 0 || known->seq > end->link.seq + end->link.damaged)
+    if (known == NULL || known->position.day == 0 || known->seq > end->chain.seq + end->chain.damaged)
         return false;
-    return known->place.day == end->day ? known->place.offset == end->at
-                                        : known->place.day < end->day && end->at == 0;
+    return known->position.day == end->day ? known->position.offset == end->at
+                                           : known->position.day < end->day && end->at == 0;
 }
 
 /* Completes, keeps or cuts what follows the last whole line. */
-static int repair(struct end *end, const struct mark *known, struct reason *warning, struct reason *reason) {
+static int repair_tail(struct end *end, const struct mark *known, struct reason *warning,
+                       struct reason *reason) {
     uint64_t rest = end->size - end->at;
     char *text = rest <= end->length ? end->text + end->length - rest : NULL;
     if (rest == 0 || end->read_only)
@@ -258,54 +259,55 @@ static int repair(struct end *end, const struct mark *known, struct reason *warn
     bool only_break = whole > 0 && rest - whole <= 1; /* is missing, or is another byte */
     end->at += whole;
     int result = only_break || (torn && whole == 0) ? 0 : keep_rest(end, warning, reason);
-    if (result == 0 && ftruncate(end->file, (off_t)end->at) != 0)
+    if (result == 0 && ftruncate(end->fd, (off_t)end->at) != 0)
         result =
-            fail(reason, ERROR_TROUBLE, "cannot cut off the torn end of the journal: %s", strerror(errno));
-    if (result == 0 && whole > 0 && pwrite(end->file, "\n", 1, (off_t)end->at++) != 1)
+            FAIL(reason, ERROR_SYSTEM, "cannot cut off the torn end of the journal: %s", strerror(errno));
+    if (result == 0 && whole > 0 && pwrite(end->fd, "\n", 1, (off_t)end->at++) != 1)
         result =
-            fail(reason, ERROR_TROUBLE, "cannot complete the last line of the journal: %s", strerror(errno));
+            FAIL(reason, ERROR_SYSTEM, "cannot complete the last line of the journal: %s", strerror(errno));
     return result;
 }
 
 /* Finds the end of a segment and repairs it. A day without a line that can be read goes on from the days
  * before. */
-static int settle(struct end *end, const struct mark *known, struct reason *warning, struct reason *reason) {
-    int result = look(end, reason);
-    if (result == 0 && !end->link.known) {
-        uint64_t damaged = end->link.damaged;
-        result = tail_link_before(end->directory, end->day, &end->link, warning, reason);
-        end->link.damaged += damaged;
+static int find_and_repair(struct end *end, const struct mark *known, struct reason *warning,
+                           struct reason *reason) {
+    int result = find_end(end, reason);
+    if (result == 0 && !end->chain.known) {
+        uint64_t damaged = end->chain.damaged;
+        result = tail_chain_before(end->directory, end->day, &end->chain, warning, reason);
+        end->chain.damaged += damaged;
     }
-    return result == 0 ? repair(end, known, warning, reason) : result;
+    return result == 0 ? repair_tail(end, known, warning, reason) : result;
 }
 
-int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
-                     struct reason *reason) {
+int tail_chain_before(int directory, int32_t day, struct chain_state *chain, struct reason *warning,
+                      struct reason *reason) {
     struct end end = {.directory = directory};
     int32_t first;
     int found = day > 0 ? segment_range(directory, 0, day - 1, &first, &end.day, reason) : 0;
-    *link = link_start();
+    *chain = chain_start();
     if (found <= 0)
         return found;
-    end.file = segment_open_either(directory, end.day, &end.read_only, reason);
-    if (end.file < 0)
-        return ERROR_TROUBLE;
-    int result = settle(&end, NULL, warning, reason);
-    close(end.file);
+    end.fd = segment_open_either(directory, end.day, &end.read_only, reason);
+    if (end.fd < 0)
+        return ERROR_SYSTEM;
+    int result = find_and_repair(&end, NULL, warning, reason);
+    close(end.fd);
     free(end.text);
-    *link = end.link;
+    *chain = end.chain;
     return result;
 }
 
 int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reason) {
     struct end end = {.directory = directory, .day = day};
-    end.file = segment_open(directory, day, false, reason);
-    if (end.file < 0)
-        return end.file == ERROR_INVALID ? 0 : end.file;
-    int result = look(&end, reason);
+    end.fd = segment_open(directory, day, false, reason);
+    if (end.fd < 0)
+        return end.fd == ERROR_INVALID ? 0 : end.fd;
+    int result = find_end(&end, reason);
     *mark = end.readable;
-    mark->place.day = day;
-    close(end.file);
+    mark->position.day = day;
+    close(end.fd);
     free(end.text);
     return result == 0 ? 1 : result;
 }
@@ -316,12 +318,12 @@ static int visit_damaged(int directory, const char *name,
                          void *context) {
     char text[512];
     struct stat status;
-    int file = regular_open(directory, name, O_RDONLY, NULL);
-    ssize_t got = file >= 0 && fstat(file, &status) == 0 ? pread(file, text, sizeof text, 0) : -1;
+    int fd = regular_open(directory, name, O_RDONLY, NULL);
+    ssize_t got = fd >= 0 && fstat(fd, &status) == 0 ? pread(fd, text, sizeof text, 0) : -1;
     if (got >= 0)
         visit(context, name, (uint64_t)status.st_size, tail_is_torn(text, (size_t)got));
-    if (file >= 0)
-        close(file);
+    if (fd >= 0)
+        close(fd);
     return got >= 0;
 }
 
@@ -333,7 +335,7 @@ int tail_each_damaged(int directory,
     DIR *stream = directory_list(directory, DAMAGED);
     if (stream == NULL)
         return errno == ENOENT ? 0
-                               : fail(reason, ERROR_TROUBLE, "cannot open " DAMAGED "/: %s", strerror(errno));
+                               : FAIL(reason, ERROR_SYSTEM, "cannot open " DAMAGED "/: %s", strerror(errno));
     while ((entry = readdir(stream)) != NULL)
         if (entry->d_name[0] != '.')
             count += visit_damaged(dirfd(stream), entry->d_name, visit, context);
@@ -344,20 +346,19 @@ int tail_each_damaged(int directory,
 /* ---- the newest segment ---- */
 
 void tail_close(struct tail *tail) {
-    if (tail->file >= 0)
-        close(tail->file);
-    tail->file = -1;
+    if (tail->fd >= 0)
+        close(tail->fd);
+    tail->fd = -1;
 }
 
 static int examine(struct tail *tail, int directory, const struct mark *known, struct reason *reason) {
-    struct end end = {
-        .directory = directory, .file = tail->file, .day = tail->day, .read_only = tail->read_only};
-    uint64_t known_end = known->place.day == tail->day ? known->place.offset : 0;
-    int result = settle(&end, known, &tail->warning, reason);
+    struct end end = {.directory = directory, .fd = tail->fd, .day = tail->day, .read_only = tail->read_only};
+    uint64_t known_end = known->position.day == tail->day ? known->position.offset : 0;
+    int result = find_and_repair(&end, known, &tail->warning, reason);
     free(end.text);
     if (result != 0)
         return result;
-    uint64_t given = end.link.seq + end.link.damaged;
+    uint64_t given = end.chain.seq + end.chain.damaged;
     if (known->seq > given) {
         char day[DAY_SIZE];
         day_format(tail->day, day);
@@ -366,25 +367,25 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
                     "%s.jsonl: lines that were kept, up to number %" PRIu64
                     ", are missing at its end; their numbers are not given again",
                     day, known->seq);
-        end.link.damaged = known->seq - end.link.seq;
+        end.chain.damaged = known->seq - end.chain.seq;
     }
     tail->end = end.at;
-    tail->link = end.link;
+    tail->chain = end.chain;
     return 0;
 }
 
 /* Opens the segment that has the name. */
 static int open_tail(struct tail *tail, int directory, int32_t day, struct reason *reason) {
     tail_close(tail);
-    int file = segment_open_either(directory, day, &tail->read_only, reason);
-    if (file < 0)
-        return file;
-    tail->file = file;
+    int fd = segment_open_either(directory, day, &tail->read_only, reason);
+    if (fd < 0)
+        return fd;
+    tail->fd = fd;
     tail->day = day;
     tail->end = UINT64_MAX;
-    if (fstat(file, &tail->status) == 0)
+    if (fstat(fd, &tail->status) == 0)
         return 0;
-    return fail(reason, ERROR_TROUBLE, "cannot examine the newest segment: %s", strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot examine the newest segment: %s", strerror(errno));
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b) {
@@ -396,9 +397,10 @@ static bool same_time(const struct timespec *a, const struct timespec *b) {
  * again within one tick.) */
 static bool is_as_left(const struct tail *tail, const struct stat *now, const struct mark *known) {
     return same_time(&now->st_mtim, &tail->status.st_mtim) && (uint64_t)now->st_size == tail->end &&
-           known->seq <= tail->link.seq + tail->link.damaged &&
-           (known->place.day == 0 || (known->place.day == tail->day && known->place.offset == tail->end &&
-                                      memcmp(known->chain, tail->link.recorded, CHAIN_SIZE) == 0));
+           known->seq <= tail->chain.seq + tail->chain.damaged &&
+           (known->position.day == 0 ||
+            (known->position.day == tail->day && known->position.offset == tail->end &&
+             memcmp(known->chain, tail->chain.recorded, CHAIN_SIZE) == 0));
 }
 
 int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *known,
@@ -408,7 +410,7 @@ int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *
     int result = 0;
     segment_name(day, name);
     tail->warning.text[0] = '\0';
-    bool same = tail->file >= 0 && tail->day == day && fstatat(directory, name, &named, 0) == 0 &&
+    bool same = tail->fd >= 0 && tail->day == day && fstatat(directory, name, &named, 0) == 0 &&
                 named.st_ino == tail->status.st_ino && named.st_dev == tail->status.st_dev;
     if (!same)
         result = open_tail(tail, directory, day, reason);

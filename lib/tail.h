@@ -7,12 +7,13 @@
 #include <sys/stat.h>
 
 struct tail {
-    int file;           /* -1: the journal has no segment yet */
+    int fd;             /* -1: the journal has no segment yet */
     struct stat status; /* which file that is */
     bool read_only;
     int32_t day;
-    uint64_t end;          /* of the last whole line; UINT64_MAX: it has to be looked for */
-    struct link link;      /* the chain state there, and how many numbers are skipped before the next one */
+    uint64_t end; /* of the last whole line; UINT64_MAX: it has to be looked for */
+    struct chain_state
+        chain;             /* the chain state there, and how many numbers are skipped before the next one */
     struct reason warning; /* of the last tail_find(): what a person should know, or "" */
 };
 
@@ -31,8 +32,8 @@ int tail_find(struct tail *tail, int directory, int32_t day, const struct mark *
 
 /* Where the chain stands before the first line of `day`: after the last line of the segments before it, whose
  * end is repaired like that of the newest one. `warning` may be NULL. The caller holds the append lock. */
-int tail_link_before(int directory, int32_t day, struct link *link, struct reason *warning,
-                     struct reason *reason);
+int tail_chain_before(int directory, int32_t day, struct chain_state *chain, struct reason *warning,
+                      struct reason *reason);
 
 /* Sets *mark to the end of the last line of a day's segment that can be read; an offset and a seq of 0 if
  * there is none. No lock required. Returns 1, 0 if there is no such segment, or ERROR_TROUBLE. */

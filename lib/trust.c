@@ -27,7 +27,7 @@ struct way {
 };
 
 static int too_long(const char *path, struct reason *reason) {
-    return fail(reason, ERROR_TROUBLE, "cannot examine %.100s...: %s", path, strerror(ENAMETOOLONG));
+    return FAIL(reason, ERROR_SYSTEM, "cannot examine %.100s...: %s", path, strerror(ENAMETOOLONG));
 }
 
 /* May a user other than root and `owner` write there? */
@@ -55,8 +55,8 @@ static int check_owner(const struct way *way, struct reason *reason) {
     if (way->status.st_uid == 0 || way->status.st_uid == way->owner.uid)
         return 0;
     user_with_id(way->status.st_uid, &user);
-    return fail(
-        reason, ERROR_TROUBLE,
+    return FAIL(
+        reason, ERROR_SYSTEM,
         "%s belongs to %s, and root trusts nothing that another user can change: chown %s it, or run this "
         "as %s",
         way->done, user.name, way->owner.name, user.name);
@@ -65,7 +65,7 @@ static int check_owner(const struct way *way, struct reason *reason) {
 static int check_mode(const struct way *way, struct reason *reason) {
     if (!is_open(way))
         return 0;
-    return fail(reason, ERROR_TROUBLE,
+    return FAIL(reason, ERROR_SYSTEM,
                 "%s can write to %s, and root trusts nothing that another user can change: chmod %s it",
                 (way->status.st_mode & S_IWOTH) != 0 ? "everybody" : "a group", way->done,
                 (way->status.st_mode & S_IWOTH) != 0 ? "go-w" : "g-w");
@@ -76,7 +76,7 @@ static int follow(struct way *way, struct reason *reason) {
     char target[PATH_MAX], left[2 * PATH_MAX];
     ssize_t length = readlink(way->done, target, sizeof target - 1);
     if (length < 0 || ++way->links > LINKS_MAX)
-        return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", way->done,
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", way->done,
                     strerror(length < 0 ? errno : ELOOP));
     target[length] = '\0';
     if (snprintf(left, sizeof left, "%s/%s", target, way->left) >= (int)sizeof left)
@@ -112,13 +112,13 @@ static int step(struct way *way, struct reason *reason) {
 
 static int missing(const struct way *way, struct reason *reason) {
     if (errno == ENOENT && is_open(way)) /* way->status is that of the directory */
-        return fail(
-            reason, ERROR_TROUBLE,
+        return FAIL(
+            reason, ERROR_SYSTEM,
             "there is no %s, and other users could make it: choose a directory that root alone can write to",
             way->done);
     if (errno == ENOENT)
-        return fail(reason, ERROR_INVALID, "there is no %s", way->done);
-    return fail(reason, ERROR_TROUBLE, "cannot examine %s: %s", way->done, strerror(errno));
+        return FAIL(reason, ERROR_INVALID, "there is no %s", way->done);
+    return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", way->done, strerror(errno));
 }
 
 static int walk(struct way *way, struct reason *reason) {
@@ -166,7 +166,7 @@ int trust_split(const char *path, char *directory, char *name, size_t size, stru
         return too_long(path, reason);
     snprintf(name, size, "%.*s", (int)(length - start), path + start);
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return fail(reason, ERROR_TROUBLE, "%s ends in no name", path);
+        return FAIL(reason, ERROR_SYSTEM, "%s ends in no name", path);
     while (start > 1 && path[start - 1] == '/')
         start--;
     snprintf(directory, size, "%.*s", (int)(start > 0 ? start : 1), start > 0 ? path : ".");

@@ -6,18 +6,18 @@
 
 #include <unistd.h>
 
-void walk_start(struct walk *walk, int directory, struct place from, struct link link) {
+void walk_start(struct walk *walk, int directory, struct position from, struct chain_state chain) {
     walk->directory = directory;
-    walk->file = -1;
+    walk->fd = -1;
     walk->day = walk->last = from.day;
     walk->closed = false;
-    reader_start(&walk->reader, -1, from.offset, link);
+    reader_start(&walk->reader, -1, from.offset, chain);
 }
 
 static void close_segment(struct walk *walk) {
-    if (walk->file >= 0)
-        close(walk->file);
-    walk->file = -1;
+    if (walk->fd >= 0)
+        close(walk->fd);
+    walk->fd = -1;
 }
 
 void walk_end(struct walk *walk) {
@@ -35,37 +35,37 @@ void walk_close(struct walk *walk) {
 
 /* Opens the segment of walk->day. Returns 1, 0 where there is none, or ERROR_TROUBLE. */
 static int open_segment(struct walk *walk, struct reason *reason) {
-    walk->file = segment_open(walk->directory, walk->day, false, reason);
-    if (walk->file < 0)
-        return walk->file == ERROR_INVALID ? 0 : ERROR_TROUBLE;
-    reader_start(&walk->reader, walk->file, reader_offset(&walk->reader), reader_link(&walk->reader));
+    walk->fd = segment_open(walk->directory, walk->day, false, reason);
+    if (walk->fd < 0)
+        return walk->fd == ERROR_INVALID ? 0 : ERROR_SYSTEM;
+    reader_start(&walk->reader, walk->fd, reader_offset(&walk->reader), reader_chain(&walk->reader));
     return 1;
 }
 
-int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct place *place,
+int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct position *position,
               struct reason *reason) {
     for (;;) {
-        int result = walk->file >= 0 ? 1 : open_segment(walk, reason);
+        int result = walk->fd >= 0 ? 1 : open_segment(walk, reason);
         if (result > 0) {
-            place->day = walk->day;
-            result = reader_next(&walk->reader, scan, record, &place->offset, reason);
+            position->day = walk->day;
+            result = reader_next(&walk->reader, scan, record, &position->offset, reason);
         }
         bool ended = walk->day >= walk->last;
-        if (result == 0 && walk->file >= 0 && (!ended || walk->closed) &&
-            reader_rest(&walk->reader, scan, record, &place->offset) > 0)
+        if (result == 0 && walk->fd >= 0 && (!ended || walk->closed) &&
+            reader_rest(&walk->reader, scan, record, &position->offset) > 0)
             return 1;
         if (result != 0 || ended)
             return result;
         close_segment(walk);
         walk->day++;
-        reader_start(&walk->reader, -1, 0, reader_link(&walk->reader));
+        reader_start(&walk->reader, -1, 0, reader_chain(&walk->reader));
     }
 }
 
-struct place walk_place(const struct walk *walk) {
-    return (struct place){.day = walk->day, .offset = reader_offset(&walk->reader)};
+struct position walk_position(const struct walk *walk) {
+    return (struct position){.day = walk->day, .offset = reader_offset(&walk->reader)};
 }
 
-struct link walk_link(const struct walk *walk) {
-    return reader_link(&walk->reader);
+struct chain_state walk_chain(const struct walk *walk) {
+    return reader_chain(&walk->reader);
 }

@@ -5,7 +5,7 @@
 #include "reader.h"
 
 /* Where a line begins. */
-struct place {
+struct position {
     int32_t day; /* of the segment, days since 1970; up to DAY_MAX */
     uint64_t offset;
 };
@@ -13,7 +13,7 @@ struct place {
 /* The fields belong to walk.c. It is large: place it with malloc, or statically. */
 struct walk {
     int directory;
-    int file; /* -1: no segment is open */
+    int fd; /* -1: no segment is open */
     int32_t day, last;
     bool closed;
     struct reader reader;
@@ -21,7 +21,7 @@ struct walk {
 
 /* Starts at `from` in the directory (a descriptor that stays the caller's); `link` is where the chain stands
  * before it. Days without a segment are passed over. */
-void walk_start(struct walk *walk, int directory, struct place from, struct link link);
+void walk_start(struct walk *walk, int directory, struct position from, struct chain_state chain);
 void walk_end(struct walk *walk);
 
 /* How far the walk goes: to the end of the day `last` as it stands when it is read. Days may be added while
@@ -33,11 +33,11 @@ void walk_close(struct walk *walk);
 
 /* Reads one line, as reader_next() does, and says where it begins. Returns 1; 0 at the end of the last day:
  * call again once there may be more; or an error with a reason. */
-int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct place *place,
+int walk_next(struct walk *walk, enum scan *scan, struct record *record, struct position *position,
               struct reason *reason);
 
 /* Where the next line begins, and where the chain stands before it. */
-struct place walk_place(const struct walk *walk);
-struct link walk_link(const struct walk *walk);
+struct position walk_position(const struct walk *walk);
+struct chain_state walk_chain(const struct walk *walk);
 
 #endif

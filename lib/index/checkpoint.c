@@ -27,20 +27,20 @@ static uint32_t stretches(const struct state *state, uint32_t table) {
 bool index_step_due(const struct index *index) {
     const struct state *state = &index->state;
     uint32_t by_round = state->tables > 0 ? ROUND_WITHIN / stretches(state, state->tables - 1) : STEP_EVERY;
-    return index->hastened || state->unsynced >= (by_round < STEP_EVERY ? by_round : STEP_EVERY);
+    return index->checkpoint_requested || state->unsynced >= (by_round < STEP_EVERY ? by_round : STEP_EVERY);
 }
 
-void index_hasten(struct index *index) {
-    index->hastened = true;
+void index_request_checkpoint(struct index *index) {
+    index->checkpoint_requested = true;
 }
 
 /* A round is about what the tables hold now. */
 static void start_round(struct state *state) {
-    state->round = (struct point){.mark = state->reached,
-                                  .used = state->used,
-                                  .before = state->before,
-                                  .tables = state->tables,
-                                  .falls = state->falls};
+    state->round = (struct checkpoint){.mark = state->reached,
+                                       .used = state->used,
+                                       .before = state->before,
+                                       .tables = state->tables,
+                                       .losses = state->losses};
     state->round_table = state->checkpoint.tables > 0 ? state->checkpoint.tables - 1 : 0;
     state->round_stretch = 0;
 }
@@ -58,19 +58,19 @@ static int prepare_due(struct index *index, struct reason *reason) {
 
 int index_step_begin(struct index *index, bool held, struct reason *reason) {
     struct state *state = &index->state;
-    index->point.tables = 0;
+    index->target.tables = 0;
     if (!index_step_due(index))
         return 0;
     int result = prepare_due(index, reason);
     if (result != 0)
         return result;
-    if (index->hastened || state->round_table == NO_TABLE)
+    if (index->checkpoint_requested || state->round_table == NO_TABLE)
         start_round(state);
-    result = state_write(index->file, state, reason);
+    result = state_write(index->fd, state, reason);
     if (result != 0)
         return result;
-    index->whole = index->hastened;
-    index->point = state->round;
+    index->whole = index->checkpoint_requested;
+    index->target = state->round;
     index->round_table = state->round_table;
     index->round_stretch = state->round_stretch;
     if (!held && !index->shared)
@@ -80,10 +80,10 @@ int index_step_begin(struct index *index, bool held, struct reason *reason) {
 }
 
 /* What fdatasync(2) does, for a part of a file: msync(2) syncs what was written to it in whichever way. */
-static int sync_part(int file, off_t offset, size_t length) {
-    void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, file, offset);
+static int sync_part(int fd, off_t offset, size_t length) {
+    void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, offset);
     if (mapping == MAP_FAILED)
-        return fdatasync(file);
+        return fdatasync(fd);
     int result = msync(mapping, length, MS_SYNC), saved = errno;
     munmap(mapping, length);
     errno = saved;
@@ -94,34 +94,34 @@ static int sync_tables(const struct index *index) {
     const struct table *table = &index->table[index->round_table];
     off_t offset = (off_t)index->round_stretch * STRETCH, left = table_offset(table->buckets) - offset;
     if (!index->whole)
-        return sync_part(table->file, offset, left < STRETCH ? (size_t)left : STRETCH);
+        return sync_part(table->fd, offset, left < STRETCH ? (size_t)left : STRETCH);
     int result = 0;
-    for (uint32_t i = index->round_table; i < index->point.tables && result == 0; i++)
-        result = fdatasync(index->table[i].file);
+    for (uint32_t i = index->round_table; i < index->target.tables && result == 0; i++)
+        result = fdatasync(index->table[i].fd);
     return result;
 }
 
 int index_step_sync(struct index *index, struct reason *reason) {
-    if (index->point.tables == 0)
+    if (index->target.tables == 0)
         return 0;
     bool may_be_new = index->round_stretch == 0;
     if ((!may_be_new || directory_sync(index->journal, "seen") == 0) && sync_tables(index) == 0)
         return 0;
-    index->point.tables = 0;
-    return fail(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
+    index->target.tables = 0;
+    return FAIL(reason, ERROR_DAMAGED, "cannot sync the index in seen/: %s", strerror(errno));
 }
 
 int index_step_end(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
-    struct point point = index->point;
-    index->point.tables = 0;
+    struct checkpoint point = index->target;
+    index->target.tables = 0;
     if (point.tables == 0)
         return 0;
-    index->shared |= point.falls != state->falls;
+    index->shared |= point.losses != state->losses;
     if (state->round_table == NO_TABLE || memcmp(&point, &state->round, sizeof point) != 0)
         return 0; /* the round has come to its end, or did not hold; a whole step is made again */
     if (index->whole) {
-        index->hastened = false;
+        index->checkpoint_requested = false;
         state->round_table = point.tables;
     } else if (index->round_table != state->round_table || index->round_stretch != state->round_stretch)
         return 0; /* another process has done the same step, and more */
@@ -134,5 +134,5 @@ int index_step_end(struct index *index, struct reason *reason) {
         start_round(state);
     }
     state->unsynced = 0;
-    return state_write(index->file, state, reason);
+    return state_write(index->fd, state, reason);
 }

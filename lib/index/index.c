@@ -17,29 +17,29 @@
 #define STATE_NAME "seen/state"
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
-static void close_file(int *file) {
-    if (*file >= 0)
-        close(*file);
-    *file = -1;
+static void close_file(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 struct index *index_new(unsigned first_buckets) {
     struct index *index = calloc(1, sizeof *index);
     if (index == NULL)
         return NULL;
-    index->file = -1;
+    index->fd = -1;
     for (uint32_t i = 0; i < TABLES_MAX; i++)
-        index->table[i].file = -1;
+        index->table[i].fd = -1;
     index->first_buckets = first_buckets != 0 ? first_buckets : FIRST_BUCKETS;
     return index;
 }
 
 void index_close(struct index *index) {
     for (uint32_t i = 0; i < TABLES_MAX; i++)
-        close_file(&index->table[i].file);
-    close_file(&index->file);
+        close_file(&index->table[i].fd);
+    close_file(&index->fd);
     index->state.generation = 0;
-    index->point.tables = 0;
+    index->target.tables = 0;
 }
 
 void index_free(struct index *index) {
@@ -57,7 +57,7 @@ uint32_t index_buckets(const struct state *state, uint32_t number) {
 /* Returns true if the file that the state names is open. */
 static bool is_open(const struct index *index, uint32_t number) {
     const struct table *table = &index->table[number];
-    return table->file >= 0 && table->inode == index->state.table[number];
+    return table->fd >= 0 && table->inode == index->state.table[number];
 }
 
 /* Opens a table that the state names, or begins a new one. */
@@ -66,20 +66,20 @@ static int open_table(struct index *index, uint32_t number, bool is_new, struct 
     char name[sizeof "seen/4294967295"];
     struct stat status;
     int result = 0;
-    close_file(&table->file);
+    close_file(&table->fd);
     snprintf(name, sizeof name, "seen/%02u", number);
-    int file = regular_open(index->journal, name, O_RDWR | (is_new ? O_CREAT | O_TRUNC : 0), NULL);
-    bool there = file >= 0 && fstat(file, &status) == 0;
-    if (!there && (is_new || (file != ERROR_INVALID && file != ERROR_DAMAGED)))
-        result = table_trouble("open", reason);
+    int fd = regular_open(index->journal, name, O_RDWR | (is_new ? O_CREAT | O_TRUNC : 0), NULL);
+    bool there = fd >= 0 && fstat(fd, &status) == 0;
+    if (!there && (is_new || (fd != ERROR_INVALID && fd != ERROR_DAMAGED)))
+        result = table_error("open", reason);
     else if (!there || (!is_new && (uint64_t)status.st_ino != index->state.table[number]))
-        result = fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing, or is a copy");
+        result = FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing, or is a copy");
     if (result != 0) {
-        close_file(&file);
+        close_file(&fd);
         return result;
     }
     *table = (struct table){
-        .file = file, .buckets = index_buckets(&index->state, number), .inode = (uint64_t)status.st_ino};
+        .fd = fd, .buckets = index_buckets(&index->state, number), .inode = (uint64_t)status.st_ino};
     memcpy(&table->secret, index->state.key, sizeof table->secret);
     index->state.table[number] = table->inode;
     return 0;
@@ -101,7 +101,7 @@ int index_prepare(struct index *index, uint32_t until, struct reason *reason) {
 static int grow(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     if (state->tables == TABLES_MAX)
-        return fail(reason, ERROR_TROUBLE,
+        return FAIL(reason, ERROR_SYSTEM,
                     "the index in seen/ is full: prune the journal and rebuild the index");
     int result = index_prepare(index, index_buckets(state, state->tables), reason);
     if (result != 0)
@@ -110,7 +110,7 @@ static int grow(struct index *index, struct reason *reason) {
     state->tables++;
     state->before += state->used;
     state->used = state->prepared = 0;
-    return state_write(index->file, state, reason);
+    return state_write(index->fd, state, reason);
 }
 
 /* ---- the files as a whole ---- */
@@ -131,10 +131,10 @@ static int create(struct index *index, struct reason *reason) {
     if (result != 0)
         return result;
     if (mkdirat(index->journal, "seen", 0700) == 0 ? fsync(index->journal) != 0 : errno != EEXIST)
-        return table_trouble("make", reason);
-    index->file = regular_open(index->journal, STATE_NAME, O_RDWR | O_CREAT | O_EXCL, NULL);
-    if (index->file < 0 || fstat(index->file, &index->status) != 0)
-        return table_trouble("make", reason);
+        return table_error("make", reason);
+    index->fd = regular_open(index->journal, STATE_NAME, O_RDWR | O_CREAT | O_EXCL, NULL);
+    if (index->fd < 0 || fstat(index->fd, &index->status) != 0)
+        return table_error("make", reason);
     memset(state, 0, sizeof *state); /* padding too: the checksum covers it */
     randombytes_buf(state->key, sizeof state->key);
     state->boot = index->boot;
@@ -142,8 +142,8 @@ static int create(struct index *index, struct reason *reason) {
     state->first_buckets = index->first_buckets;
     state->round_table = NO_TABLE;
     result = index_prepare(index, state->first_buckets, reason);
-    if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && state->first_buckets > LEAST_BUCKETS) {
-        state->first_buckets = LEAST_BUCKETS; /* what room there is shall be the journal's */
+    if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && state->first_buckets > MIN_BUCKETS) {
+        state->first_buckets = MIN_BUCKETS; /* what room there is shall be the journal's */
         result = index_prepare(index, state->first_buckets, reason);
     }
     return result == 0 ? grow(index, reason) : result;
@@ -155,9 +155,9 @@ static int create(struct index *index, struct reason *reason) {
 static void find_boot(struct index *index) {
     static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost boot";
     unsigned char text[64];
-    int file = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file >= 0 ? read(file, text, sizeof text) : -1;
-    close_file(&file);
+    int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    close_file(&fd);
     if (got > 0)
         crypto_shorthash((unsigned char *)&index->boot, text, (size_t)got, key);
     else
@@ -175,7 +175,7 @@ static void fall_back(struct index *index) {
         state->used = state->checkpoint.used;
         state->before = state->checkpoint.before;
     }
-    state->falls++;
+    state->losses++;
     state->prepared = 0;
     state->round_table = NO_TABLE;
     state->last_seq = 0;
@@ -192,26 +192,26 @@ bool index_is_current(const struct index *index) {
 static int open_state(struct index *index, struct reason *reason) {
     if (index->boot == 0)
         find_boot(index);
-    index->file = regular_open(index->journal, STATE_NAME, O_RDWR, NULL);
-    if (index->file == ERROR_DAMAGED)
-        return fail(reason, ERROR_DAMAGED, STATE_NAME " is not a regular file");
-    if (index->file < 0)
-        return errno == ENOENT ? create(index, reason) : table_trouble("open", reason);
-    return fstat(index->file, &index->status) == 0 ? 0 : table_trouble("open", reason);
+    index->fd = regular_open(index->journal, STATE_NAME, O_RDWR, NULL);
+    if (index->fd == ERROR_DAMAGED)
+        return FAIL(reason, ERROR_DAMAGED, STATE_NAME " is not a regular file");
+    if (index->fd < 0)
+        return errno == ENOENT ? create(index, reason) : table_error("open", reason);
+    return fstat(index->fd, &index->status) == 0 ? 0 : table_error("open", reason);
 }
 
 int index_begin(struct index *index, int journal, struct reason *reason) {
     struct state *state = &index->state;
     index->journal = journal;
     memset(index->cached, 0, sizeof index->cached);
-    if (index->file >= 0 && !index_is_current(index))
+    if (index->fd >= 0 && !index_is_current(index))
         index_close(index);
-    int result = index->file >= 0 ? 0 : open_state(index, reason);
+    int result = index->fd >= 0 ? 0 : open_state(index, reason);
     uint64_t generation = state->generation;
     if (result == 0)
-        result = state_read(index->file, state, reason);
+        result = state_read(index->fd, state, reason);
     if (result == 0 && state->generation < generation)
-        result = fail(reason, ERROR_DAMAGED, "an older state of the index in seen/ was put back");
+        result = FAIL(reason, ERROR_DAMAGED, "an older state of the index in seen/ was put back");
     if (result == 0 && state->boot != index->boot)
         fall_back(index);
     for (uint32_t i = 0; result == 0 && i < state->tables; i++)
@@ -223,42 +223,43 @@ int index_begin(struct index *index, int journal, struct reason *reason) {
 
 /* ---- how far it reaches ---- */
 
-static uint64_t place_pack(struct place place) {
-    return (uint64_t)place.day << 48 | place.offset;
+static uint64_t position_pack(struct position position) {
+    return (uint64_t)position.day << 48 | position.offset;
 }
 
-static struct place place_unpack(uint64_t packed) {
-    return (struct place){.day = (int32_t)(packed >> 48), .offset = packed & 0xffffffffffff};
+static struct position position_unpack(uint64_t packed) {
+    return (struct position){.day = (int32_t)(packed >> 48), .offset = packed & 0xffffffffffff};
 }
 
 void index_reach(const struct index *index, struct reach *reach) {
     const struct state *state = &index->state;
-    *reach = (struct reach){.mark = {.place = place_unpack(state->reached.place), .seq = state->reached.seq},
-                            .last_seq = state->last_seq,
-                            .newest = state->newest,
-                            .listed = state->listed,
-                            .checked = place_unpack(state->checked),
-                            .rejected = place_unpack(state->rejected)};
+    *reach =
+        (struct reach){.mark = {.position = position_unpack(state->reached.place), .seq = state->reached.seq},
+                       .last_seq = state->last_seq,
+                       .newest = state->newest,
+                       .listed = state->listed,
+                       .checked = position_unpack(state->checked),
+                       .rejected = position_unpack(state->rejected)};
     memcpy(reach->mark.chain, state->reached.chain, sizeof state->reached.chain);
 }
 
 int index_set_reach(struct index *index, const struct reach *reach, struct reason *reason) {
     struct state *state = &index->state;
-    state->reached.place = place_pack(reach->mark.place);
+    state->reached.place = position_pack(reach->mark.position);
     state->reached.seq = reach->mark.seq;
     memcpy(state->reached.chain, reach->mark.chain, sizeof state->reached.chain);
     state->last_seq = reach->last_seq;
     state->newest = reach->newest;
     state->listed = reach->listed;
-    state->checked = place_pack(reach->checked);
-    state->rejected = place_pack(reach->rejected);
+    state->checked = position_pack(reach->checked);
+    state->rejected = position_pack(reach->rejected);
     /* A mark that did not hold, of the checkpoint or on the way to the next one, is given up with what
      * followed it. */
     if (state->checkpoint.mark.place > state->reached.place)
         state->checkpoint.mark = state->reached;
     if (state->round.mark.place > state->reached.place)
         state->round_table = NO_TABLE;
-    return state_write(index->file, state, reason);
+    return state_write(index->fd, state, reason);
 }
 
 uint64_t index_count(const struct index *index) {
@@ -276,7 +277,7 @@ uint64_t index_fingerprint(const struct index *index, enum identifier kind, cons
 
 void index_prefetch(struct index *index, uint64_t fingerprint) {
     for (uint32_t i = 0; i < index->state.tables; i++)
-        posix_fadvise(index->table[i].file, table_offset(table_home(&index->table[i], fingerprint)),
+        posix_fadvise(index->table[i].fd, table_offset(table_home(&index->table[i], fingerprint)),
                       sizeof(struct bucket), POSIX_FADV_WILLNEED);
 }
 
@@ -296,7 +297,8 @@ static int get_bucket(struct index *index, uint32_t table, uint32_t number, stru
 
 /* Looks into the buckets from a fingerprint's home to the first that is not full. */
 static int find_in(struct index *index, uint32_t table, uint64_t fingerprint,
-                   int (*visit)(void *context, struct place place), void *context, struct reason *reason) {
+                   int (*visit)(void *context, struct position position), void *context,
+                   struct reason *reason) {
     uint32_t buckets = index->table[table].buckets, number = table_home(&index->table[table], fingerprint);
     for (uint32_t i = 0; i < buckets; i++, number = number + 1 < buckets ? number + 1 : 0) {
         struct bucket *bucket;
@@ -304,15 +306,15 @@ static int find_in(struct index *index, uint32_t table, uint64_t fingerprint,
         bool last = result != 0 || bucket->used < TABLE_SLOTS;
         for (uint32_t slot = 0; result == 0 && slot < bucket->used; slot++)
             if (bucket->slot[slot].fingerprint == fingerprint)
-                result = visit(context, place_unpack(bucket->slot[slot].place));
+                result = visit(context, position_unpack(bucket->slot[slot].place));
         if (result != 0 || last)
             return result;
     }
     return 0;
 }
 
-int index_find(struct index *index, uint64_t fingerprint, int (*visit)(void *context, struct place place),
-               void *context, struct reason *reason) {
+int index_find(struct index *index, uint64_t fingerprint,
+               int (*visit)(void *context, struct position position), void *context, struct reason *reason) {
     int result = 0;
     /* A repetition comes soon: the newest table first. */
     for (uint32_t table = index->state.tables; table > 0 && result == 0; table--)
@@ -320,34 +322,35 @@ int index_find(struct index *index, uint64_t fingerprint, int (*visit)(void *con
     return result;
 }
 
-static int same_place(void *context, struct place place) {
+static int same_place(void *context, struct position position) {
     const uint64_t *wanted = context;
-    return place_pack(place) == *wanted;
+    return position_pack(position) == *wanted;
 }
 
-int index_holds(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
-    uint64_t wanted = place_pack(place);
+int index_holds(struct index *index, uint64_t fingerprint, struct position position, struct reason *reason) {
+    uint64_t wanted = position_pack(position);
     return index_find(index, fingerprint, same_place, &wanted, reason);
 }
 
-int index_each(struct index *index, int (*visit)(void *context, uint64_t fingerprint, struct place place),
-               void *context, struct reason *reason) {
+int index_each(struct index *index,
+               int (*visit)(void *context, uint64_t fingerprint, struct position position), void *context,
+               struct reason *reason) {
     struct bucket *bucket = &index->scratch;
     int result = 0;
     for (uint32_t i = 0; i < index->state.tables; i++)
         for (uint32_t number = 0; number < index->table[i].buckets && result == 0; number++) {
             result = table_read(&index->table[i], number, bucket, reason);
             for (uint32_t s = 0; s < bucket->used && result == 0; s++)
-                result = visit(context, bucket->slot[s].fingerprint, place_unpack(bucket->slot[s].place));
+                result = visit(context, bucket->slot[s].fingerprint, position_unpack(bucket->slot[s].place));
         }
     return result;
 }
 
-int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
+int index_insert(struct index *index, uint64_t fingerprint, struct position position, struct reason *reason) {
     struct state *state = &index->state;
     uint64_t room = index_buckets(state, state->tables - 1);
     int result = state->used >= room * FULL ? grow(index, reason) : 0;
-    if (result == ERROR_TROUBLE && state->used < room * OVERFULL)
+    if (result == ERROR_SYSTEM && state->used < room * OVERFULL)
         result = 0; /* with a full disk, say, growing can wait */
     const struct table *table = &index->table[state->tables - 1];
     uint32_t number = table_home(table, fingerprint);
@@ -355,7 +358,7 @@ int index_insert(struct index *index, uint64_t fingerprint, struct place place, 
         struct bucket *bucket;
         result = get_bucket(index, state->tables - 1, number, &bucket, reason);
         if (result == 0 && bucket->used < TABLE_SLOTS) {
-            bucket->slot[bucket->used++] = (struct slot){fingerprint, place_pack(place)};
+            bucket->slot[bucket->used++] = (struct slot){fingerprint, position_pack(position)};
             state->used++;
             state->unsynced++;
             result = table_write(table, bucket, reason);
@@ -365,10 +368,11 @@ int index_insert(struct index *index, uint64_t fingerprint, struct place place, 
         }
         number = number + 1 < table->buckets ? number + 1 : 0;
     }
-    return result != 0 ? result : fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
+    return result != 0 ? result : FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
 }
 
-int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason) {
-    int held = index_holds(index, fingerprint, place, reason);
-    return held == 0 ? index_insert(index, fingerprint, place, reason) : held < 0 ? held : 0;
+int index_insert_once(struct index *index, uint64_t fingerprint, struct position position,
+                      struct reason *reason) {
+    int held = index_holds(index, fingerprint, position, reason);
+    return held == 0 ? index_insert(index, fingerprint, position, reason) : held < 0 ? held : 0;
 }

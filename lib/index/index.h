@@ -10,7 +10,7 @@
 enum identifier { IDENTIFIER_REQUEST, IDENTIFIER_EVENT, IDENTIFIER_SIGNATURE, IDENTIFIERS };
 
 /* Set in the offset of a place that is in rejected/. */
-#define PLACE_IN_REJECTED (UINT64_C(1) << 47)
+#define POSITION_IN_REJECTED (UINT64_C(1) << 47)
 
 struct index;
 
@@ -32,13 +32,13 @@ int index_begin(struct index *index, int journal, struct reason *reason);
 
 /* What the index knows of the journal. */
 struct reach {
-    struct mark mark;      /* every line before it is in the index; a day of 0 and a seq of 0: none is */
-    uint64_t last_seq;     /* the highest number that a line was given in this boot; 0: not known */
-    int32_t newest;        /* the newest day of the journal, and */
-    int64_t listed;        /* the modification time (nanoseconds) that the directory had when that was found;
-                              negative: so recent that the directory may have changed again under it */
-    struct place checked;  /* days before it were looked at since the directory changed */
-    struct place rejected; /* everything before it in rejected/ is in the index */
+    struct mark mark;  /* every line before it is in the index; a day of 0 and a seq of 0: none is */
+    uint64_t last_seq; /* the highest number that a line was given in this boot; 0: not known */
+    int32_t newest;    /* the newest day of the journal, and */
+    int64_t listed;    /* the modification time (nanoseconds) that the directory had when that was found;
+                          negative: so recent that the directory may have changed again under it */
+    struct position checked;  /* days before it were looked at since the directory changed */
+    struct position rejected; /* everything before it in rejected/ is in the index */
 };
 
 /* After a reboot it is that of the last checkpoint: what was never synced may be gone. */
@@ -54,15 +54,16 @@ void index_prefetch(struct index *index, uint64_t fingerprint);
 /* Calls visit for each place that was stored under the fingerprint until it returns something other than 0,
  * which is then the result. Different identifiers can share a fingerprint, and the file may have changed
  * since: the line itself decides. */
-int index_find(struct index *index, uint64_t fingerprint, int (*visit)(void *context, struct place place),
-               void *context, struct reason *reason);
+int index_find(struct index *index, uint64_t fingerprint,
+               int (*visit)(void *context, struct position position), void *context, struct reason *reason);
 
 /* Returns 1 if this place is stored under the fingerprint, else 0. */
-int index_holds(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
+int index_holds(struct index *index, uint64_t fingerprint, struct position position, struct reason *reason);
 
 /* Stores a place under a fingerprint; index_insert_once() only if it is not there yet, by a lookup more. */
-int index_insert(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
-int index_insert_once(struct index *index, uint64_t fingerprint, struct place place, struct reason *reason);
+int index_insert(struct index *index, uint64_t fingerprint, struct position position, struct reason *reason);
+int index_insert_once(struct index *index, uint64_t fingerprint, struct position position,
+                      struct reason *reason);
 
 /* How many places it holds, give or take those of killed writers; those of deleted lines count too. */
 uint64_t index_count(const struct index *index);
@@ -85,13 +86,14 @@ int index_step_sync(struct index *index, struct reason *reason);
 int index_step_end(struct index *index, struct reason *reason);
 
 /* Has the next step be a whole checkpoint, due at once: so that what was indexed is not indexed again. */
-void index_hasten(struct index *index);
+void index_request_checkpoint(struct index *index);
 
 /* Calls visit for each place in the index, in no order, until it returns something other than 0, which is
  * then the result. No lock required: what is stored meanwhile may be visited or not. The result counts only
  * if index_is_current() says afterwards that the index was not replaced. */
-int index_each(struct index *index, int (*visit)(void *context, uint64_t fingerprint, struct place place),
-               void *context, struct reason *reason);
+int index_each(struct index *index,
+               int (*visit)(void *context, uint64_t fingerprint, struct position position), void *context,
+               struct reason *reason);
 bool index_is_current(const struct index *index);
 
 #endif

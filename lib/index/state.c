@@ -42,12 +42,12 @@ static bool is_valid(const struct state *state) {
     return state->magic == MAGIC && state->checksum == checksum_of(state);
 }
 
-int state_read(int file, struct state *state, struct reason *reason) {
+int state_read(int fd, struct state *state, struct reason *reason) {
     struct slots slots;
     struct stat status;
     memset(&slots, 0, sizeof slots);
-    if (pread(file, &slots, sizeof slots, 0) < 0 || fstat(file, &status) != 0)
-        return table_trouble("read", reason);
+    if (pread(fd, &slots, sizeof slots, 0) < 0 || fstat(fd, &status) != 0)
+        return table_error("read", reason);
     bool second = slots.second.generation > slots.first.generation;
     const struct state *newer = second ? &slots.second : &slots.first;
     const struct state *older = second ? &slots.first : &slots.second;
@@ -56,21 +56,21 @@ int state_read(int file, struct state *state, struct reason *reason) {
     else if (is_valid(older)) /* the newer one was half written */
         *state = *older;
     else
-        return fail(reason, ERROR_DAMAGED, "the state of the index in seen/ is damaged");
+        return FAIL(reason, ERROR_DAMAGED, "the state of the index in seen/ is damaged");
     if (state->file != (uint64_t)status.st_ino)
-        return fail(reason, ERROR_DAMAGED, "the index in seen/ is a copy");
+        return FAIL(reason, ERROR_DAMAGED, "the index in seen/ is a copy");
     return 0;
 }
 
-int state_write(int file, struct state *state, struct reason *reason) {
+int state_write(int fd, struct state *state, struct reason *reason) {
     state->magic = MAGIC;
     state->generation++;
     state->checksum = checksum_of(state);
     off_t at = (off_t)(state->generation % 2) * SLOT_DISTANCE;
-    ssize_t written = pwrite(file, state, sizeof *state, at);
+    ssize_t written = pwrite(fd, state, sizeof *state, at);
     if (written == (ssize_t)sizeof *state)
         return 0;
     state->generation--; /* the next attempt goes to the same slot, and leaves the valid one alone */
     errno = written >= 0 ? ENOSPC : errno;
-    return table_trouble("write", reason);
+    return table_error("write", reason);
 }

@@ -15,8 +15,8 @@
 
 _Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
 
-int table_trouble(const char *doing, struct reason *reason) {
-    return fail(reason, ERROR_TROUBLE, "cannot %s the index in seen/: %s", doing, strerror(errno));
+int table_error(const char *doing, struct reason *reason) {
+    return FAIL(reason, ERROR_SYSTEM, "cannot %s the index in seen/: %s", doing, strerror(errno));
 }
 
 uint32_t table_home(const struct table *table, uint64_t fingerprint) {
@@ -43,23 +43,23 @@ static uint64_t checksum_of(const struct bucket *bucket, uint64_t secret) {
 int table_read(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
     /* Without the lock, a bucket that is being written can be seen half done; read once more, it is whole. */
     for (int tries = 0; tries < 10; tries++) {
-        ssize_t got = pread(table->file, bucket, sizeof *bucket, table_offset(number));
+        ssize_t got = pread(table->fd, bucket, sizeof *bucket, table_offset(number));
         if (got < 0)
-            return table_trouble("read", reason);
+            return table_error("read", reason);
         if (got == (ssize_t)sizeof *bucket && bucket->number == number && bucket->used <= TABLE_SLOTS &&
             bucket->checksum == checksum_of(bucket, table->secret))
             return 0;
     }
-    return fail(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
+    return FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
 }
 
 static int write_all(const struct table *table, const struct bucket *buckets, uint32_t count,
                      struct reason *reason) {
     size_t length = count * sizeof *buckets;
-    ssize_t written = pwrite(table->file, buckets, length, table_offset(buckets->number));
+    ssize_t written = pwrite(table->fd, buckets, length, table_offset(buckets->number));
     if (written >= 0 && written != (ssize_t)length)
         errno = ENOSPC;
-    return written == (ssize_t)length ? 0 : table_trouble("write", reason);
+    return written == (ssize_t)length ? 0 : table_error("write", reason);
 }
 
 int table_write(const struct table *table, struct bucket *bucket, struct reason *reason) {

@@ -53,8 +53,8 @@ static int wait_for_disk(long number, long a, long b, long c) {
 }
 
 /* These come before the C library's. */
-int fdatasync(int file) {
-    return wait_for_disk(SYS_fdatasync, file, 0, 0);
+int fdatasync(int fd) {
+    return wait_for_disk(SYS_fdatasync, fd, 0, 0);
 }
 
 int msync(void *address, size_t length, int flags) {
@@ -89,7 +89,8 @@ static struct interval append(struct journal *journal, struct keys *keys, size_t
     struct deadline deadline = {.at = interval.from + 60 * SECOND};
     struct reason reason = {""};
     journal_append(journal, pointers, count, &deadline);
-    if (journal_upkeep(journal, &deadline, &reason) != 0 || entries[count - 1].outcome != OUTCOME_STORED) {
+    if (journal_upkeep(journal, &deadline, &reason) != 0 ||
+        entries[count - 1].disposition != DISPOSITION_STORED) {
         fprintf(stderr, "grow: %s %s\n", entries[count - 1].reason.text, reason.text);
         exit(1);
     }
@@ -107,11 +108,11 @@ static pthread_mutex_t standstill_lock = PTHREAD_MUTEX_INITIALIZER;
  * for what the file system does about the journal beside. */
 static void *overwrite(void *context) {
     static const char sector[512] = "";
-    int file = *(const int *)context;
+    int fd = *(const int *)context;
     for (;;) {
         struct interval interval = {.from = monotonic_now()};
-        if (pwrite(file, sector, sizeof sector, 0) != (ssize_t)sizeof sector ||
-            syscall(SYS_fdatasync, file) != 0) {
+        if (pwrite(fd, sector, sizeof sector, 0) != (ssize_t)sizeof sector ||
+            syscall(SYS_fdatasync, fd) != 0) {
             perror("grow");
             exit(1);
         }
@@ -127,12 +128,12 @@ static void *overwrite(void *context) {
 }
 
 static void start_overwriting(const char *directory) {
-    static int file;
+    static int fd;
     char name[512];
     pthread_t thread;
     snprintf(name, sizeof name, "%s.beside", directory);
-    file = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0 || pthread_create(&thread, NULL, overwrite, &file) != 0) {
+    fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || pthread_create(&thread, NULL, overwrite, &fd) != 0) {
         perror("grow");
         exit(1);
     }

@@ -5,13 +5,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int fdatasync(int file) {
-    (void)file;
+int fdatasync(int fd) {
+    (void)fd;
     return 0;
 }
 
-int fsync(int file) {
-    (void)file;
+int fsync(int fd) {
+    (void)fd;
     return 0;
 }
 

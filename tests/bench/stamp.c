@@ -11,8 +11,8 @@ int main(int argc, char **argv) {
     char line[600];
     clock_gettime(CLOCK_REALTIME, &now);
     const char *id = getenv("DOORPOST_EVENT_ID");
-    int file = argc == 2 ? open(argv[1], O_WRONLY | O_APPEND | O_CREAT, 0600) : -1;
+    int fd = argc == 2 ? open(argv[1], O_WRONLY | O_APPEND | O_CREAT, 0600) : -1;
     int length = snprintf(line, sizeof line, "%lld%09ld\t%s\n", (long long)now.tv_sec, now.tv_nsec,
                           id != NULL ? id : "");
-    return file >= 0 && write(file, line, (size_t)length) == length ? 0 : 1;
+    return fd >= 0 && write(fd, line, (size_t)length) == length ? 0 : 1;
 }

@@ -63,9 +63,9 @@ static bool is_below(const char *path, char out[PATH_MAX]) {
     return true;
 }
 
-static bool path_of(int file, char out[PATH_MAX]) {
+static bool path_of(int fd, char out[PATH_MAX]) {
     char link[64], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length <= 0 || directory == NULL)
         return false;
@@ -87,10 +87,10 @@ static void note(const char *operation, const char *path, long long number, cons
     errno = saved;
 }
 
-static void note_file(const char *operation, int file, long long number, const void *bytes, size_t length) {
+static void note_file(const char *operation, int fd, long long number, const void *bytes, size_t length) {
     char path[PATH_MAX];
     int saved = errno;
-    if (record_file >= 0 && path_of(file, path))
+    if (record_file >= 0 && path_of(fd, path))
         note(operation, path, number, bytes, length);
     errno = saved;
 }
@@ -129,9 +129,9 @@ static bool is_read_only(void) {
     return exists;
 }
 
-static bool refuses_file(int file) {
+static bool refuses_file(int fd) {
     char path[PATH_MAX];
-    return is_read_only() && refuse(path_of(file, path));
+    return is_read_only() && refuse(path_of(fd, path));
 }
 
 static bool refuses_path(int at, const char *name) {
@@ -152,12 +152,12 @@ static int open_and_note(int at, const char *path, int flags, mode_t mode) {
     if (refuses_open(at, path, flags))
         return -1;
     bool existed = (flags & O_CREAT) != 0 && faccessat(at, path, F_OK, 0) == 0;
-    int file = (int)syscall(SYS_openat, at, path, flags, mode);
-    if (file >= 0 && (flags & O_CREAT) != 0 && !existed)
-        note_file("create", file, 0, NULL, 0);
-    if (file >= 0 && (flags & O_TRUNC) != 0 && existed)
-        note_file("truncate", file, 0, NULL, 0);
-    return file;
+    int fd = (int)syscall(SYS_openat, at, path, flags, mode);
+    if (fd >= 0 && (flags & O_CREAT) != 0 && !existed)
+        note_file("create", fd, 0, NULL, 0);
+    if (fd >= 0 && (flags & O_TRUNC) != 0 && existed)
+        note_file("truncate", fd, 0, NULL, 0);
+    return fd;
 }
 
 int open(const char *path, int flags, ...) {
@@ -208,54 +208,54 @@ int linkat(int at, const char *path, int to, const char *name, int flags) {
     return refuses_path(to, name) ? -1 : (int)syscall(SYS_linkat, at, path, to, name, flags);
 }
 
-ssize_t read(int file, void *bytes, size_t length) {
+ssize_t read(int fd, void *bytes, size_t length) {
     if (strikes("read")) {
         if (!is_short())
             return fault();
         length = length / 2 + 1;
     }
-    return syscall(SYS_read, file, bytes, length);
+    return syscall(SYS_read, fd, bytes, length);
 }
 
-ssize_t write(int file, const void *bytes, size_t length) {
+ssize_t write(int fd, const void *bytes, size_t length) {
     if (strikes("write")) {
         if (!is_short())
             return fault();
         length = length / 2;
     }
-    return syscall(SYS_write, file, bytes, length);
+    return syscall(SYS_write, fd, bytes, length);
 }
 
-ssize_t send(int file, const void *bytes, size_t length, int flags) {
+ssize_t send(int fd, const void *bytes, size_t length, int flags) {
     if (length > 0 && memmem(bytes, length, "Status: ", 8) != NULL)
         note("answer", "", 0, bytes, length);
-    return syscall(SYS_sendto, file, bytes, length, flags, NULL, 0);
+    return syscall(SYS_sendto, fd, bytes, length, flags, NULL, 0);
 }
 
-ssize_t pread(int file, void *bytes, size_t length, off_t at) {
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) {
     if (strikes("pread")) {
         if (!is_short())
             return fault();
         length /= 2;
     }
-    return syscall(SYS_pread64, file, bytes, length, at);
+    return syscall(SYS_pread64, fd, bytes, length, at);
 }
 
-ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
     if (strikes("pwrite")) {
         if (!is_short())
             return fault();
         length /= 2;
     }
-    if (refuses_file(file))
+    if (refuses_file(fd))
         return -1;
-    ssize_t written = syscall(SYS_pwrite64, file, bytes, length, at);
+    ssize_t written = syscall(SYS_pwrite64, fd, bytes, length, at);
     if (written > 0)
-        note_file("write", file, at, bytes, (size_t)written);
+        note_file("write", fd, at, bytes, (size_t)written);
     return written;
 }
 
-ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
     static char all[1 << 19];
     size_t length = 0;
     for (int i = 0; i < count && length + parts[i].iov_len <= sizeof all; i++) {
@@ -267,11 +267,11 @@ ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
             return fault();
         length /= 2;
     }
-    if (refuses_file(file))
+    if (refuses_file(fd))
         return -1;
-    ssize_t written = syscall(SYS_pwrite64, file, all, length, at);
+    ssize_t written = syscall(SYS_pwrite64, fd, all, length, at);
     if (written > 0)
-        note_file("write", file, at, all, (size_t)written);
+        note_file("write", fd, at, all, (size_t)written);
     return written;
 }
 
@@ -283,10 +283,10 @@ static void set_inode(const char *path, struct stat *status) {
         status->st_ino = status->st_ino * 33 + (unsigned char)*path;
 }
 
-int fstat(int file, struct stat *status) {
+int fstat(int fd, struct stat *status) {
     char path[PATH_MAX];
-    int result = (int)syscall(SYS_fstat, file, status);
-    if (result == 0 && inodes && path_of(file, path))
+    int result = (int)syscall(SYS_fstat, fd, status);
+    if (result == 0 && inodes && path_of(fd, path))
         set_inode(path, status);
     return result;
 }
@@ -298,70 +298,70 @@ int fstatat(int at, const char *restrict path, struct stat *restrict status, int
     return result;
 }
 
-int ftruncate(int file, off_t length) {
+int ftruncate(int fd, off_t length) {
     if (strikes("ftruncate"))
         return fault();
-    if (refuses_file(file))
+    if (refuses_file(fd))
         return -1;
-    int result = (int)syscall(SYS_ftruncate, file, length);
+    int result = (int)syscall(SYS_ftruncate, fd, length);
     if (result == 0)
-        note_file("truncate", file, length, NULL, 0);
+        note_file("truncate", fd, length, NULL, 0);
     return result;
 }
 
 /* What a kernel does that cannot write dirty pages: it forgets them. What was appended last reads as zeros
  * then. */
-static void drop_pages(int file) {
+static void drop_pages(int fd) {
     char zeros[4096] = {0};
     struct stat status;
     const char *from = getenv("SHIM_DROP_FROM");
-    if (from == NULL || fstat(file, &status) != 0)
+    if (from == NULL || fstat(fd, &status) != 0)
         return;
     for (off_t at = atol(from); at < status.st_size; at += (off_t)sizeof zeros) {
         off_t left = status.st_size - at;
-        syscall(SYS_pwrite64, file, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros, at);
+        syscall(SYS_pwrite64, fd, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros, at);
     }
 }
 
-static int sync_file(const char *name, long call, int file) {
+static int sync_file(const char *name, long call, int fd) {
     if (strikes(name)) {
         if (strcmp(how, "drop") == 0) {
-            drop_pages(file);
+            drop_pages(fd);
             errno = EIO;
             return -1;
         }
         return fault();
     }
-    int result = (int)syscall(call, file);
+    int result = (int)syscall(call, fd);
     if (result == 0)
-        note_file("sync", file, 0, NULL, 0);
+        note_file("sync", fd, 0, NULL, 0);
     return result;
 }
 
-int fdatasync(int file) {
-    return sync_file("fdatasync", SYS_fdatasync, file);
+int fdatasync(int fd) {
+    return sync_file("fdatasync", SYS_fdatasync, fd);
 }
 
-int fsync(int file) {
-    return sync_file("fsync", SYS_fsync, file);
+int fsync(int fd) {
+    return sync_file("fsync", SYS_fsync, fd);
 }
 
 /* The last part of a file that was mapped to be shared: the handler does so to sync it. */
 static struct {
     void *address;
-    int file;
+    int fd;
     off_t at;
 } mapped;
 
-void *mmap(void *address, size_t length, int protection, int flags, int file, off_t at) {
+void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t at) {
     if (strikes("mmap")) {
         fault();
         return MAP_FAILED;
     }
-    void *mapping = (void *)syscall(SYS_mmap, address, length, protection, flags, file, at);
+    void *mapping = (void *)syscall(SYS_mmap, address, length, protection, flags, fd, at);
     if ((flags & MAP_SHARED) != 0 && mapping != MAP_FAILED) {
         mapped.address = mapping;
-        mapped.file = file;
+        mapped.fd = fd;
         mapped.at = at;
     }
     return mapping;
@@ -374,26 +374,26 @@ int msync(void *address, size_t length, int flags) {
     if (result == 0 && address == mapped.address) {
         char end[32];
         int digits = snprintf(end, sizeof end, "%lld", (long long)mapped.at + (long long)length);
-        note_file("sync part", mapped.file, mapped.at, end, (size_t)digits);
+        note_file("sync part", mapped.fd, mapped.at, end, (size_t)digits);
     }
     return result;
 }
 
-int fcntl(int file, int command, ...) {
+int fcntl(int fd, int command, ...) {
     va_list arguments;
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    return strikes("fcntl") ? fault() : (int)syscall(SYS_fcntl, file, command, argument);
+    return strikes("fcntl") ? fault() : (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
 /* The number in a file; 0 if there is none. */
 static long number_in(const char *path) {
     char text[24] = "";
-    int file = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : -1;
-    long number = file >= 0 && syscall(SYS_read, file, text, sizeof text - 1) > 0 ? atol(text) : 0;
-    if (file >= 0)
-        close(file);
+    int fd = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : -1;
+    long number = fd >= 0 && syscall(SYS_read, fd, text, sizeof text - 1) > 0 ? atol(text) : 0;
+    if (fd >= 0)
+        close(fd);
     return number;
 }
 

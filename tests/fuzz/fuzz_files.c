@@ -123,10 +123,10 @@ static void free_tree(struct tree *tree) {
 static void write_whole(const char *name, const uint8_t *bytes, size_t size, bool new_file) {
     if (new_file)
         unlink(path_in(name));
-    int file = open(path_in(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0 || write(file, bytes, size) != (ssize_t)size)
+    int fd = open(path_in(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
         die(name);
-    close(file);
+    close(fd);
 }
 
 static void remove_file(void *context, const char *path) {
@@ -158,7 +158,7 @@ static void lay_out(const struct tree *tree) {
 /* ---- what was stored, and what is there of it ---- */
 
 struct line_sent {
-    char text[RECORD_HEAD_SIZE + BODY_SIZE];
+    char text[RECORD_HEADER_SIZE + BODY_SIZE];
     size_t length;
     char day[SEGMENT_NAME_SIZE]; /* the file that it was stored in */
     bool whole, at_home;         /* as of the last look: in any day, and in that one */
@@ -341,7 +341,7 @@ static void judge(const struct delivery *delivery) {
     struct sent *event = &sent[number];
     uint64_t seq = delivery->entry.seq;
     bool matches = false;
-    if (delivery->entry.outcome == OUTCOME_STORED) {
+    if (delivery->entry.disposition == DISPOSITION_STORED) {
         if (delivery->was_at_home)
             wrong("event %zu, of which a line is whole, is stored again as %" PRIu64, number, seq);
         for (size_t i = 0; i < EVENTS; i++)
@@ -352,7 +352,7 @@ static void judge(const struct delivery *delivery) {
         unsigned found = find_stored(number, seq);
         if (found != 1)
             wrong("event %zu was stored as %" PRIu64 ", and there are %u such lines", number, seq, found);
-    } else if (delivery->entry.outcome == OUTCOME_DUPLICATE) {
+    } else if (delivery->entry.disposition == DISPOSITION_DUPLICATE) {
         for (size_t i = 0; i < event->count; i++)
             matches |= event->line[i].whole && seq_of(event->line[i].text) == seq;
         if (!delivery->was_mentioned)
@@ -361,7 +361,7 @@ static void judge(const struct delivery *delivery) {
         else if (any_whole(number) && !matches)
             wrong("event %zu is called a duplicate of %" PRIu64 ", which is another line", number, seq);
     } else
-        wrong("event %zu was neither stored nor a duplicate: %d", number, (int)delivery->entry.outcome);
+        wrong("event %zu was neither stored nor a duplicate: %d", number, (int)delivery->entry.disposition);
 }
 
 /* Which whole lines there are, before an append; they must be there after it. */
@@ -477,8 +477,8 @@ static void deliver(struct journal *journal, const size_t numbers[], size_t coun
         free_tree(&old);
         for (size_t i = 0; i < left; i++) {
             tell("event %zu: outcome %d, number %" PRIu64 " %s", delivery[i].number,
-                 (int)delivery[i].entry.outcome, delivery[i].entry.seq, delivery[i].entry.reason.text);
-            if (delivery[i].entry.outcome != OUTCOME_TROUBLE) {
+                 (int)delivery[i].entry.disposition, delivery[i].entry.seq, delivery[i].entry.reason.text);
+            if (delivery[i].entry.disposition != DISPOSITION_UNAVAILABLE) {
                 judge(&delivery[i]);
                 continue;
             }
@@ -595,11 +595,11 @@ static void damage(void) {
 static void read_cursor(void) {
     static struct cursor cursor;
     struct reason reason = {""};
-    int file = open(path_in(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = file >= 0 ? cursor_read(file, "main", &cursor, &reason) : 1;
+    int fd = open(path_in(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = fd >= 0 ? cursor_read(fd, "main", &cursor, &reason) : 1;
     if (result < 0 && reason.text[0] == '\0')
         wrong("a cursor is refused without a word");
-    close(file);
+    close(fd);
 }
 
 /* ---- a run ---- */

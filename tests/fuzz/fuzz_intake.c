@@ -18,13 +18,13 @@ static void start(void) {
     static const char key[] = "a-signing-key-for-the-fuzzer";
     char path[] = "/tmp/doorpost-fuzz-XXXXXX";
     struct reason reason;
-    int file = sodium_init() < 0 ? -1 : mkstemp(path);
+    int fd = sodium_init() < 0 ? -1 : mkstemp(path);
     keys = keys_alloc();
     parser = event_parser_new();
-    if (file < 0 || keys == NULL || parser == NULL ||
-        write(file, key, sizeof key - 1) != (ssize_t)sizeof key - 1 || keys_load(keys, path, &reason) != 0)
+    if (fd < 0 || keys == NULL || parser == NULL ||
+        write(fd, key, sizeof key - 1) != (ssize_t)sizeof key - 1 || keys_load(keys, path, &reason) != 0)
         abort();
-    close(file);
+    close(fd);
     unlink(path);
 }
 
@@ -41,11 +41,12 @@ static void check_identifiers(const struct event *event, const char *body, size_
 /* The line of a usable event, written and read. */
 static void check_line(const struct decision *decision, char *body, size_t length) {
     static char line[RECORD_LIMIT];
-    struct link writing = link_start(), reading = link_start();
+    struct chain_state writing = chain_start(), reading = chain_start();
     struct record record;
     size_t used;
     bool verbatim = record_flatten(body, length);
-    size_t head = record_head(&writing, 0, decision->key, decision->signature, verbatim, body, length, line);
+    size_t head =
+        record_write_header(&writing, 0, decision->key, decision->signature, verbatim, body, length, line);
     memcpy(line + head, body, length);
     memcpy(line + head + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
     size_t whole = head + length + sizeof RECORD_TAIL - 1;
@@ -61,7 +62,7 @@ static void check_line(const struct decision *decision, char *body, size_t lengt
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char body[BODY_LIMIT];
     static const struct config config = {.max_body = BODY_LIMIT};
-    struct decision decision = {.verdict = VERDICT_TROUBLE};
+    struct decision decision = {.disposition = DISPOSITION_UNAVAILABLE};
     uint8_t digest[SIGNATURE_BYTES];
     char signature[SIGNATURE_TEXT_SIZE];
     if (keys == NULL)
@@ -76,10 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         intake_request(&config, keys, parser, &metadata, body, size, &decision);
     else
         intake_body(keys, parser, signature, body, size, &decision);
-    if (decision.verdict == VERDICT_USABLE) {
+    if (decision.disposition == DISPOSITION_ACCEPTED) {
         check_identifiers(&decision.event, body, size);
         check_line(&decision, body, size);
-    } else if (decision.verdict != VERDICT_REJECTED || decision.cause.text[0] == '\0')
+    } else if (decision.disposition != DISPOSITION_REJECTED || decision.cause.text[0] == '\0')
         abort();
     return 0;
 }

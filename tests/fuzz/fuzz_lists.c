@@ -48,20 +48,20 @@ static const char *path_of(const char *suffix) {
 }
 
 static void put(const char *suffix, const void *bytes, size_t size) {
-    int file = open(path_of(suffix), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0 || write(file, bytes, size) != (ssize_t)size)
+    int fd = open(path_of(suffix), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
         die(suffix);
-    close(file);
+    close(fd);
 }
 
 /* Returns the size, 0 if there is no such file. */
 static size_t get(const char *suffix, uint8_t bytes[FILE_SIZE]) {
-    int file = open(path_of(suffix), O_RDONLY | O_CLOEXEC);
-    ssize_t size = file >= 0 ? read(file, bytes, FILE_SIZE) : 0;
+    int fd = open(path_of(suffix), O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, bytes, FILE_SIZE) : 0;
     if (size < 0)
         die(suffix);
-    if (file >= 0)
-        close(file);
+    if (fd >= 0)
+        close(fd);
     return (size_t)size;
 }
 
@@ -230,7 +230,7 @@ static void check_failed(void) {
     static uint8_t bytes[FILE_SIZE];
     struct reason reason = {""};
     const struct failure failure = {.seq = FRESH,
-                                    .place = {.day = 20000, .offset = 5},
+                                    .position = {.day = 20000, .offset = 5},
                                     .event_id = "fresh",
                                     .how = "exit status 3",
                                     .output = "said\x1b",
@@ -269,7 +269,7 @@ static void check_drop(void) {
     struct reason reason = {""};
     if (failed_each_drop(directory, NAME, note_drop, NULL, &reason) < 0)
         wrong("what is to be dropped cannot be read: %s", reason.text);
-    failed_forget_drops(directory, NAME);
+    failed_clear_drops(directory, NAME);
 }
 
 static void check_cursor(void) {

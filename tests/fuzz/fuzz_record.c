@@ -9,11 +9,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *text = (const char *)data;
-    struct link link = link_start();
+    struct chain_state chain = chain_start();
     size_t start = 0, used;
     for (;;) {
         struct record record;
-        enum scan scan = record_scan(text + start, size - start, &link, &record, &used);
+        enum scan scan = record_scan(text + start, size - start, &chain, &record, &used);
         if (scan == SCAN_INCOMPLETE)
             break;
         if (used == 0 || used > size - start)

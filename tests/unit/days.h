@@ -13,10 +13,10 @@ extern struct text {
 
 /* Adds bytes as they are, or a line with this body that follows `link`. They return where that begins. */
 size_t add_text(const char *bytes, size_t length);
-size_t add_line(struct link *link, int64_t received_at, const char *body);
+size_t add_line(struct chain_state *chain, int64_t received_at, const char *body);
 
 /* Adds a line of `length` bytes, its line break included. */
-size_t add_long_line(struct link *link, size_t length);
+size_t add_long_line(struct chain_state *chain, size_t length);
 
 /* Writes the text as the file of a day, and forgets it. */
 void write_day(const char *directory, int32_t day);

@@ -70,24 +70,24 @@ struct entry append_number(struct journal *journal, unsigned number) {
     return append_one(journal, request, id);
 }
 
-void check_entry(struct entry entry, enum outcome outcome, uint64_t seq, const char *file, int line) {
-    bool numbered = outcome == OUTCOME_STORED || outcome == OUTCOME_DUPLICATE;
-    if (entry.outcome == outcome && (!numbered || entry.seq == seq))
+void check_entry(struct entry entry, enum disposition disposition, uint64_t seq, const char *file, int line) {
+    bool numbered = disposition == DISPOSITION_STORED || disposition == DISPOSITION_DUPLICATE;
+    if (entry.disposition == disposition && (!numbered || entry.seq == seq))
         return;
-    print_error("outcome %d, not %d; seq %llu, not %llu; %s\n", entry.outcome, outcome,
+    print_error("outcome %d, not %d; seq %llu, not %llu; %s\n", entry.disposition, disposition,
                 (unsigned long long)entry.seq, (unsigned long long)seq, entry.reason.text);
     _fail(file, line);
 }
 
-void check_by_another(const char *path, unsigned number, enum outcome outcome, uint64_t seq) {
+void check_by_another(const char *path, unsigned number, enum disposition disposition, uint64_t seq) {
     struct journal *journal = open_journal(path);
-    check(append_number(journal, number), outcome, seq);
+    check(append_number(journal, number), disposition, seq);
     journal_free(journal);
 }
 
 void check_known(struct journal *journal, unsigned from, unsigned to) {
     for (unsigned i = from; i <= to; i++)
-        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+        check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
 }
 
 /* ---- reading it back ---- */
@@ -143,12 +143,11 @@ static void check_nothing_twice(void) {
         free(taken.text[i]);
 }
 
-static void read_day(struct reader *reader, int file, struct event_parser *parser,
-                     struct contents *contents) {
+static void read_day(struct reader *reader, int fd, struct event_parser *parser, struct contents *contents) {
     enum scan scan;
     struct record record;
     uint64_t offset;
-    reader_start(reader, file, 0, reader_link(reader));
+    reader_start(reader, fd, 0, reader_chain(reader));
     while (reader_next(reader, &scan, &record, &offset, NULL) == 1) {
         contents->damaged += scan == SCAN_DAMAGED;
         contents->unchained += scan == SCAN_UNCHAINED;
@@ -169,14 +168,14 @@ struct contents read_journal(const char *path) {
     int32_t first = 0, last = -1;
     assert_non_null(reader);
     taken.count = 0;
-    reader_start(reader, -1, 0, link_start());
+    reader_start(reader, -1, 0, chain_start());
     assert_true(segment_range(directory, 0, DAY_MAX, &first, &last, NULL) >= 0);
     for (int32_t day = first; day <= last; day++) {
-        int file = segment_open(directory, day, false, NULL);
-        if (file >= 0)
-            read_day(reader, file, parser, &contents);
-        if (file >= 0)
-            close(file);
+        int fd = segment_open(directory, day, false, NULL);
+        if (fd >= 0)
+            read_day(reader, fd, parser, &contents);
+        if (fd >= 0)
+            close(fd);
     }
     close(directory);
     event_parser_free(parser);
@@ -200,9 +199,9 @@ size_t size_of(const char *path) {
 }
 
 void add_bytes(const char *path, const void *bytes, size_t length) {
-    int file = open(path, O_WRONLY | O_APPEND);
-    assert_int_equal(write(file, bytes, length), length);
-    close(file);
+    int fd = open(path, O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, bytes, length), length);
+    close(fd);
 }
 
 void run(const char *format, ...) {

@@ -37,11 +37,11 @@ struct entry append_one(struct journal *journal, const char *request, const char
 struct entry append_number(struct journal *journal, unsigned number);
 
 /* Fails the test unless this is what became of the entry. `seq` is compared unless the outcome is trouble. */
-#define check(entry, outcome, seq) check_entry((entry), (outcome), (seq), __FILE__, __LINE__)
-void check_entry(struct entry entry, enum outcome outcome, uint64_t seq, const char *file, int line);
+#define check(entry, disposition, seq) check_entry((entry), (disposition), (seq), __FILE__, __LINE__)
+void check_entry(struct entry entry, enum disposition disposition, uint64_t seq, const char *file, int line);
 
 /* By a journal object of its own: event `number` has that outcome and number. */
-void check_by_another(const char *path, unsigned number, enum outcome outcome, uint64_t seq);
+void check_by_another(const char *path, unsigned number, enum disposition disposition, uint64_t seq);
 
 /* Events `from` to `to` are duplicates, each with its own number as `seq`. */
 void check_known(struct journal *journal, unsigned from, unsigned to);

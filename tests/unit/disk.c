@@ -37,53 +37,53 @@ const char *data_calls(void) {
     return calls;
 }
 
-int fsync(int file) {
+int fsync(int fd) {
     note('n');
-    return fcntl(file, F_GETFD) < 0 ? -1 : 0;
+    return fcntl(fd, F_GETFD) < 0 ? -1 : 0;
 }
 
-int fdatasync(int file) {
+int fdatasync(int fd) {
     note('s');
     if (disk.failing_syncs > 0) {
         disk.failing_syncs--;
         if (disk.on_failing_sync != NULL)
-            disk.on_failing_sync(file);
+            disk.on_failing_sync(fd);
         errno = EIO;
         return -1;
     }
-    return fcntl(file, F_GETFD) < 0 ? -1 : 0;
+    return fcntl(fd, F_GETFD) < 0 ? -1 : 0;
 }
 
-ssize_t pwritev(int file, const struct iovec *parts, int count, off_t at) {
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
     note('w');
-    return syscall(SYS_pwritev, file, parts, count, at, 0L);
+    return syscall(SYS_pwritev, fd, parts, count, at, 0L);
 }
 
-ssize_t pread(int file, void *bytes, size_t length, off_t at) {
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) {
     struct stat status;
     if (disk.slow_reads)
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    if (disk.unreadable != 0 && fstat(file, &status) == 0 && status.st_ino == disk.unreadable) {
+    if (disk.unreadable != 0 && fstat(fd, &status) == 0 && status.st_ino == disk.unreadable) {
         errno = EIO;
         return -1;
     }
-    ssize_t got = syscall(SYS_pread64, file, bytes, length, at);
+    ssize_t got = syscall(SYS_pread64, fd, bytes, length, at);
     disk.read += got > 0 ? (unsigned long)got : 0;
     return got;
 }
 
-int posix_fadvise(int file, off_t at, off_t length, int advice) {
-    (void)file, (void)at, (void)length;
+int posix_fadvise(int fd, off_t at, off_t length, int advice) {
+    (void)fd, (void)at, (void)length;
     disk.prefetched += advice == POSIX_FADV_WILLNEED;
     return 0;
 }
 
 /* A descriptor from which this text is read. */
 static int file_of(const char *text) {
-    int file = (int)syscall(SYS_memfd_create, "boot", 0);
-    if (file < 0 || write(file, text, strlen(text)) != (ssize_t)strlen(text) || lseek(file, 0, SEEK_SET) != 0)
+    int fd = (int)syscall(SYS_memfd_create, "boot", 0);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || lseek(fd, 0, SEEK_SET) != 0)
         return -1;
-    return file;
+    return fd;
 }
 
 int open(const char *path, int flags, ...) {
@@ -108,8 +108,8 @@ int openat(int directory, const char *path, int flags, ...) {
     return (int)syscall(SYS_openat, directory, path, flags, mode);
 }
 
-int fstatfs(int file, struct statfs *out) {
-    int result = (int)syscall(SYS_fstatfs, file, out);
+int fstatfs(int fd, struct statfs *out) {
+    int result = (int)syscall(SYS_fstatfs, fd, out);
     if (disk.remote)
         out->f_type = NFS_MAGIC;
     return result;

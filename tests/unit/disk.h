@@ -7,7 +7,7 @@
 
 extern struct disk {
     int failing_syncs; /* so many calls of fdatasync() to come fail with EIO */
-    void (*on_failing_sync)(int file);
+    void (*on_failing_sync)(int fd);
     bool slow_reads;     /* each takes a tenth of a millisecond */
     unsigned prefetched; /* calls of posix_fadvise(POSIX_FADV_WILLNEED) */
     unsigned long read;  /* bytes, by pread() */

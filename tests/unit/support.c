@@ -82,9 +82,9 @@ struct keys *sample_keys(void) {
     char text[SAMPLE_SIZE], path[] = "/tmp/doorpost-keys-XXXXXX";
     struct reason reason = {""};
     size_t length = read_sample("key.txt", text);
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
     write_file(path, text, length, 0600);
     struct keys *keys = keys_alloc();
     assert_non_null(keys);

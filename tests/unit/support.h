@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 /* cmocka has a fail() of its own; ours is in error.h. */
-#undef fail
+#undef FAIL
 #undef fail_msg
 #define fail_msg(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 

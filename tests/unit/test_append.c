@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int file;
+static int fd;
 static const char *path;
 static struct reason reason;
 
@@ -23,12 +23,12 @@ static int set_up(void **state) {
     if (make_directory(state) != 0)
         return -1;
     path = path_in(*state, "file");
-    file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return file < 0;
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0;
 }
 
 static int tear_down(void **state) {
-    close(file);
+    close(fd);
     return remove_directory(state);
 }
 
@@ -47,7 +47,7 @@ static void the_last_line_break_is_found(void **state) {
             if (at > 5000)
                 text[7] = '\n'; /* not the last one */
             write_file(path, text, lengths[i], 0600);
-            assert_int_equal(append_end(file, lengths[i], &end, &reason), 0);
+            assert_int_equal(append_end(fd, lengths[i], &end, &reason), 0);
             assert_int_equal(end, at);
         }
 }
@@ -56,9 +56,9 @@ static void what_comes_after_the_size_is_not_looked_at(void **state) {
     uint64_t end;
     (void)state;
     write_file(path, "a\nb\nc\n", 6, 0600);
-    assert_int_equal(append_end(file, 3, &end, &reason), 0);
+    assert_int_equal(append_end(fd, 3, &end, &reason), 0);
     assert_int_equal(end, 2);
-    assert_int_equal(append_end(file, 7, &end, &reason), 0); /* it is shorter than it was */
+    assert_int_equal(append_end(fd, 7, &end, &reason), 0); /* it is shorter than it was */
     assert_int_equal(end, 6);
 }
 
@@ -68,7 +68,7 @@ static struct iovec parts[] = {{.iov_base = "head-1 ", .iov_len = 7}, {.iov_base
 #define TEXT "head-1 body}\nhead-2 }\n"
 
 static struct append append_of(int count) {
-    return (struct append){.file = file, .at = 3, .parts = parts, .count = count};
+    return (struct append){.fd = fd, .at = 3, .parts = parts, .count = count};
 }
 
 static void check_file(const char *wanted) {
@@ -97,7 +97,7 @@ static int append_to_a_full_disk(void *context) {
     limit.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &limit);
     fputs(reason.text, stdout);
-    return result == ERROR_TROUBLE ? 0 : 2;
+    return result == ERROR_SYSTEM ? 0 : 2;
 }
 
 static void on_a_full_disk_nothing_half_is_left(void **state) {
@@ -115,10 +115,10 @@ static void on_a_full_disk_nothing_half_is_left(void **state) {
 static void a_file_that_cannot_be_cut_back_is_said(void **state) {
     struct append append = append_of(6);
     (void)state;
-    append.file = open("/dev/full", O_RDWR | O_CLOEXEC);
-    assert_int_equal(append_write(&append, &reason), ERROR_TROUBLE);
+    append.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
+    assert_int_equal(append_write(&append, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "nor cut back"));
-    close(append.file);
+    close(append.fd);
 }
 
 /* After a failed sync the kernel may have dropped the pages and calls the next one a success. */
@@ -166,9 +166,9 @@ static void another_file_does_not_hold_what_was_written(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path, cases[i].text, strlen(cases[i].text), 0600);
-        assert_true(append_is_there(&none, file));
-        assert_int_equal(append_is_there(&one, file), cases[i].one);
-        assert_int_equal(append_is_there(&two, file), cases[i].two);
+        assert_true(append_is_there(&none, fd));
+        assert_int_equal(append_is_there(&one, fd), cases[i].one);
+        assert_int_equal(append_is_there(&two, fd), cases[i].two);
     }
 }
 

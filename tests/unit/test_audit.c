@@ -21,7 +21,7 @@ static struct journal *open_worker(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 30; i++) {
         clock_now += i == 11 || i == 21 ? A_DAY : 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     }
     return journal;
 }
@@ -36,26 +36,26 @@ static int audit(const char *path, bool *absent) {
     struct event_parser *parser = event_parser_new();
     struct event event;
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     int32_t first = 0, last = 0;
     int missing = 0;
     directory_start(&directory, path);
     assert_int_equal(directory_open(&directory, &reason), 0);
-    assert_true(segment_range(directory.file, 0, DAY_MAX, &first, &last, &reason) >= 0);
+    assert_true(segment_range(directory.fd, 0, DAY_MAX, &first, &last, &reason) >= 0);
     int result = audit_start(&audit, &directory, first, &deadline, &reason);
     *absent = audit.absent;
     for (int turn = 0; turn < 2 && result == 0 && (turn == 0 || !audit_agrees(&audit)); turn++) {
-        walk_start(&walk, directory.file, (struct place){.day = first}, link_start());
+        walk_start(&walk, directory.fd, (struct position){.day = first}, chain_start());
         walk_until(&walk, last);
-        while (walk_next(&walk, &scan, &record, &place, &reason) > 0) {
+        while (walk_next(&walk, &scan, &record, &position, &reason) > 0) {
             if (event_parse(parser, record.event, record.event_length, &event, &reason) != 0)
                 continue;
             size_t lengths[] = {strlen(event.request_id), strlen(event.id)};
             if (turn == 0)
-                audit_line(&audit, place, event.request_id, lengths[0], event.id, lengths[1]);
+                audit_line(&audit, position, event.request_id, lengths[0], event.id, lengths[1]);
             else
-                missing += audit_find(&audit, place, event.request_id, lengths[0], event.id, lengths[1],
+                missing += audit_find(&audit, position, event.request_id, lengths[0], event.id, lengths[1],
                                       &reason) == 0;
         }
         walk_end(&walk);
@@ -81,7 +81,7 @@ static void an_index_in_use_agrees(void **state) {
                  *entries[] = {&entry};
     struct deadline deadline = soon();
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_REJECTED, 0);
+    check(entry, DISPOSITION_REJECTED, 0);
     assert_int_equal(audit(*state, &absent), 0); /* what is in rejected/ is no line */
     journal_free(journal);
     run("rm '%s/" FIRST "'", (char *)*state); /* places of deleted days are no difference */
@@ -95,19 +95,19 @@ static void a_line_that_the_index_does_not_hold_shows(void **state) {
     bool absent;
     journal_free(open_worker(state));
     struct index *index = index_new(0);
-    int file = open(*state, O_RDONLY | O_DIRECTORY);
-    assert_int_equal(index_begin(index, file, &reason), 0);
+    int fd = open(*state, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(index_begin(index, fd, &reason), 0);
     uint64_t fingerprint = index_fingerprint(index, IDENTIFIER_EVENT, "event-11", 8);
-    struct place place = {timestamp_day(DAY_ONE) + 1, 0};
-    assert_int_equal(index_holds(index, fingerprint, place, &reason), 1);
+    struct position position = {timestamp_day(DAY_ONE) + 1, 0};
+    assert_int_equal(index_holds(index, fingerprint, position, &reason), 1);
     run("sed -i s/event-11/event-ab/ '%s/" SECOND_DAY "'", (char *)*state);
     assert_int_equal(audit(*state, &absent), 1);
     run("sed -i s/event-ab/event-11/ '%s/" SECOND_DAY "'", (char *)*state);
     assert_int_equal(audit(*state, &absent), 0);
-    assert_int_equal(index_insert(index, fingerprint + 1, place, &reason), 0); /* one too many */
+    assert_int_equal(index_insert(index, fingerprint + 1, position, &reason), 0); /* one too many */
     assert_int_equal(audit(*state, &absent), -1);
     index_free(index);
-    close(file);
+    close(fd);
     run("dd if=/dev/zero of='%s/seen/00' bs=512 count=1 conv=notrunc status=none", (char *)*state);
     assert_int_equal(audit(*state, &absent), ERROR_DAMAGED);
 }
@@ -122,8 +122,8 @@ static void an_index_is_made_again_beside_a_worker(void **state) {
         assert_int_equal(audit(*state, &absent), 0);
         assert_false(absent);
         check_known(journal, 1, 30 + turn);
-        check(append_number(journal, 31 + turn), OUTCOME_STORED, 31 + turn);
-        check_by_another(*state, 31 + turn, OUTCOME_DUPLICATE, 31 + turn);
+        check(append_number(journal, 31 + turn), DISPOSITION_STORED, 31 + turn);
+        check_by_another(*state, 31 + turn, DISPOSITION_DUPLICATE, 31 + turn);
         if (turn == 0) /* what a run that was killed has left is in nobody's way */
             run("cd '%s' && mkdir -p seen.new/seen seen.old && echo x >seen.new/seen/state && echo x "
                 ">seen.old/00",
@@ -143,7 +143,7 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     struct directory directory;
     struct deadline deadline = soon();
     struct pruned pruned;
-    struct link link;
+    struct chain_state chain;
     int32_t day = timestamp_day(DAY_ONE);
     struct journal *journal = open_worker(state);
     directory_start(&directory, *state);
@@ -155,17 +155,17 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     assert_int_equal(pruned.first, day);
     assert_int_equal(pruned.last, day);
     assert_int_not_equal(access(path_in(*state, FIRST), F_OK), 0);
-    assert_int_equal(prune_link(directory.file, 11, &link, &reason), 1);
-    assert_int_equal(link.seq, 10);
-    assert_int_equal(prune_link(directory.file, 12, &link, &reason), 0);
-    assert_int_equal(prune_link(directory.file, 1, &link, &reason), 1);
+    assert_int_equal(prune_chain(directory.fd, 11, &chain, &reason), 1);
+    assert_int_equal(chain.seq, 10);
+    assert_int_equal(prune_chain(directory.fd, 12, &chain, &reason), 0);
+    assert_int_equal(prune_chain(directory.fd, 1, &chain, &reason), 1);
     check_known(journal, 11, 30);
-    check(append_number(journal, 1), OUTCOME_STORED, 31); /* it is no longer kept */
+    check(append_number(journal, 1), DISPOSITION_STORED, 31); /* it is no longer kept */
     assert_int_equal(prune_days(&directory, day + 100, false, NULL, &deadline, &pruned, &reason), 0);
     assert_int_equal(pruned.days, 1); /* but never the newest */
-    check(append_number(journal, 1), OUTCOME_DUPLICATE, 31);
+    check(append_number(journal, 1), DISPOSITION_DUPLICATE, 31);
     check_known(journal, 21, 30);
-    check(append_number(journal, 32), OUTCOME_STORED, 32);
+    check(append_number(journal, 32), DISPOSITION_STORED, 32);
     directory_close(&directory);
     journal_free(journal);
 }

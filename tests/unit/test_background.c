@@ -19,7 +19,7 @@ static int tear_down(void **state) {
 }
 
 static bool can_be_read(const struct background *background, int milliseconds) {
-    struct pollfd file = {.fd = background_file(background), .events = POLLIN};
+    struct pollfd file = {.fd = background_fd(background), .events = POLLIN};
     return poll(&file, 1, milliseconds) == 1;
 }
 

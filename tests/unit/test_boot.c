@@ -21,28 +21,28 @@ static void set_up_journal(void **state, unsigned lines) {
     disk.boot = "before";
     journal = open_journal(directory);
     for (unsigned i = 1; i <= lines; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     journal_free(journal);
 }
 
 /* So many new deliveries one after the other by a process of its own, with what it does afterwards. Returns
  * how many bytes it has read for the first. */
-static unsigned long deliver_some(unsigned number, unsigned count, enum outcome outcome) {
+static unsigned long deliver_some(unsigned number, unsigned count, enum disposition disposition) {
     struct deadline deadline = soon();
     struct reason reason = {""};
     struct journal *journal = open_journal(directory);
     disk.read = 0;
-    check(append_number(journal, number), outcome, number);
+    check(append_number(journal, number), disposition, number);
     unsigned long read = disk.read;
     for (unsigned i = 1; i < count; i++)
-        check(append_number(journal, number + i), outcome, number + i);
+        check(append_number(journal, number + i), disposition, number + i);
     assert_int_equal(journal_upkeep(journal, &deadline, &reason), 0);
     journal_free(journal);
     return read;
 }
 
-static unsigned long deliver(unsigned number, enum outcome outcome) {
-    return deliver_some(number, 1, outcome);
+static unsigned long deliver(unsigned number, enum disposition disposition) {
+    return deliver_some(number, 1, disposition);
 }
 
 static void one_shot_after_one_shot(void **state, const char *const boots[], size_t count) {
@@ -51,11 +51,11 @@ static void one_shot_after_one_shot(void **state, const char *const boots[], siz
     set_up_journal(state, 1500);
     for (unsigned i = 0, some = 1; done < 700; i++, done += some, some = i % 8 + 1) {
         disk.boot = boots[i % count];
-        unsigned long read = deliver_some(1501 + done, some, OUTCOME_STORED);
+        unsigned long read = deliver_some(1501 + done, some, DISPOSITION_STORED);
         if (i > 2) /* the first one has the whole journal to read, for it was never synced */
             most = read > most ? read : most;
         if (i % 25 == 0)
-            deliver(1 + i, OUTCOME_DUPLICATE);
+            deliver(1 + i, DISPOSITION_DUPLICATE);
     }
     /* A line is read in blocks that overlap, so that some bytes are read twice. */
     assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
@@ -79,7 +79,7 @@ static void two_workers_without_a_boot(void **state) {
     for (unsigned i = 0; i < 1000; i++) {
         struct deadline deadline = soon();
         disk.read = 0;
-        check(append_number(both[i % 2], 1001 + i), OUTCOME_STORED, 1001 + i);
+        check(append_number(both[i % 2], 1001 + i), DISPOSITION_STORED, 1001 + i);
         if (i > 100)
             most = disk.read > most ? disk.read : most;
         assert_int_equal(journal_upkeep(both[i / 2 % 2], &deadline, NULL), 0);
@@ -94,11 +94,11 @@ static void two_workers_without_a_boot(void **state) {
 static void a_reboot_is_paid_for_once(void **state) {
     set_up_journal(state, 3000);
     disk.boot = "after";
-    assert_true(deliver(3001, OUTCOME_STORED) > 3000 * 200);
+    assert_true(deliver(3001, DISPOSITION_STORED) > 3000 * 200);
     disk.boot = "after that";
-    assert_in_range(deliver(3002, OUTCOME_STORED), 1, 64 * LINE);
+    assert_in_range(deliver(3002, DISPOSITION_STORED), 1, 64 * LINE);
     for (unsigned i = 1; i <= 3002; i += 300)
-        deliver(i, OUTCOME_DUPLICATE);
+        deliver(i, DISPOSITION_DUPLICATE);
 }
 
 /* What the index lost in a crash, and the journal too. */
@@ -109,8 +109,8 @@ static void after_a_crash_only_what_was_synced_counts(void **state) {
         directory);
     disk.boot = "after";
     for (unsigned i = 1; i <= 300; i++)
-        deliver(i, OUTCOME_DUPLICATE);
-    deliver(301, OUTCOME_STORED);
+        deliver(i, DISPOSITION_DUPLICATE);
+    deliver(301, DISPOSITION_STORED);
     assert_int_equal(verify(directory), 301);
 }
 
@@ -122,15 +122,15 @@ static void a_remote_journal_is_opened_each_time(void **state) {
     disk.remote = true;
     struct journal *journal = open_journal(directory), *other = open_journal(directory);
     for (unsigned i = 1; i <= 60; i += 2) {
-        check(append_number(journal, i), OUTCOME_STORED, i);
-        check(append_number(other, i), OUTCOME_DUPLICATE, i);
-        check(append_number(other, i + 1), OUTCOME_STORED, i + 1);
-        check(append_number(journal, i + 1), OUTCOME_DUPLICATE, i + 1);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
+        check(append_number(other, i), DISPOSITION_DUPLICATE, i);
+        check(append_number(other, i + 1), DISPOSITION_STORED, i + 1);
+        check(append_number(journal, i + 1), DISPOSITION_DUPLICATE, i + 1);
         clock_now += i == 31 ? A_DAY : 0;
     }
     run("mv '%s' '%s.away' && cp -a '%s.away' '%s'", directory, directory, directory, directory);
-    check(append_number(journal, 61), OUTCOME_STORED, 61);
-    check(append_number(other, 61), OUTCOME_DUPLICATE, 61);
+    check(append_number(journal, 61), DISPOSITION_STORED, 61);
+    check(append_number(other, 61), DISPOSITION_DUPLICATE, 61);
     journal_free(journal);
     journal_free(other);
     assert_int_equal(verify(directory), 61);
@@ -147,7 +147,7 @@ static void only_a_remote_journal_is_opened_again(void **state) {
         run("touch -d yesterday '%s'", directory); /* it has settled */
         (void)append_number(journal, 1);
         disk.opened = 0;
-        check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+        check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1);
         if (remote == 0)
             assert_int_equal(disk.opened, 0);
         else
@@ -161,7 +161,7 @@ static void remote_lines_are_sent_with_the_lock_held(void **state) {
     directory = *state;
     disk.remote = true;
     struct journal *journal = open_journal(directory);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     struct entry entry = {.body = "x",
                           .length = 1,
                           .key = "9f86d081",
@@ -173,9 +173,9 @@ static void remote_lines_are_sent_with_the_lock_held(void **state) {
     journal_write(journal, entries, 1, &deadline);
     assert_non_null(strstr(disk.calls, "wss")); /* the newest segment, and the file in rejected/ */
     journal_sync(journal);
-    check(entry, OUTCOME_REJECTED, 0);
+    check(entry, DISPOSITION_REJECTED, 0);
     memset(disk.calls, 0, sizeof disk.calls);
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     assert_non_null(strstr(disk.calls, "wss")); /* with the lock, and for the answer */
     journal_free(journal);
 }
@@ -185,16 +185,16 @@ static void a_remote_index_is_synced_too(void **state) {
     disk.remote = true;
     set_up_journal(state, 2000);
     run("rm -r '%s/seen'", directory);
-    deliver(2001, OUTCOME_STORED); /* reads much, so a whole step follows */
+    deliver(2001, DISPOSITION_STORED); /* reads much, so a whole step follows */
     struct index *index = index_new(0);
-    int file = open(directory, O_RDONLY | O_DIRECTORY);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY);
     struct reach reach;
     disk.boot = "after a power failure";
-    assert_int_equal(index_begin(index, file, NULL), 0);
+    assert_int_equal(index_begin(index, fd, NULL), 0);
     index_reach(index, &reach);
-    assert_int_equal(reach.mark.place.offset, size_of(path_in(directory, FIRST)));
+    assert_int_equal(reach.mark.position.offset, size_of(path_in(directory, FIRST)));
     index_free(index);
-    close(file);
+    close(fd);
 }
 
 int main(void) {

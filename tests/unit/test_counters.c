@@ -36,7 +36,7 @@ static int64_t count_of(struct json_object *counts, const char *name) {
 /* A line of an event of this type, device and time; it was received at 1000 s. */
 static const struct lines *line(int32_t day, const char *type, const char *device, int64_t timestamp) {
     static struct lines lines;
-    lines.place.day = day;
+    lines.position.day = day;
     lines.received_at = 1000 * SECOND;
     lines.event.timestamp = timestamp;
     snprintf(lines.event.type, sizeof lines.event.type, "%s", type);

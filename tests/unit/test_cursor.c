@@ -21,7 +21,7 @@ static void what_is_written_is_read(void **state) {
     int journal = open_journal(state);
     assert_int_equal(cursor_read(journal, "bell", &read_back, &reason), 0);
     memset(&cursor, 0, sizeof cursor);
-    cursor.mark = (struct mark){.place = {.day = 20780, .offset = INT64_C(1) << 40},
+    cursor.mark = (struct mark){.position = {.day = 20780, .offset = INT64_C(1) << 40},
                                 .seq = 999999999999,
                                 .chain = "0123456789abcdef0123456789abcdef",
                                 .received_at = "2026-11-23T12:00:00.123456Z"};
@@ -115,8 +115,8 @@ static void what_is_no_file_is_told_and_not_waited_for(void **state) {
     assert_int_equal(cursor_read(journal, "pipe", &read_back, &reason), ERROR_DAMAGED);
     assert_int_equal(cursor_read(journal, "loop", &read_back, &reason), ERROR_DAMAGED);
     assert_int_equal(mkfifo(path_in(*state, "cursors/bell.spare"), 0600), 0);
-    assert_int_equal(cursor_reserve(journal, "bell", &cursor, 1, &reason), ERROR_TROUBLE);
-    assert_int_equal(cursor_write(journal, "bell", &cursor, &reason), ERROR_TROUBLE);
+    assert_int_equal(cursor_reserve(journal, "bell", &cursor, 1, &reason), ERROR_SYSTEM);
+    assert_int_equal(cursor_write(journal, "bell", &cursor, &reason), ERROR_SYSTEM);
     close(journal);
 }
 
@@ -144,7 +144,7 @@ static void room_is_reserved_and_used(void **state) {
     int journal = open_journal(state), found = 0;
     struct stat spare, used;
     memset(&cursor, 0, sizeof cursor);
-    cursor.mark.place.day = 20000;
+    cursor.mark.position.day = 20000;
     assert_int_equal(cursor_write(journal, "bell", &cursor, &reason), 0);
     assert_int_equal(cursor_reserve(journal, "bell", &cursor, 64, &reason), 0);
     assert_int_equal(fstatat(journal, "cursors/bell.spare", &spare, 0), 0);
@@ -172,20 +172,20 @@ static void a_cursor_is_made_once_and_at_the_end(void **state) {
     directory_start(&directory, *state);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(cursor_create(&directory, "bell", NULL, &deadline, &reason), 0);
-        assert_int_equal(cursor_read(directory.file, "bell", &read_back, &reason), 1);
-        assert_int_equal(read_back.mark.place.offset, 6);
+        assert_int_equal(cursor_read(directory.fd, "bell", &read_back, &reason), 1);
+        assert_int_equal(read_back.mark.position.offset, 6);
         write_file(path_in(*state, "2026-11-23.jsonl"), "12345\n123456\n", 13, 0600);
     }
-    cursor.mark = (struct mark){.place = {.day = 20000, .offset = 5}};
+    cursor.mark = (struct mark){.position = {.day = 20000, .offset = 5}};
     assert_int_equal(cursor_create(&directory, "bell", &cursor, &deadline, &reason), 0);
-    assert_int_equal(cursor_read(directory.file, "bell", &read_back, &reason), 1);
-    assert_int_equal(read_back.mark.place.offset, 6);
+    assert_int_equal(cursor_read(directory.fd, "bell", &read_back, &reason), 1);
+    assert_int_equal(read_back.mark.position.offset, 6);
     assert_int_equal(cursor_create(&directory, "other", &cursor, &deadline, &reason), 0);
-    assert_int_equal(cursor_read(directory.file, "other", &read_back, &reason), 1);
-    assert_int_equal(read_back.mark.place.offset, 5);
+    assert_int_equal(cursor_read(directory.fd, "other", &read_back, &reason), 1);
+    assert_int_equal(read_back.mark.position.offset, 5);
     assert_int_equal(mkdir(path_in(*state, "cursors/third.new"), 0700), 0);
-    assert_int_equal(cursor_create(&directory, "third", NULL, &deadline, &reason), ERROR_TROUBLE);
-    assert_int_equal(cursor_read(directory.file, "third", &read_back, &reason), 0);
+    assert_int_equal(cursor_create(&directory, "third", NULL, &deadline, &reason), ERROR_SYSTEM);
+    assert_int_equal(cursor_read(directory.fd, "third", &read_back, &reason), 0);
     directory_close(&directory);
 }
 

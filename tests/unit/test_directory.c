@@ -35,9 +35,9 @@ static int tear_down(void **state) {
 }
 
 static int open_plainly(void) {
-    int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(file >= 0);
-    return file;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
 }
 
 static void touch(const char *name) {
@@ -56,10 +56,10 @@ static int lock(void) {
 static void a_missing_one_is_named(void **state) {
     (void)state;
     assert_int_equal(rmdir(path), 0);
-    assert_int_equal(directory_open(&directory, &reason), ERROR_TROUBLE);
+    assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, path));
-    assert_int_equal(directory.file, -1);
-    assert_int_equal(lock(), ERROR_TROUBLE);
+    assert_int_equal(directory.fd, -1);
+    assert_int_equal(lock(), ERROR_SYSTEM);
 }
 
 static void formats_of_later_programs_are_refused(void **state) {
@@ -78,9 +78,9 @@ static void formats_of_later_programs_are_refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path_in(path, "format"), cases[i].text, strlen(cases[i].text), 0600);
         bool known = cases[i].named == NULL;
-        assert_int_equal(directory_open(&directory, &reason), known ? 0 : ERROR_TROUBLE);
-        assert_int_equal(directory.file >= 0, known);
-        assert_int_equal(lock(), known ? 1 : ERROR_TROUBLE);
+        assert_int_equal(directory_open(&directory, &reason), known ? 0 : ERROR_SYSTEM);
+        assert_int_equal(directory.fd >= 0, known);
+        assert_int_equal(lock(), known ? 1 : ERROR_SYSTEM);
         if (!known)
             assert_non_null(strstr(reason.text, cases[i].named));
     }
@@ -89,7 +89,7 @@ static void formats_of_later_programs_are_refused(void **state) {
 static void a_format_that_cannot_be_read_is_not_taken_for_the_known_one(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(path, "format"), 0700), 0);
-    assert_int_equal(directory_open(&directory, &reason), ERROR_TROUBLE);
+    assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
 }
 
 /* ---- the lock ---- */
@@ -104,7 +104,7 @@ static void it_is_opened_once(void **state) {
 static void another_directory_of_that_name_is_opened(void **state) {
     assert_int_equal(lock(), 1);
     assert_int_equal(rename(path, path_in(*state, "old")), 0);
-    assert_int_equal(lock(), ERROR_TROUBLE); /* there is none now */
+    assert_int_equal(lock(), ERROR_SYSTEM); /* there is none now */
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(lock(), 1);
     assert_int_equal(lock(), 0);
@@ -139,9 +139,9 @@ static void a_remote_one_is_opened_each_time(void **state) {
 static void a_lock_that_is_no_file_is_trouble(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(path, "lock"), 0700), 0);
-    assert_int_equal(lock(), ERROR_TROUBLE);
+    assert_int_equal(lock(), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "lock is not a regular file"));
-    assert_int_equal(directory.file, -1);
+    assert_int_equal(directory.fd, -1);
     assert_int_equal(rmdir(path_in(path, "lock")), 0);
     assert_int_equal(lock(), 1);
 }
@@ -169,11 +169,11 @@ static void a_new_entry_shows_in_its_time(void **state) {
     assert_int_equal(lock(), 1);
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
     assert_int_equal(lock(), 0);
-    assert_int_equal(directory.modified, INT64_C(1000123456789));
+    assert_int_equal(directory.mtime_ns, INT64_C(1000123456789));
     touch("entry");
-    assert_int_equal(directory.modified, INT64_C(1000123456789)); /* as of the lock */
-    directory_look(&directory);
-    assert_true(directory.modified > INT64_C(1000123456789));
+    assert_int_equal(directory.mtime_ns, INT64_C(1000123456789)); /* as of the lock */
+    directory_refresh_mtime(&directory);
+    assert_true(directory.mtime_ns > INT64_C(1000123456789));
 }
 
 /* ---- subdirectories ---- */
@@ -182,25 +182,26 @@ static void a_subdirectory_is_made_if_wanted_and_its_name_synced(void **state) {
     int journal = open_plainly();
     struct stat status;
     (void)state;
-    assert_int_equal(directory_within(journal, "sub", false, &reason), ERROR_INVALID);
+    assert_int_equal(directory_open_subdirectory(journal, "sub", false, &reason), ERROR_INVALID);
     assert_string_equal(disk.calls, "");
-    int file = directory_within(journal, "sub", true, &reason);
-    assert_int_equal(fstat(file, &status), 0);
+    int fd = directory_open_subdirectory(journal, "sub", true, &reason);
+    assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0700);
     assert_string_equal(disk.calls, "n");
-    close(file);
-    file = directory_within(journal, "sub", true, &reason);
+    close(fd);
+    fd = directory_open_subdirectory(journal, "sub", true, &reason);
     assert_string_equal(disk.calls, "n"); /* it was there */
-    close(file);
+    close(fd);
     touch("file");
     for (int make = 0; make < 2; make++) {
-        assert_int_equal(directory_within(journal, "file", make, &reason), ERROR_TROUBLE);
+        assert_int_equal(directory_open_subdirectory(journal, "file", make, &reason), ERROR_SYSTEM);
         assert_string_equal(reason.text, "cannot open file/: Not a directory");
     }
     assert_int_equal(unlink(path_in(path, "file")), 0);
     assert_int_equal(rmdir(path_in(path, "sub")), 0);
     assert_int_equal(rmdir(path), 0);
-    assert_int_equal(directory_within(journal, "sub", true, &reason), ERROR_TROUBLE); /* it cannot be made */
+    assert_int_equal(directory_open_subdirectory(journal, "sub", true, &reason),
+                     ERROR_SYSTEM); /* it cannot be made */
     close(journal);
 }
 
@@ -223,10 +224,10 @@ static void what_cannot_be_removed_is_trouble(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(path, "sub"), 0700), 0);
     assert_int_equal(mkdir(path_in(path, "sub/below"), 0700), 0);
-    assert_int_equal(directory_clear(journal, "sub", &reason), ERROR_TROUBLE);
+    assert_int_equal(directory_clear(journal, "sub", &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "cannot empty sub/: "));
     touch("file");
-    assert_int_equal(directory_clear(journal, "file", &reason), ERROR_TROUBLE);
+    assert_int_equal(directory_clear(journal, "file", &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "cannot list file/: "));
     close(journal);
 }

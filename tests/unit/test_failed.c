@@ -32,7 +32,7 @@ static int tear_down(void **state) {
 
 static struct failure failure_of(uint64_t seq) {
     return (struct failure){.seq = seq,
-                            .place = {.day = 20780, .offset = seq * 1000},
+                            .position = {.day = 20780, .offset = seq * 1000},
                             .event_id = "event",
                             .how = "exit status 1",
                             .output = "",
@@ -61,8 +61,8 @@ static const char *listed(void) {
 
 static void check_same(const struct failure *a, const struct failure *b) {
     assert_int_equal(a->seq, b->seq);
-    assert_int_equal(a->place.day, b->place.day);
-    assert_int_equal(a->place.offset, b->place.offset);
+    assert_int_equal(a->position.day, b->position.day);
+    assert_int_equal(a->position.offset, b->position.offset);
     assert_string_equal(a->event_id, b->event_id);
     assert_string_equal(a->how, b->how);
     assert_int_equal(a->attempts, b->attempts);
@@ -86,7 +86,7 @@ static void what_is_put_on_the_list_is_read_back(void **state) {
     failure.how = "signal 9 \"killed\"";
     failure.output = output;
     failure.output_length = sizeof output - 1;
-    failure.place.offset = INT64_MAX;
+    failure.position.offset = INT64_MAX;
     failure.attempts = INT32_MAX;
     assert_int_equal(failed_add(directory, lock, "bell", &failure, &reason), 0);
     assert_int_equal(failed_each(directory, lock, "bell", compare, &failure, &reason), 1);

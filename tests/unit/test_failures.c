@@ -37,7 +37,7 @@ static int tear_down(void **state) {
 
 static struct failure failure_of(uint64_t seq, const char *id, const char *output, size_t length) {
     return (struct failure){.seq = seq,
-                            .place = {.day = 20780},
+                            .position = {.day = 20780},
                             .event_id = id,
                             .how = "exit status 3",
                             .output = output,
@@ -59,8 +59,11 @@ static void fail_once(uint64_t seq, const char *id, const char *output) {
 static void set_aside(uint64_t seq, int attempts) {
     struct waiting waiting = {.known = false};
     struct queues *queues = queues_new();
-    struct item item = {
-        .seq = seq, .place = {.day = 20780}, .order = seq, .attempts = attempts, .due = NOON + 30 * SECOND};
+    struct item item = {.seq = seq,
+                        .position = {.day = 20780},
+                        .order = seq,
+                        .attempts = attempts,
+                        .due = NOON + 30 * SECOND};
     assert_true(queues_reserve(queues, 1));
     queues_add(queues, &item, NOON);
     assert_int_equal(waiting_save(&waiting, directory, "bell", queues, &reason), 0);
@@ -111,7 +114,7 @@ static void what_was_never_tried_has_not_failed(void **state) {
     struct json_object *all = list();
     assert_int_equal(json_object_array_length(all), 0);
     assert_null(failures_newest(all));
-    failures_tell(all, "bell", &said);
+    failures_summarize(all, "bell", &said);
     assert_string_equal(said.text, "");
     json_object_put(all);
 }
@@ -150,7 +153,7 @@ static void output_is_shown_to_its_end_and_cannot_act_on_the_terminal(void **sta
         run_apart(print_first, all)->out,
         "bell: event 1 (\"event 1\"), attempt 7 at 2026-11-23T12:00:01.000000Z: exit status 3, given up\n"
         "  output: \"a\\u0000b\\u001b[2J\\n\"\n");
-    failures_tell(all, "bell", &said);
+    failures_summarize(all, "bell", &said);
     assert_non_null(strstr(said.text, "bell fails: 0 to be tried again, 1 given up; "));
     assert_non_null(strstr(said.text, "exit status 3, output \"a\\u0000b\\u001b[2J\\n\""));
     json_object_put(all);

@@ -49,12 +49,12 @@ static int begin(struct view *view) {
     return index_begin(view->index, view->directory, &reason);
 }
 
-static struct place place_of(unsigned number) {
-    return (struct place){.day = 20000 + (int32_t)(number / 300), .offset = (uint64_t)number * 1000};
+static struct position place_of(unsigned number) {
+    return (struct position){.day = 20000 + (int32_t)(number / 300), .offset = (uint64_t)number * 1000};
 }
 
 static struct reach reach_of(unsigned number) {
-    return (struct reach){.mark = {.place = place_of(number), .seq = number}, .last_seq = number};
+    return (struct reach){.mark = {.position = place_of(number), .seq = number}, .last_seq = number};
 }
 
 static uint64_t fingerprint_of(const struct index *index, unsigned number) {
@@ -87,10 +87,10 @@ static int look_for(struct view *view, unsigned number) {
     return index_holds(view->index, fingerprint_of(view->index, number), place_of(number), &reason);
 }
 
-static int add_up(void *context, uint64_t fingerprint, struct place place) {
+static int add_up(void *context, uint64_t fingerprint, struct position position) {
     uint64_t *sums = context;
     sums[0]++;
-    sums[1] += fingerprint ^ place.offset;
+    sums[1] += fingerprint ^ position.offset;
     return 0;
 }
 
@@ -183,8 +183,8 @@ static void a_bucket_is_read_again_under_each_lock(void **state) {
     close_view(&other);
 }
 
-static int count_places(void *context, struct place place) {
-    (void)place;
+static int count_places(void *context, struct position position) {
+    (void)position;
     ++*(unsigned *)context;
     return 0;
 }
@@ -216,14 +216,14 @@ static void its_reach_is_remembered(void **state) {
     assert_int_equal(begin(&view), 0);
     index_reach(view.index, &reach);
     assert_int_equal(reach.mark.seq + reach.last_seq, 0);
-    assert_int_equal(reach.mark.place.day, 0);
+    assert_int_equal(reach.mark.position.day, 0);
     assert_int_equal(index_set_reach(view.index, &wanted, &reason), 0);
     close_view(&view);
     view = open_view(*state);
     assert_int_equal(begin(&view), 0);
     index_reach(view.index, &reach);
-    assert_int_equal(reach.mark.place.day, wanted.mark.place.day);
-    assert_int_equal(reach.mark.place.offset, wanted.mark.place.offset);
+    assert_int_equal(reach.mark.position.day, wanted.mark.position.day);
+    assert_int_equal(reach.mark.position.offset, wanted.mark.position.offset);
     assert_int_equal(reach.mark.seq, wanted.mark.seq);
     assert_string_equal(reach.mark.chain, wanted.mark.chain);
     assert_int_equal(reach.last_seq, wanted.last_seq);
@@ -268,7 +268,7 @@ static int step(struct view *view) {
 }
 
 static void whole_step(struct view *view) {
-    index_hasten(view->index);
+    index_request_checkpoint(view->index);
     assert_true(index_step_due(view->index));
     assert_int_equal(step(view), 0);
 }
@@ -448,7 +448,7 @@ static void checkpoints_advance_without_a_boot_id(void **state) {
         struct view *view = &both[turn % 2], *other = &both[(turn + 1) % 2];
         insert(view, reached(view), number + 20);
         number += 20;
-        index_hasten(view->index);
+        index_request_checkpoint(view->index);
         assert_int_equal(index_step_begin(view->index, false, &reason), 0);
         insert(other, reached(other), number + 10);
         assert_int_equal(index_step_sync(view->index, &reason), 0);
@@ -473,7 +473,7 @@ static void a_sync_that_fails_is_damage(void **state) {
     assert_int_equal(step(&view), ERROR_DAMAGED);
     assert_true(index_step_due(view.index));
     disk.failing_syncs = 1;
-    index_hasten(view.index);
+    index_request_checkpoint(view.index);
     assert_int_equal(step(&view), ERROR_DAMAGED);
     close_view(&view);
     assert_int_equal(trusted(*state), 0);
@@ -497,10 +497,10 @@ static long calls_left = -1; /* -1: no end */
 
 /* Before the C library's. A process that is killed at a call has not made it, or has and knows nothing of it;
  * the second is the first of the next call. */
-ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
     if (calls_left > 0 && --calls_left == 0)
         _exit(9);
-    return syscall(SYS_pwrite64, file, bytes, length, at);
+    return syscall(SYS_pwrite64, fd, bytes, length, at);
 }
 
 #define KILLED_UNTIL 150
@@ -789,10 +789,10 @@ static void trouble_is_told_apart_from_damage(void **state) {
     assert_int_equal(begin(&view), 0);
     assert_int_equal(stat(path_in(*state, "seen/00"), &status), 0);
     disk.unreadable = status.st_ino;
-    assert_int_equal(look_for(&view, 0), ERROR_TROUBLE);
+    assert_int_equal(look_for(&view, 0), ERROR_SYSTEM);
     assert_int_equal(stat(path_in(*state, "seen/state"), &status), 0);
     disk.unreadable = status.st_ino;
-    assert_int_equal(begin(&view), ERROR_TROUBLE);
+    assert_int_equal(begin(&view), ERROR_SYSTEM);
     disk.unreadable = 0;
     close_view(&view);
     assert_int_equal(look_for_all(*state), 0);

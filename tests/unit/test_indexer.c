@@ -17,13 +17,13 @@ static int directory;
 static struct index *the_index;
 static struct event_parser *parser;
 static struct indexer indexer;
-static struct link link_now;
+static struct chain_state link_now;
 static struct reason reason;
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = link_start();
+    link_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -63,10 +63,10 @@ static const struct event *event_of(unsigned number) {
 
 /* Is the event in the index, under both identifiers, at this place? */
 static bool holds(unsigned number, int32_t day, size_t offset) {
-    struct place place = {.day = day, .offset = offset};
+    struct position position = {.day = day, .offset = offset};
     struct identity identity = indexer_identify(the_index, event_of(number));
-    int request = index_holds(the_index, identity.request, place, &reason);
-    assert_int_equal(index_holds(the_index, identity.event, place, &reason), request);
+    int request = index_holds(the_index, identity.request, position, &reason);
+    assert_int_equal(index_holds(the_index, identity.event, position, &reason), request);
     return request == 1;
 }
 
@@ -77,7 +77,7 @@ static int index_until(int32_t last, struct mark *mark, int64_t left) {
 
 static void every_event_of_every_day_is_indexed_once(void **state) {
     size_t offsets[4];
-    struct mark mark = {.place = {.day = DAY}};
+    struct mark mark = {.position = {.day = DAY}};
     offsets[0] = add_event(0);
     offsets[1] = add_event(1);
     write_day(*state, DAY);
@@ -86,14 +86,14 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
     size_t end = --text.length; /* with the lock held nobody is just writing the line break */
     write_day(*state, DAY + 2);
     for (int again = 0; again < 2; again++) {
-        mark = (struct mark){.place = {.day = DAY}};
+        mark = (struct mark){.position = {.day = DAY}};
         assert_int_equal(index_until(DAY + 2, &mark, 100 * SECOND), 0);
         for (unsigned i = 0; i < 4; i++)
             assert_true(holds(i, DAY + (i < 2 ? 0 : 2), offsets[i]));
         assert_int_equal(index_count(the_index), 8);
         assert_int_equal(mark.seq, 4);
-        assert_int_equal(mark.place.day, DAY + 2);
-        assert_int_equal(mark.place.offset, end);
+        assert_int_equal(mark.position.day, DAY + 2);
+        assert_int_equal(mark.position.offset, end);
         assert_string_equal(mark.chain, link_now.recorded);
         assert_int_equal(indexer_highest(&indexer), 4);
     }
@@ -101,7 +101,7 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
 
 /* Half a second is left for the rest, so with less than that it stops as soon as it looks at the clock. */
 static void at_the_deadline_what_was_done_counts(void **state) {
-    struct mark mark = {.place = {.day = DAY}};
+    struct mark mark = {.position = {.day = DAY}};
     unsigned turns = 0;
     for (unsigned i = 0; i < LINES; i++)
         add_event(i);
@@ -118,7 +118,7 @@ static void at_the_deadline_what_was_done_counts(void **state) {
 }
 
 static void what_cannot_be_read_is_passed_over(void **state) {
-    struct mark mark = {.place = {.day = DAY}};
+    struct mark mark = {.position = {.day = DAY}};
     size_t first = add_event(0);
     add_text("damage\n", 7);
     add_line(&link_now, 0, "{\"no\":\"event\"}");
@@ -133,8 +133,8 @@ static void what_cannot_be_read_is_passed_over(void **state) {
 
 /* Only then it was given by this journal, and must not be given again. */
 static void the_highest_number_is_one_that_the_chain_proves(void **state) {
-    struct mark mark = {.place = {.day = DAY}};
-    struct link other = {.seq = 900, .known = true};
+    struct mark mark = {.position = {.day = DAY}};
+    struct chain_state other = {.seq = 900, .known = true};
     add_event(0);
     add_event(1);
     add_line(&other, 0, body_of(2)); /* put there by somebody */
@@ -145,13 +145,13 @@ static void the_highest_number_is_one_that_the_chain_proves(void **state) {
 }
 
 static void an_error_leaves_the_mark_before_it(void **state) {
-    struct mark mark = {.place = {.day = DAY}};
+    struct mark mark = {.position = {.day = DAY}};
     add_event(0);
     write_day(*state, DAY);
     assert_int_equal(mkdir(path_in(*state, "2024-10-05.jsonl"), 0700), 0);
-    assert_int_equal(index_until(DAY + 1, &mark, 100 * SECOND), ERROR_TROUBLE);
+    assert_int_equal(index_until(DAY + 1, &mark, 100 * SECOND), ERROR_SYSTEM);
     assert_int_equal(mark.seq, 1);
-    assert_int_equal(mark.place.day, DAY);
+    assert_int_equal(mark.position.day, DAY);
 }
 
 /* ---- looking for one event in a day ---- */
@@ -159,11 +159,11 @@ static void an_error_leaves_the_mark_before_it(void **state) {
 static int search(unsigned request, unsigned id, size_t *offset, int64_t left) {
     static struct event event;
     struct deadline deadline = {.at = monotonic_now() + left};
-    struct place place = {.day = DAY};
+    struct position position = {.day = DAY};
     snprintf(event.request_id, sizeof event.request_id, "request-%u", request);
     snprintf(event.id, sizeof event.id, "event-%u", id);
-    int result = indexer_search(&indexer, directory, &event, &place, &deadline, &reason);
-    *offset = place.offset;
+    int result = indexer_search(&indexer, directory, &event, &position, &deadline, &reason);
+    *offset = position.offset;
     return result;
 }
 
@@ -204,7 +204,7 @@ static void an_error_or_the_deadline_is_no_absence(void **state) {
     assert_int_equal(search(LINES - 1, LINES - 1, &offset, 100 * SECOND), 1);
     assert_int_equal(stat(path_in(*state, "2024-10-04.jsonl"), &status), 0);
     disk.unreadable = status.st_ino;
-    assert_int_equal(search(1, 1, &offset, 100 * SECOND), ERROR_TROUBLE);
+    assert_int_equal(search(1, 1, &offset, 100 * SECOND), ERROR_SYSTEM);
 }
 
 #define INDEXER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

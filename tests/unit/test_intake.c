@@ -39,43 +39,43 @@ static void method_and_length_decide_first(void **state) {
     static const struct {
         const char *method, *length;
         size_t sent;
-        enum verdict verdict; /* VERDICT_UNSIGNED: the signature is looked at next */
+        enum disposition disposition; /* VERDICT_UNSIGNED: the signature is looked at next */
     } cases[] = {
-        {"POST", "0", 0, VERDICT_UNSIGNED},
-        {"POST", "5", 5, VERDICT_UNSIGNED},
-        {"POST", "0005", 5, VERDICT_UNSIGNED},
-        {"POST", "5", 4, VERDICT_MALFORMED},
-        {"POST", "5", 6, VERDICT_MALFORMED},
-        {"POST", "0", 1, VERDICT_MALFORMED},
-        {"POST", "1000", 1000, VERDICT_UNSIGNED},
-        {"POST", "1001", 1001, VERDICT_TOO_LARGE},
-        {"POST", "1001", 0, VERDICT_TOO_LARGE},
-        {"POST", "99999999999999999999999999", 0, VERDICT_TOO_LARGE},
-        {"POST", NULL, 0, VERDICT_NO_LENGTH},
-        {"POST", "", 0, VERDICT_NO_LENGTH},
-        {"POST", "-1", 0, VERDICT_NO_LENGTH},
-        {"POST", NULL, 5, VERDICT_UNSIGNED},
-        {"POST", "", 5, VERDICT_UNSIGNED},
-        {"POST", "-1", 1000, VERDICT_UNSIGNED},
-        {"POST", NULL, 1001, VERDICT_TOO_LARGE},
-        {"POST", "-1", BODY_LIMIT + 1, VERDICT_TOO_LARGE},
-        {"POST", "-2", 5, VERDICT_MALFORMED},
-        {"POST", "+1", 1, VERDICT_MALFORMED},
-        {"POST", "1 ", 1, VERDICT_MALFORMED},
-        {"POST", "0x10", 16, VERDICT_MALFORMED},
-        {"POST", "?", 1, VERDICT_MALFORMED},
-        {"GET", "1", 1, VERDICT_NOT_POST},
-        {"post", "1", 1, VERDICT_NOT_POST},
-        {"", "1", 1, VERDICT_NOT_POST},
-        {NULL, "1", 1, VERDICT_NOT_POST},
-        {"HEAD", NULL, 0, VERDICT_NOT_POST},
+        {"POST", "0", 0, DISPOSITION_UNAUTHORIZED},
+        {"POST", "5", 5, DISPOSITION_UNAUTHORIZED},
+        {"POST", "0005", 5, DISPOSITION_UNAUTHORIZED},
+        {"POST", "5", 4, DISPOSITION_MALFORMED},
+        {"POST", "5", 6, DISPOSITION_MALFORMED},
+        {"POST", "0", 1, DISPOSITION_MALFORMED},
+        {"POST", "1000", 1000, DISPOSITION_UNAUTHORIZED},
+        {"POST", "1001", 1001, DISPOSITION_TOO_LARGE},
+        {"POST", "1001", 0, DISPOSITION_TOO_LARGE},
+        {"POST", "99999999999999999999999999", 0, DISPOSITION_TOO_LARGE},
+        {"POST", NULL, 0, DISPOSITION_LENGTH_REQUIRED},
+        {"POST", "", 0, DISPOSITION_LENGTH_REQUIRED},
+        {"POST", "-1", 0, DISPOSITION_LENGTH_REQUIRED},
+        {"POST", NULL, 5, DISPOSITION_UNAUTHORIZED},
+        {"POST", "", 5, DISPOSITION_UNAUTHORIZED},
+        {"POST", "-1", 1000, DISPOSITION_UNAUTHORIZED},
+        {"POST", NULL, 1001, DISPOSITION_TOO_LARGE},
+        {"POST", "-1", BODY_LIMIT + 1, DISPOSITION_TOO_LARGE},
+        {"POST", "-2", 5, DISPOSITION_MALFORMED},
+        {"POST", "+1", 1, DISPOSITION_MALFORMED},
+        {"POST", "1 ", 1, DISPOSITION_MALFORMED},
+        {"POST", "0x10", 16, DISPOSITION_MALFORMED},
+        {"POST", "?", 1, DISPOSITION_MALFORMED},
+        {"GET", "1", 1, DISPOSITION_METHOD_NOT_ALLOWED},
+        {"post", "1", 1, DISPOSITION_METHOD_NOT_ALLOWED},
+        {"", "1", 1, DISPOSITION_METHOD_NOT_ALLOWED},
+        {NULL, "1", 1, DISPOSITION_METHOD_NOT_ALLOWED},
+        {"HEAD", NULL, 0, DISPOSITION_METHOD_NOT_ALLOWED},
     };
     static const char body[1000];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct request_metadata metadata = {.method = cases[i].method,
                                                   .content_length = cases[i].length};
         intake_request(&config, keys, parser, &metadata, body, cases[i].sent, &decision);
-        assert_int_equal(decision.verdict, cases[i].verdict);
+        assert_int_equal(decision.disposition, cases[i].disposition);
         assert_string_not_equal(decision.cause.text, "");
     }
 }
@@ -94,7 +94,7 @@ static void a_signed_press_is_usable(void **state) {
     char body[SAMPLE_SIZE];
     size_t length = read_sample("button_press.json", body);
     judge_signed(body, length);
-    assert_int_equal(decision.verdict, VERDICT_USABLE);
+    assert_int_equal(decision.disposition, DISPOSITION_ACCEPTED);
     assert_string_equal(decision.key, "69ffb5b9");
     assert_string_equal(decision.signature,
                         "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df");
@@ -110,7 +110,7 @@ static void without_a_signature_nothing_is_read(void **state) {
     size_t length = read_sample("button_press.json", body);
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         judge(body, length, signatures[i]);
-        assert_int_equal(decision.verdict, VERDICT_UNSIGNED);
+        assert_int_equal(decision.disposition, DISPOSITION_UNAUTHORIZED);
         assert_string_equal(decision.event.id, "");
         assert_string_equal(decision.key, "");
         assert_true(decision.cause.text[0] != '\0');
@@ -120,10 +120,10 @@ static void without_a_signature_nothing_is_read(void **state) {
 static void signed_nonsense_is_rejected_with_a_reason(void **state) {
     (void)state;
     judge_signed("hello", 5);
-    assert_int_equal(decision.verdict, VERDICT_REJECTED);
+    assert_int_equal(decision.disposition, DISPOSITION_REJECTED);
     assert_non_null(strstr(decision.cause.text, "not JSON"));
     judge_signed("{\"meta\":{},\"data\":{}}", 21);
-    assert_int_equal(decision.verdict, VERDICT_REJECTED);
+    assert_int_equal(decision.disposition, DISPOSITION_REJECTED);
     assert_string_equal(decision.cause.text, "meta.request_id is missing");
 }
 
@@ -134,16 +134,16 @@ static void an_old_event_is_usable(void **state) {
                               "\"data\":{\"id\":\"i\",\"type\":\"t\"}}";
     config.max_age = 60;
     judge_signed(old, sizeof old - 1);
-    assert_int_equal(decision.verdict, VERDICT_USABLE);
+    assert_int_equal(decision.disposition, DISPOSITION_ACCEPTED);
     assert_true(decision.event.has_time);
     static const char timeless[] = "{\"meta\":{\"request_id\":\"r\"},\"data\":{\"id\":\"i\",\"type\":\"t\"}}";
     judge_signed(timeless, sizeof timeless - 1);
-    assert_int_equal(decision.verdict, VERDICT_USABLE);
+    assert_int_equal(decision.disposition, DISPOSITION_ACCEPTED);
     assert_false(decision.event.has_time);
     static const char unreadable[] =
         "{\"meta\":{\"request_id\":\"r\",\"time\":\"simulated\"},\"data\":{\"id\":\"i\",\"type\":\"t\"}}";
     judge_signed(unreadable, sizeof unreadable - 1);
-    assert_int_equal(decision.verdict, VERDICT_USABLE);
+    assert_int_equal(decision.disposition, DISPOSITION_ACCEPTED);
     assert_true(decision.event.time_given && !decision.event.has_time);
 }
 

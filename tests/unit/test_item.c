@@ -36,7 +36,7 @@ static void nothing_waits_longer_than_its_delay(void **state) {
 }
 
 static void an_attempt_that_is_under_way_has_not_ended(void **state) {
-    static const enum item_state states[] = {ITEM_WAITING, ITEM_RUNNING, ITEM_ASIDE, ITEM_DONE};
+    static const enum item_state states[] = {ITEM_WAITING, ITEM_RUNNING, ITEM_DEFERRED, ITEM_DONE};
     (void)state;
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
         struct item item = {.attempts = 3, .state = states[i]};

@@ -20,19 +20,20 @@
 static void events_are_numbered_and_chained(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 200; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     journal_free(journal);
     assert_int_equal(verify(*state), 200);
 }
 
 static void either_identifier_makes_a_duplicate(void **state) {
     struct journal *journal = open_journal(*state);
-    check(append_one(journal, "r1", "e1"), OUTCOME_STORED, 1);
-    check(append_one(journal, "r2", "e2"), OUTCOME_STORED, 2);
-    check(append_one(journal, "r1", "e1"), OUTCOME_DUPLICATE, 1);
-    check(append_one(journal, "r2", "e9"), OUTCOME_DUPLICATE, 2);
-    check(append_one(journal, "r9", "e1"), OUTCOME_DUPLICATE, 1);
-    check(append_one(journal, "e1", "r1"), OUTCOME_STORED, 3); /* another kind of identifier is another one */
+    check(append_one(journal, "r1", "e1"), DISPOSITION_STORED, 1);
+    check(append_one(journal, "r2", "e2"), DISPOSITION_STORED, 2);
+    check(append_one(journal, "r1", "e1"), DISPOSITION_DUPLICATE, 1);
+    check(append_one(journal, "r2", "e9"), DISPOSITION_DUPLICATE, 2);
+    check(append_one(journal, "r9", "e1"), DISPOSITION_DUPLICATE, 1);
+    check(append_one(journal, "e1", "r1"), DISPOSITION_STORED,
+          3); /* another kind of identifier is another one */
     journal_free(journal);
     assert_int_equal(verify(*state), 3);
 }
@@ -40,17 +41,17 @@ static void either_identifier_makes_a_duplicate(void **state) {
 static void a_batch_is_judged_entry_by_entry(void **state) {
     struct journal *journal = open_journal(*state);
     struct entry entries[6];
-    check(append_one(journal, "old", "old"), OUTCOME_STORED, 1);
+    check(append_one(journal, "old", "old"), DISPOSITION_STORED, 1);
     append_pairs(
         journal,
         (const char *const[][2]){{"a", "1"}, {"a", "2"}, {"b", "1"}, {"old", "3"}, {"c", "4"}, {"d", "4"}}, 6,
         entries);
-    check(entries[0], OUTCOME_STORED, 2);
-    check(entries[1], OUTCOME_DUPLICATE, 2);
-    check(entries[2], OUTCOME_DUPLICATE, 2);
-    check(entries[3], OUTCOME_DUPLICATE, 1);
-    check(entries[4], OUTCOME_STORED, 3);
-    check(entries[5], OUTCOME_DUPLICATE, 3);
+    check(entries[0], DISPOSITION_STORED, 2);
+    check(entries[1], DISPOSITION_DUPLICATE, 2);
+    check(entries[2], DISPOSITION_DUPLICATE, 2);
+    check(entries[3], DISPOSITION_DUPLICATE, 1);
+    check(entries[4], DISPOSITION_STORED, 3);
+    check(entries[5], DISPOSITION_DUPLICATE, 3);
     journal_free(journal);
     assert_int_equal(verify(*state), 3);
 }
@@ -61,14 +62,14 @@ static void a_slow_disk_is_told_at_once_what_the_batch_wants(void **state) {
     struct journal *journal = open_journal(*state);
     struct entry entries[8];
     for (unsigned i = 1; i <= 400; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     assert_int_equal(disk.prefetched, 0); /* not for one event */
     disk.slow_reads = true;
     append_pairs(journal, pairs, 8, entries);
     disk.slow_reads = false;
-    check(entries[2], OUTCOME_DUPLICATE, 5);
-    check(entries[6], OUTCOME_DUPLICATE, 9);
-    check(entries[7], OUTCOME_STORED, 406);
+    check(entries[2], DISPOSITION_DUPLICATE, 5);
+    check(entries[6], DISPOSITION_DUPLICATE, 9);
+    check(entries[7], DISPOSITION_STORED, 406);
     assert_true(disk.prefetched >
                 2 * 4); /* two identifiers of each of the last four, in more than one table */
     journal_free(journal);
@@ -79,11 +80,11 @@ static void duplicates_are_known_across_days_and_restarts(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned day = 0; day < 5; day++, clock_now += A_DAY)
         for (unsigned i = 1; i <= 20; i++)
-            check(append_number(journal, day * 20 + i), OUTCOME_STORED, day * 20 + i);
+            check(append_number(journal, day * 20 + i), DISPOSITION_STORED, day * 20 + i);
     journal_free(journal);
     journal = open_journal(*state);
     for (unsigned i = 1; i <= 100; i++)
-        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+        check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
     journal_free(journal);
     assert_int_equal(verify(*state), 100);
 }
@@ -91,9 +92,9 @@ static void duplicates_are_known_across_days_and_restarts(void **state) {
 static void two_handles_see_each_other(void **state) {
     struct journal *a = open_journal(*state), *b = open_journal(*state);
     for (unsigned i = 1; i < 100; i += 2) {
-        check(append_number(a, i), OUTCOME_STORED, i);
-        check(append_number(b, i), OUTCOME_DUPLICATE, i);
-        check(append_number(b, i + 1), OUTCOME_STORED, i + 1);
+        check(append_number(a, i), DISPOSITION_STORED, i);
+        check(append_number(b, i), DISPOSITION_DUPLICATE, i);
+        check(append_number(b, i + 1), DISPOSITION_STORED, i + 1);
         if (i == 51)
             clock_now += A_DAY;
     }
@@ -112,7 +113,8 @@ static void many_processes_write_at_once(void **state) {
             int wrong = 0;
             for (unsigned i = 0; i < EVENTS; i++) { /* each event is sent by two of them */
                 struct entry entry = append_number(journal, (p / 2) * EVENTS + i);
-                wrong |= entry.outcome != OUTCOME_STORED && entry.outcome != OUTCOME_DUPLICATE;
+                wrong |=
+                    entry.disposition != DISPOSITION_STORED && entry.disposition != DISPOSITION_DUPLICATE;
             }
             journal_free(journal);
             _exit(wrong);
@@ -129,12 +131,12 @@ static void many_processes_write_at_once(void **state) {
 static void a_clock_that_steps_back_opens_no_earlier_day(void **state) {
     struct journal *journal = open_journal(*state);
     clock_now += A_DAY;
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     clock_now -= A_DAY;
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     journal_free(journal);
     journal = open_journal(*state);
-    check(append_number(journal, 3), OUTCOME_STORED, 3);
+    check(append_number(journal, 3), DISPOSITION_STORED, 3);
     journal_free(journal);
     assert_int_equal(access(path_in(*state, FIRST), F_OK), -1);
     assert_int_equal(verify(*state), 3);
@@ -146,16 +148,16 @@ static void a_clock_that_steps_back_opens_no_earlier_day(void **state) {
 static void five_lines(const char *path) {
     struct journal *journal = open_journal(path);
     for (unsigned i = 1; i <= 5; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     journal_free(journal);
 }
 
 /* An old event is still known, and a new one (number 777) gets `seq`. */
 static void check_goes_on(const char *path, uint64_t seq) {
     struct journal *journal = open_journal(path);
-    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3);
-    check(append_number(journal, 777), OUTCOME_STORED, seq);
-    check(append_number(journal, 777), OUTCOME_DUPLICATE, seq);
+    check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3);
+    check(append_number(journal, 777), DISPOSITION_STORED, seq);
+    check(append_number(journal, 777), DISPOSITION_DUPLICATE, seq);
     journal_free(journal);
 }
 
@@ -168,7 +170,7 @@ static void a_torn_tail_is_cut(void **state) {
         add_bytes(path_in(*state, FIRST), line, torn);
         struct journal *journal = open_journal(*state);
         struct entry entry = append_number(journal, 1000 + (unsigned)torn);
-        assert_int_equal(entry.outcome, OUTCOME_STORED);
+        assert_int_equal(entry.disposition, DISPOSITION_STORED);
         journal_free(journal);
     }
     free(line);
@@ -181,10 +183,10 @@ static void every_torn_line_goes(void **state) {
     size_t known, length;
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 4; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     known = size_of(path_in(*state, FIRST));
     run("cp -a '%s' '%s.saved'", (char *)*state, (char *)*state);
-    check(append_number(journal, 5), OUTCOME_STORED, 5);
+    check(append_number(journal, 5), DISPOSITION_STORED, 5);
     journal_free(journal);
     char *all = read_file(path_in(*state, FIRST), &length);
     for (size_t keep = known + 1; keep < length; keep++) {
@@ -192,7 +194,7 @@ static void every_torn_line_goes(void **state) {
         journal = open_journal(*state);
         check_known(journal, 4, 4);
         add_bytes(path_in(*state, FIRST), all + known, keep - known);
-        check(append_number(journal, 5), keep == length - 1 ? OUTCOME_DUPLICATE : OUTCOME_STORED, 5);
+        check(append_number(journal, 5), keep == length - 1 ? DISPOSITION_DUPLICATE : DISPOSITION_STORED, 5);
         assert_string_equal(journal_warning(journal), "");
         journal_free(journal);
         assert_int_equal(verify(*state), 5);
@@ -210,7 +212,7 @@ static void zeros_at_the_end_are_cut(void **state) {
             five_lines(*state);
         add_bytes(path_in(*state, FIRST), zeros, lengths[i]);
         struct journal *journal = open_journal(*state);
-        check(append_number(journal, 100 + (unsigned)i), OUTCOME_STORED, 6 + i);
+        check(append_number(journal, 100 + (unsigned)i), DISPOSITION_STORED, 6 + i);
         journal_free(journal);
         assert_int_equal(verify(*state), 6 + i);
     }
@@ -221,7 +223,7 @@ static void a_segment_of_nothing_but_garbage_is_survived(void **state) {
     memset(garbage, 'g', sizeof garbage);
     write_file(path_in(*state, FIRST), garbage, sizeof garbage, 0600);
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     journal_free(journal);
     assert_int_equal(verify(*state), 1);
 }
@@ -240,7 +242,7 @@ static void damaged_lines_are_kept_and_counted(void **state) {
     write_file(path_in(*state, FIRST), all, length - 1, 0600);
     add_bytes(path_in(*state, FIRST), "\n", 1);
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_STORED, 7);
+    check(append_number(journal, 1), DISPOSITION_STORED, 7);
     journal_free(journal);
     free(all);
 }
@@ -264,10 +266,10 @@ static void copy_index(const char *path, const char *from, const char *to) {
 static void a_deleted_index_changes_no_answer(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 300; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     run("rm -rf '%s/seen'", (char *)*state);
     for (unsigned i = 1; i <= 300; i++) /* also for a process that had it open */
-        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+        check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
     journal_free(journal);
     run("rm -rf '%s/seen'", (char *)*state);
     check_goes_on(*state, 301);
@@ -278,17 +280,17 @@ static void a_deleted_index_changes_no_answer(void **state) {
 static void an_index_that_fell_behind_catches_up(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 10; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     copy_index(*state, "seen", "saved");
     for (unsigned i = 11; i <= 200; i++) {
         clock_now += i == 100 ? A_DAY : 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     }
     journal_free(journal);
     copy_index(*state, "saved", "seen");
     journal = open_journal(*state);
     for (unsigned i = 1; i <= 200; i++)
-        check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+        check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
     journal_free(journal);
 }
 
@@ -300,11 +302,11 @@ static void an_index_that_is_ahead_is_harmless(void **state) {
     write_file(path_in(*state, FIRST), all, (size_t)(second - all), 0600);
     free(all);
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+    check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1);
     for (unsigned i = 2; i <= 5; i++) /* consumers may have seen the numbers 2 to 5 */
-        check(append_number(journal, i), OUTCOME_STORED, i + 4);
+        check(append_number(journal, i), DISPOSITION_STORED, i + 4);
     for (unsigned i = 2; i <= 5; i++)
-        check(append_number(journal, i), OUTCOME_DUPLICATE, i + 4);
+        check(append_number(journal, i), DISPOSITION_DUPLICATE, i + 4);
     journal_free(journal);
     assert_int_equal(verify(*state), 5);
 }
@@ -313,7 +315,7 @@ static void a_scrambled_index_is_made_anew(void **state) {
     static const char *const tables[] = {"seen/state", "seen/00", "seen/01", "seen/02"};
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 200; i++)
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     for (size_t t = 0; t < 4; t++)
         for (int how = 0; how < 3; how++) {
             size_t length;
@@ -323,7 +325,7 @@ static void a_scrambled_index_is_made_anew(void **state) {
             write_file(path_in(*state, tables[t]), bytes, how == 1 ? length / 2 : length, 0600);
             free(bytes);
             for (unsigned i = 1; i <= 200; i++)
-                check(append_number(journal, i), OUTCOME_DUPLICATE, i);
+                check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
         }
     journal_free(journal);
 }
@@ -335,7 +337,7 @@ static void a_colliding_fingerprint_drops_no_event(void **state) {
     struct index *index = index_new(FEW);
     int directory = open(*state, O_RDONLY | O_DIRECTORY);
     int32_t day = timestamp_day(DAY_ONE);
-    const struct place places[] = {{day, 0}, {day, 5}, {day, 1000000}, {day + 9, 0}};
+    const struct position places[] = {{day, 0}, {day, 5}, {day, 1000000}, {day + 9, 0}};
     assert_int_equal(index_begin(index, directory, NULL), 0);
     uint64_t request = index_fingerprint(index, IDENTIFIER_REQUEST, "request-777", strlen("request-777"));
     uint64_t event = index_fingerprint(index, IDENTIFIER_EVENT, "event-777", strlen("event-777"));
@@ -348,8 +350,8 @@ static void a_colliding_fingerprint_drops_no_event(void **state) {
     check_goes_on(*state, 6);
 }
 
-static int any_place(void *context, struct place place) {
-    (void)context, (void)place;
+static int any_place(void *context, struct position position) {
+    (void)context, (void)position;
     return 1;
 }
 
@@ -379,7 +381,7 @@ static void a_checkpoint_is_taken_when_due(void **state) {
         }
         deadline = soon();
         journal_append(journal, pointers, JOURNAL_BATCH, &deadline);
-        assert_int_equal(entries[0].outcome, OUTCOME_STORED);
+        assert_int_equal(entries[0].disposition, DISPOSITION_STORED);
         assert_int_equal(journal_upkeep(journal, &deadline, &reason), 0);
     }
     journal_free(journal);
@@ -390,7 +392,7 @@ static void a_checkpoint_is_taken_when_due(void **state) {
     assert_int_equal(index_begin(index, directory, &reason), 0);
     index_reach(index, &reach);
     assert_int_equal(reach.last_seq, 0);
-    assert_true(reach.mark.place.offset > 0);
+    assert_true(reach.mark.position.offset > 0);
     uint64_t fingerprint = index_fingerprint(index, IDENTIFIER_EVENT, "e4000", 5);
     assert_int_equal(index_find(index, fingerprint, any_place, NULL, &reason), 1);
     index_free(index);
@@ -401,15 +403,15 @@ static void a_checkpoint_is_taken_when_due(void **state) {
 
 static void a_failed_sync_is_followed_by_writing_again(void **state) {
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     disk.failing_syncs = 1;
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     disk.failing_syncs = 2;
-    check(append_number(journal, 3), OUTCOME_TROUBLE, 0);
-    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3); /* the disk works again: now it is there */
+    check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0);
+    check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3); /* the disk works again: now it is there */
     disk.failing_syncs = 1;
-    check(append_number(journal, 3), OUTCOME_TROUBLE, 0); /* a duplicate is not promised either */
-    check(append_number(journal, 3), OUTCOME_DUPLICATE, 3);
+    check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0); /* a duplicate is not promised either */
+    check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3);
     journal_free(journal);
     assert_int_equal(verify(*state), 3);
 }
@@ -417,12 +419,12 @@ static void a_failed_sync_is_followed_by_writing_again(void **state) {
 static size_t kept_by_disk;
 
 /* A kernel that drops what it could not write, and holds no more than what the disk has. */
-static void drop_pages(int file) {
+static void drop_pages(int fd) {
     char zeros[4096] = {0};
     struct stat status;
-    assert_int_equal(fstat(file, &status), 0);
+    assert_int_equal(fstat(fd, &status), 0);
     for (size_t at = kept_by_disk; at < (size_t)status.st_size; at++)
-        assert_int_equal(pwrite(file, zeros, 1, (off_t)at), 1);
+        assert_int_equal(pwrite(fd, zeros, 1, (off_t)at), 1);
 }
 
 static void dropped_pages_lose_nothing_that_was_promised(void **state) {
@@ -431,13 +433,13 @@ static void dropped_pages_lose_nothing_that_was_promised(void **state) {
     for (unsigned i = 1; i <= 20; i++) {
         kept_by_disk = size_of(path_in(*state, FIRST));
         disk.failing_syncs = i % 3 == 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     }
     kept_by_disk = size_of(path_in(*state, FIRST));
     disk.failing_syncs = 2;
-    check(append_number(journal, 21), OUTCOME_TROUBLE, 0);
+    check(append_number(journal, 21), DISPOSITION_UNAVAILABLE, 0);
     disk.on_failing_sync = NULL;
-    check(append_number(journal, 21), OUTCOME_STORED, 22); /* gone from the file: cut, and stored anew */
+    check(append_number(journal, 21), DISPOSITION_STORED, 22); /* gone from the file: cut, and stored anew */
     journal_free(journal);
     assert_int_equal(verify(*state), 21);
 }
@@ -445,7 +447,7 @@ static void dropped_pages_lose_nothing_that_was_promised(void **state) {
 static void a_full_disk_keeps_nothing_half(void **state) {
     struct rlimit limit, saved;
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     size_t size = size_of(path_in(*state, FIRST));
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &saved), 0);
@@ -455,11 +457,11 @@ static void a_full_disk_keeps_nothing_half(void **state) {
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
         struct entry entry = append_number(journal, 2);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &saved), 0);
-        check(entry, OUTCOME_TROUBLE, 0);
+        check(entry, DISPOSITION_UNAVAILABLE, 0);
         assert_true(entry.reason.text[0] != '\0');
         assert_int_equal(size_of(path_in(*state, FIRST)), size);
     }
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     journal_free(journal);
     assert_int_equal(verify(*state), 2);
 }
@@ -469,20 +471,20 @@ static void a_missing_directory_is_trouble_until_it_is_there(void **state) {
     snprintf(path, sizeof path, "%s/later", (char *)*state);
     struct journal *journal = open_journal(path);
     struct entry entry = append_number(journal, 1);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_non_null(strstr(entry.reason.text, path));
     assert_int_equal(mkdir(path, 0700), 0);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     run("mv '%s' '%s.old' && mkdir '%s'", path, path, path);
-    check(append_number(journal, 1), OUTCOME_STORED, 1); /* another directory is another journal */
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1); /* another directory is another journal */
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     journal_free(journal);
     assert_int_equal(verify(path), 2);
 }
 
 static void a_held_lock_is_trouble_at_the_deadline(void **state) {
     struct journal *journal = open_journal(*state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     int ready[2];
     assert_int_equal(pipe(ready), 0);
     pid_t holder = fork();
@@ -507,19 +509,19 @@ static void a_held_lock_is_trouble_at_the_deadline(void **state) {
                  *entries[] = {&entry};
     struct deadline deadline = {.at = monotonic_now() + SECOND / 5};
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_non_null(strstr(entry.reason.text, "lock"));
     /* Told to end, it does not wait for the whole deadline. */
     static volatile sig_atomic_t hurry = 1;
     int64_t before = monotonic_now();
-    deadline = (struct deadline){.at = before + 3600 * SECOND, .hurry = &hurry};
+    deadline = (struct deadline){.at = before + 3600 * SECOND, .stop_requested = &hurry};
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_int_equal(kill(holder, SIGKILL), 0);
     assert_int_equal(waitpid(holder, NULL, 0), holder);
     deadline = soon();
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_STORED, 2);
+    check(entry, DISPOSITION_STORED, 2);
     journal_free(journal);
 }
 

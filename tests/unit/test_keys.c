@@ -21,7 +21,7 @@ static int load(const char *directory, struct keys *keys, const char *text, size
 static void check_refused(const char *directory, const char *text, size_t length, unsigned mode,
                           const char *wanted) {
     struct keys *keys = keys_alloc();
-    assert_int_equal(load(directory, keys, text, length, mode), ERROR_TROUBLE);
+    assert_int_equal(load(directory, keys, text, length, mode), ERROR_SYSTEM);
     assert_int_equal(keys_count(keys), 0);
     if (strstr(reason.text, wanted) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", reason.text, wanted);
@@ -56,9 +56,9 @@ static void several_lines_are_a_rotation(void **state) {
 
 static void a_missing_file_is_refused(void **state) {
     struct keys *keys = keys_alloc();
-    assert_int_equal(keys_load(keys, path_in(*state, "none"), &reason), ERROR_TROUBLE);
+    assert_int_equal(keys_load(keys, path_in(*state, "none"), &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "cannot read the key file"));
-    assert_int_equal(keys_load(keys, *state, &reason), ERROR_TROUBLE);
+    assert_int_equal(keys_load(keys, *state, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "not a regular file"));
     keys_free(keys);
 }
@@ -157,7 +157,7 @@ static void a_changed_file_is_read_again(void **state) {
     assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), 0);
     assert_string_not_equal(keys_fingerprint(keys, 0), before);
     unlink(path_in(*state, "keys"));
-    assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), ERROR_TROUBLE);
+    assert_int_equal(keys_load(keys, path_in(*state, "keys"), &reason), ERROR_SYSTEM);
     assert_int_equal(keys_count(keys), 0);
     keys_free(keys);
 }

@@ -13,13 +13,13 @@
 #define DAY 20000
 #define MIDNIGHT (DAY * 86400 * SECOND)
 
-static struct link link_now;
+static struct chain_state link_now;
 static struct filter everything = {.since = INT64_MIN, .until = INT64_MAX};
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = link_start();
+    link_now = chain_start();
     return make_directory(state);
 }
 
@@ -38,7 +38,7 @@ static void add_event(int64_t second, unsigned device, unsigned account, const c
 static struct lines *open_lines(void **state) {
     struct lines *lines = lines_open(*state);
     assert_non_null(lines);
-    lines_start(lines, (struct place){.day = lines->first});
+    lines_start(lines, (struct position){.day = lines->first});
     return lines;
 }
 
@@ -100,18 +100,18 @@ static void an_empty_journal_has_no_lines(void **state) {
     add_event(1, 1, 1, "button_press", 0);
     size_t size = text.length;
     write_day(*state, DAY);
-    assert_int_equal(lines_look(lines), STATUS_DONE); /* now there is one */
+    assert_int_equal(lines_refresh(lines), STATUS_DONE); /* now there is one */
     assert_false(lines->empty);
     assert_int_equal(lines->first, DAY);
     assert_int_equal(lines_size(lines, lines->first), size);
-    lines_start(lines, (struct place){.day = lines->first});
+    lines_start(lines, (struct position){.day = lines->first});
     assert_string_equal(passing(lines, &everything), "1 ");
     lines_close(lines);
 }
 
 static int read_damaged(void *context) {
     struct lines *lines = lines_open(context);
-    lines_start(lines, (struct place){.day = lines->first});
+    lines_start(lines, (struct position){.day = lines->first});
     printf("%s", passing(lines, &everything));
     printf("%u damaged", (unsigned)lines->damaged);
     lines_close(lines);
@@ -167,9 +167,9 @@ static void no_line_since_a_time_is_before_its_day(void **state) {
     struct lines lines = {.first = DAY, .last = DAY + 3};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct place place = lines_since(&lines, cases[i].since);
-        assert_int_equal(place.day, cases[i].day);
-        assert_int_equal(place.offset, 0);
+        struct position position = lines_since(&lines, cases[i].since);
+        assert_int_equal(position.day, cases[i].day);
+        assert_int_equal(position.offset, 0);
     }
 }
 
@@ -229,22 +229,23 @@ static void the_last_n_begin_at_the_nth_from_the_end(void **state) {
         {.since = INT64_MIN, .until = INT64_MAX, .types = {.count = 1, .item = {"nothing"}}},
         {.since = MIDNIGHT + 20 * SECOND, .until = MIDNIGHT + 86400 * 3 * SECOND + 5 * SECOND},
         {.since = MIDNIGHT + 86400 * 3 * SECOND + 5 * SECOND, .until = INT64_MAX}};
-    static struct place places[MOST];
+    static struct position places[MOST];
     write_many(state);
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
         struct lines *lines = open_lines(state);
         size_t count = 0;
         lines->damaged = 3; /* so that nothing is reported here */
         for (; lines_next(lines, &filters[i]) > 0; count++)
-            places[count] = lines->place;
+            places[count] = lines->position;
         for (size_t n = 0; n <= count + 1; n += n > 2 && n + 12 < count ? 9 : 1) {
-            struct place place;
-            assert_int_equal(lines_from_end(lines, &filters[i], (int64_t)n, &place), STATUS_DONE);
-            lines_start(lines, place);
+            struct position position;
+            assert_int_equal(lines_from_end(lines, &filters[i], (int64_t)n, &position), STATUS_DONE);
+            lines_start(lines, position);
             bool any = n > 0 && count > 0;
-            const struct place *wanted = &places[n < count ? count - n : 0];
+            const struct position *wanted = &places[n < count ? count - n : 0];
             assert_int_equal(lines_next(lines, &filters[i]), any);
-            assert_true(!any || (lines->place.day == wanted->day && lines->place.offset == wanted->offset));
+            assert_true(!any ||
+                        (lines->position.day == wanted->day && lines->position.offset == wanted->offset));
         }
         lines_close(lines);
     }
@@ -253,23 +254,23 @@ static void the_last_n_begin_at_the_nth_from_the_end(void **state) {
 /* With -n 0 -f only what comes is shown. */
 static void the_last_none_is_the_end(void **state) {
     struct lines *lines;
-    struct place place;
+    struct position position;
     write_many(state);
     lines = open_lines(state);
-    assert_int_equal(lines_from_end(lines, &everything, 0, &place), STATUS_DONE);
-    assert_int_equal(place.day, DAY + 4);
-    assert_int_equal(place.offset, lines_size(lines, DAY + 4) - 11);
+    assert_int_equal(lines_from_end(lines, &everything, 0, &position), STATUS_DONE);
+    assert_int_equal(position.day, DAY + 4);
+    assert_int_equal(position.offset, lines_size(lines, DAY + 4) - 11);
     lines_close(lines);
 }
 
 static void the_end_is_found_without_reading_it_all(void **state) {
-    struct place place;
+    struct position position;
     for (unsigned i = 0; i < 60; i++)
         add_event(i, 1, 1, "button_press", 15000);
     write_day(*state, DAY);
     struct lines *lines = open_lines(state);
     disk.read = 0;
-    assert_int_equal(lines_from_end(lines, &everything, 3, &place), STATUS_DONE);
+    assert_int_equal(lines_from_end(lines, &everything, 3, &position), STATUS_DONE);
     assert_true(disk.read < 100000); /* of 900,000 bytes */
     lines_close(lines);
 }

@@ -26,7 +26,7 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
     return 0;
 }
 
-static int file;
+static int fd;
 static struct reason reason;
 
 /* A process that holds the lock until `release` is closed. */
@@ -73,12 +73,12 @@ static int set_up(void **state) {
     on_look = NULL;
     if (make_directory(state) != 0)
         return -1;
-    file = open(path_in(*state, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return file < 0;
+    fd = open(path_in(*state, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0;
 }
 
 static int tear_down(void **state) {
-    close(file);
+    close(fd);
     return remove_directory(state);
 }
 
@@ -96,9 +96,9 @@ static bool excludes(void **state) {
 
 static void a_free_lock_is_taken_at_any_time(void **state) {
     struct deadline past = {.at = -SECOND};
-    assert_int_equal(lock_take(file, &past, &reason), 0);
+    assert_int_equal(lock_take(fd, &past, &reason), 0);
     assert_true(excludes(state));
-    lock_release(file);
+    lock_release(fd);
     assert_false(excludes(state));
 }
 
@@ -106,7 +106,7 @@ static void a_held_one_is_waited_for_until_the_deadline(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
     hold_apart(state);
     step = SECOND;
-    assert_int_equal(lock_take(file, &deadline, &reason), ERROR_TIMEOUT);
+    assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
     assert_int_equal(now, 4 * SECOND);
     assert_string_equal(reason.text, "another process held the append lock for too long");
     let_go();
@@ -116,7 +116,7 @@ static void one_that_is_given_back_meanwhile_is_taken(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
     hold_apart(state);
     on_look = let_go; /* so this process is waiting when it happens */
-    assert_int_equal(lock_take(file, &deadline, &reason), 0);
+    assert_int_equal(lock_take(fd, &deadline, &reason), 0);
     assert_null(on_look);
     assert_true(excludes(state));
 }
@@ -131,10 +131,10 @@ static void a_hurried_caller_waits_half_a_second_more(void **state) {
     hold_apart(state);
     step = SECOND / 4;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct deadline deadline = {.at = cases[i].at, .hurry = &hurry};
+        struct deadline deadline = {.at = cases[i].at, .stop_requested = &hurry};
         now = 0;
         hurry = cases[i].hurry;
-        assert_int_equal(lock_take(file, &deadline, &reason), ERROR_TIMEOUT);
+        assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
         assert_int_equal(now, cases[i].ends);
     }
     let_go();
@@ -145,7 +145,7 @@ static void no_interrupts_are_left_behind(void **state) {
     struct itimerval timer = {.it_value.tv_sec = 1};
     hold_apart(state);
     step = SECOND;
-    assert_int_equal(lock_take(file, &deadline, &reason), ERROR_TIMEOUT);
+    assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
     assert_int_equal(getitimer(ITIMER_REAL, &timer), 0);
     assert_int_equal(timer.it_value.tv_sec + timer.it_value.tv_usec + timer.it_interval.tv_usec, 0);
     let_go();
@@ -154,7 +154,7 @@ static void no_interrupts_are_left_behind(void **state) {
 static void what_cannot_be_locked_is_trouble_and_not_waited_for(void **state) {
     struct deadline deadline = {.at = INT64_MAX};
     int read_only = open(path_in(*state, "lock"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(lock_take(read_only, &deadline, &reason), ERROR_TROUBLE);
+    assert_int_equal(lock_take(read_only, &deadline, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "cannot lock: "));
     close(read_only);
 }

@@ -26,7 +26,8 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
 }
 
 static void refuse(const char *cause) {
-    log_answer(LOG_PROBLEMS, &(struct log_answer){.status = 401, .verdict = "unauthorized", .cause = cause});
+    log_answer(LOG_PROBLEMS,
+               &(struct log_answer){.status = 401, .disposition = "unauthorized", .cause = cause});
 }
 
 /* How often the lines have this text. */
@@ -44,16 +45,16 @@ static int write_full(void *context) {
         .id = "event 1", .type = "button_press", .device = "T\xc3\x9cR", .account = ""};
     (void)context;
     log_answer(LOG_ALL, &(struct log_answer){.status = 200,
-                                             .verdict = "stored",
+                                             .disposition = "stored",
                                              .cause = "",
                                              .client = "203.0.113.7",
                                              .key = "69ffb5b9",
                                              .event = &event,
                                              .seq = UINT64_MAX,
                                              .batch = 48,
-                                             .spent = 121});
+                                             .duration = 121});
     log_answer(LOG_ALL, &(struct log_answer){
-                            .status = 503, .verdict = "unavailable", .cause = "a\n\"b\"\\\x1b[2J\xff"});
+                            .status = 503, .disposition = "unavailable", .cause = "a\n\"b\"\\\x1b[2J\xff"});
     log_warning(LOG_ALL, "look out");
     log_error("the end");
     return 0;
@@ -82,7 +83,7 @@ static int write_longest(void *context) {
     memset(cause, '\x01', sizeof cause - 1);
     memset(client, '\x01', sizeof client - 1);
     log_answer(LOG_ALL, &(struct log_answer){.status = 400,
-                                             .verdict = "rejected",
+                                             .disposition = "rejected",
                                              .cause = cause,
                                              .client = client,
                                              .key = "69ffb5b9",
@@ -109,7 +110,7 @@ static int write_each(void *context) {
     static const int statuses[] = {200, 299, 400, 401, 413, 503};
     enum log_level level = *(enum log_level *)context;
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
-        log_answer(level, &(struct log_answer){.status = statuses[i], .verdict = "x"});
+        log_answer(level, &(struct log_answer){.status = statuses[i], .disposition = "x"});
     log_warning(level, "x");
     log_error("x");
     return 0;
@@ -188,9 +189,9 @@ static void causes_are_counted_apart_and_too_many_lose_nothing(void **state) {
 static int repeat_what_ring_signed(void *context) {
     (void)context;
     for (int i = 0; i < 50; i++)
-        log_answer(
-            LOG_PROBLEMS,
-            &(struct log_answer){.status = 400, .verdict = "rejected", .cause = "stale", .key = "69ffb5b9"});
+        log_answer(LOG_PROBLEMS,
+                   &(struct log_answer){
+                       .status = 400, .disposition = "rejected", .cause = "stale", .key = "69ffb5b9"});
     return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static char *directory;
-static int file;
+static int fd;
 static size_t ends[4];
 static struct mark marks[4];
 
@@ -21,21 +21,21 @@ static struct mark marks[4];
 static void set_up_lines(void **state) {
     directory = *state;
     for (unsigned i = 1; i <= 3; i++) {
-        check_by_another(directory, i, OUTCOME_STORED, i);
+        check_by_another(directory, i, DISPOSITION_STORED, i);
         ends[i] = size_of(path_in(directory, FIRST));
     }
-    file = open(directory, O_RDONLY | O_DIRECTORY);
+    fd = open(directory, O_RDONLY | O_DIRECTORY);
     for (unsigned i = 1; i <= 3; i++) {
         static char text[RECORD_LIMIT + 1];
         struct record record;
         struct line line;
-        struct place place = {timestamp_day(DAY_ONE), ends[i]};
-        assert_int_equal(mark_line(file, place, text, &line, NULL), 1);
+        struct position position = {timestamp_day(DAY_ONE), ends[i]};
+        assert_int_equal(mark_line(fd, position, text, &line, NULL), 1);
         assert_int_equal(line.offset, i > 1 ? ends[i - 1] : 0);
         assert_int_equal(line.offset + line.length + 1, ends[i]);
         assert_int_equal(record_parse(line.text, line.length, &record), 0);
         assert_int_equal(record.seq, i);
-        marks[i] = (struct mark){.place = place, .seq = i};
+        marks[i] = (struct mark){.position = position, .seq = i};
         memcpy(marks[i].chain, record.chain, CHAIN_SIZE - 1);
     }
 }
@@ -44,26 +44,26 @@ static void a_mark_holds(void **state) {
     set_up_lines(state);
     for (unsigned i = 1; i <= 3; i++) {
         struct mark mark = marks[i];
-        assert_int_equal(mark_check(file, &mark, NULL), 1);
+        assert_int_equal(mark_check(fd, &mark, NULL), 1);
         mark.chain[0] = '\0'; /* the number alone */
-        assert_int_equal(mark_check(file, &mark, NULL), 1);
+        assert_int_equal(mark_check(fd, &mark, NULL), 1);
         mark.seq = 0; /* any line */
-        assert_int_equal(mark_check(file, &mark, NULL), 1);
-        mark.place.offset--;
-        assert_int_equal(mark_check(file, &mark, NULL), 0);
+        assert_int_equal(mark_check(fd, &mark, NULL), 1);
+        mark.position.offset--;
+        assert_int_equal(mark_check(fd, &mark, NULL), 0);
         mark = marks[i];
         mark.seq++;
-        assert_int_equal(mark_check(file, &mark, NULL), 0);
+        assert_int_equal(mark_check(fd, &mark, NULL), 0);
         mark = marks[i];
         mark.chain[31] = mark.chain[31] == '0' ? '1' : '0';
-        assert_int_equal(mark_check(file, &mark, NULL), 0);
+        assert_int_equal(mark_check(fd, &mark, NULL), 0);
         mark = marks[i];
-        mark.place.day++;
-        assert_int_equal(mark_check(file, &mark, NULL), 0);
-        mark.place.offset = 0; /* the beginning of a day claims nothing */
-        assert_int_equal(mark_check(file, &mark, NULL), 1);
+        mark.position.day++;
+        assert_int_equal(mark_check(fd, &mark, NULL), 0);
+        mark.position.offset = 0; /* the beginning of a day claims nothing */
+        assert_int_equal(mark_check(fd, &mark, NULL), 1);
     }
-    close(file);
+    close(fd);
 }
 
 static void it_does_not_hold_when_the_line_is_another(void **state) {
@@ -74,10 +74,10 @@ static void it_does_not_hold_when_the_line_is_another(void **state) {
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         set_up_lines(state);
         run("cd '%s' && %s >copy && mv copy " FIRST, directory, acts[i]);
-        assert_int_equal(mark_check(file, &marks[3], NULL), 0);
+        assert_int_equal(mark_check(fd, &marks[3], NULL), 0);
         run("rm '%s/" FIRST "'", directory);
-        assert_int_equal(mark_check(file, &marks[3], NULL), 0);
-        close(file);
+        assert_int_equal(mark_check(fd, &marks[3], NULL), 0);
+        close(fd);
         run("rm -r '%s'/*", directory);
     }
 }
@@ -87,7 +87,7 @@ static void long_lines_are_read(void **state) {
     static char text[3 * RECORD_LIMIT], read[RECORD_LIMIT + 1];
     static const size_t lengths[] = {4095, 4096, 4097, RECORD_LIMIT - 1, RECORD_LIMIT};
     directory = *state;
-    file = open(directory, O_RDONLY | O_DIRECTORY);
+    fd = open(directory, O_RDONLY | O_DIRECTORY);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (size_t before = 0; before < 5000; before += 4999) {
             struct line line;
@@ -97,8 +97,8 @@ static void long_lines_are_read(void **state) {
             if (before > 0)
                 text[before - 1] = '\n';
             write_file(path_in(directory, FIRST), text, size, 0600);
-            struct place place = {timestamp_day(DAY_ONE), size};
-            assert_int_equal(mark_line(file, place, read, &line, NULL), 1);
+            struct position position = {timestamp_day(DAY_ONE), size};
+            assert_int_equal(mark_line(fd, position, read, &line, NULL), 1);
             assert_int_equal(line.offset, before);
             assert_int_equal(line.length, lengths[i] - 1);
             assert_memory_equal(line.text, text + before, line.length);
@@ -107,9 +107,9 @@ static void long_lines_are_read(void **state) {
     text[sizeof text - 1] = '\n';
     write_file(path_in(directory, FIRST), text, sizeof text, 0600);
     struct line line;
-    struct place place = {timestamp_day(DAY_ONE), sizeof text};
-    assert_int_equal(mark_line(file, place, read, &line, NULL), 0);
-    close(file);
+    struct position position = {timestamp_day(DAY_ONE), sizeof text};
+    assert_int_equal(mark_line(fd, position, read, &line, NULL), 0);
+    close(fd);
 }
 
 static void an_error_is_no_answer(void **state) {
@@ -118,12 +118,12 @@ static void an_error_is_no_answer(void **state) {
     set_up_lines(state);
     assert_int_equal(stat(path_in(directory, FIRST), &status), 0);
     disk.unreadable = status.st_ino;
-    assert_int_equal(mark_check(file, &marks[3], &reason), ERROR_TROUBLE);
+    assert_int_equal(mark_check(fd, &marks[3], &reason), ERROR_SYSTEM);
     assert_string_not_equal(reason.text, "");
     disk.unreadable = 0;
     run("cd '%s' && rm " FIRST " && mkdir " FIRST, directory);
-    assert_int_equal(mark_check(file, &marks[3], NULL), ERROR_TROUBLE);
-    close(file);
+    assert_int_equal(mark_check(fd, &marks[3], NULL), ERROR_SYSTEM);
+    close(fd);
 }
 
 /* The last line of a day that can be read. */
@@ -143,13 +143,13 @@ static void the_end_of_a_day_is_marked(void **state) {
         struct mark mark;
         set_up_lines(state);
         run("cd '%s' && %s >copy && mv copy " FIRST, directory, cases[i].act);
-        assert_int_equal(tail_mark(file, timestamp_day(DAY_ONE), &mark, NULL), 1);
+        assert_int_equal(tail_mark(fd, timestamp_day(DAY_ONE), &mark, NULL), 1);
         assert_int_equal(mark.seq, cases[i].line);
-        assert_int_equal(mark.place.day, timestamp_day(DAY_ONE));
-        assert_int_equal(mark.place.offset, cases[i].line > 0 ? ends[cases[i].line] : 0);
-        assert_int_equal(mark_check(file, &mark, NULL), 1);
-        assert_int_equal(tail_mark(file, timestamp_day(DAY_ONE) + 1, &mark, NULL), 0);
-        close(file);
+        assert_int_equal(mark.position.day, timestamp_day(DAY_ONE));
+        assert_int_equal(mark.position.offset, cases[i].line > 0 ? ends[cases[i].line] : 0);
+        assert_int_equal(mark_check(fd, &mark, NULL), 1);
+        assert_int_equal(tail_mark(fd, timestamp_day(DAY_ONE) + 1, &mark, NULL), 0);
+        close(fd);
         run("rm -r '%s'/*", directory);
     }
 }

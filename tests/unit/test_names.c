@@ -18,7 +18,7 @@ static struct journal *open_worker(void **state) {
     struct journal *journal = open_journal(directory);
     for (unsigned i = 1; i <= 20; i++) {
         clock_now += i == 11 ? A_DAY : 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     }
     return journal;
 }
@@ -37,12 +37,12 @@ static bool holds(const char *name, unsigned number) {
  * name. */
 static void goes_on(struct journal *journal, unsigned from, unsigned to, unsigned seq) {
     check_known(journal, from, to);
-    check(append_number(journal, 100), OUTCOME_STORED, seq);
+    check(append_number(journal, 100), DISPOSITION_STORED, seq);
     assert_true(holds(SECOND_DAY, 100));
-    check(append_number(journal, 100), OUTCOME_DUPLICATE, seq);
-    check_by_another(directory, 100, OUTCOME_DUPLICATE, seq);
-    check_by_another(directory, 101, OUTCOME_STORED, seq + 1);
-    check(append_number(journal, 101), OUTCOME_DUPLICATE, seq + 1);
+    check(append_number(journal, 100), DISPOSITION_DUPLICATE, seq);
+    check_by_another(directory, 100, DISPOSITION_DUPLICATE, seq);
+    check_by_another(directory, 101, DISPOSITION_STORED, seq + 1);
+    check(append_number(journal, 101), DISPOSITION_DUPLICATE, seq + 1);
     check_known(journal, from, to);
     journal_free(journal);
     verify(directory);
@@ -78,9 +78,9 @@ static void an_older_segment_is_replaced_by_a_copy(void **state) {
 static void all_segments_are_moved_away(void **state) {
     struct journal *journal = open_worker(state);
     run("mkdir '%s/away' && mv '%s'/*.jsonl '%s/away'", directory, directory, directory);
-    check(append_number(journal, 5), OUTCOME_STORED, 21); /* it is no longer in the journal */
-    check(append_number(journal, 5), OUTCOME_DUPLICATE, 21);
-    check_by_another(directory, 5, OUTCOME_DUPLICATE, 21);
+    check(append_number(journal, 5), DISPOSITION_STORED, 21); /* it is no longer in the journal */
+    check(append_number(journal, 5), DISPOSITION_DUPLICATE, 21);
+    check_by_another(directory, 5, DISPOSITION_DUPLICATE, 21);
     journal_free(journal);
     assert_int_equal(read_journal(directory).lines, 1);
 }
@@ -88,9 +88,9 @@ static void all_segments_are_moved_away(void **state) {
 static void an_empty_directory_takes_the_place(void **state) {
     struct journal *journal = open_worker(state);
     run("mv '%s' '%s.away' && mkdir '%s'", directory, directory, directory);
-    check(append_number(journal, 5), OUTCOME_STORED, 1);
+    check(append_number(journal, 5), DISPOSITION_STORED, 1);
     assert_true(holds(SECOND_DAY, 5));
-    check_by_another(directory, 5, OUTCOME_DUPLICATE, 1);
+    check_by_another(directory, 5, DISPOSITION_DUPLICATE, 1);
     run("rm -r '%s' && mv '%s.away' '%s'", directory, directory, directory);
     goes_on(journal, 1, 20, 21);
 }
@@ -107,9 +107,9 @@ static void a_copy_of_hard_links_takes_the_place(void **state) {
 
 static void the_lock_file_is_replaced(void **state) {
     struct journal *journal = open_worker(state);
-    check(append_number(journal, 20), OUTCOME_DUPLICATE, 20);
+    check(append_number(journal, 20), DISPOSITION_DUPLICATE, 20);
     run("cd '%s' && mv lock old && : >lock", directory);
-    check(append_number(journal, 20), OUTCOME_DUPLICATE, 20);
+    check(append_number(journal, 20), DISPOSITION_DUPLICATE, 20);
     /* Whoever holds the lock that has the name holds off this one. */
     int ready[2];
     char byte;
@@ -129,7 +129,7 @@ static void the_lock_file_is_replaced(void **state) {
     struct entry *entries[] = {&entry};
     struct deadline deadline = {.at = monotonic_now() + SECOND / 10};
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_int_equal(kill(holder, SIGKILL), 0);
     assert_int_equal(waitpid(holder, NULL, 0), holder);
     goes_on(journal, 1, 20, 21);
@@ -144,7 +144,7 @@ static void the_state_of_the_index_is_replaced(void **state) {
 static void a_table_of_the_index_is_replaced(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s/seen' && cp -p 00 copy && mv copy 00", directory);
-    check_by_another(directory, 7, OUTCOME_DUPLICATE, 7);
+    check_by_another(directory, 7, DISPOSITION_DUPLICATE, 7);
     goes_on(journal, 1, 20, 21);
 }
 
@@ -154,12 +154,12 @@ static void the_index_is_replaced_by_one_of_another_journal(void **state) {
     char other[512];
     snprintf(other, sizeof other, "%s.other", directory);
     for (unsigned i = 1; i <= 30; i++)
-        check_by_another(other, 200 + i, OUTCOME_STORED, i);
+        check_by_another(other, 200 + i, DISPOSITION_STORED, i);
     run("cd '%s' && rm -r seen && mv '%s/seen' seen && rm -r '%s'", directory, other, other);
     check_known(journal, 1, 20);
     struct entry entry = append_number(journal, 201);
-    assert_int_equal(entry.outcome, OUTCOME_STORED);
-    check_by_another(directory, 201, OUTCOME_DUPLICATE, entry.seq);
+    assert_int_equal(entry.disposition, DISPOSITION_STORED);
+    check_by_another(directory, 201, DISPOSITION_DUPLICATE, entry.seq);
     journal_free(journal);
     assert_int_equal(verify(directory), 21);
 }
@@ -209,10 +209,10 @@ static void a_line_that_was_written_over_is_not_promised(void **state) {
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         char act[256];
         snprintf(act, sizeof act, acts[i], size + (i == 1 ? 1 : 0));
-        check(disturb(journal, act), OUTCOME_TROUBLE, 0);
+        check(disturb(journal, act), DISPOSITION_UNAVAILABLE, 0);
         struct entry entry = append_number(journal, 100);
-        assert_int_equal(entry.outcome, OUTCOME_STORED);
-        check_by_another(directory, 100, OUTCOME_DUPLICATE, entry.seq);
+        assert_int_equal(entry.disposition, DISPOSITION_STORED);
+        check_by_another(directory, 100, DISPOSITION_DUPLICATE, entry.seq);
         read_journal(directory);
         start_again();
     }
@@ -227,9 +227,9 @@ static void a_segment_that_moved_is_not_promised(void **state) {
     struct journal *journal = open_worker(state);
     run("cp -a '%s' '%s.saved'", directory, directory);
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
-        check(disturb(journal, acts[i]), OUTCOME_TROUBLE, 0);
+        check(disturb(journal, acts[i]), DISPOSITION_UNAVAILABLE, 0);
         struct entry entry = append_number(journal, 100);
-        assert_true(entry.outcome == OUTCOME_STORED || entry.outcome == OUTCOME_DUPLICATE);
+        assert_true(entry.disposition == DISPOSITION_STORED || entry.disposition == DISPOSITION_DUPLICATE);
         assert_true(holds(SECOND_DAY, 100));
         read_journal(directory);
         start_again();
@@ -243,11 +243,11 @@ static void a_segment_that_moved_is_not_promised(void **state) {
 static void the_name_comes_to_the_disk_before_the_first_line(void **state) {
     directory = *state;
     struct journal *journal = open_journal(directory);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     char *name = strrchr(disk.calls, 'n'), *line = strchr(disk.calls, 'w');
     assert_true(name != NULL && line != NULL && name < line);
     memset(disk.calls, 0, sizeof disk.calls);
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     assert_string_equal(data_calls(), "ws");
     journal_free(journal);
 }
@@ -255,13 +255,13 @@ static void the_name_comes_to_the_disk_before_the_first_line(void **state) {
 /* Whoever made the file was killed before its name was on the disk. */
 static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
     directory = *state;
-    check_by_another(directory, 1, OUTCOME_STORED, 1);
+    check_by_another(directory, 1, DISPOSITION_STORED, 1);
     write_file(path_in(directory, SECOND_DAY), "", 0, 0600);
     clock_now += A_DAY;
     struct journal *journal = open_journal(directory);
-    check(append_number(journal, 1), OUTCOME_DUPLICATE, 1); /* takes notice of the file */
+    check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1); /* takes notice of the file */
     memset(disk.calls, 0, sizeof disk.calls);
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
     assert_memory_equal(disk.calls, "n", 1);
     assert_string_equal(data_calls(), "ws");
     journal_free(journal);
@@ -272,10 +272,10 @@ static void the_name_of_a_file_that_was_moved_comes_to_the_disk(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && cp " SECOND_DAY " copy && mv copy " SECOND_DAY, directory);
     memset(disk.calls, 0, sizeof disk.calls);
-    check(append_number(journal, 20), OUTCOME_DUPLICATE, 20);
+    check(append_number(journal, 20), DISPOSITION_DUPLICATE, 20);
     assert_memory_equal(disk.calls, "n", 1);
     assert_string_equal(data_calls(), "s");
-    check(append_number(journal, 21), OUTCOME_STORED, 21);
+    check(append_number(journal, 21), DISPOSITION_STORED, 21);
     assert_string_equal(data_calls(), "sws");
     journal_free(journal);
 }

@@ -25,7 +25,7 @@ static struct journal *open_worker(void **state) {
     struct journal *journal = open_journal(directory);
     for (unsigned i = 1; i <= 18; i++) {
         clock_now += i == 7 || i == 13 ? A_DAY : 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
     }
     return journal;
 }
@@ -43,23 +43,23 @@ static void check_all(struct journal *journal) {
     uint64_t seq[31] = {0};
     read_before = read_journal(directory);
     struct entry entry = append_number(journal, 30);
-    if (entry.outcome != OUTCOME_STORED || entry.seq <= read_before.last)
-        fail_msg("a new event: outcome %d, seq %llu: %s", entry.outcome, (unsigned long long)entry.seq,
+    if (entry.disposition != DISPOSITION_STORED || entry.seq <= read_before.last)
+        fail_msg("a new event: outcome %d, seq %llu: %s", entry.disposition, (unsigned long long)entry.seq,
                  entry.reason.text);
     seq[30] = entry.seq;
     for (unsigned i = 1; i <= 18; i++) {
         uint64_t there = read_before.seq_of[i];
         entry = append_number(journal, i);
-        if (entry.outcome != (there > 0 ? OUTCOME_DUPLICATE : OUTCOME_STORED) ||
+        if (entry.disposition != (there > 0 ? DISPOSITION_DUPLICATE : DISPOSITION_STORED) ||
             (there > 0 && entry.seq != there))
             fail_msg("event %u, which is %sthere: outcome %d, seq %llu: %s", i, there > 0 ? "" : "not ",
-                     entry.outcome, (unsigned long long)entry.seq, entry.reason.text);
+                     entry.disposition, (unsigned long long)entry.seq, entry.reason.text);
         seq[i] = entry.seq;
     }
     journal_free(journal);
     for (unsigned i = 1; i <= 18; i++)
-        check_by_another(directory, i, OUTCOME_DUPLICATE, seq[i]);
-    check_by_another(directory, 30, OUTCOME_DUPLICATE, seq[30]);
+        check_by_another(directory, i, DISPOSITION_DUPLICATE, seq[i]);
+    check_by_another(directory, 30, DISPOSITION_DUPLICATE, seq[30]);
     read_journal(directory);
 }
 
@@ -114,8 +114,8 @@ static void the_last_line_is_erased(void **state) {
             journal = open_journal(directory);
         }
         check_known(journal, 1, 17);
-        check(append_number(journal, 18), OUTCOME_STORED, 19);
-        check(append_number(journal, 18), OUTCOME_DUPLICATE, 19);
+        check(append_number(journal, 18), DISPOSITION_STORED, 19);
+        check(append_number(journal, 18), DISPOSITION_DUPLICATE, 19);
         journal_free(journal);
         verify(directory);
         run("rm -r '%s'/*", directory);
@@ -241,7 +241,7 @@ static void a_day_is_away_for_a_while(void **state) {
         struct journal *journal = open_worker(state);
         run("cd '%s' && mv " TWO " %s", directory, away[i]);
         check_known(journal, 1, 6);
-        check(append_number(journal, 19), OUTCOME_STORED, 19);
+        check(append_number(journal, 19), DISPOSITION_STORED, 19);
         if (i < 2)
             check_known(journal, 7, 12);
         later();
@@ -300,7 +300,7 @@ static void put_index_back(void **state, unsigned at, bool worker_lives, const c
     struct journal *journal = open_journal(directory);
     for (unsigned i = 1; i <= 18; i++) {
         clock_now += i == 7 || i == 13 ? A_DAY : 0;
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
         if (i == at)
             run("cd '%s' && mkdir saved && cp seen/* saved", directory);
     }
@@ -339,7 +339,7 @@ static void a_day_is_edited_again_and_again(void **state) {
         later();
         run("cd '%s' && " IN_PLACE("sed '1i\\\\'", ONE), directory);
         run("cd '%s' && mv " ONE " saved && mv saved " ONE, directory); /* is looked through again */
-        check(append_number(journal, 18), OUTCOME_DUPLICATE, 18);
+        check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
     }
     run("cd '%s' && " IN_PLACE("sed '1i\\\\'", ONE), directory);
     check_all(journal);
@@ -350,15 +350,15 @@ static void a_day_wanders(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && mv " ONE " 2026-11-01.jsonl", directory);
     for (unsigned i = 1; i <= 11; i++) {
-        check(append_number(journal, 18), OUTCOME_DUPLICATE, 18);
+        check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
         later();
         run("cd '%s' && mv 2026-11-%02u.jsonl 2026-11-%02u.jsonl", directory, i, i + 1);
     }
-    check(append_number(journal, 18), OUTCOME_DUPLICATE, 18);
+    check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
     /* All the earlier names are taken by something else. */
     run("cd '%s' && for day in 01 02 03 04 05 06 07 08 09 10 11; do echo none >2026-11-$day.jsonl; done",
         directory);
-    check(append_number(journal, 18), OUTCOME_DUPLICATE, 18);
+    check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
     run("cd '%s' && " IN_PLACE("sed '1i\\\\'", "2026-11-12.jsonl"), directory);
     check_all(journal);
 }
@@ -368,13 +368,13 @@ static void a_day_wanders(void **state) {
 static void check_trouble(struct journal *journal, unsigned from, unsigned to) {
     for (unsigned i = from; i <= to; i++) {
         struct entry entry = append_number(journal, i);
-        check(entry, OUTCOME_TROUBLE, 0);
+        check(entry, DISPOSITION_UNAVAILABLE, 0);
         assert_true(entry.reason.text[0] != '\0');
     }
 }
 
 static void check_trouble_by_another(unsigned number) {
-    check_by_another(directory, number, OUTCOME_TROUBLE, 0);
+    check_by_another(directory, number, DISPOSITION_UNAVAILABLE, 0);
 }
 
 static void a_directory_in_place_of_a_day(void **state) {
@@ -425,9 +425,9 @@ static void descriptors_run_out(void **state) {
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
                 struct entry entry = append_number(journal, number);
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
-                troubles += entry.outcome == OUTCOME_TROUBLE;
-                if (entry.outcome != OUTCOME_TROUBLE)
-                    check(entry, OUTCOME_DUPLICATE, number);
+                troubles += entry.disposition == DISPOSITION_UNAVAILABLE;
+                if (entry.disposition != DISPOSITION_UNAVAILABLE)
+                    check(entry, DISPOSITION_DUPLICATE, number);
             }
         assert_true(troubles > 0);
     }
@@ -435,7 +435,7 @@ static void descriptors_run_out(void **state) {
 }
 
 /* As a user who may not read an older day. */
-static int append_as_nobody(unsigned number, enum outcome wanted) {
+static int append_as_nobody(unsigned number, enum disposition wanted) {
     pid_t child = fork();
     int status;
     if (child == 0) {
@@ -444,7 +444,8 @@ static int append_as_nobody(unsigned number, enum outcome wanted) {
         struct journal *journal = open_journal(directory);
         struct entry entry = append_number(journal, number);
         journal_free(journal);
-        _exit(entry.outcome == wanted && (wanted == OUTCOME_TROUBLE || entry.seq == number) ? 0 : 1);
+        _exit(entry.disposition == wanted && (wanted == DISPOSITION_UNAVAILABLE || entry.seq == number) ? 0
+                                                                                                        : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     return status;
@@ -455,20 +456,20 @@ static void a_day_that_may_not_be_read(void **state) {
     if (geteuid() != 0)
         skip();
     run("chown -R 65534:65534 '%s'", directory);
-    assert_int_equal(append_as_nobody(3, OUTCOME_DUPLICATE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
     assert_int_equal(chmod(day_one, 0400), 0); /* an older day need not be written to */
-    assert_int_equal(append_as_nobody(3, OUTCOME_DUPLICATE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
     assert_int_equal(chmod(day_one, 0), 0);
-    assert_int_equal(append_as_nobody(3, OUTCOME_TROUBLE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_UNAVAILABLE), 0);
     run("rm -r '%s/seen'", directory);
-    assert_int_equal(append_as_nobody(3, OUTCOME_TROUBLE), 0);
-    assert_int_equal(append_as_nobody(99, OUTCOME_TROUBLE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_UNAVAILABLE), 0);
+    assert_int_equal(append_as_nobody(99, DISPOSITION_UNAVAILABLE), 0);
     assert_int_equal(chmod(day_one, 0600), 0);
-    assert_int_equal(append_as_nobody(3, OUTCOME_DUPLICATE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
     assert_int_equal(chmod(path_in(directory, "seen"), 0), 0);
-    assert_int_equal(append_as_nobody(3, OUTCOME_TROUBLE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_UNAVAILABLE), 0);
     assert_int_equal(chmod(path_in(directory, "seen"), 0700), 0);
-    assert_int_equal(append_as_nobody(3, OUTCOME_DUPLICATE), 0);
+    assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
     assert_int_equal(verify(directory), 18);
 }
 

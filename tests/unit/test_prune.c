@@ -34,13 +34,13 @@ static int open_directory(void **state) {
 /* ---- the chain before the oldest line ---- */
 
 static void before_number_one_the_chain_begins(void **state) {
-    struct link link = {.seq = 5}, start = link_start();
+    struct chain_state chain = {.seq = 5}, start = chain_start();
     int directory = open_directory(state);
-    assert_int_equal(prune_link(directory, 1, &link, &reason), 1);
-    assert_int_equal(link.seq, 0);
-    assert_string_equal(link.recorded, start.recorded);
-    assert_string_equal(link.computed, start.computed);
-    assert_true(link.known);
+    assert_int_equal(prune_chain(directory, 1, &chain, &reason), 1);
+    assert_int_equal(chain.seq, 0);
+    assert_string_equal(chain.recorded, start.recorded);
+    assert_string_equal(chain.computed, start.computed);
+    assert_true(chain.known);
     assert_false(prune_was_here(directory));
     close(directory);
 }
@@ -62,28 +62,28 @@ static void what_prune_has_noted_is_believed_if_it_fits(void **state) {
                  {"", 42, 0},
                  {"\n", 42, 0}};
     int directory = open_directory(state);
-    struct link link;
-    assert_int_equal(prune_link(directory, 42, &link, &reason), 0); /* there is no note */
-    assert_false(link.known);
+    struct chain_state chain;
+    assert_int_equal(prune_chain(directory, 42, &chain, &reason), 0); /* there is no note */
+    assert_false(chain.known);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path_in(*state, "pruned"), cases[i].text, strlen(cases[i].text), 0600);
         assert_true(prune_was_here(directory));
-        assert_int_equal(prune_link(directory, cases[i].first, &link, &reason), cases[i].known);
-        assert_int_equal(link.known, cases[i].known);
-        if (!link.known)
+        assert_int_equal(prune_chain(directory, cases[i].first, &chain, &reason), cases[i].known);
+        assert_int_equal(chain.known, cases[i].known);
+        if (!chain.known)
             continue;
-        assert_int_equal(link.seq, cases[i].first - 1);
-        assert_string_equal(link.recorded, CHAIN);
-        assert_string_equal(link.computed, CHAIN);
+        assert_int_equal(chain.seq, cases[i].first - 1);
+        assert_string_equal(chain.recorded, CHAIN);
+        assert_string_equal(chain.computed, CHAIN);
     }
     close(directory);
 }
 
 static void a_note_that_cannot_be_read_is_trouble(void **state) {
     int directory = open_directory(state);
-    struct link link;
+    struct chain_state chain;
     assert_int_equal(mkdir(path_in(*state, "pruned"), 0700), 0);
-    assert_int_equal(prune_link(directory, 42, &link, &reason), ERROR_TROUBLE);
+    assert_int_equal(prune_chain(directory, 42, &chain, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "pruned is not a regular file"));
     close(directory);
 }
@@ -173,9 +173,9 @@ static void a_dry_run_says_the_same_and_changes_nothing(void **state) {
 
 static void what_is_to_be_done_before_can_stop_it(void **state) {
     struct pruned pruned;
-    int called = ERROR_TROUBLE;
+    int called = ERROR_SYSTEM;
     fill(state);
-    assert_int_equal(prune(state, false, &called, &pruned), ERROR_TROUBLE);
+    assert_int_equal(prune(state, false, &called, &pruned), ERROR_SYSTEM);
     assert_string_equal(reason.text, "no");
     assert_int_equal(pruned.days, 0);
     assert_true(has_day(state, "", DAY) && has_day(state, "rejected/", DAY - 2));

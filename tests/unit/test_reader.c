@@ -15,24 +15,24 @@
 #define BODY "{\"a\":1}"
 
 static const char *path;
-static int file;
+static int fd;
 static struct reader reader;
 static struct reason reason;
-static struct link link_now;
+static struct chain_state link_now;
 
 static int set_up(void **state) {
     reset_disk();
     if (make_directory(state) != 0)
         return -1;
     path = path_in(*state, "file");
-    file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     text.length = 0;
-    link_now = link_start();
-    return file < 0;
+    link_now = chain_start();
+    return fd < 0;
 }
 
 static int tear_down(void **state) {
-    close(file);
+    close(fd);
     return remove_directory(state);
 }
 
@@ -41,11 +41,11 @@ static size_t add_next(void) {
 }
 
 static void write_text(void) {
-    assert_int_equal(pwrite(file, text.bytes, text.length, 0), text.length);
+    assert_int_equal(pwrite(fd, text.bytes, text.length, 0), text.length);
 }
 
 static void start(void) {
-    reader_start(&reader, file, 0, link_start());
+    reader_start(&reader, fd, 0, chain_start());
 }
 
 /* The next line is this one. */
@@ -75,7 +75,7 @@ static void a_line_counts_once_it_is_whole(void **state) {
     size_t second = add_next();
     start();
     for (size_t length = 0; length < text.length; length += 7) {
-        assert_int_equal(pwrite(file, text.bytes, length, 0), length);
+        assert_int_equal(pwrite(fd, text.bytes, length, 0), length);
         if (length >= second && reader_offset(&reader) == 0)
             check_line(SCAN_RECORD, 1, 0);
         check_end(length >= second ? second : 0);
@@ -83,8 +83,8 @@ static void a_line_counts_once_it_is_whole(void **state) {
     write_text();
     check_line(SCAN_RECORD, 2, second);
     check_end(text.length);
-    assert_int_equal(reader_link(&reader).seq, 2);
-    assert_string_equal(reader_link(&reader).recorded, link_now.recorded);
+    assert_int_equal(reader_chain(&reader).seq, 2);
+    assert_string_equal(reader_chain(&reader).recorded, link_now.recorded);
 }
 
 static void lines_of_every_length_are_read(void **state) {
@@ -109,7 +109,7 @@ static void after_garbage_of_any_length_the_next_line_is_found(void **state) {
     memset(garbage, 'x', sizeof garbage);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         text.length = 0;
-        link_now = link_start();
+        link_now = chain_start();
         add_next();
         size_t begins = add_text(garbage, lengths[i]);
         add_text("\n", 1);
@@ -135,7 +135,7 @@ static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
     text.length = 0;
     add_text("\n", 1);
     add_next();
-    assert_int_equal(pwrite(file, text.bytes, text.length, (off_t)far), text.length);
+    assert_int_equal(pwrite(fd, text.bytes, text.length, (off_t)far), text.length);
     start();
     check_line(SCAN_RECORD, 1, 0);
     for (int lines = 0; lines < 9 && begins <= far; lines++)
@@ -145,8 +145,8 @@ static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
     assert_true(disk.read < 5 * WINDOW);
 
     /* And one at the end of the file. */
-    assert_int_equal(ftruncate(file, (off_t)first), 0);
-    assert_int_equal(ftruncate(file, (off_t)far), 0);
+    assert_int_equal(ftruncate(fd, (off_t)first), 0);
+    assert_int_equal(ftruncate(fd, (off_t)far), 0);
     disk.read = 0;
     start();
     check_line(SCAN_RECORD, 1, 0);
@@ -168,12 +168,12 @@ static void the_rest_is_a_line_if_only_its_line_break_is_missing(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         text.length = 0;
-        link_now = link_start();
+        link_now = chain_start();
         add_next();
         size_t rest = add_text(cases[i].before, strlen(cases[i].before));
         size_t second = add_next();
         text.length -= cases[i].missing;
-        assert_int_equal(ftruncate(file, 0), 0);
+        assert_int_equal(ftruncate(fd, 0), 0);
         write_text();
         start();
         check_line(SCAN_RECORD, 1, 0);
@@ -188,7 +188,7 @@ static void the_rest_is_a_line_if_only_its_line_break_is_missing(void **state) {
             continue;
         assert_int_equal(record.seq, 2);
         assert_int_equal(offset, second);
-        assert_string_equal(reader_link(&reader).recorded, link_now.recorded);
+        assert_string_equal(reader_chain(&reader).recorded, link_now.recorded);
     }
 }
 
@@ -208,12 +208,12 @@ static void reading_may_begin_at_any_line(void **state) {
     size_t second = add_next();
     add_next();
     write_text();
-    reader_start(&reader, file, second, (struct link){.known = false});
+    reader_start(&reader, fd, second, (struct chain_state){.known = false});
     check_line(SCAN_RECORD, 2, second); /* taken at its word */
     check_line(SCAN_RECORD, 3, reader_offset(&reader));
-    reader_start(&reader, file, second, link_start());
+    reader_start(&reader, fd, second, chain_start());
     check_line(SCAN_UNCHAINED, 2, second);
-    reader_start(&reader, file, second + 1, (struct link){.known = false});
+    reader_start(&reader, fd, second + 1, (struct chain_state){.known = false});
     check_line(SCAN_DAMAGED, 0, second + 1);
 }
 
@@ -225,10 +225,10 @@ static void an_error_is_no_end_and_may_pass(void **state) {
     (void)state;
     add_next();
     write_text();
-    assert_int_equal(fstat(file, &status), 0);
+    assert_int_equal(fstat(fd, &status), 0);
     disk.unreadable = status.st_ino;
     start();
-    assert_int_equal(reader_next(&reader, &scan, &record, &offset, &reason), ERROR_TROUBLE);
+    assert_int_equal(reader_next(&reader, &scan, &record, &offset, &reason), ERROR_SYSTEM);
     assert_string_equal(reason.text, "cannot read the journal: Input/output error");
     disk.unreadable = 0;
     check_line(SCAN_RECORD, 1, 0);

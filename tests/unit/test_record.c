@@ -10,9 +10,9 @@
 #define AT INT64_C(1795435200123456)
 
 /* Writes the line of one body after `link`. Returns its length. */
-static size_t write_line(struct link *link, char *body, size_t length, char *out) {
+static size_t write_line(struct chain_state *chain, char *body, size_t length, char *out) {
     bool verbatim = record_flatten(body, length);
-    size_t head = record_head(link, AT, KEY, SIGNATURE, verbatim, body, length, out);
+    size_t head = record_write_header(chain, AT, KEY, SIGNATURE, verbatim, body, length, out);
     memcpy(out + head, body, length);
     memcpy(out + head + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
     return head + length + sizeof RECORD_TAIL - 1;
@@ -20,20 +20,20 @@ static size_t write_line(struct link *link, char *body, size_t length, char *out
 
 /* Three presses in three lines. Returns their length; *second and *third are where those lines begin. */
 static size_t three_lines(char *out, size_t *second, size_t *third) {
-    struct link link = link_start();
+    struct chain_state chain = chain_start();
     char body[SAMPLE_SIZE];
-    size_t length = write_line(&link, body, make_press(1, body), out);
+    size_t length = write_line(&chain, body, make_press(1, body), out);
     *second = length;
-    length += write_line(&link, body, make_press(2, body), out + length);
+    length += write_line(&chain, body, make_press(2, body), out + length);
     *third = length;
-    return length + write_line(&link, body, make_press(3, body), out + length);
+    return length + write_line(&chain, body, make_press(3, body), out + length);
 }
 
 static void a_line_reads_back(void **state) {
     (void)state;
     char body[SAMPLE_SIZE], line[2 * SAMPLE_SIZE];
     size_t length = read_sample("button_press_utf8.json", body), used;
-    struct link writing = link_start(), reading = link_start();
+    struct chain_state writing = chain_start(), reading = chain_start();
     size_t size = write_line(&writing, body, length, line);
     struct record record;
     assert_int_equal(record_scan(line, size, &reading, &record, &used), SCAN_RECORD);
@@ -53,8 +53,8 @@ static void a_line_reads_back(void **state) {
 static void the_chain_is_plain_blake2b(void **state) {
     (void)state;
     char body[] = "{\"a\":1}", line[1024], without[1024], command[2048], printed[64] = "";
-    struct link link = link_start();
-    size_t size = write_line(&link, body, sizeof body - 1, line);
+    struct chain_state chain = chain_start();
+    size_t size = write_line(&chain, body, sizeof body - 1, line);
     line[size - 1] = '\0';
     char *chain = strstr(line, "\"chain\":");
     snprintf(without, sizeof without, "%.*s%s", (int)(chain - line), line, chain + 43);
@@ -63,7 +63,7 @@ static void the_chain_is_plain_blake2b(void **state) {
     assert_non_null(pipe);
     assert_int_equal(fread(printed, 1, 32, pipe), 32);
     pclose(pipe);
-    assert_string_equal(printed, link.recorded);
+    assert_string_equal(printed, chain.recorded);
     assert_memory_equal(chain + 9, printed, 32);
 }
 
@@ -71,7 +71,7 @@ static void line_breaks_become_spaces_and_that_is_said(void **state) {
     (void)state;
     char body[SAMPLE_SIZE], line[2 * SAMPLE_SIZE];
     size_t length = read_sample("button_press_pretty.json", body), used;
-    struct link writing = link_start(), reading = link_start();
+    struct chain_state writing = chain_start(), reading = chain_start();
     size_t size = write_line(&writing, body, length, line);
     struct record record;
     assert_ptr_equal(memchr(line, '\n', size), line + size - 1);
@@ -96,13 +96,13 @@ static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
             text[at] = v < sizeof values ? values[v] : (char)(good[at] ^ 1);
             if (text[at] == good[at])
                 continue;
-            struct link link = link_start();
+            struct chain_state chain = chain_start();
             struct record record;
             size_t start = 0, used;
             int damaged = 0;
             bool first_read = false, third_read = false;
-            for (enum scan scan;
-                 (scan = record_scan(text + start, length - start, &link, &record, &used)) != SCAN_INCOMPLETE;
+            for (enum scan scan; (scan = record_scan(text + start, length - start, &chain, &record, &used)) !=
+                                 SCAN_INCOMPLETE;
                  start += used) {
                 damaged += scan != SCAN_RECORD;
                 first_read |= scan == SCAN_RECORD && start == 0;
@@ -119,45 +119,45 @@ static void a_damaged_line_break_loses_no_event(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE];
     size_t second, third, length = three_lines(text, &second, &third), used;
-    struct link link = link_start();
+    struct chain_state chain = chain_start();
     struct record record;
     text[third - 1] = 'x';
-    assert_int_equal(record_scan(text, length, &link, &record, &used), SCAN_RECORD);
-    assert_int_equal(record_scan(text + used, length - used, &link, &record, &used), SCAN_UNCHAINED);
+    assert_int_equal(record_scan(text, length, &chain, &record, &used), SCAN_RECORD);
+    assert_int_equal(record_scan(text + used, length - used, &chain, &record, &used), SCAN_UNCHAINED);
     assert_int_equal(record.seq, 2);
     assert_int_equal(used, third - second);
-    assert_int_equal(record_scan(text + third, length - third, &link, &record, &used), SCAN_RECORD);
+    assert_int_equal(record_scan(text + third, length - third, &chain, &record, &used), SCAN_RECORD);
 }
 
 static void a_removed_or_moved_line_shows(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE];
     size_t second, third, length = three_lines(text, &second, &third), used;
-    struct link link = link_start();
+    struct chain_state chain = chain_start();
     struct record record;
-    assert_int_equal(record_scan(text, second, &link, &record, &used), SCAN_RECORD);
-    assert_int_equal(record_scan(text + third, length - third, &link, &record, &used), SCAN_UNCHAINED);
-    assert_int_equal(link.seq, 3); /* and counting goes on behind it */
-    link = link_start();
-    assert_int_equal(record_scan(text + second, third - second, &link, &record, &used), SCAN_UNCHAINED);
+    assert_int_equal(record_scan(text, second, &chain, &record, &used), SCAN_RECORD);
+    assert_int_equal(record_scan(text + third, length - third, &chain, &record, &used), SCAN_UNCHAINED);
+    assert_int_equal(chain.seq, 3); /* and counting goes on behind it */
+    chain = chain_start();
+    assert_int_equal(record_scan(text + second, third - second, &chain, &record, &used), SCAN_UNCHAINED);
 }
 
 static void the_chain_goes_on_behind_damage(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE], body[SAMPLE_SIZE];
     size_t second, third, length = three_lines(text, &second, &third), used;
-    struct link link = link_start();
+    struct chain_state chain = chain_start();
     struct record record;
     memset(text + second, 0, third - second - 1); /* lost in a crash, say */
     size_t start = 0;
-    while (record_scan(text + start, third - start, &link, &record, &used) != SCAN_INCOMPLETE)
+    while (record_scan(text + start, third - start, &chain, &record, &used) != SCAN_INCOMPLETE)
         start += used;
-    assert_int_equal(link.damaged, 1);
-    length = third + write_line(&link, body, make_press(4, body), text + third);
-    link = link_start();
-    assert_int_equal(record_scan(text, length, &link, &record, &used), SCAN_RECORD);
-    assert_int_equal(record_scan(text + second, length - second, &link, &record, &used), SCAN_DAMAGED);
-    assert_int_equal(record_scan(text + third, length - third, &link, &record, &used), SCAN_RECORD);
+    assert_int_equal(chain.damaged, 1);
+    length = third + write_line(&chain, body, make_press(4, body), text + third);
+    chain = chain_start();
+    assert_int_equal(record_scan(text, length, &chain, &record, &used), SCAN_RECORD);
+    assert_int_equal(record_scan(text + second, length - second, &chain, &record, &used), SCAN_DAMAGED);
+    assert_int_equal(record_scan(text + third, length - third, &chain, &record, &used), SCAN_RECORD);
     assert_int_equal(record.seq, 3); /* the lost line has a number too */
 }
 
@@ -167,11 +167,11 @@ static void what_is_incomplete_waits(void **state) {
     size_t second, third, used;
     three_lines(text, &second, &third);
     for (size_t length = 0; length < second; length++) {
-        struct link link = link_start();
+        struct chain_state chain = chain_start();
         struct record record;
         char *copy = malloc(length == 0 ? 1 : length);
         memcpy(copy, text, length);
-        assert_int_equal(record_scan(copy, length, &link, &record, &used), SCAN_INCOMPLETE);
+        assert_int_equal(record_scan(copy, length, &chain, &record, &used), SCAN_INCOMPLETE);
         assert_int_equal(used, 0);
         free(copy);
     }
@@ -185,14 +185,14 @@ static void a_lost_line_break_costs_no_line(void **state) {
     size_t second, third, length = three_lines(good, &second, &third);
     for (unsigned how = 0; how < 4; how++) {
         size_t gone = how % 2;
-        struct link link = how / 2 == 0 ? link_start() : (struct link){.known = false};
+        struct chain_state chain = how / 2 == 0 ? chain_start() : (struct chain_state){.known = false};
         struct record record;
         size_t start = 0, used;
         memcpy(text, good, second - 1);
         text[second - 1] = 'x';
         memcpy(text + second - gone, good + second, length - second);
         for (uint64_t seq = 1; seq <= 3; seq++, start += used) {
-            enum scan scan = record_scan(text + start, length - gone - start, &link, &record, &used);
+            enum scan scan = record_scan(text + start, length - gone - start, &chain, &record, &used);
             assert_int_equal(scan, seq == 1 ? SCAN_UNCHAINED : SCAN_RECORD);
             assert_int_equal(record.seq, seq);
             assert_int_equal(record.event[record.event_length - 1], '}');

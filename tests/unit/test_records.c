@@ -275,7 +275,7 @@ static void without_memory_a_request_is_refused_and_the_next_one_served(void **s
     told[0] = '\0';
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes, stream.length, &at, &reply), FASTCGI_BEGUN);
     fastcgi_overloaded(&fastcgi, &reply);
-    assert_true(fastcgi_is_amid(&fastcgi)); /* the rest of it comes still */
+    assert_true(fastcgi_is_mid_message(&fastcgi)); /* the rest of it comes still */
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes + at, stream.length - at, &used, &reply),
                      FASTCGI_BEGUN);
     fastcgi_gather(&fastcgi, &request, 1);

@@ -57,7 +57,7 @@ static void only_files_are_opened(void **state) {
     struct stat status;
     assert_true(fd >= 0 && fstat(fd, &status) == 0 && (status.st_mode & 07777 & ~0600U) == 0);
     close(fd);
-    assert_int_equal(regular_open(journal, "other", O_RDWR | O_CREAT | O_EXCL, &reason), ERROR_TROUBLE);
+    assert_int_equal(regular_open(journal, "other", O_RDWR | O_CREAT | O_EXCL, &reason), ERROR_SYSTEM);
     assert_int_equal(errno, EEXIST);
     close(journal);
 }
@@ -87,19 +87,19 @@ static void nothing_in_a_journal_is_waited_for(void **state) {
     for (int which = 0; put(path_in(*state, "2026-11-20.jsonl"), which); which++) {
         int32_t day;
         assert_int_equal(day_parse("2026-11-20", 10, &day), 0);
-        assert_int_equal(segment_open(journal, day, false, &reason), ERROR_TROUBLE);
-        assert_int_equal(segment_open(journal, day, true, &reason), ERROR_TROUBLE);
-        assert_int_equal(segment_create(journal, day, &reason), ERROR_TROUBLE);
+        assert_int_equal(segment_open(journal, day, false, &reason), ERROR_SYSTEM);
+        assert_int_equal(segment_open(journal, day, true, &reason), ERROR_SYSTEM);
+        assert_int_equal(segment_create(journal, day, &reason), ERROR_SYSTEM);
     }
     for (int which = 0; put(path_in(*state, "rejected/2026-11-20.jsonl"), which); which++)
-        assert_int_equal(rejected_each(journal, INT64_MIN, INT64_MAX, visit, NULL, &reason), ERROR_TROUBLE);
+        assert_int_equal(rejected_each(journal, INT64_MIN, INT64_MAX, visit, NULL, &reason), ERROR_SYSTEM);
     for (int which = 0; put(path_in(*state, "lock"), which); which++) {
         struct deadline deadline = {.at = INT64_MAX};
-        assert_int_equal(directory_lock(&directory, &deadline, &reason), ERROR_TROUBLE);
+        assert_int_equal(directory_lock(&directory, &deadline, &reason), ERROR_SYSTEM);
         assert_non_null(strstr(reason.text, "not a regular file"));
     }
     for (int which = 0; put(path_in(*state, "format"), which); which++)
-        assert_int_equal(directory_open(&directory, &reason), ERROR_TROUBLE);
+        assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
     directory_close(&directory);
     close(journal);
 }
@@ -109,7 +109,7 @@ static void a_format_of_any_text_is_told_in_printable_characters(void **state) {
     struct directory directory;
     write_file(path_in(*state, "format"), text, sizeof text, 0600);
     directory_start(&directory, *state);
-    assert_int_equal(directory_open(&directory, &reason), ERROR_TROUBLE);
+    assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
     for (const char *at = reason.text; *at != '\0'; at++)
         assert_true(*at >= ' ' && *at <= '~');
 }
@@ -119,7 +119,7 @@ static void settings_are_in_a_file(void **state) {
     const char *path = path_in(*state, "doorpost.env");
     for (int which = 0; put(path, which); which++) {
         setenv("DOORPOST_CONF", path, 1);
-        assert_int_equal(config_read(&config, &reason), ERROR_TROUBLE);
+        assert_int_equal(config_read(&config, &reason), ERROR_SYSTEM);
         assert_non_null(strstr(reason.text, "not a regular file"));
     }
     setenv("DOORPOST_CONF", "/dev/null", 1); /* says that there are none */

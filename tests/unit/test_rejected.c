@@ -68,7 +68,7 @@ static void a_line_says_all(void **state) {
     struct deadline deadline = soon();
     entry.rejection = "data.id is \"missing\"";
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_REJECTED, 0);
+    check(entry, DISPOSITION_REJECTED, 0);
     size_t length;
     char *text = read_file(path_in(directory, "rejected/" FIRST), &length), wanted[1024];
     snprintf(wanted, sizeof wanted,
@@ -96,19 +96,19 @@ static int count_lines(void *context, const struct rejection *rejection) {
 static void a_torn_line_costs_no_other(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 1; i <= 5; i++) {
-        check(reject(journal, i), OUTCOME_REJECTED, 0);
+        check(reject(journal, i), DISPOSITION_REJECTED, 0);
         add_bytes(path_in(directory, "rejected/" FIRST), "{\"received_at\":\"2026", 20);
         journal = i % 2 == 0 ? again(journal) : journal;
     }
     for (unsigned i = 1; i <= 6; i++)
-        check(reject(journal, i), OUTCOME_REJECTED, 0);
+        check(reject(journal, i), DISPOSITION_REJECTED, 0);
     for (unsigned i = 1; i <= 6; i++)
         assert_int_equal(times(i), 1);
     journal_free(journal);
     unsigned counts[2] = {0};
-    int file = open(directory, O_RDONLY | O_DIRECTORY);
-    assert_int_equal(rejected_each(file, INT64_MIN, INT64_MAX, count_lines, counts, NULL), 0);
-    close(file);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(rejected_each(fd, INT64_MIN, INT64_MAX, count_lines, counts, NULL), 0);
+    close(fd);
     assert_int_equal(counts[0], 6);
     assert_int_equal(counts[1], 5);
 }
@@ -125,7 +125,7 @@ static void once_in_a_batch(void **state) {
     }
     journal_append(journal, pointers, 8, &deadline);
     for (unsigned i = 0; i < 8; i++)
-        check(entries[i], OUTCOME_REJECTED, 0);
+        check(entries[i], DISPOSITION_REJECTED, 0);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(times(i), 1);
     journal_free(journal);
@@ -142,17 +142,17 @@ static void once_whatever_happens_between(void **state) {
     disk.boot = "before";
     for (size_t i = 0; i < 2 * sizeof acts / sizeof *acts; i++) {
         unsigned number = 10 * (unsigned)i;
-        check(append_number(journal, number + 1), OUTCOME_STORED, i + 1);
-        check(reject(journal, number), OUTCOME_REJECTED, 0);
+        check(append_number(journal, number + 1), DISPOSITION_STORED, i + 1);
+        check(reject(journal, number), DISPOSITION_REJECTED, 0);
         clock_now += A_DAY; /* and on another day */
-        check(reject(journal, number + 1), OUTCOME_REJECTED, 0);
+        check(reject(journal, number + 1), DISPOSITION_REJECTED, 0);
         run("cd '%s' && %s", directory, acts[i / 2]);
         disk.boot = i % 4 == 3 ? "after" : "before";
         journal = i % 2 == 1 ? again(journal) : journal;
         for (unsigned turn = 0; turn < 2; turn++)
             for (unsigned old = 0; old <= number; old += 10) {
-                check(reject(journal, old), OUTCOME_REJECTED, 0);
-                check(reject(journal, old + 1), OUTCOME_REJECTED, 0);
+                check(reject(journal, old), DISPOSITION_REJECTED, 0);
+                check(reject(journal, old + 1), DISPOSITION_REJECTED, 0);
                 assert_int_equal(times(old), 1);
                 assert_int_equal(times(old + 1), 1);
             }
@@ -163,11 +163,11 @@ static void once_whatever_happens_between(void **state) {
 /* The index is begun anew because no day of it is left. */
 static void once_when_all_days_are_gone(void **state) {
     struct journal *journal = open_worker(state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     run("rm '%s'/*.jsonl", directory);
-    check(append_number(journal, 2), OUTCOME_STORED, 2);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(append_number(journal, 2), DISPOSITION_STORED, 2);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     assert_int_equal(times(1), 1);
     journal_free(journal);
 }
@@ -175,8 +175,8 @@ static void once_when_all_days_are_gone(void **state) {
 static void two_workers_keep_it_once(void **state) {
     struct journal *journal = open_worker(state), *other = open_journal(directory);
     for (unsigned i = 0; i < 50; i++) {
-        check(reject(i % 2 == 0 ? journal : other, i), OUTCOME_REJECTED, 0);
-        check(reject(i % 2 == 0 ? other : journal, i), OUTCOME_REJECTED, 0);
+        check(reject(i % 2 == 0 ? journal : other, i), DISPOSITION_REJECTED, 0);
+        check(reject(i % 2 == 0 ? other : journal, i), DISPOSITION_REJECTED, 0);
     }
     for (unsigned i = 0; i < 50; i++)
         assert_int_equal(times(i), 1);
@@ -196,11 +196,11 @@ static void what_is_removed_is_kept_again(void **state) {
         "cp -a rejected copy && mv rejected old && mv copy rejected && : >rejected/" FIRST};
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         struct journal *journal = open_worker(state);
-        check(reject(journal, 1), OUTCOME_REJECTED, 0);
+        check(reject(journal, 1), DISPOSITION_REJECTED, 0);
         run("cd '%s' && %s", directory, acts[i]);
         for (unsigned turn = 0; turn < 3; turn++) {
-            check(reject(journal, 1), OUTCOME_REJECTED, 0);
-            check(reject(journal, 2), OUTCOME_REJECTED, 0);
+            check(reject(journal, 1), DISPOSITION_REJECTED, 0);
+            check(reject(journal, 2), DISPOSITION_REJECTED, 0);
             run("test $(grep -c %s '%s/rejected/" FIRST "') = 1", signature_of(1), directory);
             run("test $(grep -c %s '%s/rejected/" FIRST "') = 1", signature_of(2), directory);
             journal = again(journal);
@@ -215,12 +215,12 @@ static void what_is_removed_is_kept_again(void **state) {
 static void it_is_on_the_disk_or_it_is_trouble(void **state) {
     struct journal *journal = open_worker(state);
     disk.failing_syncs = 1;
-    check(reject(journal, 1), OUTCOME_REJECTED, 0); /* it was written again */
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0); /* it was written again */
     disk.failing_syncs = 2;
-    check(reject(journal, 2), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 2), DISPOSITION_UNAVAILABLE, 0);
     disk.failing_syncs = 1;
-    check(reject(journal, 2), OUTCOME_TROUBLE, 0);
-    check(reject(journal, 2), OUTCOME_REJECTED, 0);
+    check(reject(journal, 2), DISPOSITION_UNAVAILABLE, 0);
+    check(reject(journal, 2), DISPOSITION_REJECTED, 0);
     assert_int_equal(times(1), 1);
     assert_int_equal(times(2), 1);
     journal_free(journal);
@@ -230,12 +230,12 @@ static void it_is_on_the_disk_or_it_is_trouble(void **state) {
 static void what_the_disk_lost_is_written_again(void **state) {
     struct journal *journal = open_worker(state);
     disk.failing_syncs = 2;
-    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
     memset(disk.calls, 0, sizeof disk.calls);
     struct stat before, after;
     assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &before), 0);
     nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &after), 0);
     assert_int_equal(before.st_size, after.st_size);
     assert_true(before.st_mtim.tv_nsec != after.st_mtim.tv_nsec);
@@ -246,22 +246,22 @@ static void what_the_disk_lost_is_written_again(void **state) {
 static void an_error_is_no_absence(void **state) {
     struct stat status;
     struct journal *journal = open_worker(state);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &status), 0);
     disk.unreadable = status.st_ino;
-    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
     clock_now += A_DAY; /* when it would go to another file */
-    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
     clock_now = DAY_ONE;
     disk.unreadable = 0;
     run("cd '%s/rejected' && mv " FIRST " saved && mkdir " FIRST, directory);
-    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
-    check_by_another(directory, 1, OUTCOME_STORED, 1); /* which is another matter */
+    check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
+    check_by_another(directory, 1, DISPOSITION_STORED, 1); /* which is another matter */
     run("cd '%s/rejected' && rmdir " FIRST " && mv saved " FIRST, directory);
     run("cd '%s' && mv rejected saved && : >rejected", directory);
-    check(reject(journal, 1), OUTCOME_TROUBLE, 0);
+    check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
     run("cd '%s' && rm rejected && mv saved rejected", directory);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     assert_int_equal(times(1), 1);
     journal_free(journal);
 }
@@ -270,12 +270,12 @@ static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
     struct journal *journal = open_worker(state);
     mkdir(path_in(directory, "rejected"), 0700); /* whoever made them was killed */
     write_file(path_in(directory, "rejected/" FIRST), "", 0, 0600);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     memset(disk.calls, 0, sizeof disk.calls);
-    check(reject(journal, 1), OUTCOME_REJECTED, 0);
+    check(reject(journal, 1), DISPOSITION_REJECTED, 0);
     assert_memory_equal(disk.calls, "nn", 2);
     assert_string_equal(data_calls(), "ws");
-    check(reject(journal, 2), OUTCOME_REJECTED, 0);
+    check(reject(journal, 2), DISPOSITION_REJECTED, 0);
     assert_string_equal(data_calls(), "wsws");
     journal_free(journal);
 }
@@ -285,14 +285,14 @@ static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
 static void a_long_list_keeps_nobody_waiting(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 0; i < 5; i++)
-        check(reject(journal, i), OUTCOME_REJECTED, 0);
+        check(reject(journal, i), DISPOSITION_REJECTED, 0);
     run("rm -r '%s/seen'", directory);
     struct entry entry = rejected_entry(3), *entries[] = {&entry};
     struct deadline deadline = {.at = monotonic_now()};
     journal_append(journal, entries, 1, &deadline);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_non_null(strstr(entry.reason.text, "please wait"));
-    check(reject(journal, 3), OUTCOME_REJECTED, 0);
+    check(reject(journal, 3), DISPOSITION_REJECTED, 0);
     assert_int_equal(times(3), 1);
     journal_free(journal);
 }
@@ -327,64 +327,65 @@ static struct entry append_sent(struct journal *journal, unsigned number, int64_
 
 static void an_old_event_is_stale_once(void **state) {
     struct journal *journal = open_worker(state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1); /* received now */
+    check(append_number(journal, 1), DISPOSITION_STORED, 1); /* received now */
     for (unsigned turn = 0; turn < 3; turn++) {
         struct entry entry = append_sent(journal, 2, clock_now - HOUR - 1, 0);
-        check(entry, OUTCOME_REJECTED, 0);
+        check(entry, DISPOSITION_REJECTED, 0);
         assert_string_equal(entry.rejection, "stale");
         assert_int_equal(times(2), 1);
         journal = again(journal);
     }
-    check(append_sent(journal, 3, clock_now - HOUR, 0), OUTCOME_STORED, 2);
-    check(append_sent(journal, 4, clock_now + 10 * HOUR, 0), OUTCOME_STORED, 3); /* their clock is ahead */
+    check(append_sent(journal, 3, clock_now - HOUR, 0), DISPOSITION_STORED, 2);
+    check(append_sent(journal, 4, clock_now + 10 * HOUR, 0), DISPOSITION_STORED,
+          3); /* their clock is ahead */
     journal_free(journal);
     assert_int_equal(verify(directory), 3);
 }
 
 static void what_the_journal_holds_is_a_duplicate_at_any_age(void **state) {
     struct journal *journal = open_worker(state);
-    check(append_sent(journal, 1, clock_now, 0), OUTCOME_STORED, 1);
+    check(append_sent(journal, 1, clock_now, 0), DISPOSITION_STORED, 1);
     int64_t sent = clock_now;
     clock_now += 30 * A_DAY;
-    check(append_sent(journal, 2, clock_now, 0), OUTCOME_STORED, 2);
-    check(append_sent(journal, 1, sent, 0), OUTCOME_DUPLICATE, 1);
+    check(append_sent(journal, 2, clock_now, 0), DISPOSITION_STORED, 2);
+    check(append_sent(journal, 1, sent, 0), DISPOSITION_DUPLICATE, 1);
     journal_free(journal);
 }
 
 static void a_clock_that_is_wrong_refuses_nothing_for_good(void **state) {
     struct journal *journal = open_worker(state);
-    check(append_number(journal, 1), OUTCOME_STORED, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1);
     int64_t truth = clock_now;
     clock_now += 30 * A_DAY; /* by a clock that ran away */
     struct entry entry = append_sent(journal, 2, truth, 0);
-    check(entry, OUTCOME_TROUBLE, 0);
+    check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_null(entry.rejection);
     assert_non_null(strstr(entry.reason.text, "clock"));
     assert_int_equal(times(2), 0);
     clock_now = truth + 1;
-    check(append_sent(journal, 2, truth, 0), OUTCOME_STORED, 2);
+    check(append_sent(journal, 2, truth, 0), DISPOSITION_STORED, 2);
     journal_free(journal);
 }
 
 static void before_the_first_line_a_known_time_decides(void **state) {
     struct journal *journal = open_worker(state);
     int64_t sent = clock_now - 2 * HOUR;
-    check(append_sent(journal, 1, sent, 0), OUTCOME_TROUBLE, 0);
-    check(append_sent(journal, 1, sent, sent + HOUR), OUTCOME_TROUBLE, 0);
-    check(append_sent(journal, 1, sent, sent + HOUR + 1), OUTCOME_REJECTED, 0);
+    check(append_sent(journal, 1, sent, 0), DISPOSITION_UNAVAILABLE, 0);
+    check(append_sent(journal, 1, sent, sent + HOUR), DISPOSITION_UNAVAILABLE, 0);
+    check(append_sent(journal, 1, sent, sent + HOUR + 1), DISPOSITION_REJECTED, 0);
     assert_int_equal(times(1), 1);
-    check(append_number(journal, 5), OUTCOME_STORED, 1);
-    check(append_sent(journal, 2, sent, 0), OUTCOME_REJECTED, 0); /* now its line decides */
+    check(append_number(journal, 5), DISPOSITION_STORED, 1);
+    check(append_sent(journal, 2, sent, 0), DISPOSITION_REJECTED, 0); /* now its line decides */
     journal_free(journal);
 }
 
 static void who_has_no_time_is_rejected(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entry = append_sent(journal, 1, 0, 0);
-    check(entry, OUTCOME_REJECTED, 0);
+    check(entry, DISPOSITION_REJECTED, 0);
     assert_string_equal(entry.rejection, "meta.time is missing");
-    check(append_number(journal, 1), OUTCOME_STORED, 1); /* without a limit it is an event */
-    check(append_sent(journal, 1, 0, 0), OUTCOME_DUPLICATE, 1);
+    check(append_number(journal, 1), DISPOSITION_STORED, 1); /* without a limit it is an event */
+    check(append_sent(journal, 1, 0, 0), DISPOSITION_DUPLICATE, 1);
     journal_free(journal);
 }
 

@@ -98,7 +98,7 @@ static void what_is_no_file_is_damage_and_what_cannot_be_reached_trouble(void **
     } cases[] = {{"directory", ERROR_DAMAGED},
                  {"fifo", ERROR_DAMAGED},
                  {"link", ERROR_DAMAGED},
-                 {"file/in", ERROR_TROUBLE}};
+                 {"file/in", ERROR_SYSTEM}};
     write_file(path_in(*state, "file"), "x", 1, 0600);
     assert_int_equal(mkdirat(directory, "directory", 0700), 0);
     assert_int_equal(mkfifoat(directory, "fifo", 0600), 0);
@@ -109,7 +109,7 @@ static void what_is_no_file_is_damage_and_what_cannot_be_reached_trouble(void **
         assert_int_equal(replace_read(directory, cases[i].path, &text, &length, &reason), cases[i].result);
         assert_null(text);
         assert_non_null(strstr(reason.text, cases[i].path));
-        assert_int_equal(replace_write(directory, cases[i].path, "other", "x", 1, &reason), ERROR_TROUBLE);
+        assert_int_equal(replace_write(directory, cases[i].path, "other", "x", 1, &reason), ERROR_SYSTEM);
     }
 }
 
@@ -126,7 +126,7 @@ static void the_text_comes_to_the_disk_before_its_name(void **state) {
     }
     write_text("old");
     disk.failing_syncs = 1;
-    assert_int_equal(write_text("new"), ERROR_TROUBLE);
+    assert_int_equal(write_text("new"), ERROR_SYSTEM);
     assert_string_equal(reason.text, "cannot write file: Input/output error");
     check_text("old");
 }
@@ -168,7 +168,7 @@ static int write_with_limits(void *context) {
 static void a_full_disk_leaves_the_old_text(void **state) {
     char wanted[16];
     (void)state;
-    snprintf(wanted, sizeof wanted, "%d %d", ERROR_TROUBLE, ERROR_TROUBLE);
+    snprintf(wanted, sizeof wanted, "%d %d", ERROR_SYSTEM, ERROR_SYSTEM);
     for (rlim_t size = 0; size < 20; size += 6) {
         assert_int_equal(write_text("old"), 0);
         struct limits limits = {.size = size};
@@ -184,7 +184,7 @@ static void a_directory_that_may_not_be_written_to_is_not_taken_for_a_full_disk(
     char wanted[16];
     assert_int_equal(write_text("old"), 0);
     assert_int_equal(chmod(*state, 0555), 0);
-    snprintf(wanted, sizeof wanted, "%d %d", ERROR_INVALID, ERROR_TROUBLE);
+    snprintf(wanted, sizeof wanted, "%d %d", ERROR_INVALID, ERROR_SYSTEM);
     assert_string_equal(run_apart(write_with_limits, &(struct limits){.size = 99, .nobody = true})->out,
                         wanted);
     assert_int_equal(chmod(*state, 0700), 0);
@@ -200,7 +200,7 @@ static void the_directory_of_cursors_is_made_once(void **state) {
     assert_int_equal(replace_prepare(directory, &reason), 0);
     assert_int_equal(rmdir(path_in(*state, "cursors")), 0);
     write_file(path_in(*state, "cursors"), "", 0, 0600);
-    assert_int_equal(replace_prepare(directory, &reason), ERROR_TROUBLE);
+    assert_int_equal(replace_prepare(directory, &reason), ERROR_SYSTEM);
 }
 
 #define REPLACE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -16,13 +16,13 @@
 static int directory;
 static struct cursor cursor;
 static struct reason reason;
-static struct link link_now;
+static struct chain_state link_now;
 static struct mark marks[16]; /* after line number so and so */
 
 static int set_up(void **state) {
     memset(&cursor, 0, sizeof cursor);
     text.length = 0;
-    link_now = link_start();
+    link_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -40,7 +40,7 @@ static void add_day(void **state, int32_t day, unsigned lines) {
     for (; lines > 0; lines--) {
         size_t begins = add_line(&link_now, MIDNIGHT + (day * 86400 + (int64_t)link_now.seq) * SECOND, BODY);
         assert_int_equal(record_parse(text.bytes + begins, text.length - begins - 1, &record), 0);
-        marks[record.seq] = mark_of(&record, (struct place){.day = DAY + day, .offset = text.length});
+        marks[record.seq] = mark_of(&record, (struct position){.day = DAY + day, .offset = text.length});
     }
     write_day(*state, DAY + day);
 }
@@ -48,8 +48,8 @@ static void add_day(void **state, int32_t day, unsigned lines) {
 /* The mark is the one after that line; 0: before all. */
 static void check_mark(struct mark mark, unsigned seq) {
     assert_int_equal(mark.seq, seq);
-    assert_int_equal(mark.place.day, marks[seq].place.day);
-    assert_int_equal(mark.place.offset, marks[seq].place.offset);
+    assert_int_equal(mark.position.day, marks[seq].position.day);
+    assert_int_equal(mark.position.offset, marks[seq].position.offset);
     assert_string_equal(mark.chain, marks[seq].chain);
     assert_string_equal(mark.received_at, marks[seq].received_at);
 }
@@ -87,7 +87,7 @@ static void a_line_is_new_by_its_number_or_its_time(void **state) {
                  {0, "", false, false, 1, EARLIER, -9, true}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct resume resume = {.was = {.seq = cases[i].was, .place = {.day = DAY}},
+        struct resume resume = {.was = {.seq = cases[i].was, .position = {.day = DAY}},
                                 .holds = cases[i].holds,
                                 .reused = cases[i].reused};
         struct record record = {.seq = cases[i].seq, .received_at = cases[i].at};
@@ -112,11 +112,11 @@ static void a_place_that_proves_itself_is_taken(void **state) {
 static void in_an_empty_journal_there_is_nothing_to_find(void **state) {
     struct mark mark;
     (void)state;
-    struct resume resume = find((struct mark){.place = {.day = DAY, .offset = 0}});
+    struct resume resume = find((struct mark){.position = {.day = DAY, .offset = 0}});
     assert_true(resume.holds);
     assert_int_equal(resume.first, 0);
     assert_int_equal(resume_at(directory, 5, &mark, &reason), 0);
-    assert_int_equal(mark.place.day, 0);
+    assert_int_equal(mark.position.day, 0);
 }
 
 static void one_that_was_moved_is_found_by_its_number(void **state) {
@@ -124,7 +124,7 @@ static void one_that_was_moved_is_found_by_its_number(void **state) {
     add_day(state, 0, 3);
     add_day(state, 1, 3);
     struct mark moved = marks[2];
-    moved.place.offset += 7;
+    moved.position.offset += 7;
     struct resume resume = find(moved);
     assert_false(resume.holds);
     assert_false(resume.reused);
@@ -135,7 +135,7 @@ static void one_that_was_moved_is_found_by_its_number(void **state) {
     assert_non_null(strstr(said.text, "it goes on from event 3"));
 
     moved = marks[6]; /* all was run */
-    moved.place.offset += 7;
+    moved.position.offset += 7;
     resume = find(moved);
     assert_int_equal(resume.next, 0);
     check_mark(resume.mark, 6);
@@ -159,7 +159,7 @@ static void numbers_that_were_given_again_are_recognized_by_the_time(void **stat
     struct reason said;
     add_day(state, 0, 4);
     struct mark was = marks[3];
-    link_now = link_start(); /* the journal was restored from a copy with two lines, and went on */
+    link_now = chain_start(); /* the journal was restored from a copy with two lines, and went on */
     add_day(state, 0, 2);
     add_day(state, 1, 4);
     struct resume resume = find(was);
@@ -179,12 +179,12 @@ static void numbers_that_were_given_again_are_recognized_by_the_time(void **stat
 static void a_journal_that_cannot_be_read_is_an_error(void **state) {
     struct resume resume;
     struct mark mark;
-    struct place place = {.day = DAY};
+    struct position position = {.day = DAY};
     (void)state;
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(resume_find(nothing, &cursor, &resume, &reason), ERROR_TROUBLE);
-    assert_int_equal(resume_at(nothing, 1, &mark, &reason), ERROR_TROUBLE);
-    assert_int_equal(resume_seek(nothing, 1, &place, NULL, NULL, &reason), ERROR_TROUBLE);
+    assert_int_equal(resume_find(nothing, &cursor, &resume, &reason), ERROR_SYSTEM);
+    assert_int_equal(resume_at(nothing, 1, &mark, &reason), ERROR_SYSTEM);
+    assert_int_equal(resume_seek(nothing, 1, &position, NULL, NULL, &reason), ERROR_SYSTEM);
     close(nothing);
 }
 
@@ -211,43 +211,43 @@ static int is_wanted(void *context, const struct record *record, struct reason *
 }
 
 static void one_line_is_found_whatever_day_it_is_in(void **state) {
-    struct place place;
+    struct position position;
     add_day(state, 0, 3);
     add_day(state, 1, 3);
     assert_int_equal(rename(path_in(*state, "2024-10-05.jsonl"), path_in(*state, "2024-10-09.jsonl")), 0);
     static const int32_t looked_for[] = {0, 1, 5, 99};
     for (size_t i = 0; i < sizeof looked_for / sizeof *looked_for; i++)
         for (uint64_t seq = 1; seq <= 6; seq++) {
-            place = (struct place){.day = DAY + looked_for[i]};
-            assert_int_equal(resume_seek(directory, seq, &place, is_wanted, marks[seq].chain, &reason), 1);
-            assert_int_equal(place.day, DAY + (seq <= 3 ? 0 : 5));
-            assert_int_equal(place.offset, seq % 3 == 1 ? 0 : marks[seq - 1].place.offset);
+            position = (struct position){.day = DAY + looked_for[i]};
+            assert_int_equal(resume_seek(directory, seq, &position, is_wanted, marks[seq].chain, &reason), 1);
+            assert_int_equal(position.day, DAY + (seq <= 3 ? 0 : 5));
+            assert_int_equal(position.offset, seq % 3 == 1 ? 0 : marks[seq - 1].position.offset);
         }
 }
 
 static void a_line_of_that_number_that_is_another_is_not_taken(void **state) {
-    struct place place = {.day = DAY, .offset = 42};
+    struct position position = {.day = DAY, .offset = 42};
     add_day(state, 0, 3);
-    assert_int_equal(resume_seek(directory, 2, &place, is_wanted, marks[3].chain, &reason), 0);
-    assert_int_equal(resume_seek(directory, 4, &place, is_wanted, marks[3].chain, &reason), 0);
-    assert_int_equal(place.offset, 42);
+    assert_int_equal(resume_seek(directory, 2, &position, is_wanted, marks[3].chain, &reason), 0);
+    assert_int_equal(resume_seek(directory, 4, &position, is_wanted, marks[3].chain, &reason), 0);
+    assert_int_equal(position.offset, 42);
 
     /* And looking goes on after it: the same number is in another day. */
-    link_now = link_start();
+    link_now = chain_start();
     add_day(state, 1, 1);
     add_day(state, 2, 2);
-    assert_int_equal(resume_seek(directory, 3, &place, is_wanted, marks[3].chain, &reason), 1);
-    assert_int_equal(place.day, DAY + 2);
+    assert_int_equal(resume_seek(directory, 3, &position, is_wanted, marks[3].chain, &reason), 1);
+    assert_int_equal(position.day, DAY + 2);
 
     /* Or later in the same day. */
-    link_now = link_start();
+    link_now = chain_start();
     add_line(&link_now, 0, BODY);
     add_line(&link_now, 0, BODY);
-    link_now = link_start();
+    link_now = chain_start();
     add_day(state, 3, 2);
-    assert_int_equal(resume_seek(directory, 2, &place, is_wanted, marks[2].chain, &reason), 1);
-    assert_int_equal(place.day, DAY + 3);
-    assert_int_equal(place.offset, marks[1].place.offset);
+    assert_int_equal(resume_seek(directory, 2, &position, is_wanted, marks[2].chain, &reason), 1);
+    assert_int_equal(position.day, DAY + 3);
+    assert_int_equal(position.offset, marks[1].position.offset);
 }
 
 #define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

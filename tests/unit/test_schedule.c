@@ -10,16 +10,16 @@
 
 static struct cursor cursor;
 
-static struct place place_of(uint64_t seq) {
-    return (struct place){.day = 20000, .offset = seq * 100};
+static struct position place_of(uint64_t seq) {
+    return (struct position){.day = 20000, .offset = seq * 100};
 }
 
 static struct item item_of(uint64_t seq, uint64_t order) {
-    return (struct item){.seq = seq, .place = place_of(seq), .order = order};
+    return (struct item){.seq = seq, .position = place_of(seq), .order = order};
 }
 
 static struct mark end_of(uint64_t seq) {
-    return (struct mark){.place = place_of(seq + 1), .seq = seq};
+    return (struct mark){.position = place_of(seq + 1), .seq = seq};
 }
 
 static void add(struct schedule *schedule, uint64_t seq, uint64_t order) {
@@ -85,7 +85,7 @@ static void a_failure_is_tried_again_by_the_schedule(void **state) {
 static void what_is_hopeless_is_given_up_at_once(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
-    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_HOPELESS, NOON);
+    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_PERMANENT, NOON);
     assert_int_equal(schedule_left(schedule), 0);
 }
 
@@ -172,7 +172,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     assert_true(schedule_save(schedule, &cursor));
     assert_false(schedule_save(schedule, &cursor));
     assert_int_equal(cursor.mark.seq, 1);
-    assert_int_equal(cursor.mark.place.offset, 200);
+    assert_int_equal(cursor.mark.position.offset, 200);
     assert_int_equal(cursor.done_count, 2);
     assert_int_equal(cursor.done[0].first, 3);
     assert_int_equal(cursor.done[0].last, 4);
@@ -215,8 +215,8 @@ static void what_fails_never_holds_up_the_others(void **state) {
     struct schedule *schedule = *state;
     uint64_t last = 20 * SCHEDULE_MAX, ran = 0;
     for (uint64_t seq = 1; seq <= last; seq++) {
-        schedule_set_aside(schedule, NOON);
-        schedule_let_go(schedule);
+        schedule_defer(schedule, NOON);
+        schedule_release_deferred(schedule);
         assert_false(schedule_is_full(schedule));
         add(schedule, seq, seq % 4 != 0 ? seq : seq % 64);
         for (struct item *item; (item = schedule_next(schedule, NOON)) != NULL;) {
@@ -255,7 +255,7 @@ static void the_cursor_waits_for_what_is_set_aside(void **state) {
     add(schedule, 3, 1);
     for (uint64_t seq = 4; !schedule_is_full(schedule); seq++)
         pass_over(schedule, seq);
-    schedule_set_aside(schedule, NOON + 2 * SECOND);
+    schedule_defer(schedule, NOON + 2 * SECOND);
     assert_int_equal(queues_count(schedule_queues(schedule)), 2); /* what failed is due, and could be run */
     assert_true(schedule_is_full(schedule));
     assert_true(schedule_save(schedule, &cursor));
@@ -271,7 +271,7 @@ static void the_cursor_waits_for_what_is_set_aside(void **state) {
     schedule_finish(schedule, first, RESULT_DONE, NOON + 4 * SECOND);
     assert_true(schedule_save(schedule, &cursor));
     assert_int_equal(cursor.mark.seq, 1);
-    schedule_let_go(schedule);
+    schedule_release_deferred(schedule);
     schedule_finish(schedule, schedule_next(schedule, NOON + 4 * SECOND), RESULT_DONE, NOON);
     schedule_finish(schedule, schedule_next(schedule, NOON + 4 * SECOND), RESULT_DONE, NOON);
     assert_int_equal(schedule_left(schedule), 0);

@@ -84,10 +84,10 @@ static void other_names_are_no_segments(void **state) {
 static void a_directory_that_cannot_be_listed_is_trouble(void **state) {
     int32_t first, last;
     touch(state, "file");
-    int file = open(path_in(*state, "file"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(segment_range(file, 0, DAY_MAX, &first, &last, &reason), ERROR_TROUBLE);
+    int fd = open(path_in(*state, "file"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(segment_range(fd, 0, DAY_MAX, &first, &last, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "cannot list the journal"));
-    close(file);
+    close(fd);
 }
 
 static void opening_makes_nothing_and_making_keeps_what_is_there(void **state) {
@@ -96,21 +96,21 @@ static void opening_makes_nothing_and_making_keeps_what_is_there(void **state) {
     struct stat status;
     assert_int_equal(segment_open(directory, 20780, true, &reason), ERROR_INVALID);
     assert_int_equal(access(path, F_OK), -1);
-    int file = segment_create(directory, 20780, &reason);
-    assert_true(file >= 0);
-    assert_int_equal(write(file, "line\n", 5), 5);
-    assert_int_equal(fstat(file, &status), 0);
+    int fd = segment_create(directory, 20780, &reason);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "line\n", 5), 5);
+    assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
-    close(file);
-    file = segment_create(directory, 20780, &reason);
-    assert_int_equal(lseek(file, 0, SEEK_END), 5);
-    close(file);
-    file = segment_open(directory, 20780, false, &reason);
-    assert_int_equal(write(file, "x", 1), -1);
-    close(file);
-    file = segment_open(directory, 20780, true, &reason);
-    assert_int_equal(write(file, "x", 1), 1);
-    close(file);
+    close(fd);
+    fd = segment_create(directory, 20780, &reason);
+    assert_int_equal(lseek(fd, 0, SEEK_END), 5);
+    close(fd);
+    fd = segment_open(directory, 20780, false, &reason);
+    assert_int_equal(write(fd, "x", 1), -1);
+    close(fd);
+    fd = segment_open(directory, 20780, true, &reason);
+    assert_int_equal(write(fd, "x", 1), 1);
+    close(fd);
     close(directory);
 }
 
@@ -123,11 +123,11 @@ static void what_is_no_file_is_trouble_and_no_absence(void **state) {
     assert_int_equal(symlink("elsewhere", path_in(*state, "1970-01-03.jsonl")), 0);
     for (int32_t day = 0; day < 3; day++) {
         reason.text[0] = '\0';
-        assert_int_equal(segment_open(directory, day, true, &reason), ERROR_TROUBLE);
+        assert_int_equal(segment_open(directory, day, true, &reason), ERROR_SYSTEM);
         assert_non_null(strstr(reason.text, "not a regular file"));
-        assert_int_equal(segment_open(directory, day, false, &reason), ERROR_TROUBLE);
-        assert_int_equal(segment_create(directory, day, &reason), ERROR_TROUBLE);
-        assert_int_equal(segment_open_either(directory, day, &read_only, &reason), ERROR_TROUBLE);
+        assert_int_equal(segment_open(directory, day, false, &reason), ERROR_SYSTEM);
+        assert_int_equal(segment_create(directory, day, &reason), ERROR_SYSTEM);
+        assert_int_equal(segment_open_either(directory, day, &read_only, &reason), ERROR_SYSTEM);
         assert_false(read_only);
     }
     close(directory);
@@ -137,21 +137,21 @@ static void what_is_no_file_is_trouble_and_no_absence(void **state) {
  * distinguished.
  */
 static int open_either(void *context) {
-    int directory = *(int *)context, file;
+    int directory = *(int *)context, fd;
     bool read_only;
     if (!become_nobody())
         return 9;
-    file = segment_open_either(directory, 0, &read_only, NULL);
-    if (file < 0 || !read_only)
+    fd = segment_open_either(directory, 0, &read_only, NULL);
+    if (fd < 0 || !read_only)
         return 1;
-    file = segment_open_either(directory, 1, &read_only, NULL);
-    if (file < 0 || read_only)
+    fd = segment_open_either(directory, 1, &read_only, NULL);
+    if (fd < 0 || read_only)
         return 2;
-    file = segment_open_either(directory, 2, &read_only, NULL);
-    if (file != ERROR_INVALID || read_only)
+    fd = segment_open_either(directory, 2, &read_only, NULL);
+    if (fd != ERROR_INVALID || read_only)
         return 3;
-    file = segment_open_either(directory, 3, &read_only, NULL);
-    return file != ERROR_TROUBLE || !read_only ? 4 : 0;
+    fd = segment_open_either(directory, 3, &read_only, NULL);
+    return fd != ERROR_SYSTEM || !read_only ? 4 : 0;
 }
 
 static void a_day_that_may_only_be_read_is_opened_for_that(void **state) {

@@ -12,7 +12,7 @@
 
 #define SECOND_SLOT 4096
 
-static int file;
+static int fd;
 static struct state state, read_back;
 static struct reason reason;
 
@@ -20,38 +20,38 @@ static int set_up(void **directory) {
     struct stat status;
     if (make_directory(directory) != 0)
         return -1;
-    file = open(path_in(*directory, "state"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = open(path_in(*directory, "state"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     memset(&state, 0, sizeof state);
-    if (file < 0 || fstat(file, &status) != 0)
+    if (fd < 0 || fstat(fd, &status) != 0)
         return -1;
     state.file = (uint64_t)status.st_ino;
     return 0;
 }
 
 static int tear_down(void **directory) {
-    close(file);
+    close(fd);
     return remove_directory(directory);
 }
 
 /* Writes a state that differs from those before. */
 static void write_next(void) {
     state.last_seq = state.generation + 101;
-    assert_int_equal(state_write(file, &state, &reason), 0);
+    assert_int_equal(state_write(fd, &state, &reason), 0);
     assert_int_equal(state.last_seq, state.generation + 100);
 }
 
 static void check_generation(uint64_t generation) {
     memset(&read_back, 0, sizeof read_back);
-    assert_int_equal(state_read(file, &read_back, &reason), 0);
+    assert_int_equal(state_read(fd, &read_back, &reason), 0);
     assert_int_equal(read_back.generation, generation);
     assert_int_equal(read_back.last_seq, generation + 100);
 }
 
 static void flip(off_t at) {
     unsigned char byte;
-    assert_int_equal(pread(file, &byte, 1, at), 1);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
     byte ^= 0x10;
-    assert_int_equal(pwrite(file, &byte, 1, at), 1);
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 }
 
 static void the_last_one_that_was_written_is_read(void **directory) {
@@ -85,7 +85,7 @@ static void the_next_write_never_goes_over_the_last_good_one(void **directory) {
     write_next();
     write_next();
     state.last_seq = 999;
-    assert_int_equal(state_write(full, &state, &reason), ERROR_TROUBLE);
+    assert_int_equal(state_write(full, &state, &reason), ERROR_SYSTEM);
     assert_string_equal(reason.text, "cannot write the index in seen/: No space left on device");
     assert_int_equal(state.generation, 2);
     close(full);
@@ -96,12 +96,12 @@ static void the_next_write_never_goes_over_the_last_good_one(void **directory) {
 
 static void without_a_whole_slot_it_is_damage(void **directory) {
     (void)directory;
-    assert_int_equal(state_read(file, &read_back, &reason), ERROR_DAMAGED); /* empty */
+    assert_int_equal(state_read(fd, &read_back, &reason), ERROR_DAMAGED); /* empty */
     write_next();
     write_next();
     flip(0);
     flip(SECOND_SLOT);
-    assert_int_equal(state_read(file, &read_back, &reason), ERROR_DAMAGED);
+    assert_int_equal(state_read(fd, &read_back, &reason), ERROR_DAMAGED);
     assert_string_equal(reason.text, "the state of the index in seen/ is damaged");
 }
 
@@ -120,7 +120,7 @@ static void a_copy_is_not_believed(void **directory) {
 static void an_error_is_trouble_and_no_damage(void **directory) {
     int closed = open(path_in(*directory, "state"), O_WRONLY | O_CLOEXEC);
     write_next();
-    assert_int_equal(state_read(closed, &read_back, &reason), ERROR_TROUBLE);
+    assert_int_equal(state_read(closed, &read_back, &reason), ERROR_SYSTEM);
     close(closed);
 }
 

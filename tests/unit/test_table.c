@@ -16,14 +16,14 @@ static struct reason reason;
 static int set_up(void **state) {
     if (make_directory(state) != 0)
         return -1;
-    int file = open(path_in(*state, "table"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    table = (struct table){.file = file, .buckets = BUCKETS, .secret = 42};
+    int fd = open(path_in(*state, "table"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    table = (struct table){.fd = fd, .buckets = BUCKETS, .secret = 42};
     memset(&bucket, 0, sizeof bucket);
-    return file < 0;
+    return fd < 0;
 }
 
 static int tear_down(void **state) {
-    close(table.file);
+    close(table.fd);
     return remove_directory(state);
 }
 
@@ -41,7 +41,7 @@ static int read_bucket(uint32_t number) {
 
 /* The size of a table is four times that of the one before: the largest one is the tenth. */
 static void fingerprints_are_spread_over_all_buckets_of_any_table(void **state) {
-    static const uint32_t sizes[] = {1, 3, LEAST_BUCKETS, FIRST_BUCKETS, UINT32_C(4096) << 18};
+    static const uint32_t sizes[] = {1, 3, MIN_BUCKETS, FIRST_BUCKETS, UINT32_C(4096) << 18};
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct table sized = {.buckets = sizes[i]};
@@ -69,9 +69,9 @@ static void each_damaged_byte_shows(void **state) {
     for (off_t at = 0; at < (off_t)sizeof bucket; at++) {
         const unsigned char *bytes = (const unsigned char *)&bucket;
         unsigned char flipped = bytes[at] ^ 0x10;
-        assert_int_equal(pwrite(table.file, &flipped, 1, at), 1);
+        assert_int_equal(pwrite(table.fd, &flipped, 1, at), 1);
         assert_int_equal(read_bucket(0), ERROR_DAMAGED);
-        assert_int_equal(pwrite(table.file, &bytes[at], 1, at), 1);
+        assert_int_equal(pwrite(table.fd, &bytes[at], 1, at), 1);
     }
     assert_int_equal(read_bucket(0), 0);
 }
@@ -82,14 +82,14 @@ static void what_was_never_a_bucket_of_this_place_is_damage(void **state) {
     assert_int_equal(read_bucket(0), ERROR_DAMAGED); /* the file is empty */
     assert_string_equal(reason.text, "a table of the index in seen/ is damaged");
     write_bucket(0, 1);
-    assert_int_equal(pwrite(table.file, &bucket, sizeof bucket, table_offset(1)), sizeof bucket);
+    assert_int_equal(pwrite(table.fd, &bucket, sizeof bucket, table_offset(1)), sizeof bucket);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED); /* it is number 0 */
-    assert_int_equal(pwrite(table.file, zeros, sizeof zeros, table_offset(1)), sizeof zeros);
+    assert_int_equal(pwrite(table.fd, zeros, sizeof zeros, table_offset(1)), sizeof zeros);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED);
     write_bucket(1, TABLE_SLOTS + 1);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED);
     write_bucket(1, TABLE_SLOTS);
-    assert_int_equal(ftruncate(table.file, table_offset(2) - 1), 0);
+    assert_int_equal(ftruncate(table.fd, table_offset(2) - 1), 0);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED);
     table.secret++; /* another index */
     assert_int_equal(read_bucket(0), ERROR_DAMAGED);
@@ -111,16 +111,16 @@ static void buckets_are_cleared_from_the_first_to_before_the_last(void **state) 
 static void a_disk_that_refuses_is_trouble_and_no_damage(void **state) {
     struct table full = table, closed = table, read_only = table;
     write_bucket(0, 1);
-    full.file = open("/dev/full", O_RDWR | O_CLOEXEC);
-    read_only.file = open(path_in(*state, "table"), O_RDONLY | O_CLOEXEC);
-    closed.file = -1;
-    assert_int_equal(table_write(&full, &bucket, &reason), ERROR_TROUBLE);
+    full.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
+    read_only.fd = open(path_in(*state, "table"), O_RDONLY | O_CLOEXEC);
+    closed.fd = -1;
+    assert_int_equal(table_write(&full, &bucket, &reason), ERROR_SYSTEM);
     assert_string_equal(reason.text, "cannot write the index in seen/: No space left on device");
-    assert_int_equal(table_clear(&full, 0, 1, &reason), ERROR_TROUBLE);
-    assert_int_equal(table_write(&read_only, &bucket, &reason), ERROR_TROUBLE);
-    assert_int_equal(table_read(&closed, 0, &read_back, &reason), ERROR_TROUBLE);
-    close(full.file);
-    close(read_only.file);
+    assert_int_equal(table_clear(&full, 0, 1, &reason), ERROR_SYSTEM);
+    assert_int_equal(table_write(&read_only, &bucket, &reason), ERROR_SYSTEM);
+    assert_int_equal(table_read(&closed, 0, &read_back, &reason), ERROR_SYSTEM);
+    close(full.fd);
+    close(read_only.fd);
 }
 
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

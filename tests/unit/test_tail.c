@@ -24,7 +24,7 @@ static struct journal *open_worker(void **state) {
     snprintf(segment, sizeof segment, "%s/" FIRST, directory);
     struct journal *journal = open_journal(directory);
     for (unsigned i = 1; i <= 5; i++) {
-        check(append_number(journal, i), OUTCOME_STORED, i);
+        check(append_number(journal, i), DISPOSITION_STORED, i);
         ends[i] = size_of(segment);
     }
     return journal;
@@ -37,10 +37,10 @@ static struct journal *again(struct journal *journal) {
 }
 
 static void overwrite(size_t at, const void *bytes, size_t length) {
-    int file = open(segment, O_WRONLY);
+    int fd = open(segment, O_WRONLY);
     nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL); /* later than the last write, on any clock */
-    assert_int_equal(pwrite(file, bytes, length, (off_t)at), length);
-    close(file);
+    assert_int_equal(pwrite(fd, bytes, length, (off_t)at), length);
+    close(fd);
 }
 
 /* damaged/NAME holds exactly these bytes. */
@@ -66,8 +66,8 @@ static const char *kept_name(const char *day, size_t offset) {
 static void goes_on(struct journal *journal, unsigned left, uint64_t seq) {
     check_known(journal, 1, left);
     for (unsigned i = left + 1; i <= 6; i++)
-        check(append_number(journal, i), OUTCOME_STORED, seq + i - left - 1);
-    check_by_another(directory, 6, OUTCOME_DUPLICATE, seq + 5 - left);
+        check(append_number(journal, i), DISPOSITION_STORED, seq + i - left - 1);
+    check_by_another(directory, 6, DISPOSITION_DUPLICATE, seq + 5 - left);
     assert_int_equal(verify(directory), 6);
 }
 
@@ -92,7 +92,7 @@ static void known_lines_that_are_overwritten_are_kept(void **state) {
             size_t size;
             char *all = read_file(segment, &size);
             struct entry entry = append_number(journal, 1);
-            check(entry, OUTCOME_DUPLICATE, 1);
+            check(entry, DISPOSITION_DUPLICATE, 1);
             warns(journal, "damaged");
             check_kept(kept_name(DAY, ends[left]), all + ends[left], size - ends[left]);
             free(all);
@@ -110,7 +110,7 @@ static void a_known_line_that_is_cut_short_is_kept(void **state) {
         size_t size, keep = cut == 0 ? ends[5] - 2 : ends[4] + 1;
         char *all = read_file(segment, &size);
         assert_int_equal(truncate(segment, (off_t)keep), 0);
-        check(append_number(journal, 1), OUTCOME_DUPLICATE, 1);
+        check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1);
         warns(journal, "damaged");
         check_kept(kept_name(DAY, ends[4]), all + ends[4], keep - ends[4]);
         free(all);
@@ -128,11 +128,11 @@ static void missing_lines_are_told_and_their_numbers_too(void **state) {
                 journal = again(journal);
             assert_int_equal(truncate(segment, (off_t)ends[left]), 0);
             struct entry entry = append_number(journal, 777);
-            check(entry, OUTCOME_STORED, 6);
+            check(entry, DISPOSITION_STORED, 6);
             warns(journal, "missing");
             check_known(journal, 1, left);
             for (unsigned i = left + 1; i <= 5; i++)
-                check(append_number(journal, i), OUTCOME_STORED, 6 + i - left);
+                check(append_number(journal, i), DISPOSITION_STORED, 6 + i - left);
             journal_free(journal);
             assert_int_equal(verify(directory), 6);
             run("rm -r '%s'/*", directory);
@@ -144,11 +144,11 @@ static void a_missing_line_of_another_process_is_told(void **state) {
     struct stat status;
     struct journal *journal = open_worker(state);
     assert_int_equal(stat(segment, &status), 0);
-    check_by_another(directory, 99, OUTCOME_STORED, 6);
+    check_by_another(directory, 99, DISPOSITION_STORED, 6);
     assert_int_equal(truncate(segment, (off_t)ends[5]), 0);
     const struct timespec times[] = {{0, UTIME_OMIT}, status.st_mtim};
     assert_int_equal(utimensat(AT_FDCWD, segment, times, 0), 0); /* as if within one tick */
-    check(append_number(journal, 6), OUTCOME_STORED, 7);
+    check(append_number(journal, 6), DISPOSITION_STORED, 7);
     warns(journal, "missing");
     check_known(journal, 1, 5);
     journal_free(journal);
@@ -162,7 +162,7 @@ static void damage_in_one_place_twice_is_kept_twice(void **state) {
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(truncate(segment, (off_t)ends[5]), 0);
         add_bytes(segment, bad[i], strlen(bad[i]));
-        check(append_number(journal, 5), OUTCOME_DUPLICATE, 5);
+        check(append_number(journal, 5), DISPOSITION_DUPLICATE, 5);
         warns(journal, "damaged");
     }
     journal_free(journal);
@@ -178,7 +178,7 @@ static void damage_that_was_kept_is_not_kept_again(void **state) {
         mkdir(path_in(directory, "damaged"), 0700);
         write_file(path_in(path_in(directory, "damaged"), kept_name(DAY, ends[5])), "the damage",
                    half == 0 ? 10 : 4, 0600);
-        check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
+        check_by_another(directory, 5, DISPOSITION_DUPLICATE, 5);
         check_kept(kept_name(DAY, ends[5]), "the damage", 10);
         run("test \"$(ls '%s/damaged' | wc -l)\" = 1", directory);
     }
@@ -194,7 +194,7 @@ static void a_torn_line_is_cut_without_a_word(void **state) {
         add_bytes(segment, torn, length);
         if (length % 2 == 0)
             journal = again(journal);
-        check(append_number(journal, 6), OUTCOME_STORED, 6);
+        check(append_number(journal, 6), DISPOSITION_STORED, 6);
         assert_string_equal(journal_warning(journal), "");
         assert_int_not_equal(access(path_in(directory, "damaged"), F_OK), 0);
         goes_on(journal, 6, 7);
@@ -214,7 +214,7 @@ static void zeros_after_another_boot_are_kept(void **state) {
             disk.boot = boot == 1 ? "after" : disk.boot;
             add_bytes(segment, zeros, lengths[i]);
             struct journal *journal = open_journal(directory);
-            check(append_number(journal, 6), OUTCOME_STORED, 6);
+            check(append_number(journal, 6), DISPOSITION_STORED, 6);
             warns(journal, "damaged");
             check_kept(kept_name(DAY, ends[5]), zeros, lengths[i]);
             goes_on(journal, 6, 7);
@@ -230,7 +230,7 @@ static void after_another_boot_the_end_is_the_end(void **state) {
     disk.boot = "after";
     assert_int_equal(truncate(segment, (off_t)ends[4] + 30), 0);
     struct journal *journal = open_journal(directory);
-    check(append_number(journal, 5), OUTCOME_STORED,
+    check(append_number(journal, 5), DISPOSITION_STORED,
           5); /* its number is free, and what was cut off is kept */
     assert_non_null(strstr(journal_warning(journal), "30 bytes"));
     goes_on(journal, 5, 6);
@@ -243,18 +243,18 @@ static void what_a_consumer_has_run_keeps_its_number(void **state) {
         static struct cursor cursor;
         disk.boot = "before";
         journal_free(open_worker(state));
-        int file = open(directory, O_RDONLY | O_DIRECTORY);
-        cursor = (struct cursor){.mark.place = {timestamp_day(DAY_ONE), ends[5]}, .mark.seq = 5};
-        assert_int_equal(cursor_write(file, "bell", &cursor, NULL), 0);
-        close(file);
+        int fd = open(directory, O_RDONLY | O_DIRECTORY);
+        cursor = (struct cursor){.mark.position = {timestamp_day(DAY_ONE), ends[5]}, .mark.seq = 5};
+        assert_int_equal(cursor_write(fd, "bell", &cursor, NULL), 0);
+        close(fd);
         assert_int_equal(truncate(segment, (off_t)ends[3]), 0);
         if (how == 0)
             disk.boot = "after";
         else
             run("rm -r '%s/seen'", directory);
         struct journal *journal = open_journal(directory);
-        check(append_number(journal, 4), OUTCOME_STORED, 6);
-        check(append_number(journal, 5), OUTCOME_STORED, 7);
+        check(append_number(journal, 4), DISPOSITION_STORED, 6);
+        check(append_number(journal, 5), DISPOSITION_STORED, 7);
         check_known(journal, 1, 3);
         journal_free(journal);
         verify(directory);
@@ -273,7 +273,7 @@ static void a_missing_last_line_break_is_put_right(void **state) {
             assert_int_equal(truncate(segment, (off_t)ends[5] - 1), 0);
         else
             overwrite(ends[5] - 1, "x", 1);
-        check(append_number(journal, 5), OUTCOME_DUPLICATE, 5);
+        check(append_number(journal, 5), DISPOSITION_DUPLICATE, 5);
         goes_on(journal, 5, 6);
         journal_free(journal);
         run("rm -r '%s'/*", directory);
@@ -286,8 +286,8 @@ static void a_missing_last_line_break_of_an_older_day_is_put_right(void **state)
     assert_int_equal(truncate(segment, (off_t)ends[5] - 1), 0);
     clock_now += A_DAY;
     write_file(path_in(directory, SECOND_DAY), "", 0, 0600);
-    check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
-    check_by_another(directory, 6, OUTCOME_STORED, 6);
+    check_by_another(directory, 5, DISPOSITION_DUPLICATE, 5);
+    check_by_another(directory, 6, DISPOSITION_STORED, 6);
     assert_int_equal(verify(directory), 6);
 }
 
@@ -298,12 +298,12 @@ static void a_torn_line_of_an_older_day_is_kept(void **state) {
         clock_now += A_DAY;
         write_file(path_in(directory, SECOND_DAY), "", 0, 0600);
         if (how == 1)
-            check(append_number(journal, 5), OUTCOME_DUPLICATE, 5);
+            check(append_number(journal, 5), DISPOSITION_DUPLICATE, 5);
         size_t size;
         char *all = read_file(segment, &size);
         assert_int_equal(truncate(segment, (off_t)ends[4] + 50), 0);
         journal = again(journal);
-        check(append_number(journal, 6), OUTCOME_STORED, 6);
+        check(append_number(journal, 6), DISPOSITION_STORED, 6);
         check_kept(kept_name(DAY, ends[4]), all + ends[4], 50);
         free(all);
         check_known(journal, 1, 4);
@@ -318,18 +318,18 @@ static void a_torn_line_of_an_older_day_is_kept(void **state) {
 static void a_line_that_was_damaged_before_is_kept(void **state) {
     journal_free(open_worker(state));
     clock_now += A_DAY;
-    check_by_another(directory, 6, OUTCOME_STORED, 6);
+    check_by_another(directory, 6, DISPOSITION_STORED, 6);
     run("sed -i s/event/evemt/ '%s/" SECOND_DAY "'", directory);
-    check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
+    check_by_another(directory, 5, DISPOSITION_DUPLICATE, 5);
     assert_int_equal(truncate(path_in(directory, SECOND_DAY), 100), 0);
-    check_by_another(directory, 5, OUTCOME_DUPLICATE, 5);
+    check_by_another(directory, 5, DISPOSITION_DUPLICATE, 5);
     run("test $(stat -c %%s '%s/damaged/2026-11-24-0') = 100", directory);
 }
 
 /* ---- what cannot be written to ---- */
 
 /* As a user who may not write to the file. */
-static void append_as_nobody(unsigned number, enum outcome wanted) {
+static void append_as_nobody(unsigned number, enum disposition wanted) {
     pid_t child = fork();
     int status;
     if (child == 0) {
@@ -338,7 +338,7 @@ static void append_as_nobody(unsigned number, enum outcome wanted) {
         struct journal *journal = open_journal(directory);
         struct entry entry = append_number(journal, number);
         journal_free(journal);
-        _exit(entry.outcome == wanted ? 0 : 1);
+        _exit(entry.disposition == wanted ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -350,11 +350,11 @@ static void a_read_only_end_stays_as_it_is(void **state) {
     add_bytes(segment, torn, sizeof torn - 1);
     size_t size = size_of(segment);
     assert_int_equal(chmod(segment, 0400), 0);
-    append_as_nobody(5, OUTCOME_DUPLICATE);
-    append_as_nobody(6, OUTCOME_TROUBLE);
+    append_as_nobody(5, DISPOSITION_DUPLICATE);
+    append_as_nobody(6, DISPOSITION_UNAVAILABLE);
     assert_int_equal(size_of(segment), size);
     assert_int_equal(chmod(segment, 0600), 0);
-    append_as_nobody(6, OUTCOME_STORED);
+    append_as_nobody(6, DISPOSITION_STORED);
     assert_int_equal(verify(directory), 6);
 }
 
@@ -368,7 +368,7 @@ static void a_huge_hole_is_not_read(void **state) {
     run("rm -r '%s/seen'", directory); /* so that all is read */
     struct journal *journal = open_journal(directory);
     disk.read = 0;
-    check(append_number(journal, 6), OUTCOME_STORED, 6);
+    check(append_number(journal, 6), DISPOSITION_STORED, 6);
     warns(journal, "damaged");
     assert_in_range(disk.read, 1, 10 << 20);
     check_known(journal, 1, 6);

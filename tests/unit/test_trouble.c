@@ -2,8 +2,8 @@
 #include "support.h"
 
 #include "apart.h"
+#include "backoff.h"
 #include "timestamp.h"
-#include "trouble.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,18 +19,18 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
 
 static int hold_again_and_again(void *context) {
     static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
-    struct trouble trouble = {0};
+    struct backoff trouble = {0};
     struct reason reason = {"the disk is full"};
     (void)context;
     now = 5000 * SECOND;
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
-            trouble_hold(&trouble, &reason, ": waiting");
+            backoff_start(&trouble, &reason, ": waiting");
             if (trouble.again != now + seconds[i] * SECOND)
                 return 1 + (int)i;
             now = trouble.again;
         }
-        trouble_end(&trouble);
+        backoff_clear(&trouble);
         if (trouble.again != 0)
             return 100;
     }
@@ -50,7 +50,7 @@ static int tell_at_times(void *context) {
         const char *reason;
     } cases[] = {{0, "one"},    {1, "one"},    {3599, "one"}, {3600, "one"},
                  {3601, "one"}, {3602, "two"}, {3603, "one"}};
-    struct trouble trouble = {0};
+    struct backoff trouble = {0};
     char consequence[16];
     (void)context;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -58,7 +58,7 @@ static int tell_at_times(void *context) {
         now = cases[i].at * SECOND;
         explain(&reason, "%s", cases[i].reason);
         snprintf(consequence, sizeof consequence, ": at %d", (int)cases[i].at);
-        trouble_tell(&trouble, &reason, consequence);
+        backoff_report(&trouble, &reason, consequence);
     }
     return 0;
 }

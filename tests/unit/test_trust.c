@@ -40,7 +40,7 @@ static void each_directory_on_the_way_has_to_be_closed(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         set_mode(names[i], 0757);
-        check("a/b/file", ERROR_TROUBLE, "everybody can write to ");
+        check("a/b/file", ERROR_SYSTEM, "everybody can write to ");
         assert_non_null(strstr(reason.text, "chmod go-w it"));
         set_mode(names[i], 0755);
         check("a/b/file", 0, NULL);
@@ -58,7 +58,7 @@ static void a_group_may_write_only_if_it_is_the_owners(void **state) {
     check("a/b/file", 0, NULL);
     assert_int_equal(chown(path_in(base, "a"), 0, 12345), 0);
     set_mode("a", 0775);
-    check("a/b/file", ERROR_TROUBLE, "a group can write to ");
+    check("a/b/file", ERROR_SYSTEM, "a group can write to ");
 }
 
 /* As in /tmp, where only the owner of an entry can change that entry. */
@@ -67,8 +67,8 @@ static void in_a_sticky_directory_an_entry_is_its_owners(void **state) {
     set_mode("a", 01777);
     check("a/b/file", 0, NULL);
     check("a/b", 0, NULL);
-    check("a", ERROR_TROUBLE, "everybody can write to "); /* at the end, what it holds is asked about */
-    check("a/missing", ERROR_TROUBLE, "other users could make it");
+    check("a", ERROR_SYSTEM, "everybody can write to "); /* at the end, what it holds is asked about */
+    check("a/missing", ERROR_SYSTEM, "other users could make it");
 }
 
 static void what_belongs_to_another_user_is_refused(void **state) {
@@ -79,7 +79,7 @@ static void what_belongs_to_another_user_is_refused(void **state) {
     assert_int_equal(symlink("b", path_in(base, "a/link")), 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(lchown(path_in(base, names[i]), 12345, 0), 0);
-        check("a/link/../b/file", ERROR_TROUBLE, " belongs to user 12345, ");
+        check("a/link/../b/file", ERROR_SYSTEM, " belongs to user 12345, ");
         assert_int_equal(trust_path(path_in(base, "a/link/../b/file"), 12345, &reason), 0);
         assert_int_equal(lchown(path_in(base, names[i]), 0, 0), 0);
     }
@@ -101,16 +101,16 @@ static void links_are_followed_and_looked_at_step_by_step(void **state) {
     check("a/relative/file", 0, NULL);
     check("a/absolute/file", 0, NULL);
     check("a/twice/file", 0, NULL);
-    check("a/round/file", ERROR_TROUBLE, "cannot examine ");
+    check("a/round/file", ERROR_SYSTEM, "cannot examine ");
     check("a/nowhere", ERROR_INVALID, "there is no ");
-    check("a/through/file", ERROR_TROUBLE, "/open");
+    check("a/through/file", ERROR_SYSTEM, "/open");
 }
 
 static void what_is_missing_is_not_taken_for_what_others_could_make(void **state) {
     (void)state;
     check("a/missing", ERROR_INVALID, "there is no ");
     check("a/missing/file", ERROR_INVALID, "there is no ");
-    check("a/b/file/in", ERROR_TROUBLE, "cannot examine ");
+    check("a/b/file/in", ERROR_SYSTEM, "cannot examine ");
     check("a/../../../../../../../../../../../..", 0, NULL); /* nothing is above / */
 }
 
@@ -122,7 +122,7 @@ static void a_relative_path_begins_here(void **state) {
     assert_int_equal(trust_path("b/file", geteuid(), &reason), 0);
     assert_int_equal(trust_path("b/missing", geteuid(), &reason), ERROR_INVALID);
     set_mode("", 0757);
-    assert_int_equal(trust_path("b/file", geteuid(), &reason), ERROR_TROUBLE);
+    assert_int_equal(trust_path("b/file", geteuid(), &reason), ERROR_SYSTEM);
     set_mode("", 0755);
     assert_int_equal(chdir(here), 0);
 }
@@ -132,10 +132,10 @@ static void a_path_that_is_too_long_is_refused(void **state) {
     (void)state;
     int length = snprintf(path, sizeof path, "%s/a/", base);
     memset(path + length, 'x', 5000); /* one name, in a directory that is there */
-    assert_int_equal(trust_path(path, geteuid(), &reason), ERROR_TROUBLE);
+    assert_int_equal(trust_path(path, geteuid(), &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "File name too long"));
     memset(path, '/', sizeof path - 1);
-    assert_int_equal(trust_path(path, geteuid(), &reason), ERROR_TROUBLE);
+    assert_int_equal(trust_path(path, geteuid(), &reason), ERROR_SYSTEM);
     for (size_t i = 0; i + 1 < 8000; i += 2)
         memcpy(path + i, "a/", 2);
     path[8000] = '\0';
@@ -170,7 +170,7 @@ static void a_path_is_split_before_its_last_name(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool good = cases[i].name != NULL;
         assert_int_equal(trust_split(cases[i].path, directory, name, sizeof name, &reason),
-                         good ? 0 : ERROR_TROUBLE);
+                         good ? 0 : ERROR_SYSTEM);
         if (!good)
             continue;
         assert_string_equal(directory, cases[i].directory);

@@ -38,7 +38,7 @@ static int tear_down(void **state) {
 static void add(uint64_t seq, uint64_t order) {
     struct item item = {.seq = seq,
                         .identity = UINT64_MAX - seq,
-                        .place = {.day = 20780, .offset = seq * 1000},
+                        .position = {.day = 20780, .offset = seq * 1000},
                         .order = order,
                         .attempts = 3,
                         .due = NOON + 30 * SECOND};
@@ -75,7 +75,7 @@ static void what_is_saved_is_loaded(void **state) {
     (void)state;
     struct item largest = {.seq = 999999999999999999,
                            .identity = 0,
-                           .place = {.day = DAY_MAX, .offset = 999999999999999999},
+                           .position = {.day = DAY_MAX, .offset = 999999999999999999},
                            .order = UINT64_MAX,
                            .attempts = 999999999,
                            .due = NOON + SECOND / 2};
@@ -86,8 +86,8 @@ static void what_is_saved_is_loaded(void **state) {
     assert_int_equal(queues_count(queues), 2);
     const struct item *item = queues_find(queues, &largest);
     assert_non_null(item);
-    assert_int_equal(item->place.day, largest.place.day);
-    assert_int_equal(item->place.offset, largest.place.offset);
+    assert_int_equal(item->position.day, largest.position.day);
+    assert_int_equal(item->position.offset, largest.position.offset);
     assert_int_equal(item->attempts, largest.attempts);
     assert_int_equal(item->due, NOON); /* whole seconds */
     item = queues_find(queues, &(struct item){.seq = 1, .identity = UINT64_MAX - 1, .order = 5});
@@ -162,7 +162,7 @@ static void what_could_not_be_written_is_written_the_next_time(void **state) {
     assert_int_equal(unlinkat(directory, PATH, 0), 0);
     assert_int_equal(mkdir(path_in(*state, PATH), 0700), 0);
     add(2, 2);
-    assert_int_equal(waiting_save(&waiting, directory, "bell", queues, &reason), ERROR_TROUBLE);
+    assert_int_equal(waiting_save(&waiting, directory, "bell", queues, &reason), ERROR_SYSTEM);
     assert_int_equal(rmdir(path_in(*state, PATH)), 0);
     save();
     assert_string_equal(kept(), "1:3 2:3 ");

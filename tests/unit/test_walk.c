@@ -15,12 +15,12 @@
 static int directory;
 static struct walk walk;
 static struct reason reason;
-static struct link link_now;
+static struct chain_state link_now;
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = link_start();
+    link_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -42,7 +42,7 @@ static void add_day(void **state, int32_t day, unsigned lines, size_t missing) {
 }
 
 static void start(int32_t day, int32_t last) {
-    walk_start(&walk, directory, (struct place){.day = DAY + day}, link_start());
+    walk_start(&walk, directory, (struct position){.day = DAY + day}, chain_start());
     walk_until(&walk, DAY + last);
 }
 
@@ -50,12 +50,12 @@ static void start(int32_t day, int32_t last) {
 static const char *rest_of_it(void) {
     static char lines[256];
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     int result;
     lines[0] = '\0';
-    while ((result = walk_next(&walk, &scan, &record, &place, &reason)) > 0)
-        snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "%d.%u%s ", (int)place.day - DAY,
+    while ((result = walk_next(&walk, &scan, &record, &position, &reason)) > 0)
+        snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "%d.%u%s ", (int)position.day - DAY,
                  scan == SCAN_DAMAGED ? 0 : (unsigned)record.seq,
                  scan == SCAN_DAMAGED     ? "x"
                  : scan == SCAN_UNCHAINED ? "u"
@@ -71,8 +71,8 @@ static void days_follow_each_other_in_one_chain(void **state) {
     add_day(state, 6, 1, 0);
     start(0, 6);
     assert_string_equal(rest_of_it(), "0.1 0.2 5.3 5.4 6.5 ");
-    assert_int_equal(walk_place(&walk).day, DAY + 6);
-    assert_string_equal(walk_link(&walk).recorded, link_now.recorded);
+    assert_int_equal(walk_position(&walk).day, DAY + 6);
+    assert_string_equal(walk_chain(&walk).recorded, link_now.recorded);
 }
 
 static void it_begins_and_ends_as_asked(void **state) {
@@ -82,14 +82,14 @@ static void it_begins_and_ends_as_asked(void **state) {
     assert_string_equal(rest_of_it(), "1.3u 1.4 2.5 2.6 ");
     walk_end(&walk);
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     start(0, 0);
-    assert_int_equal(walk_next(&walk, &scan, &record, &place, &reason), 1);
-    struct place second = walk_place(&walk);
-    struct link link = walk_link(&walk);
+    assert_int_equal(walk_next(&walk, &scan, &record, &position, &reason), 1);
+    struct position second = walk_position(&walk);
+    struct chain_state chain = walk_chain(&walk);
     walk_end(&walk);
-    walk_start(&walk, directory, second, link);
+    walk_start(&walk, directory, second, chain);
     walk_until(&walk, DAY + 1);
     assert_string_equal(rest_of_it(), "0.2 1.3 1.4 ");
 }
@@ -99,7 +99,7 @@ static void it_goes_on_when_there_is_more(void **state) {
     assert_string_equal(rest_of_it(), ""); /* there is not even a file */
     add_day(state, 0, 1, 0);
     assert_string_equal(rest_of_it(), "0.1 ");
-    link_now = link_start();
+    link_now = chain_start();
     add_day(state, 0, 3, 0); /* the same line, and two more */
     assert_string_equal(rest_of_it(), "0.2 0.3 ");
     add_day(state, 2, 1, 0);
@@ -138,27 +138,27 @@ static void a_damaged_line_is_returned_with_its_place(void **state) {
     size_t damaged = add_text("damage\n", 7);
     write_day(*state, DAY);
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     start(0, 0);
-    assert_int_equal(walk_next(&walk, &scan, &record, &place, &reason), 1);
-    assert_int_equal(walk_next(&walk, &scan, &record, &place, &reason), 1);
+    assert_int_equal(walk_next(&walk, &scan, &record, &position, &reason), 1);
+    assert_int_equal(walk_next(&walk, &scan, &record, &position, &reason), 1);
     assert_int_equal(scan, SCAN_DAMAGED);
-    assert_int_equal(place.day, DAY);
-    assert_int_equal(place.offset, damaged);
+    assert_int_equal(position.day, DAY);
+    assert_int_equal(position.offset, damaged);
 }
 
 static void a_day_that_cannot_be_opened_is_trouble_until_it_can(void **state) {
     struct record record;
-    struct place place;
+    struct position position;
     enum scan scan;
     add_day(state, 0, 1, 0);
     assert_int_equal(mkdir(path_in(*state, "2024-10-05.jsonl"), 0700), 0);
     add_day(state, 2, 1, 0);
     start(0, 2);
-    assert_int_equal(walk_next(&walk, &scan, &record, &place, &reason), 1);
+    assert_int_equal(walk_next(&walk, &scan, &record, &position, &reason), 1);
     for (int again = 0; again < 2; again++)
-        assert_int_equal(walk_next(&walk, &scan, &record, &place, &reason), ERROR_TROUBLE);
+        assert_int_equal(walk_next(&walk, &scan, &record, &position, &reason), ERROR_SYSTEM);
     assert_non_null(strstr(reason.text, "2024-10-05.jsonl is not a regular file"));
     assert_int_equal(rmdir(path_in(*state, "2024-10-05.jsonl")), 0);
     assert_string_equal(rest_of_it(), "2.2 ");

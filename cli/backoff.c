@@ -1,4 +1,4 @@
-#include "trouble.h"
+#include "backoff.h"
 
 #include "options.h"
 #include "timestamp.h"
@@ -8,23 +8,23 @@
 #define LONGEST_DELAY (60 * SECOND)
 #define TELL_AGAIN (3600 * SECOND)
 
-void trouble_tell(struct trouble *trouble, const struct reason *reason, const char *consequence) {
+void backoff_report(struct backoff *trouble, const struct reason *reason, const char *consequence) {
     int64_t now = monotonic_now();
-    if (strcmp(trouble->told.text, reason->text) == 0 && now - trouble->told_at < TELL_AGAIN)
+    if (strcmp(trouble->reported.text, reason->text) == 0 && now - trouble->reported_at < TELL_AGAIN)
         return;
     problem("%s%s", reason->text, consequence);
-    trouble->told = *reason;
-    trouble->told_at = now;
+    trouble->reported = *reason;
+    trouble->reported_at = now;
 }
 
-void trouble_hold(struct trouble *trouble, const struct reason *reason, const char *consequence) {
-    trouble_tell(trouble, reason, consequence);
+void backoff_start(struct backoff *trouble, const struct reason *reason, const char *consequence) {
+    backoff_report(trouble, reason, consequence);
     trouble->delay = trouble->delay == 0 ? SECOND : 2 * trouble->delay;
     if (trouble->delay > LONGEST_DELAY)
         trouble->delay = LONGEST_DELAY;
     trouble->again = monotonic_now() + trouble->delay;
 }
 
-void trouble_end(struct trouble *trouble) {
+void backoff_clear(struct backoff *trouble) {
     trouble->delay = trouble->again = 0;
 }

@@ -18,13 +18,13 @@ void runner_end_if_once(struct runner *runner) {
         runner_end_broken(runner);
 }
 
-void runner_hold(struct runner *runner, struct trouble *trouble, const struct reason *reason) {
-    trouble_hold(trouble, reason,
-                 runner->run->once
-                     ? "; nothing is run until that works: make room, or see to the owner and the "
-                       "mode, and run doorpost exec again"
-                     : "; nothing is run until that works: make room, or see to the owner and the "
-                       "mode");
+void runner_pause(struct runner *runner, struct backoff *trouble, const struct reason *reason) {
+    backoff_start(trouble, reason,
+                  runner->run->once
+                      ? "; nothing is run until that works: make room, or see to the owner and the "
+                        "mode, and run doorpost exec again"
+                      : "; nothing is run until that works: make room, or see to the owner and the "
+                        "mode");
     runner_end_if_once(runner);
 }
 
@@ -54,15 +54,15 @@ static bool keep_aside(struct runner *runner) {
     struct queues *queues = schedule_queues(runner->schedule);
     if (runner->waiting.known && !queues_are_changed(queues))
         return true;
-    if (runner->foreign || monotonic_now() < runner->shelving.again)
+    if (runner->foreign || monotonic_now() < runner->queue_backoff.again)
         return false;
     if (waiting_save(&runner->waiting, runner_directory_of(runner), runner->run->name, queues, &reason) !=
         0) {
-        runner_hold(runner, &runner->shelving, &reason);
+        runner_pause(runner, &runner->queue_backoff, &reason);
         return false;
     }
-    schedule_let_go(runner->schedule);
-    trouble_end(&runner->shelving);
+    schedule_release_deferred(runner->schedule);
+    backoff_clear(&runner->queue_backoff);
     return true;
 }
 
@@ -71,19 +71,19 @@ static bool keep_cursor(struct runner *runner) {
     runner_update_cursor(runner);
     if (!runner->unsaved)
         return true;
-    if (runner->foreign || monotonic_now() < runner->saving.again)
+    if (runner->foreign || monotonic_now() < runner->save_backoff.again)
         return false;
     if (cursor_write(runner_directory_of(runner), runner->run->name, &runner->cursor, &reason) != 0) {
-        runner_hold(runner, &runner->saving, &reason);
+        runner_pause(runner, &runner->save_backoff, &reason);
         return false;
     }
     runner->unsaved = runner->reserved = false;
-    trouble_end(&runner->saving);
+    backoff_clear(&runner->save_backoff);
     return true;
 }
 
 /* First what was set aside: only then does the cursor move over it. */
-bool runner_keep(struct runner *runner) {
+bool runner_save(struct runner *runner) {
     if (runner->run->retry_failed)
         return true;
     bool aside = keep_aside(runner);
@@ -91,10 +91,10 @@ bool runner_keep(struct runner *runner) {
 }
 
 /* Is there room to keep what becomes of the commands that are started now? */
-bool runner_is_reserved(struct runner *runner) {
+bool runner_reserve(struct runner *runner) {
     struct reason reason = {""};
     const struct run *run = runner->run;
-    if (!runner_keep(runner) || runner->foreign || monotonic_now() < runner->saving.again)
+    if (!runner_save(runner) || runner->foreign || monotonic_now() < runner->save_backoff.again)
         return false;
     if (runner->reserved)
         return true;
@@ -104,7 +104,7 @@ bool runner_is_reserved(struct runner *runner) {
             : cursor_reserve(runner_directory_of(runner), run->name, &runner->cursor, JOBS_MAX, &reason);
     runner->reserved = result == 0;
     if (result != 0)
-        runner_hold(runner, &runner->saving, &reason);
+        runner_pause(runner, &runner->save_backoff, &reason);
     if (result == ERROR_INVALID) /* a read-only journal: waiting is of no use */
         runner_end_broken(runner);
     return runner->reserved;
@@ -117,7 +117,7 @@ void runner_release(struct runner *runner) {
 }
 
 /* For `doorpost exec --status` and doctor; nothing depends on it. */
-void runner_tell_state(struct runner *runner) {
+void runner_write_state(struct runner *runner) {
     runner->note.running = runner->running;
     if (!runner->run->retry_failed) /* else another process may be telling */
         runner_note_write(runner->lock, &runner->note);

@@ -1,6 +1,6 @@
 /* A running worker's standard error is, in /proc (proc(5)), a link to a file, or a socket of journald's, or a
  * pipe to its web server. */
-#include "log_place.h"
+#include "log_location.h"
 
 #include "processes.h"
 
@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 /* Where the process's standard error goes, or "" if that leads nowhere. */
-static void find_end(const char *pid, char out[LOG_PLACE_SIZE]) {
-    char path[64], target[LOG_PLACE_SIZE], group[1024];
+static void find_end(const char *pid, char out[LOG_LOCATION_SIZE]) {
+    char path[64], target[LOG_LOCATION_SIZE], group[1024];
     snprintf(path, sizeof path, "/proc/%.16s/fd/2", pid);
     ssize_t length = readlink(path, target, sizeof target - 1);
     target[length > 0 ? length : 0] = '\0';
@@ -19,15 +19,15 @@ static void find_end(const char *pid, char out[LOG_PLACE_SIZE]) {
     processes_read(pid, "cgroup", group, sizeof group);
     char *unit = strstr(group, ".service");
     if (target[0] == '/' && strcmp(target, "/dev/null") != 0)
-        snprintf(out, LOG_PLACE_SIZE, "%s", target);
+        snprintf(out, LOG_LOCATION_SIZE, "%s", target);
     else if (strncmp(target, "socket:", 7) == 0 && unit != NULL) {
         *unit = '\0';
         const char *slash = strrchr(group, '/');
-        snprintf(out, LOG_PLACE_SIZE, "journalctl -u %s", slash != NULL ? slash + 1 : "doorpost");
+        snprintf(out, LOG_LOCATION_SIZE, "journalctl -u %s", slash != NULL ? slash + 1 : "doorpost");
     }
 }
 
-static bool ask_worker(const struct config *config, char out[LOG_PLACE_SIZE]) {
+static bool ask_worker(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     struct user user;
     char process[24];
     pid_t worker = processes_find_worker(config, &user);
@@ -38,7 +38,7 @@ static bool ask_worker(const struct config *config, char out[LOG_PLACE_SIZE]) {
     return out[0] != '\0';
 }
 
-static void find_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
+static void find_place(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     static const struct {
         const char *sign, *place;
     } usual[] = {
@@ -54,15 +54,15 @@ static void find_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
         return;
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (access(usual[i].sign, F_OK) == 0 && strstr(out, usual[i].place) == NULL)
-            used += (size_t)snprintf(out + used, LOG_PLACE_SIZE - used, "%s%s", used > 0 ? " or " : "",
+            used += (size_t)snprintf(out + used, LOG_LOCATION_SIZE - used, "%s%s", used > 0 ? " or " : "",
                                      usual[i].place);
     if (used == 0)
-        snprintf(out, LOG_PLACE_SIZE, "the error log of the web server, or of the host's panel");
+        snprintf(out, LOG_LOCATION_SIZE, "the error log of the web server, or of the host's panel");
 }
 
-const char *log_place(const struct config *config, char out[LOG_PLACE_SIZE]) {
+const char *log_location(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     find_place(config, out);
     if (config->log == LOG_OFF)
-        strncat(out, ", once DOORPOST_LOG is not off", LOG_PLACE_SIZE - 1 - strlen(out));
+        strncat(out, ", once DOORPOST_LOG is not off", LOG_LOCATION_SIZE - 1 - strlen(out));
     return out;
 }
