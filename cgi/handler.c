@@ -191,20 +191,31 @@ static void keep(struct handler *handler, struct batch *batch) {
         log_warning(handler->config.log, journal_warning(handler->journal));
 }
 
+/* The journal has the last word on what was to be kept. */
+static void take_disposition(struct delivery *delivery) {
+    struct decision *decision = &delivery->decision;
+    const struct entry *entry = &delivery->entry;
+    if (decision->disposition != DISPOSITION_ACCEPTED && decision->disposition != DISPOSITION_REJECTED)
+        return;
+    if (entry->disposition == DISPOSITION_REJECTED && decision->disposition == DISPOSITION_ACCEPTED)
+        explain(&decision->cause, "%s", entry->rejection);
+    else if (entry->reason.text[0] != '\0')
+        decision->cause = entry->reason;
+    decision->disposition = entry->disposition;
+}
+
 static void write_log(const struct handler *handler, const struct batch *batch,
                       const struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
-    struct verdict_line line = response_verdict(decision, delivery->entry.disposition);
-    bool not_kept = delivery->entry.reason.text[0] != '\0';
-    const char *cause = not_kept ? delivery->entry.reason.text : decision->cause.text;
+    int status = response_status(decision->disposition);
     log_answer(log_level(handler),
-               &(struct log_answer){.status = line.status,
-                                    .disposition = line.word,
-                                    .cause = cause,
+               &(struct log_answer){.status = status,
+                                    .disposition = response_word(decision->disposition),
+                                    .cause = decision->cause.text,
                                     .client = delivery->request->metadata.client,
                                     .key = decision->key,
                                     .event = &decision->event,
-                                    .seq = line.status == 200 ? delivery->entry.seq : 0,
+                                    .seq = status == 200 ? delivery->entry.seq : 0,
                                     .batch = batch->count,
                                     .duration = monotonic_now() - delivery->request->since});
 }
@@ -215,13 +226,9 @@ static void answer(const struct handler *handler, const struct batch *batch, str
     char text[RESPONSE_SIZE];
     const char *method = delivery->request->metadata.method;
     bool with_body = method == NULL || strcmp(method, "HEAD") != 0;
-    if (delivery->entry.disposition == DISPOSITION_REJECTED &&
-        delivery->decision.disposition == DISPOSITION_ACCEPTED)
-        explain(&delivery->decision.cause, "%s",
-                delivery->entry.rejection); /* the journal has decided that */
+    take_disposition(delivery);
     write_log(handler, batch, delivery);
-    size_t length = response_write(&delivery->decision, delivery->entry.disposition, delivery->entry.seq,
-                                   with_body, text);
+    size_t length = response_write(&delivery->decision, delivery->entry.seq, with_body, text);
     answers->send(answers->context, delivery->owner, text, length);
 }
 

@@ -11,41 +11,26 @@
 #define RETRY_AFTER "30" /* seconds; Ring has a schedule of its own */
 #define BODY_SIZE 7168
 
-static const struct verdict_line unavailable = {503, "unavailable"};
+static const struct {
+    int status; /* HTTP */
+    const char *word;
+} answers[] = {[DISPOSITION_UNAVAILABLE] = {503, "unavailable"},
+               [DISPOSITION_ACCEPTED] = {503, "unavailable"}, /* not final: never answered */
+               [DISPOSITION_STORED] = {200, "stored"},
+               [DISPOSITION_DUPLICATE] = {200, "duplicate"},
+               [DISPOSITION_REJECTED] = {400, "rejected"},
+               [DISPOSITION_UNAUTHORIZED] = {401, "unauthorized"},
+               [DISPOSITION_METHOD_NOT_ALLOWED] = {405, "method_not_allowed"},
+               [DISPOSITION_LENGTH_REQUIRED] = {411, "length_required"},
+               [DISPOSITION_TOO_LARGE] = {413, "too_large"},
+               [DISPOSITION_MALFORMED] = {400, "malformed"}};
 
-static struct verdict_line kept(enum disposition disposition) {
-    switch (disposition) {
-    case DISPOSITION_STORED:
-        return (struct verdict_line){200, "stored"};
-    case DISPOSITION_DUPLICATE:
-        return (struct verdict_line){200, "duplicate"};
-    case DISPOSITION_REJECTED:
-        return (struct verdict_line){400, "rejected"};
-    case DISPOSITION_UNAVAILABLE:
-        break;
-    }
-    return unavailable;
+int response_status(enum disposition disposition) {
+    return answers[disposition].status;
 }
 
-struct verdict_line response_verdict(const struct decision *decision, enum disposition disposition) {
-    switch (decision->disposition) {
-    case DISPOSITION_ACCEPTED:
-    case DISPOSITION_REJECTED:
-        return kept(disposition);
-    case DISPOSITION_UNAUTHORIZED:
-        return (struct verdict_line){401, "unauthorized"};
-    case DISPOSITION_METHOD_NOT_ALLOWED:
-        return (struct verdict_line){405, "method_not_allowed"};
-    case DISPOSITION_LENGTH_REQUIRED:
-        return (struct verdict_line){411, "length_required"};
-    case DISPOSITION_TOO_LARGE:
-        return (struct verdict_line){413, "too_large"};
-    case DISPOSITION_MALFORMED:
-        return (struct verdict_line){400, "malformed"};
-    case DISPOSITION_UNAVAILABLE:
-        break;
-    }
-    return unavailable;
+const char *response_word(enum disposition disposition) {
+    return answers[disposition].word;
 }
 
 /* RFC 9110, section 15. */
@@ -82,29 +67,31 @@ static const char *extra_fields(int status) {
     }
 }
 
-static size_t write_body(const struct decision *decision, struct verdict_line line, uint64_t seq, char *out) {
+static size_t write_body(const struct decision *decision, uint64_t seq, char *out) {
+    const char *word = response_word(decision->disposition);
     char quoted[QUOTE_SIZE(EVENT_FIELD_SIZE)];
-    if (line.status == 200) {
+    int status = response_status(decision->disposition);
+    if (status == 200) {
         quote(quoted, sizeof quoted, decision->event.id, strlen(decision->event.id));
-        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"event_id\":%s,\"seq\":%llu}\n",
-                                line.word, quoted, (unsigned long long)seq);
+        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"event_id\":%s,\"seq\":%llu}\n", word,
+                                quoted, (unsigned long long)seq);
     }
-    if (line.status == 400) {
+    if (status == 400) {
         quote(quoted, sizeof quoted, decision->cause.text, strlen(decision->cause.text));
-        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"reason\":%s}\n", line.word, quoted);
+        return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\",\"reason\":%s}\n", word, quoted);
     }
-    return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", line.word);
+    return (size_t)snprintf(out, BODY_SIZE, "{\"status\":\"%s\"}\n", word);
 }
 
-size_t response_write(const struct decision *decision, enum disposition disposition, uint64_t seq,
-                      bool with_body, char out[RESPONSE_SIZE]) {
-    struct verdict_line line = response_verdict(decision, disposition);
+size_t response_write(const struct decision *decision, uint64_t seq, bool with_body,
+                      char out[RESPONSE_SIZE]) {
+    int status = response_status(decision->disposition);
     char body[BODY_SIZE], fields[64] = "";
-    size_t length = with_body ? write_body(decision, line, seq, body) : 0;
+    size_t length = with_body ? write_body(decision, seq, body) : 0;
     if (with_body)
         snprintf(fields, sizeof fields, "Content-Type: application/json\r\nContent-Length: %zu\r\n", length);
-    int head = snprintf(out, RESPONSE_SIZE, "Status: %d %s\r\n%sCache-Control: no-store\r\n%s\r\n",
-                        line.status, reason_phrase(line.status), fields, extra_fields(line.status));
-    memcpy(out + head, body, length);
-    return (size_t)head + length;
+    int header = snprintf(out, RESPONSE_SIZE, "Status: %d %s\r\n%sCache-Control: no-store\r\n%s\r\n", status,
+                          reason_phrase(status), fields, extra_fields(status));
+    memcpy(out + header, body, length);
+    return (size_t)header + length;
 }

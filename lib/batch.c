@@ -232,7 +232,8 @@ static enum disposition when(bool durable, enum disposition disposition) {
     return durable ? disposition : DISPOSITION_UNAVAILABLE;
 }
 
-static enum disposition outcome_of(struct batch *batch, size_t index, enum sync sync, bool rejected_synced) {
+static enum disposition disposition_of(struct batch *batch, size_t index, enum sync sync,
+                                       bool rejected_synced) {
     bool owned_synced = batch->owned_fd[index] >= 0 && fdatasync(batch->owned_fd[index]) == 0;
     if (batch->owned_fd[index] >= 0 && !owned_synced)
         explain(&batch->reason, "cannot sync the journal: %s", strerror(errno));
@@ -260,7 +261,7 @@ void batch_finish(struct batch *batch, enum sync sync) {
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = batch->entries[i];
         if (batch->result == 0)
-            entry->disposition = outcome_of(batch, i, sync, rejected_synced);
+            entry->disposition = disposition_of(batch, i, sync, rejected_synced);
         if (entry->disposition == DISPOSITION_UNAVAILABLE && entry->reason.text[0] == '\0')
             entry->reason = batch->reason;
         close_owned(batch, i);

@@ -58,7 +58,7 @@ int batch_write_rejected(struct batch *batch, struct dedup *dedup, int directory
 /* Returns true if an answer depends on the newest segment being synced. */
 bool batch_needs_tail(const struct batch *batch);
 
-/* Sets the outcomes; `sync` is how the sync of the newest segment ended. Syncs what else has to be. */
+/* Sets the dispositions; `sync` is how the sync of the newest segment ended. Syncs what else has to be. */
 void batch_finish(struct batch *batch, enum sync sync);
 
 #endif

@@ -2,17 +2,11 @@
 #ifndef DOORPOST_ENTRY_H
 #define DOORPOST_ENTRY_H
 
+#include "disposition.h"
 #include "event.h"
 
 /* How many entries one append takes. */
 #define JOURNAL_BATCH 128
-
-enum disposition {
-    DISPOSITION_UNAVAILABLE, /* not kept, or not known to be on the disk; see `reason` */
-    DISPOSITION_STORED,      /* on the disk, as number `seq` */
-    DISPOSITION_DUPLICATE,   /* was there before, as number `seq`, and is on the disk */
-    DISPOSITION_REJECTED     /* on the disk, in rejected/; `rejection` says why */
-};
 
 struct entry {
     char *body; /* line breaks are turned into spaces in place */
@@ -27,9 +21,10 @@ struct entry {
      * for good, the event must be as old (`max_age`, microseconds) by the newest line of the journal too; if
      * there is none, by `known_time`, a time that has certainly passed. */
     int64_t stale_before, max_age, known_time;
-    /* Set when it is kept, or not: */
+    /* Set by the journal: UNAVAILABLE (see `reason`), STORED, DUPLICATE or REJECTED (see `rejection`). All
+     * but the first mean that it is on the disk. */
     enum disposition disposition;
-    uint64_t seq;
+    uint64_t seq; /* of STORED; of DUPLICATE, the original's */
     struct reason reason;
 };
 

@@ -1,27 +1,14 @@
-/* The decision: a raw request in, a verdict out. Pure: no file, no clock, no web server. */
+/* The decision: a raw request in, a disposition out. Pure: no file, no clock, no web server. */
 #ifndef DOORPOST_INTAKE_H
 #define DOORPOST_INTAKE_H
 
 #include "config.h"
+#include "disposition.h"
 #include "event.h"
 #include "signature.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-enum disposition {
-    DISPOSITION_ACCEPTED, /* signed, and an event: to be kept */
-    DISPOSITION_REJECTED, /* signed, and no usable event: to be kept in rejected/; `cause` is the reason to
-                           * answer
-                           */
-    DISPOSITION_UNAUTHORIZED, /* X-Signature missing, malformed or wrong; `cause` is for the log alone */
-    DISPOSITION_METHOD_NOT_ALLOWED, /* another method */
-    DISPOSITION_LENGTH_REQUIRED,    /* no Content-Length, and no body either */
-    DISPOSITION_TOO_LARGE,          /* a Content-Length or a body over the limit */
-    DISPOSITION_MALFORMED,  /* a Content-Length that is no number or not that of the body, or parameters that
-                           are  none */
-    DISPOSITION_UNAVAILABLE /* our fault: a retry may help */
-};
 
 /* What of a request decides, as the gateway passes it on (RFC 3875, section 4.1). Any of them may be NULL. */
 struct request_metadata {

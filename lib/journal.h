@@ -14,15 +14,15 @@ struct journal;
 struct journal *journal_new(const char *path, unsigned first_buckets);
 void journal_free(struct journal *journal);
 
-/* Keeps every entry, or says in its outcome why not. All that an outcome other than OUTCOME_TROUBLE says is
+/* Keeps every entry, or says in its reason why not. All that a disposition other than UNAVAILABLE says is
  * on the disk, under its name, when this returns. Takes the append lock, waits for it until the deadline, and
  * holds it for the writes but not for the syncs. `count` is JOURNAL_BATCH at most. */
 void journal_append(struct journal *journal, struct entry *entries[], size_t count,
                     const struct deadline *deadline);
 
 /* The two halves of journal_append(): journal_write() for what is done under the lock, journal_sync() for the
- * wait for the disk, which sets the outcomes; `entries` has to stay until then. The second half may run on
- * another thread, as long as nobody else uses the journal meanwhile. */
+ * wait for the disk, which sets the dispositions; `entries` has to stay until then. The second half may run
+ * on another thread, as long as nobody else uses the journal meanwhile. */
 void journal_write(struct journal *journal, struct entry *entries[], size_t count,
                    const struct deadline *deadline);
 void journal_sync(struct journal *journal);

@@ -13,7 +13,7 @@
 /* What a line says of an answer. Pointers may be NULL or lead to "": the field is then left out. */
 struct log_answer {
     int status;              /* HTTP */
-    const char *disposition; /* one word */
+    const char *disposition; /* one word; the log has always called it "verdict" */
     const char *cause;
     const char *client; /* the sender's address */
     const char *key;    /* a fingerprint; "": nothing proves that Ring sent it */

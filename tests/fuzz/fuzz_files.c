@@ -476,7 +476,7 @@ static void deliver(struct journal *journal, const size_t numbers[], size_t coun
         check_cuts(&old);
         free_tree(&old);
         for (size_t i = 0; i < left; i++) {
-            tell("event %zu: outcome %d, number %" PRIu64 " %s", delivery[i].number,
+            tell("event %zu: disposition %d, number %" PRIu64 " %s", delivery[i].number,
                  (int)delivery[i].entry.disposition, delivery[i].entry.seq, delivery[i].entry.reason.text);
             if (delivery[i].entry.disposition != DISPOSITION_UNAVAILABLE) {
                 judge(&delivery[i]);

@@ -74,7 +74,7 @@ void check_entry(struct entry entry, enum disposition disposition, uint64_t seq,
     bool numbered = disposition == DISPOSITION_STORED || disposition == DISPOSITION_DUPLICATE;
     if (entry.disposition == disposition && (!numbered || entry.seq == seq))
         return;
-    print_error("outcome %d, not %d; seq %llu, not %llu; %s\n", entry.disposition, disposition,
+    print_error("disposition %d, not %d; seq %llu, not %llu; %s\n", entry.disposition, disposition,
                 (unsigned long long)entry.seq, (unsigned long long)seq, entry.reason.text);
     _fail(file, line);
 }

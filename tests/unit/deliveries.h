@@ -28,19 +28,19 @@ int start_journal(void **state);
 struct deadline soon(void);
 struct journal *open_journal(const char *path);
 
-/* Appends events given as pairs of request id and event id, as one batch; their outcomes and numbers go to
- * `entries`. */
+/* Appends events given as pairs of request id and event id, as one batch; their dispositions and numbers go
+ * to `entries`. */
 void append_pairs(struct journal *journal, const char *const pairs[][2], size_t count, struct entry *entries);
 struct entry append_one(struct journal *journal, const char *request, const char *id);
 
 /* Event number `number`: its identifiers are made of it. */
 struct entry append_number(struct journal *journal, unsigned number);
 
-/* Fails the test unless this is what became of the entry. `seq` is compared unless the outcome is trouble. */
+/* Fails the test unless this is what became of the entry. `seq` is compared unless it is UNAVAILABLE. */
 #define check(entry, disposition, seq) check_entry((entry), (disposition), (seq), __FILE__, __LINE__)
 void check_entry(struct entry entry, enum disposition disposition, uint64_t seq, const char *file, int line);
 
-/* By a journal object of its own: event `number` has that outcome and number. */
+/* By a journal object of its own: event `number` has that disposition and number. */
 void check_by_another(const char *path, unsigned number, enum disposition disposition, uint64_t seq);
 
 /* Events `from` to `to` are duplicates, each with its own number as `seq`. */

@@ -44,15 +44,15 @@ static void check_all(struct journal *journal) {
     read_before = read_journal(directory);
     struct entry entry = append_number(journal, 30);
     if (entry.disposition != DISPOSITION_STORED || entry.seq <= read_before.last)
-        fail_msg("a new event: outcome %d, seq %llu: %s", entry.disposition, (unsigned long long)entry.seq,
-                 entry.reason.text);
+        fail_msg("a new event: disposition %d, seq %llu: %s", entry.disposition,
+                 (unsigned long long)entry.seq, entry.reason.text);
     seq[30] = entry.seq;
     for (unsigned i = 1; i <= 18; i++) {
         uint64_t there = read_before.seq_of[i];
         entry = append_number(journal, i);
         if (entry.disposition != (there > 0 ? DISPOSITION_DUPLICATE : DISPOSITION_STORED) ||
             (there > 0 && entry.seq != there))
-            fail_msg("event %u, which is %sthere: outcome %d, seq %llu: %s", i, there > 0 ? "" : "not ",
+            fail_msg("event %u, which is %sthere: disposition %d, seq %llu: %s", i, there > 0 ? "" : "not ",
                      entry.disposition, (unsigned long long)entry.seq, entry.reason.text);
         seq[i] = entry.seq;
     }

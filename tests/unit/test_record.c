@@ -56,15 +56,15 @@ static void the_chain_is_plain_blake2b(void **state) {
     struct chain_state chain = chain_start();
     size_t size = write_line(&chain, body, sizeof body - 1, line);
     line[size - 1] = '\0';
-    char *chain = strstr(line, "\"chain\":");
-    snprintf(without, sizeof without, "%.*s%s", (int)(chain - line), line, chain + 43);
+    char *member = strstr(line, "\"chain\":");
+    snprintf(without, sizeof without, "%.*s%s", (int)(member - line), line, member + 43);
     snprintf(command, sizeof command, "printf '%%032d%%s' 0 '%s' | b2sum -l 128", without);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     assert_int_equal(fread(printed, 1, 32, pipe), 32);
     pclose(pipe);
     assert_string_equal(printed, chain.recorded);
-    assert_memory_equal(chain + 9, printed, 32);
+    assert_memory_equal(member + 9, printed, 32);
 }
 
 static void line_breaks_become_spaces_and_that_is_said(void **state) {
