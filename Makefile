@@ -214,7 +214,7 @@ $(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/damage
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/fuzz-lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(addprefix $(BUILD)/cli/,failed.o item.o queues.o waiting.o) $(LIB)
+$(BUILD)/fuzz-lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(addprefix $(BUILD)/cli/,failed.o instructions.o item.o queues.o waiting.o) $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 

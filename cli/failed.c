@@ -36,6 +36,58 @@ static char *end_of(char *line, char *end) {
     return line_break != NULL ? line_break + 1 : end;
 }
 
+static const char *text_of(struct json_object *line, const char *name) {
+    struct json_object *value;
+    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
+               ? json_object_get_string(value)
+               : "";
+}
+
+/* The output of a command may have NUL characters in it. */
+static size_t length_of(struct json_object *line, const char *name) {
+    struct json_object *value;
+    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
+               ? (size_t)json_object_get_string_len(value)
+               : 0;
+}
+
+static int64_t number_of(struct json_object *line, const char *name) {
+    struct json_object *value;
+    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_int)
+               ? json_object_get_int64(value)
+               : -1;
+}
+
+/* Returns false if the line is damaged. */
+static bool visit_line(const char *text, size_t length, void (*visit)(void *, const struct failure *),
+                       void *context) {
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *line = tokener != NULL ? json_tokener_parse_ex(tokener, text, (int)length) : NULL;
+    const char *day = text_of(line, "day"), *at = text_of(line, "at");
+    int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset"),
+            attempts = number_of(line, "attempts");
+    struct failure failure = {.seq = (uint64_t)seq,
+                              .position.offset = (uint64_t)offset,
+                              .event_id = text_of(line, "event_id"),
+                              .how = text_of(line, "how"),
+                              .output = text_of(line, "output"),
+                              .output_length = length_of(line, "output"),
+                              .attempts = attempts > 0 && attempts <= INT32_MAX ? (int)attempts : 0};
+    if (timestamp_parse(at, strlen(at), &failure.at) != 0)
+        failure.at = 0;
+    bool good = seq > 0 && offset >= 0 && day_parse(day, strlen(day), &failure.position.day) == 0;
+    if (good)
+        visit(context, &failure);
+    json_object_put(line);
+    if (tokener != NULL)
+        json_tokener_free(tokener);
+    return good;
+}
+
+static void ignore(void *context, const struct failure *failure) {
+    (void)context, (void)failure;
+}
+
 struct numbered {
     uint64_t seq; /* 0: of a damaged line */
     char *line;
@@ -62,6 +114,10 @@ static struct numbered number_of_line(char *line, const char *next) {
     return (struct numbered){strncmp(rest, ",\"day\":\"", 8) == 0 ? seq : 0, line};
 }
 
+static bool is_readable(char *line, char *end) {
+    return visit_line(line, (size_t)(end_of(line, end) - line), ignore, NULL);
+}
+
 /* Takes lines out whose number a later one has, and empty ones. */
 static void forget_repeated(char *text, size_t *length) {
     char *end = text + *length;
@@ -72,7 +128,7 @@ static void forget_repeated(char *text, size_t *length) {
     if (lines != NULL)
         qsort(lines, count, sizeof *lines, by_number);
     for (size_t i = 0; i + 1 < count; i++)
-        if (lines[i].seq != 0 && lines[i].seq == lines[i + 1].seq)
+        if (lines[i].seq != 0 && lines[i].seq == lines[i + 1].seq && is_readable(lines[i + 1].line, end))
             memset(lines[i].line, '\n', (size_t)(end_of(lines[i].line, end) - lines[i].line));
     free(lines);
     for (size_t i = 0; i < *length; i++)
@@ -232,54 +288,6 @@ int failed_reserve(int directory, int lock, const char *name, struct reason *rea
 
 int failed_remove(int directory, int lock, const char *name, uint64_t seq, struct reason *reason) {
     return change(directory, lock, name, seq, NULL, reason);
-}
-
-static const char *text_of(struct json_object *line, const char *name) {
-    struct json_object *value;
-    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
-               ? json_object_get_string(value)
-               : "";
-}
-
-/* The output of a command may have NUL characters in it. */
-static size_t length_of(struct json_object *line, const char *name) {
-    struct json_object *value;
-    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
-               ? (size_t)json_object_get_string_len(value)
-               : 0;
-}
-
-static int64_t number_of(struct json_object *line, const char *name) {
-    struct json_object *value;
-    return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_int)
-               ? json_object_get_int64(value)
-               : -1;
-}
-
-/* Returns false if the line is damaged. */
-static bool visit_line(const char *text, size_t length, void (*visit)(void *, const struct failure *),
-                       void *context) {
-    struct json_tokener *tokener = json_tokener_new();
-    struct json_object *line = tokener != NULL ? json_tokener_parse_ex(tokener, text, (int)length) : NULL;
-    const char *day = text_of(line, "day"), *at = text_of(line, "at");
-    int64_t seq = number_of(line, "seq"), offset = number_of(line, "offset"),
-            attempts = number_of(line, "attempts");
-    struct failure failure = {.seq = (uint64_t)seq,
-                              .position.offset = (uint64_t)offset,
-                              .event_id = text_of(line, "event_id"),
-                              .how = text_of(line, "how"),
-                              .output = text_of(line, "output"),
-                              .output_length = length_of(line, "output"),
-                              .attempts = attempts > 0 && attempts <= INT32_MAX ? (int)attempts : 0};
-    if (timestamp_parse(at, strlen(at), &failure.at) != 0)
-        failure.at = 0;
-    bool good = seq > 0 && offset >= 0 && day_parse(day, strlen(day), &failure.position.day) == 0;
-    if (good)
-        visit(context, &failure);
-    json_object_put(line);
-    if (tokener != NULL)
-        json_tokener_free(tokener);
-    return good;
 }
 
 /* Returns how many lines there are. */

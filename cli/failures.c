@@ -2,10 +2,10 @@
 
 #include "cursor.h"
 #include "failed.h"
+#include "instructions.h"
 #include "options.h"
 #include "quote.h"
 #include "terminal.h"
-#include "told.h"
 #include "waiting.h"
 
 #include <inttypes.h>
@@ -59,11 +59,11 @@ static void add_retry(struct view *view, uint64_t seq, int attempts, int64_t due
     json_object_object_add(view->retrying, number, json_object_get(one));
 }
 
-static void add_dropped(void *context, enum told what, uint64_t seq) {
+static void add_dropped(void *context, enum instruction what, uint64_t seq) {
     const struct view *view = context;
     char number[24];
     snprintf(number, sizeof number, "%" PRIu64, seq);
-    if (what == TOLD_DROP)
+    if (what == INSTRUCTION_DROP)
         json_object_object_add(view->dropped, number, NULL);
 }
 
@@ -87,7 +87,7 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
         return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
     int result = failed_each(directory, lock, name, add_given_up, view, reason);
     if (result >= 0)
-        result = told_each(directory, name, add_dropped, view, reason);
+        result = instructions_each(directory, name, add_dropped, view, reason);
     if (result >= 0)
         result = cursor_read(directory, name, cursor, reason);
     for (size_t i = 0; result > 0 && i < cursor->retry_count; i++)

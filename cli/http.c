@@ -16,11 +16,11 @@
 
 #define NOT_FOUND 127 /* as shells have it */
 #define REFUSED 7     /* curl(1) */
-#define TOLD_SIZE 512
+#define MESSAGE_SIZE 512
 
 /* Files and not pipes: nobody has to wait for the other to read. */
 struct exchange {
-    FILE *body, *answer, *told;
+    FILE *body, *answer, *errors;
 };
 
 static void close_file(FILE *file) {
@@ -62,7 +62,7 @@ __attribute__((noreturn)) static void become_curl(const struct exchange *exchang
                                      NULL};
     if (dup2(fileno(exchange->body), STDIN_FILENO) >= 0 &&
         dup2(fileno(exchange->answer), STDOUT_FILENO) >= 0 &&
-        dup2(fileno(exchange->told), STDERR_FILENO) >= 0)
+        dup2(fileno(exchange->errors), STDERR_FILENO) >= 0)
         execvp(arguments[0], (char *const *)(uintptr_t)arguments);
     _exit(errno == ENOENT ? NOT_FOUND : 126);
 }
@@ -101,9 +101,9 @@ static int read_answer(FILE *file, struct answer *answer) {
 }
 
 /* "curl: (7) Failed to connect" without what stands before the message. */
-static const char *message(FILE *told, char text[TOLD_SIZE]) {
-    rewind(told);
-    text[fread(text, 1, TOLD_SIZE - 1, told)] = '\0';
+static const char *message(FILE *errors, char text[MESSAGE_SIZE]) {
+    rewind(errors);
+    text[fread(text, 1, MESSAGE_SIZE - 1, errors)] = '\0';
     text[strcspn(text, "\n")] = '\0';
     const char *end = strncmp(text, "curl: (", 7) == 0 ? strstr(text, ") ") : NULL;
     return end != NULL ? end + 2 : text;
@@ -142,9 +142,9 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
     if (!has_scheme(url))
         return FAIL(reason, ERROR_SYSTEM, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost", url);
     struct exchange exchange = {tmpfile(), tmpfile(), tmpfile()};
-    char text[TOLD_SIZE];
+    char text[MESSAGE_SIZE];
     int result = 0;
-    if (exchange.body == NULL || exchange.answer == NULL || exchange.told == NULL ||
+    if (exchange.body == NULL || exchange.answer == NULL || exchange.errors == NULL ||
         fwrite(body, 1, length, exchange.body) != length || fflush(exchange.body) != 0 ||
         fseek(exchange.body, 0, SEEK_SET) != 0)
         result = FAIL(reason, ERROR_SYSTEM, "cannot write to a temporary file: %s", strerror(errno));
@@ -156,10 +156,10 @@ int http_post(const char *url, const char *body, size_t length, const char *sign
         result = FAIL(reason, ERROR_SYSTEM, "cannot run curl: %s", strerror(errno));
     else if (result == 0 && (read_answer(exchange.answer, answer) != 0 || status != 0))
         result = FAIL(reason, ERROR_SYSTEM, "no answer from %.60s: %.80s: %s", url,
-                      message(exchange.told, text), advice(status));
+                      message(exchange.errors, text), advice(status));
     answer->refused = status == REFUSED;
     close_file(exchange.body);
     close_file(exchange.answer);
-    close_file(exchange.told);
+    close_file(exchange.errors);
     return result;
 }

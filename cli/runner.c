@@ -162,14 +162,14 @@ static int open_cursor(struct runner *runner) {
 
 /* ---- the loop ---- */
 
-static void obey(void *context, enum told what, uint64_t seq) {
+static void obey(void *context, enum instruction what, uint64_t seq) {
     struct runner *runner = context;
-    for (size_t i = 0; i < JOBS_MAX && what == TOLD_DROP; i++)
+    for (size_t i = 0; i < JOBS_MAX && what == INSTRUCTION_DROP; i++)
         if (runner->job[i].busy && runner->job[i].item.seq == seq)
             runner->job[i].dropped = runner->obeying = true;
     for (size_t i = 0; i < runner->loaded.retry_count; i++)
         runner->obeying |= runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
-    if (what == TOLD_RETRY)
+    if (what == INSTRUCTION_RETRY)
         schedule_hurry(runner->schedule, seq);
     else if (schedule_drop(runner->schedule, seq, timestamp_now()))
         problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
@@ -180,12 +180,13 @@ static void obey_all(struct runner *runner) {
     struct reason reason = {""};
     const char *name = runner->run->name;
     int directory = runner_directory_of(runner);
-    if (runner->run->retry_failed || runner->foreign || !told_any(directory, name) ||
+    if (runner->run->retry_failed || runner->foreign || !instructions_any(directory, name) ||
         cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
         return;
     runner->obeying = false;
-    if (told_each(directory, name, obey, runner, &reason) == 0 && runner_save(runner) && !runner->obeying)
-        told_forget(directory, name);
+    if (instructions_each(directory, name, obey, runner, &reason) == 0 && runner_save(runner) &&
+        !runner->obeying)
+        instructions_forget(directory, name);
     cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
 }
 

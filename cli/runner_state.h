@@ -11,7 +11,7 @@
 #include "runner.h"
 #include "runner_note.h"
 #include "schedule.h"
-#include "told.h"
+#include "instructions.h"
 #include "waiting.h"
 
 #define LOCK_TIMEOUT (30 * SECOND)

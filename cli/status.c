@@ -3,13 +3,13 @@
 
 #include "failed.h"
 #include "failures.h"
+#include "instructions.h"
 #include "lines.h"
 #include "quote.h"
 #include "resume.h"
 #include "runner_note.h"
 #include "segment.h"
 #include "terminal.h"
-#include "told.h"
 #include "waiting.h"
 
 #include <inttypes.h>
@@ -263,7 +263,8 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
                     choice->id, choice->name);
     if (given_up)
         return failed_remove(directory, lock, choice->name, seq, reason);
-    int result = told_add(directory, lock, choice->name, choice->drop ? TOLD_DROP : TOLD_RETRY, seq, reason);
+    int result = instructions_add(directory, lock, choice->name,
+                                  choice->drop ? INSTRUCTION_DROP : INSTRUCTION_RETRY, seq, reason);
     if (result == 0 && !choice->drop)
         printf("Event %" PRIu64 " is tried again by %s%s.\n", seq, choice->name,
                cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0 ? " at once" : ", when that is started");

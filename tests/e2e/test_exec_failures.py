@@ -235,7 +235,7 @@ def also_under_a_running_one():
         execute(lab, "--drop", "1499").ok()
         wait_for(lambda: runs(lab)[1:] == ["2 1 bad"], "the one that waited for it")
         wait_for(lambda: state(lab)["behind"] == 0 and state(lab)["retrying"] == 0, "the place")
-        wait_for(lambda: not (lab.journal / "cursors/default.told").exists(), "it to be forgotten")
+        wait_for(lambda: not (lab.journal / "cursors/default.instructions").exists(), "it to be forgotten")
 
 
 def also_one_whose_command_runs_at_that_moment():
@@ -252,7 +252,7 @@ def also_one_whose_command_runs_at_that_moment():
         wait_for(lambda: "4 1 b" in runs(lab), "another one")  # so the runner has seen it
         (lab.path / "out/go1").touch()
         wait_for(lambda: "3 1 a" in runs(lab), "the one that waited for it")
-        wait_for(lambda: not (lab.journal / "cursors/default.told").exists(), "it to be forgotten")
+        wait_for(lambda: not (lab.journal / "cursors/default.instructions").exists(), "it to be forgotten")
         check(state(lab)["failed"] == 0 and execute(lab, "--failed").ok().stdout == "", execute(lab, "--failed").stdout)
         (lab.path / "out/go3").touch()
         wait_for(lambda: "3 2 a" in runs(lab), "an attempt that fails")
@@ -261,7 +261,7 @@ def also_one_whose_command_runs_at_that_moment():
         execute(lab, "--drop", "event-3").ok()
         (lab.path / "out/go3").touch()
         wait_for(lambda: state(lab)["behind"] == 0, "it to be dropped")
-        check(runs(lab)[-1] == "3 3 a" and not (lab.journal / "cursors/default.told").exists(), runs(lab))
+        check(runs(lab)[-1] == "3 3 a" and not (lab.journal / "cursors/default.instructions").exists(), runs(lab))
         process.send_signal(signal.SIGTERM)
         check(process.wait() == 0, "exit status")
 
@@ -289,7 +289,7 @@ def one_that_is_tried_again_in_an_hour_is_tried_at_once():
         check("when that is started" in execute(lab, "--retry", "1499").ok().stdout, "not running")
         execute(lab, "--once", "--type", "button_press", "--", command).ok()
         check(runs(lab)[2:] == ["1499 7 worse"] and state(lab)["behind"] == 0, runs(lab), state(lab))
-        check(not list((lab.journal / "cursors").glob("*.told")), "not forgotten")
+        check(not list((lab.journal / "cursors").glob("*.instructions")), "not forgotten")
 
 
 def what_cannot_be_set_aside_is_not_passed_over():

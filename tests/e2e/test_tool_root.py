@@ -290,7 +290,7 @@ def the_journal_is_read_as_its_owner():
 def nothing_in_the_journal_holds_root_up():
     names = ("2026-01-01.jsonl", "rejected", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "pruned.new", "counted", "counted.new", "damaged",
              "damaged/2026-01-01-5", "seen", "seen/state", "seen/00", "seen.new", "cursors", "cursors/x", "cursors/x.lock", "cursors/x.spare",
-             "cursors/x.failed", "cursors/x.failed.new", "cursors/x.recent", "cursors/x.waiting", "cursors/x.waiting.new", "cursors/x.drop")
+             "cursors/x.failed", "cursors/x.failed.new", "cursors/x.recent", "cursors/x.waiting", "cursors/x.waiting.new", "cursors/x.instructions")
     with Root() as lab:
         for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
             for name in names:

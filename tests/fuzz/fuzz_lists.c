@@ -1,5 +1,6 @@
 /* Damages what a consumer keeps beside its place, at random: the events that it has set aside, has given up,
- * failed with last, or is to drop. Then each is read, changed and read again, as the runner and the tool do:
+ * failed with last, or is told to do. Then each is read, changed and read again, as the runner and the tool
+ * do:
  *
  * - nothing is undefined, and what cannot be read is counted, or refused with a reason;
  * - a line that is still as it was written, where one can be, is read;
@@ -9,6 +10,7 @@
 #include "cursor.h"
 #include "damage.h"
 #include "failed.h"
+#include "instructions.h"
 #include "options.h"
 #include "runs.h"
 #include "waiting.h"
@@ -94,8 +96,8 @@ static void note_failure(void *context, const struct failure *failure) {
         wrong("event %" PRIu64 ": its output has another length", failure->seq);
 }
 
-static void note_drop(void *context, uint64_t seq) {
-    (void)context, (void)seq;
+static void note_instruction(void *context, enum instruction what, uint64_t seq) {
+    (void)context, (void)what, (void)seq;
 }
 
 static bool has(const struct seen *seen, uint64_t seq) {
@@ -149,16 +151,17 @@ static void write_failed(const char *suffix) {
     put(suffix, text, used);
 }
 
-static void write_drop(void) {
+static void write_instructions(void) {
     char text[256] = "";
     for (size_t i = draw(5), used = 0; i > 0; i--)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%zu\n", draw(200));
-    put(".drop", text, strlen(text));
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %zu\n", one_in(2) ? "drop" : "retry",
+                                 draw(200));
+    put(".instructions", text, strlen(text));
 }
 
 static void damage(void) {
-    static const char *const suffixes[] = {"",        ".waiting", ".waiting", ".failed",
-                                           ".failed", ".recent",  ".drop"};
+    static const char *const suffixes[] = {"",        ".waiting", ".waiting",     ".failed",
+                                           ".failed", ".recent",  ".instructions"};
     static uint8_t bytes[FILE_SIZE], other[FILE_SIZE];
     const char *suffix = suffixes[draw(sizeof suffixes / sizeof *suffixes)];
     size_t size = get(suffix, bytes), others = get(suffixes[draw(sizeof suffixes / sizeof *suffixes)], other);
@@ -206,14 +209,6 @@ static void check_waiting(void) {
     if (first.count > 0 && (damaged > 0 || second.count != first.count))
         wrong("%zu events were saved, and %zu are read, %d damaged", first.count, second.count, damaged);
     queues_free(queues);
-    uint64_t dropped = first.count > 0 ? first.seq[draw(first.count)] : FRESH;
-    second.count = 0;
-    if (waiting_drop(directory, NAME, dropped, &reason) != 0 ||
-        waiting_each(directory, NAME, note_item, &second, &reason) < 0)
-        wrong("an event cannot be dropped: %s", reason.text);
-    if (has(&second, dropped))
-        wrong("event %" PRIu64 " was dropped, and is there", dropped);
-    expect_all(&first, &second, dropped, "after another was dropped");
 }
 
 /* Is the line in the file, from the start of a line of it to its end? */
@@ -265,11 +260,11 @@ static void check_failed(void) {
         wrong("the newest failure cannot be read");
 }
 
-static void check_drop(void) {
+static void check_instructions(void) {
     struct reason reason = {""};
-    if (failed_each_drop(directory, NAME, note_drop, NULL, &reason) < 0)
-        wrong("what is to be dropped cannot be read: %s", reason.text);
-    failed_clear_drops(directory, NAME);
+    if (instructions_each(directory, NAME, note_instruction, NULL, &reason) < 0)
+        wrong("what the runner is to do cannot be read: %s", reason.text);
+    instructions_forget(directory, NAME);
 }
 
 static void check_cursor(void) {
@@ -286,13 +281,13 @@ static void run(void) {
     write_waiting();
     write_failed(".recent");
     write_failed(".failed");
-    write_drop();
+    write_instructions();
     for (size_t i = draw(5); i > 0; i--)
         damage();
     check_cursor();
     check_waiting();
     check_failed();
-    check_drop();
+    check_instructions();
 }
 
 int main(void) {
@@ -303,7 +298,8 @@ int main(void) {
         (lock = cursor_open_lock(directory, NAME, &reason)) < 0)
         die(root);
     int status = runs_do(3000, run, "damaged lists", "damage to what a consumer keeps is got over");
-    static const char *const left[] = {"", ".lock", ".waiting", ".failed", ".failed.new", ".recent", ".drop"};
+    static const char *const left[] = {"",        ".lock",        ".waiting", ".failed", ".failed.new",
+                                       ".recent", ".instructions"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         unlink(path_of(left[i]));
     close(lock);

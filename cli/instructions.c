@@ -1,5 +1,5 @@
 /* A line each: `drop` or `retry`, and the event's number. What cannot be read is passed over. */
-#include "told.h"
+#include "instructions.h"
 
 #include "cursor.h"
 #include "directory.h"
@@ -15,13 +15,14 @@
 
 #define PATH_SIZE (CURSOR_NAME_SIZE + 32)
 
-static const char *const words[] = {[TOLD_DROP] = "drop", [TOLD_RETRY] = "retry"};
+static const char *const words[] = {[INSTRUCTION_DROP] = "drop", [INSTRUCTION_RETRY] = "retry"};
 
 static void path_of(const char *name, char out[PATH_SIZE]) {
-    snprintf(out, PATH_SIZE, "cursors/%s.told", name);
+    snprintf(out, PATH_SIZE, "cursors/%s.instructions", name);
 }
 
-int told_add(int directory, int lock, const char *name, enum told what, uint64_t seq, struct reason *reason) {
+int instructions_add(int directory, int lock, const char *name, enum instruction what, uint64_t seq,
+                     struct reason *reason) {
     char path[PATH_SIZE];
     path_of(name, path);
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
@@ -38,14 +39,15 @@ int told_add(int directory, int lock, const char *name, enum told what, uint64_t
     return result;
 }
 
-bool told_any(int directory, const char *name) {
+bool instructions_any(int directory, const char *name) {
     char path[PATH_SIZE];
     path_of(name, path);
     return faccessat(directory, path, F_OK, 0) == 0;
 }
 
-int told_each(int directory, const char *name, void (*visit)(void *context, enum told what, uint64_t seq),
-              void *context, struct reason *reason) {
+int instructions_each(int directory, const char *name,
+                      void (*visit)(void *context, enum instruction what, uint64_t seq), void *context,
+                      struct reason *reason) {
     char path[PATH_SIZE], word[8], *text, *rest;
     size_t length;
     uint64_t seq;
@@ -56,12 +58,12 @@ int told_each(int directory, const char *name, void (*visit)(void *context, enum
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         for (size_t what = 0; what < sizeof words / sizeof *words; what++)
             if (sscanf(line, "%7s %18" SCNu64, word, &seq) == 2 && strcmp(word, words[what]) == 0)
-                visit(context, (enum told)what, seq);
+                visit(context, (enum instruction)what, seq);
     free(text);
     return 0;
 }
 
-void told_forget(int directory, const char *name) {
+void instructions_forget(int directory, const char *name) {
     char path[PATH_SIZE];
     path_of(name, path);
     unlinkat(directory, path, 0);
