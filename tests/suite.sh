@@ -44,10 +44,11 @@ trap 'umount -R -l "$root/dev" "$root/proc" 2>/dev/null || :; rm -rf --one-file-
 trap 'exit 1' HUP INT TERM
 if [ ! -e "$base/.done" ]; then
   rm -rf --one-file-system "$base"
+  # It is thrown away after use: no syncs, no manuals.
+  mkdir -p "$base/etc/dpkg/dpkg.cfg.d"
+  printf 'force-unsafe-io\npath-exclude=/usr/share/%s/*\n' man >"$base/etc/dpkg/dpkg.cfg.d/quick"
   timeout "${PATIENCE:-600}" debootstrap --variant=minbase --components="$components" --include=make,ca-certificates "$suite" "$base" ${mirror:+"$mirror" "$script"} \
     >"$base.log" 2>&1 || skip "debootstrap cannot make it: $(tail -n 1 "$base.log")"
-  # It is thrown away after use: no syncs, no manuals.
-  printf 'force-unsafe-io\npath-exclude=/usr/share/%s/*\n' man >"$base/etc/dpkg/dpkg.cfg.d/quick"
   touch "$base/.done"
 fi
 rm -rf --one-file-system "$root"

@@ -217,6 +217,20 @@ class Lab:
         """Runs the operator's tool with this laboratory's settings."""
         return self.run([self.own_tool if "user" in options else TOOL, *arguments], **options)
 
+    def debian(self, root, *packages):
+        """Makes a minimal Debian, of the release that is here, with these packages. Returns why there can be none, or None."""
+        archive = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
+                                 capture_output=True, text=True).stdout.split()
+        if os.geteuid() != 0 or not archive or not shutil.which("debootstrap"):
+            return "no Debian can be made here"
+        settings = root / "etc/dpkg/dpkg.cfg.d"
+        settings.mkdir(parents=True)
+        (settings / "quick").write_text("force-unsafe-io\n")  # it is thrown away after use
+        include = [f"--include={','.join(packages)}"] if packages else []
+        result = self.run(["debootstrap", "--variant=minbase", *include, archive[1], root, archive[0]], env={"DEBIAN_FRONTEND": "noninteractive"},
+                          timeout=None)
+        return None if result.returncode == 0 else f"debootstrap cannot run here: {(result.stdout + result.stderr).splitlines()[-1:]}"
+
     @property
     def own_tool(self):
         """A copy of the tool that the web servers' user can run, even if the build is closed to that user."""

@@ -2,10 +2,9 @@
 
 import os
 import re
-import shutil
 import subprocess
 
-from lab import DOWNLOAD, wait_for
+from lab import wait_for
 
 # What a container manager does: a root, devices, and the two hierarchies of control groups that systemd takes.
 BOOT = """
@@ -41,16 +40,9 @@ class Machine:
     def __init__(self, lab):
         self.lab, self.root, self.pid = lab, lab.path / "machine", None
 
-    def make(self, packages):
+    def make(self, *packages):
         """Returns why there can be none, or None."""
-        if os.geteuid() != 0 or not shutil.which("debootstrap"):
-            return "not root, or no debootstrap"
-        archive = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
-                                 capture_output=True, text=True).stdout.split()
-        if not archive:
-            return "apt-get names no archive of packages"
-        result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={packages}", archive[1], self.root, archive[0]], timeout=DOWNLOAD)
-        return None if result.returncode == 0 else f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
+        return self.lab.debian(self.root, *packages)
 
     def prepare(self, *command, **options):
         """Runs a command in the machine before it is started, with the network that there is here."""

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from lab import DOWNLOAD, KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
+from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
 
 VOLUMES = ("/etc/doorpost", "/var/lib/doorpost", "/run/doorpost")
 
@@ -25,14 +25,10 @@ class Builder:
 
     def base(self):
         """A minimal Debian as an image. Returns why there can be none, or None."""
-        archive = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
-                                 capture_output=True, text=True).stdout.split()
-        if not archive or not shutil.which("debootstrap"):
-            return "no Debian can be made here"
         root = self.lab.path / "debian"
-        result = self.lab.run(["debootstrap", "--variant=minbase", archive[1], root, archive[0]], timeout=DOWNLOAD)
-        if result.returncode != 0:
-            return f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
+        reason = self.lab.debian(root)
+        if reason:
+            return reason
         container = self.run("from", "scratch")
         self.run("add", container, root, "/")
         self.run("commit", "--rm", container, "localhost/debian")

@@ -4,28 +4,15 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 
-from lab import DOWNLOAD, KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
+from lab import BINARY, KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
 
-LIBRARIES = "libfcgi0ldbl,libjson-c5,libsodium23,adduser"
+LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libsodium23", "adduser")
 
 
 class Chroot:
     def __init__(self, lab):
         self.lab, self.path = lab, lab.path / "debian"
-
-    def bootstrap(self):
-        """Returns why there can be none, or None."""
-        if os.geteuid() != 0 or not shutil.which("debootstrap"):
-            return "debootstrap runs as root alone"
-        listed = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
-                                capture_output=True, text=True).stdout.split()
-        if not listed:
-            return "apt-get names no archive of packages"
-        result = self.lab.run(["debootstrap", "--variant=minbase", f"--include={LIBRARIES}", listed[1], self.path, listed[0]],
-                              env={"DEBIAN_FRONTEND": "noninteractive"}, timeout=DOWNLOAD)
-        return None if result.returncode == 0 else f"debootstrap cannot run here: {result.stdout.strip().splitlines()[-1]}"
 
     def run(self, *command, **options):
         return self.lab.run(["chroot", self.path, *command],
@@ -66,7 +53,7 @@ def the_package():
     package = ROOT / make("deb").stdout.splitlines()[-1]
     with Lab() as lab:
         root = Chroot(lab)
-        reason = root.bootstrap()
+        reason = lab.debian(root.path, *LIBRARIES)
         if reason:
             return reason
         before = root.files()
@@ -100,7 +87,7 @@ def the_package():
 
 def uninstalled_nothing_but_data_is_left():
     with Lab() as lab:
-        where = [f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost"]
+        where = [f"BUILD={os.path.relpath(BINARY.parent, ROOT)}", f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost"]
         before = os.umask(0o077)  # of an administrator who is careful
         make("install", *where)
         os.umask(before)

@@ -8,7 +8,7 @@ import shutil
 from lab import KEY, Lab, ROOT, check, run_tests
 from machine import Machine
 
-PACKAGES = "systemd,systemd-sysv,dbus,adduser,sudo,make,ca-certificates,curl,openssl"
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "sudo", "make", "ca-certificates", "curl", "openssl")
 SERVERS = "lighttpd lighttpd-mod-openssl apache2 libapache2-mod-fcgid nginx certbot"
 HOST = "doorbell.example.org"
 CERTBOT = """#!/bin/sh
@@ -111,7 +111,7 @@ def the_recipes_work_as_pasted():
         return "make check-more runs it"
     with Lab() as lab:
         machine = Machine(lab)
-        reason = machine.make(PACKAGES)
+        reason = machine.make(*PACKAGES)
         if reason:
             return reason
         prepare(machine)

@@ -7,7 +7,7 @@ import shutil
 from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
 from machine import Machine
 
-PACKAGES = "systemd,systemd-sysv,dbus,adduser,libfcgi0ldbl,libjson-c5,libsodium23"
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "libfcgi0ldbl", "libjson-c5", "libsodium23")
 
 def install(machine):
     for source, place in ((ROOT / "build/crash/doorpost.cgi", "lib/doorpost/doorpost.cgi"), (ROOT / "build/crash/doorpost", "bin/doorpost"),
@@ -28,7 +28,7 @@ def they_start_as_shipped():
         return "make check-more runs it"
     with Lab() as lab:
         machine = Machine(lab)
-        reason = machine.make(PACKAGES)
+        reason = machine.make(*PACKAGES)
         if reason:
             return reason
         install(machine)
