@@ -33,7 +33,6 @@ TOOL = BINARY.with_name("doorpost")
 VECTORS = ROOT / "tests/vectors"
 KEY = (VECTORS / "key.txt").read_text().strip()
 PATIENCE = int(os.environ.get("PATIENCE", "120"))  # seconds until a condition that must come is given up on, on however slow a machine
-DOWNLOAD = 10 * PATIENCE  # the same for what is fetched from an archive, unpacked and configured
 
 # What a shell has started in the background ignores SIGINT, and so would everything that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
