@@ -60,6 +60,17 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
 	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files build/damage/fuzz-lists
 
+# T=DIRECTORY/FILE or T=DIRECTORY/FILE:TEST.
+TEST_FILE = $(firstword $(subst :, ,$(T)))
+TEST_NAME = $(word 2,$(subst :, ,$(T)))
+TEST_PROGRAM = tests/$(dir $(TEST_FILE))test_$(notdir $(TEST_FILE))
+
+test: ## run one test file, or one test in it: T=unit/journal, T=e2e/trouble:a_short_key
+	@test -n "$(wildcard $(TEST_PROGRAM).c $(TEST_PROGRAM).py)" || { echo "which test? For example: make test T=unit/journal" >&2; exit 2; }
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),build/check/doorpost.cgi build/check/doorpost)
+	@$(if $(filter crash/,$(dir $(TEST_FILE))),$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs,:)
+	@QUICK=1 TEST_NAME="$(TEST_NAME)" $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),python3 $(TEST_PROGRAM).py $(TEST_NAME))
+
 check-answers: ## the unit tests and the answers behind each web server, without sanitizers
 	@deploy/deps.sh build answers
 	@$(MAKE) --no-print-directory -j2 CFLAGS="-O2 -g -Werror" test-programs
@@ -131,10 +142,23 @@ define INSTALLED
 644 $(BUILD)/completion.bash share/bash-completion/completions doorpost
 644 $(BUILD)/completion.zsh share/zsh/site-functions _doorpost
 644 README.md $(SHARE) README.md
+644 NEWS.md $(SHARE) NEWS.md
 644 LICENSE $(SHARE) LICENSE
 endef
 export INSTALLED
 EXAMPLES = README.md ring.md apache apparmor container lighttpd monitoring nginx on-press systemd
+
+compile_commands.json: Makefile $(SOURCES) ## for clangd and other tools: how each file is compiled
+	@{ echo '['; for file in $(filter %.c,$(SOURCES)); do echo "{\"directory\": \"$(CURDIR)\", \"file\": \"$$file\"," \
+	  "\"command\": \"$(CC) $(STANDARD) $(WARNINGS) $(LIBRARY_CFLAGS) -Itests/unit -Itests/fuzz -c $$file\"},"; done | sed '$$s/,$$//'; echo ']'; } >$@
+
+tags: $(SOURCES) ## an index of names for editors
+	@ctags -f $@ $(SOURCES)
+
+picture: ## draw the terminal of `make run` again, in deploy/demo/run.svg
+	@deploy/deps.sh build run
+	@$(MAKE) --no-print-directory all
+	@deploy/demo/picture.sh $(BUILD)/doorpost.cgi deploy/demo/run.svg
 
 install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
 	@echo "$$INSTALLED" | while read -r mode source directory name; do \
@@ -157,7 +181,7 @@ NO_ADDRESS = bogus-mail-host,bogus-mail-host-in-debian-changelog
 deb: ## build the Debian package in build/deb, and have lintian look at it
 	@deploy/deps.sh build deb
 	@rm -rf build/deb && mkdir -p build/deb/doorpost-$(VERSION)
-	@cp -R cgi cli deploy lib Makefile README.md LICENSE build/deb/doorpost-$(VERSION)
+	@cp -R cgi cli deploy lib Makefile README.md NEWS.md LICENSE build/deb/doorpost-$(VERSION)
 	@cp -R deploy/debian build/deb/doorpost-$(VERSION)/debian
 	@cd build/deb/doorpost-$(VERSION) && env -u MAKEFLAGS -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
 	  dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >../log 2>&1 || { tail -n 30 ../log; exit 1; }
@@ -268,5 +292,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed check-answers check-suite check-more
+.PHONY: needed check-answers check-suite check-more test picture
 .SECONDARY:

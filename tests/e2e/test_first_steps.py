@@ -172,8 +172,8 @@ def lines_for_cron_need_no_path():
         check(not re.search(r"[^/\w]doorpost [a-z]", line.partition(" * * * * ")[2]), line)
 
 
-def the_worked_signature_in_the_readme_is_right():
-    text = (ROOT / "README.md").read_text()
+def the_worked_signature_is_right():
+    text = (ROOT / "deploy/ring.md").read_text()
     command, answer = re.search(r"\$ (printf .*openssl dgst .*)\n\s+(SHA2-256.*)", text).groups()
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     check(result.stdout.split()[-1] == answer.split()[-1], result.stdout)
@@ -184,4 +184,4 @@ run_tests(make_run_shows_a_press_and_serves_until_ctrl_c, make_run_ends_with_its
           only_what_building_needs_is_installed_by_make_deps, a_build_without_libraries_says_make_deps,
           no_service_is_started_by_what_is_installed, nothing_is_installed_where_nothing_is_missing,
           the_steps_are_in_an_order_that_works, another_release_is_skipped_where_its_archive_is_out_of_reach,
-          lines_for_cron_need_no_path, the_worked_signature_in_the_readme_is_right)
+          lines_for_cron_need_no_path, the_worked_signature_is_right)

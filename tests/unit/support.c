@@ -8,10 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* As main() of every program does first. */
+/* As main() of every program does first. TEST_NAME chooses one test, for `make test`. */
 __attribute__((constructor)) static void initialize(void) {
+    const char *name = getenv("TEST_NAME");
     if (sodium_init() < 0)
         abort();
+    if (name != NULL && name[0] != '\0')
+        cmocka_set_test_filter(name);
 }
 
 int make_directory(void **state) {
