@@ -6,12 +6,12 @@
 #include "backoff.h"
 #include "command.h"
 #include "follow.h"
+#include "instructions.h"
 #include "lines.h"
 #include "resume.h"
 #include "runner.h"
 #include "runner_note.h"
 #include "schedule.h"
-#include "instructions.h"
 #include "waiting.h"
 
 #define LOCK_TIMEOUT (30 * SECOND)

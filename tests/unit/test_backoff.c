@@ -75,5 +75,5 @@ int main(void) {
         cmocka_unit_test(the_delay_doubles_to_a_minute_until_it_works_again),
         cmocka_unit_test(the_same_is_said_once_an_hour_and_another_at_once),
     };
-    return cmocka_run_group_tests_name("trouble", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("backoff", tests, NULL, NULL);
 }
