@@ -148,6 +148,7 @@ static int open_cursor(struct runner *runner) {
                            run->name);
         if (count == 0)
             explain_empty("Nothing is run again: %s has given up no event.", run->name);
+        runner->broken |= run->retry == NULL && count > (int)runner->matched; /* some are damaged */
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
     int found = cursor_read(runner_directory_of(runner), run->name, &runner->cursor, &reason);

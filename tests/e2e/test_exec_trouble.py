@@ -279,6 +279,8 @@ def lists_that_cannot_be_read_stay_as_they_are():
         path.write_bytes(listed + b'{"seq":1,"offset":0,"day":null}\n[]\nnull\n"x"\n{"seq":"5","offset":[],"day":"2026-01-01"}\n\0\n')
         result = lab.run(lab.arguments("--retry-failed"), **lab.as_user()).fails()
         check(result.stderr.count("is damaged, and stays") == 6 and lab.state()["failed"] == 8, result)
+        path.write_bytes(b'{"seq":1,"offset":0,"day":null}\n')
+        check("is damaged, and stays" in lab.run(lab.arguments("--retry-failed"), **lab.as_user()).fails().stderr, "all of it damaged")
 
 
 def numbers_that_nobody_wrote_are_damage():
