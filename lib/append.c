@@ -1,5 +1,5 @@
-/* The order of writes is the promise: append_write() under the lock, append_sync() outside it, the answer
- * after both. */
+/* Durability depends on the order of writes: append_write() under the lock, append_sync() outside it, then
+ * the answer. */
 #define _GNU_SOURCE /* memrchr */
 #include "append.h"
 
@@ -9,21 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static size_t total(const struct append *append) {
+static size_t total_length(const struct append *append) {
     size_t length = 0;
     for (int i = 0; i < append->count; i++)
         length += append->parts[i].iov_len;
     return length;
 }
 
-/* Returns 0 when every byte was taken. A short count is not tried again: it means that the disk is full, or
- * that a limit was reached, and the next call would say so. */
+/* Returns 0 if every byte was written. A short write is not retried: it means that the disk is full or a
+ * limit was reached. */
 static int write_parts(const struct append *append) {
     ssize_t written;
     do
         written = pwritev(append->fd, append->parts, append->count, (off_t)append->at);
     while (written < 0 && errno == EINTR);
-    if (written >= 0 && (size_t)written != total(append)) {
+    if (written >= 0 && (size_t)written != total_length(append)) {
         errno = ENOSPC;
         return -1;
     }
@@ -50,7 +50,7 @@ int append_write(const struct append *append, struct reason *reason) {
     if (write_parts(append) == 0)
         return 0;
     int result = FAIL(reason, ERROR_SYSTEM, "cannot write to the journal: %s", strerror(errno));
-    /* Where even this fails, the next writer finds the torn tail and cuts it. */
+    /* If this fails too, the next writer truncates the torn tail. */
     if (ftruncate(append->fd, (off_t)append->at) != 0)
         explain(reason, "cannot write to the journal, nor cut back what was half written: %s",
                 strerror(errno));
@@ -66,7 +66,7 @@ enum sync append_sync(const struct append *append, struct reason *reason) {
     return SYNC_REWRITTEN;
 }
 
-static bool holds(int fd, uint64_t at, const struct iovec *part) {
+static bool matches_at(int fd, uint64_t at, const struct iovec *part) {
     char bytes[512];
     size_t length = part->iov_len < sizeof bytes ? part->iov_len : sizeof bytes;
     return pread(fd, bytes, length, (off_t)at) == (ssize_t)length &&
@@ -77,6 +77,7 @@ bool append_is_there(const struct append *append, int fd) {
     uint64_t last = append->at;
     for (int i = 0; i + 3 < append->count; i++)
         last += append->parts[i].iov_len;
-    return append->count < 3 || (holds(fd, append->at, &append->parts[0]) &&
-                                 (append->count == 3 || holds(fd, last, &append->parts[append->count - 3])));
+    return append->count < 3 ||
+           (matches_at(fd, append->at, &append->parts[0]) &&
+            (append->count == 3 || matches_at(fd, last, &append->parts[append->count - 3])));
 }

@@ -1,5 +1,4 @@
-/* The sum over all entries of the index and the sum over all lines of the journal are equal if the two hold
- * the same. */
+/* The index matches the journal if a sum over all index entries equals a sum over all journal lines. */
 #include "audit.h"
 
 #include <errno.h>
@@ -14,7 +13,7 @@ static uint64_t mix(uint64_t word) {
     return word ^ word >> 32;
 }
 
-/* Adds an entry to a sum that does not depend on the order. Damage is what it must show, not malice. */
+/* Adds an entry to an order-independent sum. It detects damage, not malice. */
 static void add(uint64_t *sum, uint64_t fingerprint, struct position position) {
     *sum += mix(mix(fingerprint) + ((uint64_t)position.day << 48 | position.offset));
 }
@@ -27,8 +26,7 @@ static int add_indexed(void *context, uint64_t fingerprint, struct position posi
     return 0;
 }
 
-/* Opens the index as it is now. On a medium that cannot be written to there is no lock, and the index is left
- * out. */
+/* Opens the current index. If the medium is not writable, no lock can be taken and the index is skipped. */
 static int open_index(struct audit *audit, const struct deadline *deadline, struct reason *reason) {
     struct directory *directory = audit->directory;
     struct reach reach;
@@ -85,7 +83,7 @@ static int same_day(void *context, struct position position) {
     return position.day == *(const int32_t *)context;
 }
 
-/* If the file was edited, the line is elsewhere in its day than the index says, and is found by a search. */
+/* Any position in the same day is accepted: if the file was edited, the moved line is found by a search. */
 static int find_both(struct audit *audit, struct position position, uint64_t request, uint64_t event,
                      struct reason *reason) {
     int found = index_find(audit->index, request, same_day, &position.day, reason);

@@ -25,17 +25,17 @@ static void close_owned(struct batch *batch, size_t index) {
     batch->owned_fd[index] = -1;
 }
 
-/* ---- telling what each is ---- */
+/* ---- classifying ---- */
 
-/* The line that was found is written again in place: if an earlier sync failed, the kernel may hold it as
- * clean pages that are on no disk, and the sync to come would skip them. If it is not in the newest segment,
- * its own stays open to be synced. */
+/* Rewrites the original line in place: after a failed sync, the kernel may hold it in clean pages that never
+ * reached the disk, and the next sync would skip them. If it is not in the newest segment, its own segment
+ * stays open to be synced. */
 static int rewrite_in_place(struct batch *batch, size_t index, const struct original *original,
                             const struct tail *tail, int directory, struct reason *reason) {
     int fd = tail->fd;
     bool read_only = tail->read_only;
     if (original->position.day != tail->day) {
-        /* If nobody may write to it, it was synced long ago. */
+        /* A read-only segment was synced long ago. */
         fd = segment_open_either(directory, original->position.day, &read_only, reason);
         if (fd < 0)
             return ERROR_SYSTEM;
@@ -59,7 +59,7 @@ static bool repeats_new(struct batch *batch, size_t index) {
     return false;
 }
 
-/* When the newest line was received; 0 if there is none that can be read. */
+/* Sets *at to the time the newest line was received, or 0 if it is missing or unreadable. */
 static int newest_time(struct batch *batch, const struct dedup *dedup, int directory, int64_t *at,
                        struct reason *reason) {
     struct record record;
@@ -71,7 +71,7 @@ static int newest_time(struct batch *batch, const struct dedup *dedup, int direc
     return result < 0 ? result : 0;
 }
 
-/* An event that the journal does not hold and that is too old by the clock. */
+/* Handles an event that is not in the journal and is too old by the clock. */
 static int check_staleness(struct batch *batch, size_t index, const struct dedup *dedup, int directory,
                            struct reason *reason) {
     struct entry *entry = batch->entries[index];
@@ -96,7 +96,7 @@ static int check_staleness(struct batch *batch, size_t index, const struct dedup
     return 0;
 }
 
-/* An entry for rejected/. */
+/* Classifies an entry for rejected/. */
 static int classify_rejected(struct batch *batch, size_t index, struct dedup *dedup, int directory,
                              struct reason *reason) {
     const struct entry *entry = batch->entries[index];
@@ -138,8 +138,8 @@ static int classify_event(struct batch *batch, size_t index, struct dedup *dedup
     return 0;
 }
 
-/* If the index is not in memory, each lookup waits for the disk, one after the other: then those to come are
- * read at once. */
+/* If the index is not in memory, lookups wait for the disk one by one: start reading for the remaining ones
+ * together. */
 static void prefetch(const struct batch *batch, struct dedup *dedup, size_t from) {
     for (size_t i = from; i < batch->count; i++)
         if (batch->entries[i]->event != NULL)
@@ -228,7 +228,7 @@ bool batch_needs_tail(const struct batch *batch) {
     return false;
 }
 
-static enum disposition when(bool durable, enum disposition disposition) {
+static enum disposition if_durable(bool durable, enum disposition disposition) {
     return durable ? disposition : DISPOSITION_UNAVAILABLE;
 }
 
@@ -239,17 +239,18 @@ static enum disposition disposition_of(struct batch *batch, size_t index, enum s
         explain(&batch->reason, "cannot sync the journal: %s", strerror(errno));
     switch (batch->classification[index]) {
     case CLASS_NEW:
-        return when(sync != SYNC_FAILED, DISPOSITION_STORED);
+        return if_durable(sync != SYNC_FAILED, DISPOSITION_STORED);
     case CLASS_DUPLICATE_IN_BATCH:
         batch->entries[index]->seq = batch->entries[batch->original[index]]->seq;
-        return when(sync != SYNC_FAILED, DISPOSITION_DUPLICATE);
+        return if_durable(sync != SYNC_FAILED, DISPOSITION_DUPLICATE);
     case CLASS_DUPLICATE:
-        /* After SYNC_REWRITTEN the lines of this batch are on the disk for certain, and no others. */
-        return when(batch->owned_fd[index] >= 0 ? owned_synced : sync == SYNC_CLEAN, DISPOSITION_DUPLICATE);
+        /* SYNC_REWRITTEN covers only the lines of this batch. */
+        return if_durable(batch->owned_fd[index] >= 0 ? owned_synced : sync == SYNC_CLEAN,
+                          DISPOSITION_DUPLICATE);
     case CLASS_REJECTED:
-        return when(rejected_synced, DISPOSITION_REJECTED);
+        return if_durable(rejected_synced, DISPOSITION_REJECTED);
     case CLASS_REJECTED_BEFORE:
-        return when(batch->owned_fd[index] >= 0 ? owned_synced : rejected_synced, DISPOSITION_REJECTED);
+        return if_durable(batch->owned_fd[index] >= 0 ? owned_synced : rejected_synced, DISPOSITION_REJECTED);
     case CLASS_UNKNOWN:
         break;
     }

@@ -1,14 +1,13 @@
-/* An env file has one KEY=value a line, as systemd's EnvironmentFile= and dotenv readers take it: blank lines
- * and lines that start with # or ; are comments, "export " before the name is allowed, and a value may stand
- * in single or double quotes (in double quotes, a backslash keeps the character after it). Nothing is
- * expanded. A byte order mark before the first line is no part of it.
+/* An env file has one KEY=value per line, as in systemd's EnvironmentFile= and dotenv: blank lines and lines
+ * that start with # or ; are ignored, "export " before the name is allowed, and a value may be in single or
+ * double quotes (in double quotes, a backslash escapes the next character). Nothing is expanded. A leading
+ * byte order mark is skipped.
  *
- * Readers disagree on a # after a value: systemd takes it as part of the value, others as a comment. And
- * an invisible character silently makes another name or value. Both are refused in lines that contain
- * DOORPOST_.
+ * Readers disagree on a # after a value: systemd includes it in the value, others treat it as a comment. And
+ * an invisible character silently changes a name or value. Both are rejected in lines that contain DOORPOST_.
  *
- * On a shared host nobody may be able to hand an environment to a CGI program: SetEnv can be forbidden, and
- * suEXEC throws away whatever it does not know. So an env file is also looked for above the program: for
+ * On a shared host it may be impossible to pass an environment to a CGI program: SetEnv can be forbidden, and
+ * suEXEC drops unknown variables. So the directories above the program are also searched for an env file: for
  * /home/me/public_html/cgi-bin/doorpost.cgi it is /home/me/doorpost/doorpost.env. */
 #include "config.h"
 
@@ -31,13 +30,13 @@
 
 extern char **environ;
 
-/* The length of what leads to the last name of a path, with its slash. */
+/* The length of a path's directory part, including the final slash. */
 static size_t directory_length(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? 0 : (size_t)(slash + 1 - path);
 }
 
-/* `file` is the env file that sets it, or "". */
+/* `file` is the env file that contains the setting, or "". */
 typedef int set(struct config *config, const char *file, const char *name, const char *value,
                 struct reason *reason);
 
@@ -110,7 +109,7 @@ static int set_log(struct config *config, const char *file, const char *name, co
 
 static const struct {
     const char *name;
-    set *set; /* NULL: it was read before */
+    set *set; /* NULL: already handled by config_find() */
 } settings[] = {{"DOORPOST_KEY_FILE", set_key_file},
                 {"DOORPOST_JOURNAL", set_journal},
                 {"DOORPOST_MAX_BODY", set_max_body},
@@ -120,9 +119,9 @@ static const struct {
                 {"DOORPOST_CONF", NULL}};
 #define SETTINGS (sizeof settings / sizeof *settings)
 
-/* Other programs' variables may be in the same file. Of several names, one that is nearly a setting is the
- * one to warn of. */
-static void warn(struct config *config, const char *name) {
+/* The file may contain other programs' variables, so a name that is close to a setting takes precedence in
+ * the warning. */
+static void warn_unknown(struct config *config, const char *name) {
     struct nearest nearest;
     char hint[NEAREST_SIZE];
     bool ours = strncmp(name, "DOORPOST_", 9) == 0;
@@ -139,7 +138,7 @@ static int set_by_name(struct config *config, const char *file, const char *name
     for (size_t i = 0; i < SETTINGS; i++)
         if (strcmp(name, settings[i].name) == 0)
             return settings[i].set != NULL ? settings[i].set(config, file, name, value, reason) : 0;
-    warn(config, name);
+    warn_unknown(config, name);
     return 0;
 }
 
@@ -152,7 +151,7 @@ static char *trim(char *text) {
     return text;
 }
 
-/* Takes the quotes off in place. Returns false where a quote is opened and not closed at the end. */
+/* Removes quotes in place. Returns false if an opening quote is not closed at the end. */
 static bool unquote(char *value) {
     char mark = value[0];
     if (mark != '"' && mark != '\'')
@@ -214,10 +213,9 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
          memset(line, 'x', sizeof line), result == 0 && fgets(line, sizeof line, file) != NULL; number++) {
         char *start = number == 1 && strncmp(line, BYTE_ORDER_MARK, 3) == 0 ? line + 3 : line;
         size_t length = strlen(line), end = sizeof line - 1;
-        while (line[end] != '\0') /* which fgets() has put there */
+        while (line[end] != '\0') /* find the NUL that fgets() wrote */
             end--;
-        bool binary =
-            length < end && (length > 0 || number == 1); /* after a crash a file may end with zeros */
+        bool binary = length < end && (length > 0 || number == 1); /* after a crash a file may end in zeros */
         if (binary || (number == 1 && is_utf16(line, length)))
             result =
                 FAIL(reason, ERROR_SYSTEM,
@@ -236,7 +234,7 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
 }
 
 static int load_file(struct config *config, const char *path, bool required, struct reason *reason) {
-    if (strcmp(path, "/dev/null") == 0) /* as everywhere: none */
+    if (strcmp(path, "/dev/null") == 0) /* no env file, by convention */
         return 0;
     int fd = regular_open(AT_FDCWD, path, O_RDONLY, NULL);
     if (fd == ERROR_INVALID && !required)
@@ -271,8 +269,8 @@ static bool is_ours(const struct stat *status) {
     return status->st_uid == geteuid() || status->st_uid == 0;
 }
 
-/* Anybody may call a directory "doorpost": one counts that belongs to whom this process runs as, or to root.
- * Returns 1 with the path of the env file in it, 0 where there is none, or ERROR_TROUBLE. */
+/* Any user can create a directory named "doorpost", so only one owned by root or this process's user counts.
+ * Returns 1 with the path of its env file, 0 if there is none, or ERROR_SYSTEM. */
 static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason) {
     char above[CONFIG_PATH_SIZE], directory[CONFIG_PATH_SIZE + 16];
     struct stat status, file;
@@ -337,10 +335,10 @@ int config_read(struct config *config, struct reason *reason) {
     return result;
 }
 
-/* An unknown name may be what was meant. */
-static int tell_missing(const struct config *config, const char *what, struct reason *reason) {
+/* Adds any warning: an unknown name may be a misspelling of the missing setting. */
+static int fail_missing(const struct config *config, const char *message, struct reason *reason) {
     bool warned = config->warning.text[0] != '\0';
-    return FAIL(reason, ERROR_SYSTEM, "%s%s%s", what, warned ? "; " : "", config->warning.text);
+    return FAIL(reason, ERROR_SYSTEM, "%s%s%s", message, warned ? "; " : "", config->warning.text);
 }
 
 int config_load(struct config *config, struct reason *reason) {
@@ -348,11 +346,11 @@ int config_load(struct config *config, struct reason *reason) {
     if (result != 0)
         return result;
     if (config->key_file[0] == '\0')
-        return tell_missing(config,
+        return fail_missing(config,
                             "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key",
                             reason);
     if (config->journal[0] == '\0')
-        return tell_missing(
+        return fail_missing(
             config, "DOORPOST_JOURNAL is not set: let it name the directory that keeps the events", reason);
     return 0;
 }

@@ -1,14 +1,15 @@
 /* cursors/NAME is one JSON object:
  *
- *   {"day":"2026-11-23","offset":8123,"seq":17,"chain":"<32
- * digits>","received_at":"2026-11-23T12:00:00.123456Z", "done":[[19,24],[26,26]],"retry":[[18,2,1795420800]]}
+ *   {"day":"2026-11-23","offset":8123,"seq":17,"chain":"<32 digits>",
+ *    "received_at":"2026-11-23T12:00:00.123456Z",
+ *    "done":[[19,24],[26,26]],"retry":[[18,2,1795420800]]}
  *
- * "seq", "chain" and "received_at" are those of the line that ends at the place, which proves itself by them;
- * a cursor of earlier releases has only the first. "retry" has number, attempts so far, and when the next one
- * is due in seconds since 1970. "highest" is there if the journal has lost lines that were finished.
+ * "seq", "chain" and "received_at" are those of the line that ends at the position, and validate it; cursors
+ * from earlier releases have only "seq". Each "retry" has the number, the attempts so far, and when the next
+ * one is due (seconds since 1970). "highest" is present if the journal has lost finished lines.
  *
- * The file is replaced as a whole, by cursors/NAME.spare. cursors/NAME.lock has a lock for the one process
- * that runs the consumer. */
+ * The file is replaced atomically by renaming cursors/NAME.spare. cursors/NAME.lock is locked by the one
+ * process that runs the consumer. */
 #include "cursor.h"
 
 #include "append.h"
@@ -27,11 +28,11 @@
 #include <unistd.h>
 
 #define CURSOR_PATH_SIZE (CURSOR_NAME_SIZE + 32)
-#define RANGE_TEXT 48 /* more than each takes in the file */
+#define RANGE_TEXT 48 /* upper bounds on each element's size in the file */
 #define RETRY_TEXT 72
-#define REST_TEXT 256
-#define CURSOR_TEXT_LIMIT (CURSOR_RANGES * RANGE_TEXT + CURSOR_RETRIES * RETRY_TEXT + REST_TEXT)
-#define NUMBER_LIMIT INT64_C(1000000000000000000) /* numbers of lines have 18 digits at most */
+#define FIXED_TEXT 256
+#define CURSOR_TEXT_LIMIT (CURSOR_RANGES * RANGE_TEXT + CURSOR_RETRIES * RETRY_TEXT + FIXED_TEXT)
+#define NUMBER_LIMIT INT64_C(1000000000000000000) /* line numbers have at most 18 digits */
 
 bool cursor_name_is_good(const char *name) {
     size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
@@ -58,17 +59,17 @@ static void path_of(const char *name, const char *suffix, char out[CURSOR_PATH_S
 
 /* ---- reading ---- */
 
-/* Takes a number of at least `least`. Anything else than an integer that fits is damage. */
-static bool take_number(struct json_object *value, int64_t least, uint64_t *out) {
+/* Reads an integer from `minimum` to NUMBER_LIMIT - 1. Returns false on anything else, which is damage. */
+static bool take_number(struct json_object *value, int64_t minimum, uint64_t *out) {
     int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
     *out = (uint64_t)number;
-    return number >= least && number < NUMBER_LIMIT;
+    return number >= minimum && number < NUMBER_LIMIT;
 }
 
-/* Item `index` of a list of lists. */
-static bool take_item(struct json_object *list, size_t index, int64_t least, uint64_t *out) {
+/* Reads item `index` of an inner list. */
+static bool take_item(struct json_object *list, size_t index, int64_t minimum, uint64_t *out) {
     return json_object_is_type(list, json_type_array) &&
-           take_number(json_object_array_get_idx(list, index), least, out);
+           take_number(json_object_array_get_idx(list, index), minimum, out);
 }
 
 static bool is_text(struct json_object *value, size_t length) {
@@ -113,9 +114,9 @@ static bool take_lists(struct json_object *done, struct json_object *retry, stru
             return false;
     }
     for (size_t i = 0; i < cursor->retry_count; i++) {
-        struct json_object *one = json_object_array_get_idx(retry, i);
-        if (!take_item(one, 0, 1, &cursor->retry[i].seq) || !take_item(one, 1, 1, &attempts) ||
-            attempts > INT32_MAX || !take_item(one, 2, 0, &due))
+        struct json_object *entry = json_object_array_get_idx(retry, i);
+        if (!take_item(entry, 0, 1, &cursor->retry[i].seq) || !take_item(entry, 1, 1, &attempts) ||
+            attempts > INT32_MAX || !take_item(entry, 2, 0, &due))
             return false;
         cursor->retry[i].attempts = (int64_t)attempts;
         cursor->retry[i].due = (int64_t)due;
@@ -123,7 +124,7 @@ static bool take_lists(struct json_object *done, struct json_object *retry, stru
     return true;
 }
 
-static bool take(struct json_object *text, struct cursor *cursor) {
+static bool parse_members(struct json_object *text, struct cursor *cursor) {
     struct json_object *done, *retry, *highest;
     return json_object_is_type(text, json_type_object) && take_mark(text, &cursor->mark) &&
            (!json_object_object_get_ex(text, "highest", &highest) ||
@@ -139,10 +140,11 @@ static bool parse(const char *text, size_t length, struct cursor *cursor) {
         return false;
     struct json_object *parsed = json_tokener_parse_ex(tokener, text, (int)length);
     size_t end = json_tokener_get_parse_end(tokener);
-    bool good = parsed != NULL && end + strspn(text + end, " \t\r\n") == length && take(parsed, cursor);
+    bool valid =
+        parsed != NULL && end + strspn(text + end, " \t\r\n") == length && parse_members(parsed, cursor);
     json_object_put(parsed);
     json_tokener_free(tokener);
-    return good;
+    return valid;
 }
 
 int cursor_read(int directory, const char *name, struct cursor *cursor, struct reason *reason) {
@@ -203,9 +205,9 @@ static size_t compose(const struct cursor *cursor, char *out, size_t size) {
     return used + (size_t)snprintf(out + used, size - used, "]}\n");
 }
 
-/* Writes the cursor by way of NAME.SUFFIX. */
-static int put(int directory, const char *name, const char *suffix, const struct cursor *cursor,
-               struct reason *reason) {
+/* Replaces the cursor, using the temporary file NAME.SUFFIX. */
+static int replace(int directory, const char *name, const char *suffix, const struct cursor *cursor,
+                   struct reason *reason) {
     char path[CURSOR_PATH_SIZE], spare[CURSOR_PATH_SIZE];
     char *text = malloc(CURSOR_TEXT_LIMIT);
     if (text == NULL)
@@ -227,14 +229,14 @@ int cursor_reserve(int directory, const char *name, const struct cursor *cursor,
     int result = replace_prepare(directory, reason);
     if (result == 0)
         result = replace_reserve(directory, spare,
-                                 REST_TEXT + (cursor->done_count + more) * RANGE_TEXT +
+                                 FIXED_TEXT + (cursor->done_count + more) * RANGE_TEXT +
                                      (cursor->retry_count + more) * RETRY_TEXT,
                                  reason);
     return result;
 }
 
 int cursor_write(int directory, const char *name, const struct cursor *cursor, struct reason *reason) {
-    return put(directory, name, ".spare", cursor, reason);
+    return replace(directory, name, ".spare", cursor, reason);
 }
 
 void cursor_release(int directory, const char *name) {
@@ -243,7 +245,7 @@ void cursor_release(int directory, const char *name) {
     unlinkat(directory, spare, 0);
 }
 
-/* ---- where to begin ---- */
+/* ---- creating ---- */
 
 int cursor_end_of_day(int directory, int32_t day, struct position *end, struct reason *reason) {
     struct stat status;
@@ -276,8 +278,8 @@ int cursor_end(struct directory *directory, struct position *end, const struct d
     return result;
 }
 
-/* Returns 1, 0 or ERROR_TROUBLE. */
-static int is_there(int directory, const char *name, struct reason *reason) {
+/* Returns 1, 0 or ERROR_SYSTEM. */
+static int exists(int directory, const char *name, struct reason *reason) {
     char path[CURSOR_PATH_SIZE];
     struct stat status;
     path_of(name, "", path);
@@ -286,10 +288,10 @@ static int is_there(int directory, const char *name, struct reason *reason) {
     return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
 }
 
-/* Under the append lock, so that of two that create it one finds the other's. */
+/* Called with the append lock, so that of two concurrent creators the second finds the first's cursor. */
 static int create(int directory, const char *name, const struct cursor *start, struct reason *reason) {
-    struct position end = {0}; /* stays so if there is no segment: what comes is after the first day */
-    int result = is_there(directory, name, reason);
+    struct position end = {0}; /* kept if there is no segment: every later line is after it */
+    int result = exists(directory, name, reason);
     if (result != 0)
         return result < 0 ? result : 0;
     struct cursor *cursor = calloc(1, sizeof *cursor);
@@ -300,8 +302,8 @@ static int create(int directory, const char *name, const struct cursor *start, s
     else if ((result = find_end(directory, &end, reason)) >= 0)
         result = mark_read(directory, end, &cursor->mark, reason);
     if (result >= 0)
-        result = put(directory, name, ".new", cursor, reason);
-    if (result == 0 && fsync(directory) != 0) /* the maker of cursors/ may not have come so far */
+        result = replace(directory, name, ".new", cursor, reason);
+    if (result == 0 && fsync(directory) != 0) /* the creator of cursors/ may not have synced it */
         result = FAIL(reason, ERROR_SYSTEM, "cannot make cursors/ durable: %s", strerror(errno));
     free(cursor);
     return result;
@@ -309,7 +311,7 @@ static int create(int directory, const char *name, const struct cursor *start, s
 
 int cursor_create(struct directory *directory, const char *name, const struct cursor *start,
                   const struct deadline *deadline, struct reason *reason) {
-    int result = directory->fd >= 0 ? is_there(directory->fd, name, reason) : 0;
+    int result = directory->fd >= 0 ? exists(directory->fd, name, reason) : 0;
     if (result != 0)
         return result < 0 ? result : 0;
     result = directory_lock(directory, deadline, reason);
@@ -342,12 +344,12 @@ int cursor_lock_is_current(int directory, const char *name, int fd, struct reaso
     return fstat(fd, &ours) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
-static struct flock byte(short type, enum cursor_lock which) {
+static struct flock byte_lock(short type, enum cursor_lock which) {
     return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)which, .l_len = 1};
 }
 
 int cursor_lock(int fd, enum cursor_lock which, bool wait, struct reason *reason) {
-    struct flock lock = byte(F_WRLCK, which);
+    struct flock lock = byte_lock(F_WRLCK, which);
     int result;
     do
         result = fcntl(fd, wait ? F_SETLKW : F_SETLK, &lock);
@@ -360,11 +362,11 @@ int cursor_lock(int fd, enum cursor_lock which, bool wait, struct reason *reason
 }
 
 void cursor_unlock(int fd, enum cursor_lock which) {
-    struct flock lock = byte(F_UNLCK, which);
+    struct flock lock = byte_lock(F_UNLCK, which);
     (void)fcntl(fd, F_SETLK, &lock);
 }
 
 int cursor_holder(int fd, enum cursor_lock which) {
-    struct flock lock = byte(F_WRLCK, which);
+    struct flock lock = byte_lock(F_WRLCK, which);
     return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? (lock.l_pid > 0 ? lock.l_pid : 1) : 0;
 }

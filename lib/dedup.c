@@ -1,12 +1,13 @@
-/* The index is a memory aid: what it says is believed only after the line itself has been read. So a day's
- * file may be edited, replaced, renamed or restored at any time:
+/* The index is only a hint: an entry counts only after the line itself has been read. So a day's file may be
+ * edited, replaced, renamed or restored at any time:
  *
- * - How far the index reaches is a mark (mark.h). If it does not hold, the newest earlier day whose last line
- * is in the index under its place is where to go on from: lines are indexed in order, so all before that one
- * are in it too.
- * - If days came or went (the directory's modification time changed), each day's last line is looked up
- * likewise, and a day that is not in the index is read again.
- * - A place that turns out not to be a line is wrong, not an absence: the day is searched for the event. */
+ * - A mark (mark.h) records how far the index reaches. If it no longer holds, indexing resumes after the
+ *   newest earlier day whose last line is indexed at its position: lines are indexed in order, so all
+ *   lines before that one are indexed too.
+ * - If days appeared or vanished (the directory's modification time changed), each day's last line is looked
+ *   up in the same way, and a day that is not indexed is read again.
+ * - A stale position (no line with that identifier begins there) does not prove absence: the day is searched
+ *   for the event. */
 #include "dedup.h"
 
 #include "cursor.h"
@@ -21,21 +22,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MUCH \
-    512 /* lines: after so many were read again, the index is synced, so that the next process need not */
-/* A directory that changed within this time may change again under the same time stamp, which comes from the
- * kernel's tick, or has no fractions of seconds at all. */
-#define RACY (SECOND / 10)
-#define RACY_SECONDS (2 * SECOND)
+/* After indexing more lines than this, request a checkpoint, so that the next process need not repeat it. */
+#define CHECKPOINT_LINES 512
+/* A directory that changed within this time may change again with the same timestamp, whose resolution is the
+ * kernel's tick or a whole second. */
+#define MTIME_RESOLUTION (SECOND / 10)
+#define COARSE_MTIME_RESOLUTION (2 * SECOND)
 
 struct dedup {
     struct index *index;
     struct event_parser *parser;
     int journal;
     const struct tail *tail;
-    int64_t until;      /* monotonic_now() when what takes long has to stop */
+    int64_t stop_at;    /* monotonic_now() at which long work must stop */
     struct reach reach; /* as of the last dedup_begin() */
-    struct event event; /* of a line that is looked at */
+    struct event event; /* of the line being examined */
     char line[RECORD_LIMIT + 1];
     struct indexer indexer;
 };
@@ -76,9 +77,9 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event) {
     index_prefetch(dedup->index, identity.event);
 }
 
-/* ---- bringing the index up to the end of the journal ---- */
+/* ---- extending the index to the end of the journal ---- */
 
-/* Returns 1 if the index holds the line that ends at `mark` under its place, 0 if not, or an error. */
+/* Returns 1 if the index holds the line that ends at `mark` at its position, 0 if not, or an error. */
 static int holds_line(struct dedup *dedup, const struct mark *mark, struct reason *reason) {
     struct line line;
     struct record record;
@@ -92,9 +93,9 @@ static int holds_line(struct dedup *dedup, const struct mark *mark, struct reaso
     return index_holds(dedup->index, indexer_identify(dedup->index, &dedup->event).request, position, reason);
 }
 
-/* Returns 1 if the index holds the last line of a day, 0 if not; *mark is the end of that line, with a seq of
- * 0 if there is none that can be read. */
-static int holds_last(struct dedup *dedup, int32_t day, struct mark *mark, struct reason *reason) {
+/* Returns 1 if the index holds the last line of a day, 0 if not, or an error. Sets *mark to the end of that
+ * line; its seq is 0 if there is no readable line. */
+static int holds_last_line(struct dedup *dedup, int32_t day, struct mark *mark, struct reason *reason) {
     *mark = (struct mark){.seq = 0};
     int result = tail_mark(dedup->journal, day, mark, reason);
     return result > 0 ? holds_line(dedup, mark, reason) : result;
@@ -102,16 +103,16 @@ static int holds_last(struct dedup *dedup, int32_t day, struct mark *mark, struc
 
 /* Sets *mark to the last line of the newest day before `day` that the index holds. Returns 1, 0 if there is
  * none, or an error. */
-static int find_held(struct dedup *dedup, int32_t first, int32_t day, struct mark *mark,
-                     struct reason *reason) {
+static int find_last_indexed(struct dedup *dedup, int32_t first, int32_t day, struct mark *mark,
+                             struct reason *reason) {
     int result = 0;
     while (result == 0 && day-- > first)
-        result = holds_last(dedup, day, mark, reason);
+        result = holds_last_line(dedup, day, mark, reason);
     return result;
 }
 
-/* Makes sure that the index reaches as far as it says, or finds out how far it does. */
-static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason) {
+/* Verifies that the index reaches its mark, or moves the mark to where it does reach. */
+static int verify_reach(struct dedup *dedup, int32_t first, struct reason *reason) {
     struct mark *mark = &dedup->reach.mark;
     if (mark->seq == 0) { /* nothing is indexed */
         *mark = (struct mark){.position = {.day = first}};
@@ -119,10 +120,10 @@ static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason
     }
     int result = mark_check(dedup->journal, mark, reason);
     if (result == 0)
-        result = find_held(dedup, first, mark->position.day, mark, reason);
+        result = find_last_indexed(dedup, first, mark->position.day, mark, reason);
     if (result != 0)
         return result < 0 ? result : 0;
-    result = index_discard(dedup->index, reason); /* it is of another history, or about no day that is left */
+    result = index_discard(dedup->index, reason); /* of another history, or of days that are all gone */
     if (result == 0)
         result = index_begin(dedup->index, dedup->journal, reason);
     *mark = (struct mark){.position = {.day = first}};
@@ -130,7 +131,7 @@ static int prove_reach(struct dedup *dedup, int32_t first, struct reason *reason
     return result;
 }
 
-/* Reads days that were put there again since: renamed, or restored. What was done until a deadline counts. */
+/* Indexes days that were renamed or restored. Progress is kept if the deadline passes. */
 static int check_days(struct dedup *dedup, int32_t first, const struct deadline *deadline,
                       struct reason *reason) {
     struct position *checked = &dedup->reach.checked;
@@ -138,7 +139,7 @@ static int check_days(struct dedup *dedup, int32_t first, const struct deadline 
         *checked = (struct position){.day = first};
     while (checked->day < dedup->reach.mark.position.day) {
         struct mark mark;
-        int result = holds_last(dedup, checked->day, &mark, reason);
+        int result = holds_last_line(dedup, checked->day, &mark, reason);
         if (result == 0 && mark.seq != 0) {
             mark = (struct mark){.position = *checked};
             result = indexer_run(&dedup->indexer, dedup->index, dedup->journal, &mark, checked->day, true,
@@ -152,21 +153,21 @@ static int check_days(struct dedup *dedup, int32_t first, const struct deadline 
     return 0;
 }
 
-/* Indexes from the mark up to the end. */
+/* Indexes from the mark to the end. */
 static int catch_up(struct dedup *dedup, int32_t newest, const struct deadline *deadline,
                     struct reason *reason) {
     struct mark *mark = &dedup->reach.mark;
     uint64_t before = mark->seq;
     int result =
         indexer_run(&dedup->indexer, dedup->index, dedup->journal, mark, newest, true, deadline, reason);
-    if (mark->seq > before + MUCH)
+    if (mark->seq > before + CHECKPOINT_LINES)
         index_request_checkpoint(dedup->index);
     return result;
 }
 
-/* The highest number that a consumer has run. What it has run was on the disk, so a number up to this is not
- * given again, even if the line is gone. */
-static int highest_run(void *context, const char *name) {
+/* Raises last_seq to the highest number that a consumer has run. Those lines were on the disk, so their
+ * numbers are not reused, even if a line is gone. */
+static int raise_last_seq(void *context, const char *name) {
     struct dedup *dedup = context;
     static struct cursor cursor;
     if (cursor_read(dedup->journal, name, &cursor, NULL) > 0 &&
@@ -175,15 +176,15 @@ static int highest_run(void *context, const char *name) {
     return 0;
 }
 
-/* Returns true if a change of the directory from now on is bound to show in its time. */
+/* Returns true if any later change of the directory must change its modification time. */
 static bool is_settled(const struct directory *directory) {
     int64_t age = timestamp_now() - directory->mtime_ns / 1000;
     bool fractions = directory->mtime_ns % (1000 * SECOND) != 0;
-    return age < 0 || age > (fractions ? RACY : RACY_SECONDS);
+    return age < 0 || age > (fractions ? MTIME_RESOLUTION : COARSE_MTIME_RESOLUTION);
 }
 
-/* Finds the newest segment. Returns 1, 0 if there is none, or an error; *changed if days may have come or
- * gone. */
+/* Finds the newest segment. Returns 1, 0 if there is none, or an error. Sets *changed if days may have
+ * appeared or vanished. */
 static int find_newest(struct dedup *dedup, const struct directory *directory, int32_t *first,
                        int32_t *newest, bool *changed, struct reason *reason) {
     bool settled = is_settled(directory);
@@ -202,15 +203,14 @@ static bool is_up_to_date(const struct dedup *dedup, const struct tail *tail) {
            memcmp(mark->chain, tail->chain.recorded, CHAIN_SIZE) == 0;
 }
 
-/* Writes down how far the index reaches now. What was done until a deadline counts: the next one goes on from
- * there. */
+/* Records how far the index reaches now, also after a timeout: the next call continues from there. */
 static int note_reach(struct dedup *dedup, int result, struct reason *reason) {
     int written = index_set_reach(dedup->index, &dedup->reach, result == 0 ? reason : NULL);
     return result != 0 ? result : written;
 }
 
-static int bring_up(struct dedup *dedup, const struct directory *directory, struct tail *tail,
-                    const struct deadline *deadline, struct reason *reason) {
+static int update(struct dedup *dedup, const struct directory *directory, struct tail *tail,
+                  const struct deadline *deadline, struct reason *reason) {
     int32_t first, newest;
     bool changed;
     int found = find_newest(dedup, directory, &first, &newest, &changed, reason);
@@ -220,7 +220,7 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
     }
     bool known = dedup->reach.last_seq != 0;
     if (!known) /* after a reboot */
-        found = cursor_each(directory->fd, highest_run, dedup, reason);
+        found = cursor_each(directory->fd, raise_last_seq, dedup, reason);
     struct mark last = dedup->reach.mark;
     last.seq = dedup->reach.last_seq;
     if (!known)
@@ -230,20 +230,19 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         return result;
     if (!changed && known && is_up_to_date(dedup, tail))
         return 0;
-    if (first == newest && !changed) /* the directory was not listed */
+    if (first == newest && !changed) /* find_newest() did not list the directory */
         result = segment_range(directory->fd, 0, DAY_MAX, &first, &newest, reason) < 0 ? ERROR_SYSTEM : 0;
     if (!known)
         dedup->reach.last_seq = 0;
     if (result == 0)
-        result = prove_reach(dedup, first, reason);
+        result = verify_reach(dedup, first, reason);
     if (result == 0 && changed)
         result = check_days(dedup, first, deadline, reason);
     if (result == 0)
         result = catch_up(dedup, newest, deadline, reason);
     if (result != 0 && result != ERROR_TIMEOUT)
         return result;
-    /* A day that was renamed or put back may not be durable under its name yet; an answer promises that it
-     * is. */
+    /* The name of a renamed or restored day may not be durable yet, but an answer promises that it is. */
     if (result == 0 && changed && fsync(directory->fd) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
     if (result == 0) {
@@ -251,7 +250,7 @@ static int bring_up(struct dedup *dedup, const struct directory *directory, stru
         dedup->reach.listed = is_settled(directory) ? directory->mtime_ns : -directory->mtime_ns;
         dedup->reach.checked = (struct position){0};
     }
-    /* The last line need not have the highest number, if somebody has put it there. */
+    /* The last line may not have the highest number, if its file was put there by hand. */
     uint64_t highest = indexer_highest(&dedup->indexer);
     if (highest > tail->chain.seq + tail->chain.damaged)
         tail->chain.damaged = highest - tail->chain.seq;
@@ -263,17 +262,16 @@ int dedup_begin(struct dedup *dedup, const struct directory *directory, struct t
                 const struct deadline *deadline, struct reason *reason) {
     dedup->journal = directory->fd;
     dedup->tail = tail;
-    dedup->until = deadline->at - SECOND / 2;
-    for (int tries = 0;; tries++) {
+    dedup->stop_at = deadline->at - SECOND / 2;
+    for (int attempts = 0;; attempts++) {
         int result = index_begin(dedup->index, directory->fd, reason);
         if (result == 0) {
             index_reach(dedup->index, &dedup->reach);
-            result = bring_up(dedup, directory, tail, deadline, reason);
+            result = update(dedup, directory, tail, deadline, reason);
         }
-        if (tries == 2 || (result != ERROR_DAMAGED && result != ERROR_INVALID))
+        if (attempts == 2 || (result != ERROR_DAMAGED && result != ERROR_INVALID))
             return result == ERROR_DAMAGED || result == ERROR_INVALID ? ERROR_SYSTEM : result;
-        /* A damaged index is dropped; a segment that is gone although it was there has the directory listed
-         * again. */
+        /* If the index is damaged, discard it; if a known segment is gone, list the directory again. */
         dedup->reach.listed = 0;
         if (result == ERROR_DAMAGED && index_discard(dedup->index, reason) != 0)
             return ERROR_SYSTEM;
@@ -292,7 +290,7 @@ int dedup_made_day(struct dedup *dedup, struct directory *directory, int32_t day
     return index_set_reach(dedup->index, &dedup->reach, reason);
 }
 
-/* ---- looking up ---- */
+/* ---- lookup ---- */
 
 struct search {
     struct dedup *dedup;
@@ -300,21 +298,20 @@ struct search {
     struct original *original;
     struct reason *reason;
     uint64_t fingerprint;
-    /* Days with a place that turned out to be wrong are searched, in their order: the last one that was, and
-     * the next one; -1: none. */
+    /* Days with a stale position are searched in order: the last day searched, and the next one; -1: none. */
     int32_t searched, next;
 };
 
-/* Opens the segment at `place`; *owned if the caller has to close it. Returns ERROR_INVALID if there is none.
- */
+/* Opens the segment of `position`. Sets *owned if the caller must close it. Returns ERROR_INVALID if there is
+ * none. */
 static int open_position(const struct dedup *dedup, struct position position, bool *owned,
                          struct reason *reason) {
     *owned = dedup->tail->fd < 0 || position.day != dedup->tail->day;
     return *owned ? segment_open(dedup->journal, position.day, false, reason) : dedup->tail->fd;
 }
 
-/* Reads the line that begins at `offset`, line break included, into dedup->line; at the end of the file it
- * may be missing. Returns its length, 0 if none is there, or ERROR_TROUBLE. */
+/* Reads the line at `offset` into dedup->line, with its line break, which is added if missing at the end of
+ * the file. Returns its length, 0 if there is no line, or ERROR_SYSTEM. */
 static int read_line(struct dedup *dedup, int fd, uint64_t offset, struct reason *reason) {
     size_t filled = 0;
     for (size_t wanted = 4096; filled < RECORD_LIMIT; wanted = RECORD_LIMIT) {
@@ -336,8 +333,8 @@ static int read_line(struct dedup *dedup, int fd, uint64_t offset, struct reason
     return 0;
 }
 
-/* Reads and compares the line at `place`. Returns 1 if it is the event that is searched for; 0 if it is
- * another one; ERROR_INVALID if no line begins there, or its file is gone (*gone); or another error. */
+/* Reads and compares the line at `position`. Returns 1 if it is the wanted event; 0 if it is another one;
+ * ERROR_INVALID if no line begins there or its file is gone (*gone); or another error. */
 static int compare(struct search *search, struct position position, bool *gone) {
     struct dedup *dedup = search->dedup;
     struct record record;
@@ -351,8 +348,7 @@ static int compare(struct search *search, struct position position, bool *gone) 
         close(fd);
     if (length < 0)
         return length;
-    struct chain_state chain =
-        chain_start(); /* not of this place, so that two lines run together are split */
+    struct chain_state chain = chain_start(); /* not this position's, so that joined lines are split */
     size_t used = 0;
     enum scan scan =
         length > 0 ? record_scan(dedup->line, (size_t)length, &chain, &record, &used) : SCAN_DAMAGED;
@@ -387,7 +383,7 @@ static int visit(void *context, struct position position) {
     return 0;
 }
 
-/* Searches a day for the event, because the index was wrong about it. */
+/* Searches a day for the event after a stale position. */
 static int search_day(struct search *search, int32_t day, const struct deadline *deadline) {
     struct dedup *dedup = search->dedup;
     struct position position = {.day = day};
@@ -399,7 +395,7 @@ static int search_day(struct search *search, int32_t day, const struct deadline 
     result = indexer_put(dedup->index, search->event, position, index_insert_once, search->reason);
     if (result == 0)
         result = compare(search, position, &gone);
-    return result == ERROR_INVALID ? 0 : result; /* it has the identifiers, but is no event any more */
+    return result == ERROR_INVALID ? 0 : result; /* it has the identifiers, but is no longer an event */
 }
 
 int dedup_find(struct dedup *dedup, const struct event *event, struct original *original,
@@ -458,11 +454,10 @@ struct rejected_search {
     struct reason *reason;
 };
 
-/* A line of rejected/ that was read. How far that has come counts, so the next delivery goes on from there.
- */
-static int take_rejected(void *context, const char *signature, struct position position) {
+/* Indexes a line of rejected/. Progress is kept if the deadline passes: the next delivery continues. */
+static int index_rejected(void *context, const char *signature, struct position position) {
     const struct rejected_search *search = context;
-    if (monotonic_now() > search->dedup->until)
+    if (monotonic_now() > search->dedup->stop_at)
         return FAIL(search->reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
     return add_rejected(search->dedup, signature, position, search->reason);
 }
@@ -479,7 +474,7 @@ int dedup_find_rejected(struct dedup *dedup, const char *signature, struct posit
     struct rejected_search search = {
         .dedup = dedup, .signature = signature, .position = position, .reason = reason};
     struct position before = dedup->reach.rejected;
-    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, take_rejected, &search, reason);
+    int result = rejected_scan(dedup->journal, &dedup->reach.rejected, index_rejected, &search, reason);
     if (before.day != dedup->reach.rejected.day || before.offset != dedup->reach.rejected.offset)
         result = note_reach(dedup, result, reason);
     return result != 0 ? result
@@ -501,14 +496,14 @@ static int lock(struct dedup *dedup, struct directory *directory, const struct d
                 struct reason *reason) {
     int result = directory_lock(directory, deadline, reason);
     if (result > 0)
-        index_close(dedup->index); /* of a directory that was there before */
+        index_close(dedup->index); /* it belongs to the previous directory */
     return result >= 0 ? index_begin(dedup->index, directory->fd, reason) : result;
 }
 
 static int unlock(struct dedup *dedup, struct directory *directory, int result) {
     if (result == ERROR_DAMAGED)
         (void)index_discard(dedup->index, NULL);
-    if (directory->remote) /* where files must not stay open without the lock */
+    if (directory->remote) /* no files may stay open without the lock */
         index_close(dedup->index);
     directory_unlock(directory);
     return result;

@@ -1,6 +1,6 @@
-/* A process may live for months, and the directory be moved or replaced under it meanwhile; so each time the
- * lock is taken, the directory and the lock file are looked for again under their names. A copy made of hard
- * links has the same lock file, so the one does not answer for the other. */
+/* A process may run for months, and the directory may be moved or replaced meanwhile. So each time the lock
+ * is taken, the directory and the lock file are both checked against their names: a hard-linked copy of the
+ * directory has the same lock file, so checking only the lock file would not be enough. */
 #include "directory.h"
 
 #include "quote.h"
@@ -88,31 +88,31 @@ static bool is_same(const struct stat *a, const struct stat *b) {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
-static int64_t modified(const struct stat *status) {
+static int64_t mtime_of(const struct stat *status) {
     return status->st_mtim.tv_sec * 1000 * SECOND + status->st_mtim.tv_nsec;
 }
 
-/* A lock file that others no longer find under its name excludes nobody: it, or the whole directory, was
- * replaced. */
+/* Returns false if the directory or its lock file was replaced: a lock that others cannot find by name
+ * excludes nobody. Also updates mtime_ns. */
 static bool is_current(struct directory *directory) {
     struct stat named, lock;
     if (stat(directory->path, &named) != 0 || !is_same(&named, &directory->status) ||
         fstatat(directory->fd, "lock", &lock, 0) != 0 || !is_same(&lock, &directory->lock_status))
         return false;
-    directory->mtime_ns = modified(&named);
+    directory->mtime_ns = mtime_of(&named);
     return true;
 }
 
 void directory_refresh_mtime(struct directory *directory) {
     struct stat status;
-    directory->mtime_ns = fstat(directory->fd, &status) == 0 ? modified(&status) : 0;
+    directory->mtime_ns = fstat(directory->fd, &status) == 0 ? mtime_of(&status) : 0;
 }
 
 int directory_lock(struct directory *directory, const struct deadline *deadline, struct reason *reason) {
     bool opened = false;
     if (directory->remote)
         directory_close(directory);
-    for (int tries = 0; tries < 3; tries++) {
+    for (int attempts = 0; attempts < 3; attempts++) {
         int result = 0;
         if (directory->lock < 0) {
             result = open_lock(directory, reason);
@@ -136,7 +136,7 @@ void directory_unlock(struct directory *directory) {
 int directory_open_subdirectory(int directory, const char *name, bool make, struct reason *reason) {
     if (make && mkdirat(directory, name, 0700) == 0 && fsync(directory) != 0) {
         explain(reason, "cannot make %s/ durable: %s", name, strerror(errno));
-        unlinkat(directory, name, AT_REMOVEDIR); /* so that the next attempt syncs it */
+        unlinkat(directory, name, AT_REMOVEDIR); /* so that the next attempt creates and syncs it */
         return ERROR_SYSTEM;
     }
     int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

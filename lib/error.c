@@ -1,4 +1,4 @@
-/* A reason is text that a person will read; it never holds a key, a body or a signature. */
+/* People read reasons in logs, so they never contain a key, a body or a signature. */
 #include "error.h"
 
 #include <errno.h>

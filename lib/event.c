@@ -1,7 +1,7 @@
-/* Two readers share the work. A pass over the bytes decides whether the body is JSON, as RFC 8259 defines it,
- * and gives the reason if not: a journal line must be JSON for every reader, and versions of json-c differ in
- * what they take. json-c then builds the tree, in its default mode, which refuses nothing that has passed: if
- * it fails, there is no memory. */
+/* Parsing has two steps. check_json() validates the body as RFC 8259 defines JSON and gives the reason if it
+ * is invalid: every reader must be able to parse a journal line, and json-c versions differ in what they
+ * accept. json-c then builds the tree in its default mode, which accepts everything that has passed, so it
+ * fails only if out of memory. */
 #define _GNU_SOURCE /* memmem */
 #include "event.h"
 
@@ -15,8 +15,8 @@
 #define REQUEST_ID "\"" RING_REQUEST_ID_NAME "\""
 #define ID "\"" RING_ID_NAME "\""
 #define SPARE_MEMORY 65536
-#define EXACT (INT64_C(1) << 53) /* up to it a double holds every integer, so all readers of JSON agree */
-#define MANY 1000000L            /* of digits: more than a body has */
+#define EXACT_LIMIT (INT64_C(1) << 53) /* doubles are exact up to this, so all readers agree */
+#define DIGITS_LIMIT 1000000L          /* more digits than a body can have */
 #define TEXT_OF(number) #number
 #define DIGITS(number) TEXT_OF(number)
 
@@ -28,7 +28,7 @@ struct event_parser *event_parser_new(void) {
     struct event_parser *parser = malloc(sizeof *parser);
     if (parser == NULL)
         return NULL;
-    parser->tokener = json_tokener_new_ex(EVENT_DEPTH + 1); /* what the innermost one holds is a level too */
+    parser->tokener = json_tokener_new_ex(EVENT_DEPTH + 1); /* the innermost contents are a level */
     if (parser->tokener == NULL) {
         free(parser);
         return NULL;
@@ -42,7 +42,7 @@ void event_parser_free(struct event_parser *parser) {
     free(parser);
 }
 
-/* The value of four hexadecimal digits at text, or -1. */
+/* Returns the value of the four hexadecimal digits at text, or -1. */
 static int hex4(const char *text, const char *end) {
     int value = 0;
     if (end - text < 4)
@@ -56,8 +56,8 @@ static int hex4(const char *text, const char *end) {
     return value;
 }
 
-/* Steps over one escape (RFC 8259, section 7), a surrogate pair counting as one. NULL if it is none. Sets
- * *nul if it is a NUL character. */
+/* Skips one escape (RFC 8259, section 7) or surrogate pair. Returns NULL if it is invalid. Sets *nul if it is
+ * a NUL character. */
 static const char *skip_escape(const char *text, const char *end, bool *nul) {
     if (end - text < 2 || strchr("\"\\/bfnrtu", text[1]) == NULL || text[1] == '\0')
         return NULL;
@@ -76,18 +76,18 @@ static const char *skip_escape(const char *text, const char *end, bool *nul) {
     return unit >= 0xdc00 && unit <= 0xdfff ? text + 6 : NULL;
 }
 
-/* Most of a body is this, and needs no more than a look. */
+/* Most characters are plain: no further check is needed. */
 static bool is_plain(char character) {
     return character >= 0x20 && character < 0x7f && character != '"' && character != '\\';
 }
 
-/* The same of eight characters at once: of a byte that is not plain, a difference has its highest bit set. */
+/* The same for eight characters at once: each non-plain byte sets its highest bit in one of the terms. */
 static bool are_plain(const char text[8]) {
-    const uint64_t each = UINT64_C(0x0101010101010101);
+    const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t bytes;
     memcpy(&bytes, text, sizeof bytes);
-    return ((bytes | (bytes - each * ' ') | ((bytes ^ each * '"') - each) | ((bytes ^ each * '\\') - each)) &
-            each << 7) == 0;
+    return ((bytes | (bytes - ones * ' ') | ((bytes ^ ones * '"') - ones) | ((bytes ^ ones * '\\') - ones)) &
+            ones << 7) == 0;
 }
 
 static const char *skip_string(const char *text, const char *end, bool *nul) {
@@ -105,10 +105,10 @@ static const char *skip_string(const char *text, const char *end, bool *nul) {
             continue;
         }
         uint32_t character = 0;
-        size_t wide = utf8_decode(text, (size_t)(end - text), &character);
-        if (wide == 0 || character < 0x20)
+        size_t size = utf8_decode(text, (size_t)(end - text), &character);
+        if (size == 0 || character < 0x20)
             return NULL;
-        text += wide;
+        text += size;
     }
     return NULL;
 }
@@ -145,7 +145,7 @@ static const char *skip_word(const char *text, const char *end, const char *word
 }
 
 static const char *skip_scalar(const char *text, const char *end) {
-    bool nul = false; /* is no matter in a value: take() looks */
+    bool nul = false; /* allowed in values: read_text() checks those we need */
     switch (*text) {
     case '"':
         return skip_string(text, end, &nul);
@@ -166,56 +166,56 @@ static const char *skip_space(const char *text, const char *end) {
     return text;
 }
 
-/* A member's name and the colon after it. */
+/* Skips a member's name and the colon after it. */
 static const char *skip_name(const char *text, const char *end, bool *nul) {
     text = *text == '"' ? skip_string(text, end, nul) : NULL;
     text = text != NULL ? skip_space(text, end) : end;
     return text < end && *text == ':' ? text + 1 : NULL;
 }
 
-/* Whether the body is one JSON text. Not recursive: the open objects and arrays are the bits of `objects`,
- * the innermost one the lowest; a bit is 1 for an object. */
+/* Checks that the body is one JSON text. Not recursive: each open object or array is a bit of `objects`, the
+ * innermost being the lowest; 1 means an object. */
 static int check_json(const char *text, const char *end, struct reason *reason) {
-    enum { VALUE = 1, NAME = 2, COMMA = 4, CLOSE = 8 }; /* what may come next; 0: only the end */
+    enum { VALUE = 1, NAME = 2, COMMA = 4, CLOSE = 8 }; /* allowed next; 0: only the end */
     _Static_assert(EVENT_DEPTH <= 64, "a bit for each level");
-    unsigned wanted = VALUE;
+    unsigned expected = VALUE;
     uint64_t objects = 0;
     int depth = 0;
     bool nul = false;
     while (text != NULL && (text = skip_space(text, end)) < end) {
-        if ((wanted & CLOSE) != 0 && *text == ((objects & 1) != 0 ? '}' : ']')) {
+        if ((expected & CLOSE) != 0 && *text == ((objects & 1) != 0 ? '}' : ']')) {
             text++;
             objects >>= 1;
-            wanted = --depth > 0 ? COMMA | CLOSE : 0;
-        } else if ((wanted & COMMA) != 0 && *text == ',') {
+            expected = --depth > 0 ? COMMA | CLOSE : 0;
+        } else if ((expected & COMMA) != 0 && *text == ',') {
             text++;
-            wanted = (objects & 1) != 0 ? NAME : VALUE;
-        } else if ((wanted & NAME) != 0) {
+            expected = (objects & 1) != 0 ? NAME : VALUE;
+        } else if ((expected & NAME) != 0) {
             text = skip_name(text, end, &nul);
-            wanted = VALUE;
-        } else if ((wanted & VALUE) == 0) {
+            expected = VALUE;
+        } else if ((expected & VALUE) == 0) {
             text = NULL;
         } else if (*text == '{' || *text == '[') {
             if (depth++ == EVENT_DEPTH)
                 return FAIL(reason, ERROR_INVALID, "the body is nested deeper than %d levels", EVENT_DEPTH);
-            wanted = CLOSE | (*text == '{' ? NAME : VALUE);
+            expected = CLOSE | (*text == '{' ? NAME : VALUE);
             objects = objects << 1 | (*text++ == '{');
         } else {
             text = skip_scalar(text, end);
-            wanted = depth > 0 ? COMMA | CLOSE : 0;
+            expected = depth > 0 ? COMMA | CLOSE : 0;
         }
     }
     if (text == NULL)
         return FAIL(reason, ERROR_INVALID, "the body is not JSON");
-    if (wanted != 0)
+    if (expected != 0)
         return FAIL(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
-    /* json-c would cut the name there, and take "request_id\u0000x" for request_id. */
+    /* json-c would truncate the name there, and read "request_id\u0000x" as request_id. */
     return nul ? FAIL(reason, ERROR_INVALID, "a member name contains a NUL character") : 0;
 }
 
 static struct json_object *member(struct json_object *object, const char *name) {
     struct json_object *value = NULL;
-    json_object_object_get_ex(object, name, &value); /* leaves NULL if object is none */
+    json_object_object_get_ex(object, name, &value); /* leaves NULL if not an object */
     return value;
 }
 
@@ -223,33 +223,33 @@ static struct json_object *find(struct json_object *const objects[], enum ring_f
     return member(objects[ring_members[field].in], ring_members[field].name);
 }
 
-/* What is wrong with a field (NULL: nothing) is an error if it is one of those required. */
-static int judge(enum ring_field field, unsigned required, const char *wrong, struct reason *reason) {
-    if (wrong == NULL || (required >> field & 1) == 0)
+/* A problem with a field (NULL: none) is an error only if the field is required. */
+static int check_field(enum ring_field field, unsigned required, const char *problem, struct reason *reason) {
+    if (problem == NULL || (required >> field & 1) == 0)
         return 0;
-    return FAIL(reason, ERROR_INVALID, "%s %s", ring_members[field].path, wrong);
+    return FAIL(reason, ERROR_INVALID, "%s %s", ring_members[field].path, problem);
 }
 
-/* Copies a text. Leaves "" if there is none that can be used. */
-static int take(struct json_object *const objects[], enum ring_field field, unsigned required,
-                char out[EVENT_FIELD_SIZE], struct reason *reason) {
+/* Copies a string field to `out`, or "" if it is missing or unusable. */
+static int read_text(struct json_object *const objects[], enum ring_field field, unsigned required,
+                     char out[EVENT_FIELD_SIZE], struct reason *reason) {
     struct json_object *value = find(objects, field);
     bool is_text = json_object_is_type(value, json_type_string);
     const char *text = is_text ? json_object_get_string(value) : "";
     size_t length = is_text ? (size_t)json_object_get_string_len(value) : 0;
-    const char *wrong = value == NULL                ? "is missing"
-                        : !is_text                   ? "is not a string"
-                        : length == 0                ? "is empty"
-                        : length >= EVENT_FIELD_SIZE ? "is longer than " DIGITS(RING_TEXT_LIMIT) " bytes"
-                        : memchr(text, '\0', length) != NULL ? "contains a NUL character"
-                                                             : NULL;
-    memcpy(out, text, wrong == NULL ? length : 0);
-    out[wrong == NULL ? length : 0] = '\0';
-    return judge(field, required, wrong, reason);
+    const char *problem = value == NULL                ? "is missing"
+                          : !is_text                   ? "is not a string"
+                          : length == 0                ? "is empty"
+                          : length >= EVENT_FIELD_SIZE ? "is longer than " DIGITS(RING_TEXT_LIMIT) " bytes"
+                          : memchr(text, '\0', length) != NULL ? "contains a NUL character"
+                                                               : NULL;
+    memcpy(out, text, problem == NULL ? length : 0);
+    out[problem == NULL ? length : 0] = '\0';
+    return check_field(field, required, problem, reason);
 }
 
-/* Only DOORPOST_MAX_AGE needs the time, so one that cannot be read is no reason to refuse the event. */
-static void take_time(struct json_object *const objects[], struct event *event) {
+/* Only DOORPOST_MAX_AGE uses the time, so an unreadable time does not reject the event. */
+static void read_time(struct json_object *const objects[], struct event *event) {
     struct json_object *value = find(objects, RING_TIME);
     event->time_given = value != NULL;
     event->has_time = json_object_is_type(value, json_type_string) &&
@@ -257,23 +257,23 @@ static void take_time(struct json_object *const objects[], struct event *event) 
                                               (size_t)json_object_get_string_len(value), &event->time) == 0;
 }
 
-/* Appends zeros to a number, up to the first one beyond EXACT. */
+/* Appends `count` zeros to a number, but stops once it exceeds EXACT_LIMIT. */
 static int64_t append_zeros(int64_t number, int64_t count) {
-    for (; count > 0 && number > 0 && number <= EXACT; count--)
+    for (; count > 0 && number > 0 && number <= EXACT_LIMIT; count--)
         number *= 10;
     return number;
 }
 
-/* Reads a number that has a fraction or an exponent. Returns false if it is not an integer, as 1.5e3 and 17.0
- * are. A result beyond EXACT says only that it is. */
+/* Reads a number with a fraction or exponent. Returns false if it is not an integer; 1.5e3 and 17.0 are. A
+ * result beyond EXACT_LIMIT is not exact. */
 static bool read_integer(const char *text, int64_t *number) {
-    int64_t value = 0, zeros = 0, places = 0; /* value is without the zeros at its end */
+    int64_t value = 0, zeros = 0, decimals = 0; /* value excludes trailing zeros */
     bool negative = *text == '-', fraction = false;
     for (text += negative; *text != '\0' && *text != 'e' && *text != 'E'; text++) {
         fraction |= *text == '.';
         if (*text == '.')
             continue;
-        places += fraction;
+        decimals += fraction;
         zeros++;
         if (*text != '0') {
             value = append_zeros(value, zeros) + (*text - '0');
@@ -281,64 +281,64 @@ static bool read_integer(const char *text, int64_t *number) {
         }
     }
     long exponent = *text != '\0' ? strtol(text + 1, NULL, 10) : 0;
-    zeros += exponent > MANY ? MANY : exponent < -MANY ? -MANY : exponent;
-    value = append_zeros(value, zeros - places);
+    zeros += exponent > DIGITS_LIMIT ? DIGITS_LIMIT : exponent < -DIGITS_LIMIT ? -DIGITS_LIMIT : exponent;
+    value = append_zeros(value, zeros - decimals);
     *number = negative ? -value : value;
-    return value == 0 || zeros >= places;
+    return value == 0 || zeros >= decimals;
 }
 
-/* An integer in any notation. json-c cuts those that 64 bits do not hold to the largest that they do, so that
- * one is refused too. */
-static int take_timestamp(struct json_object *const objects[], unsigned required, struct event *event,
+/* Accepts an integer in any notation. json-c clamps integers that do not fit in 64 bits, so the limits
+ * themselves are rejected too. */
+static int read_timestamp(struct json_object *const objects[], unsigned required, struct event *event,
                           struct reason *reason) {
     struct json_object *value = find(objects, RING_TIMESTAMP);
     bool is_integer = json_object_is_type(value, json_type_int);
     int64_t number = is_integer ? json_object_get_int64(value) : 0,
-            limit = is_integer ? INT64_MAX : EXACT + 1;
+            limit = is_integer ? INT64_MAX : EXACT_LIMIT + 1;
     if (json_object_is_type(value, json_type_double)) {
-        const char *text = json_object_get_string(value); /* as it was written */
+        const char *text = json_object_get_string(value); /* the original text */
         is_integer = text != NULL && read_integer(text, &number);
     }
-    const char *wrong = value == NULL                         ? "is missing"
-                        : !is_integer                         ? "is not an integer"
-                        : number >= limit || number <= -limit ? "is out of range"
-                                                              : NULL;
-    event->timestamp = wrong == NULL ? number : 0;
-    return judge(RING_TIMESTAMP, required, wrong, reason);
+    const char *problem = value == NULL                         ? "is missing"
+                          : !is_integer                         ? "is not an integer"
+                          : number >= limit || number <= -limit ? "is out of range"
+                                                                : NULL;
+    event->timestamp = problem == NULL ? number : 0;
+    return check_field(RING_TIMESTAMP, required, problem, reason);
 }
 
 static bool has_account(struct json_object *const objects[]) {
     char version[EVENT_FIELD_SIZE];
-    (void)take(objects, RING_VERSION, 0, version, NULL);
+    (void)read_text(objects, RING_VERSION, 0, version, NULL);
     return strcmp(version, RING_VERSION_WITH_ACCOUNT) == 0;
 }
 
-/* A field that is not required is read if it has the usual form, and else is no reason to refuse the event:
- * Ring adds types and members without notice. */
-static int take_rest(struct json_object *const objects[], struct event *event, struct reason *reason) {
+/* A field that is not required is read if well-formed and ignored otherwise: Ring adds types and members
+ * without notice. */
+static int read_optional(struct json_object *const objects[], struct event *event, struct reason *reason) {
     char source_type[EVENT_FIELD_SIZE];
     unsigned required = ring_required(event->type);
     if (required != 0 && !has_account(objects))
         required &= ~(1U << RING_ACCOUNT);
-    if (strcmp(event->type, RING_PRESS) != 0) { /* which has no sub-type */
-        (void)take(objects, RING_SUB_TYPE, 0, event->sub_type, NULL);
+    if (strcmp(event->type, RING_PRESS) != 0) { /* a press has no sub-type */
+        (void)read_text(objects, RING_SUB_TYPE, 0, event->sub_type, NULL);
         if (event->sub_type[0] == '\0')
-            (void)take(objects, RING_SUB_TYPE_OLD, 0, event->sub_type, NULL);
+            (void)read_text(objects, RING_SUB_TYPE_OLD, 0, event->sub_type, NULL);
     }
-    int result = take(objects, RING_ACCOUNT, required, event->account, reason);
+    int result = read_text(objects, RING_ACCOUNT, required, event->account, reason);
     if (result == 0)
-        result = take(objects, RING_SOURCE, required, event->device, reason);
+        result = read_text(objects, RING_SOURCE, required, event->device, reason);
     if (result == 0)
-        result = take(objects, RING_SOURCE_TYPE, required, source_type, reason);
+        result = read_text(objects, RING_SOURCE_TYPE, required, source_type, reason);
     if (result == 0 && strcmp(source_type, RING_FROM_DEVICE) != 0) {
-        result = judge(RING_SOURCE_TYPE, required, "of a press must be " RING_FROM_DEVICE, reason);
+        result = check_field(RING_SOURCE_TYPE, required, "of a press must be " RING_FROM_DEVICE, reason);
         if (result == 0)
             event->device[0] = '\0';
     }
-    return result == 0 ? take_timestamp(objects, required, event, reason) : result;
+    return result == 0 ? read_timestamp(objects, required, event, reason) : result;
 }
 
-static int take_event(struct json_object *payload, struct event *event, struct reason *reason) {
+static int read_event(struct json_object *payload, struct event *event, struct reason *reason) {
     struct json_object *meta = member(payload, RING_META_NAME), *data = member(payload, RING_DATA_NAME);
     struct json_object *const objects[] = {
         [RING_META] = meta, [RING_DATA] = data, [RING_ATTRIBUTES] = member(data, RING_ATTRIBUTES_NAME)};
@@ -346,15 +346,15 @@ static int take_event(struct json_object *payload, struct event *event, struct r
         return FAIL(reason, ERROR_INVALID, RING_META_NAME " is missing or not an object");
     if (!json_object_is_type(data, json_type_object))
         return FAIL(reason, ERROR_INVALID, RING_DATA_NAME " is missing or not an object");
-    int result = take(objects, RING_REQUEST_ID, RING_ALWAYS_REQUIRED, event->request_id, reason);
+    int result = read_text(objects, RING_REQUEST_ID, RING_ALWAYS_REQUIRED, event->request_id, reason);
     if (result == 0)
-        result = take(objects, RING_ID, RING_ALWAYS_REQUIRED, event->id, reason);
+        result = read_text(objects, RING_ID, RING_ALWAYS_REQUIRED, event->id, reason);
     if (result == 0)
-        result = take(objects, RING_TYPE, RING_ALWAYS_REQUIRED, event->type, reason);
+        result = read_text(objects, RING_TYPE, RING_ALWAYS_REQUIRED, event->type, reason);
     if (result != 0)
         return result;
-    take_time(objects, event);
-    return take_rest(objects, event, reason);
+    read_time(objects, event);
+    return read_optional(objects, event, reason);
 }
 
 static int parse_once(struct event_parser *parser, const char *body, size_t length, struct event *event,
@@ -362,7 +362,7 @@ static int parse_once(struct event_parser *parser, const char *body, size_t leng
     json_tokener_reset(parser->tokener);
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     int result = json_object_is_type(payload, json_type_object)
-                     ? take_event(payload, event, reason)
+                     ? read_event(payload, event, reason)
                      : FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
     json_object_put(payload);
     return result;
@@ -378,9 +378,9 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
         return FAIL(reason, ERROR_INVALID, "the body is not a JSON object");
     if (parse_once(parser, body, length, event, reason) == 0 && event->has_time)
         return 0;
-    /* If json-c gets no memory, it may leave out members without a word. Before something is missed for good,
-     * the body is read again with memory to spare. */
-    void *volatile spare = malloc(SPARE_MEMORY); /* volatile: or the compiler may leave it out */
+    /* If out of memory, json-c may silently omit members. Before treating one as missing, parse the body
+     * again with memory known to be available. */
+    void *volatile spare = malloc(SPARE_MEMORY); /* volatile: else the compiler may omit it */
     if (spare == NULL)
         return FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
     free(spare);
@@ -388,9 +388,9 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
     return parse_once(parser, body, length, event, reason);
 }
 
-/* Finds the value of the only member of that name (with its quotation marks), which is a string. In JSON
- * without a backslash a quotation mark is the end of a string or its beginning, so the name is either a name
- * or a value; if it is in the body once, and event_parse() has found such a member, it is that one. */
+/* Finds the string value of the only member with that name (quotation marks included). In JSON without
+ * backslashes, every quotation mark begins or ends a string, so a match is a member name or a value. If there
+ * is one match and event_parse() finds such a member, the match is that member. */
 static bool find_only(const char *body, size_t length, const char *name, size_t name_length,
                       struct span *value) {
     const char *end = body + length;

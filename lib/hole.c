@@ -1,5 +1,4 @@
-/* lseek(2) finds data only forwards, so the way back is a binary search: the later it begins to look, the
- * sooner there is none left. */
+/* lseek(2) finds data only forwards, so hole_start() searches backwards by bisection. */
 #define _GNU_SOURCE /* SEEK_DATA */
 #include "hole.h"
 
@@ -24,7 +23,7 @@ static bool has_data(int fd, uint64_t from, uint64_t to) {
 }
 
 uint64_t hole_start(int fd, uint64_t at) {
-    uint64_t some = 0, none = at; /* from here on there is data before `at`; and from here on there is none */
+    uint64_t some = 0, none = at; /* there is data from `some` to `at`, and none from `none` to `at` */
     if (at == 0 || has_data(fd, at - 1, at))
         return at;
     if (!has_data(fd, 0, at))

@@ -1,7 +1,7 @@
-/* Holes: stretches of a file that were never written. They read as zeros, and a file can be said to have more
- * of them than anybody could read. Lines are never in one, so holes are passed over.
+/* Holes: parts of a file that were never written. They read as zeros, and can be too large to read through.
+ * They never contain lines, so they are skipped.
  *
- * What is asked here moves the file's offset: read it with pread(2). */
+ * These functions move the file offset: read the file with pread(2). */
 #ifndef DOORPOST_HOLE_H
 #define DOORPOST_HOLE_H
 
@@ -11,12 +11,12 @@
 /* Returns true if there is a hole before `end`; false if the file system cannot tell. */
 bool hole_before(int fd, uint64_t end);
 
-/* Where a hole ends that begins at `at`, or has begun before: at the next data, or at the end of the file.
- * Returns `at` if there is data, or if the file system cannot tell. */
+/* Returns the end of the hole that contains `at`: the next data, or the end of the file. Returns `at` if
+ * there is data at `at`, or if the file system cannot tell. */
 uint64_t hole_end(int fd, uint64_t at);
 
-/* Where a hole begins that ends at `at`, or later. Returns `at` if the byte before it is data, or if the file
- * system cannot tell. */
+/* Returns the start of the hole that contains the byte before `at`. Returns `at` if that byte is data, or if
+ * the file system cannot tell. */
 uint64_t hole_start(int fd, uint64_t at);
 
 #endif

@@ -1,12 +1,12 @@
-/* What cannot be read as an event any more is damage, and has no identifiers. */
+/* A line that is no longer a valid event is damaged: it has no identifiers and is skipped. */
 #include "indexer.h"
 
 #include "timestamp.h"
 
 #include <string.h>
 
-#define STEP 256 /* lines between two looks at the clock */
-#define SPARE (SECOND / 2)
+#define CHECK_INTERVAL 256 /* lines between deadline checks */
+#define DEADLINE_MARGIN (SECOND / 2)
 
 void indexer_start(struct indexer *indexer, struct event_parser *parser) {
     indexer->parser = parser;
@@ -36,8 +36,8 @@ static int index_record(struct indexer *indexer, struct index *index, const stru
     return indexer_put(index, &indexer->event, position, index_insert_once, reason);
 }
 
-static int look_at_clock(unsigned lines, const struct deadline *deadline, struct reason *reason) {
-    if (lines % STEP != 0 || monotonic_now() <= deadline->at - SPARE)
+static int check_deadline(unsigned lines, const struct deadline *deadline, struct reason *reason) {
+    if (lines % CHECK_INTERVAL != 0 || monotonic_now() <= deadline->at - DEADLINE_MARGIN)
         return 0;
     return FAIL(reason, ERROR_TIMEOUT, "the index is being brought up to the journal: please wait");
 }
@@ -48,7 +48,7 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
     struct record record;
     struct position position;
     enum scan scan;
-    bool proven = false; /* the chain can tell of the next line whether it belongs there */
+    bool chain_known = false; /* the chain state is known, so it verifies the next line */
     int result;
     indexer->highest = 0;
     walk_start(walk, directory, mark->position, (struct chain_state){.known = false});
@@ -59,12 +59,12 @@ int indexer_run(struct indexer *indexer, struct index *index, int directory, str
         result = scan == SCAN_DAMAGED ? 0 : index_record(indexer, index, &record, position, reason);
         if (result != 0)
             break;
-        if (scan == SCAN_RECORD && proven && record.seq > indexer->highest)
+        if (scan == SCAN_RECORD && chain_known && record.seq > indexer->highest)
             indexer->highest = record.seq;
-        proven = walk_chain(walk).known;
+        chain_known = walk_chain(walk).known;
         if (scan != SCAN_DAMAGED)
             *mark = mark_of(&record, walk_position(walk));
-        result = look_at_clock(lines, deadline, reason);
+        result = check_deadline(lines, deadline, reason);
         if (result != 0)
             break;
     }
@@ -80,10 +80,10 @@ static bool equals(struct span span, const char *text) {
     return span.length == strlen(text) && memcmp(span.text, text, span.length) == 0;
 }
 
-/* Returns 1 if the record is of that event, else 0, or ERROR_TROUBLE. A quick look is enough to see that it
- * is not; a line that was damaged may look as if it were. */
-static int is_of(struct indexer *indexer, const struct record *record, const struct event *event,
-                 struct reason *reason) {
+/* Returns 1 if the record holds that event, else 0, or ERROR_SYSTEM. The quick check can only rule it out,
+ * because a damaged line may pass it. */
+static int matches(struct indexer *indexer, const struct record *record, const struct event *event,
+                   struct reason *reason) {
     struct span request, id;
     if (event_identifiers(record->event, record->event_length, &request, &id) &&
         !equals(request, event->request_id) && !equals(id, event->id))
@@ -105,10 +105,10 @@ int indexer_search(struct indexer *indexer, int directory, const struct event *e
                (struct chain_state){.known = false});
     walk_close(walk);
     for (unsigned lines = 1; (result = walk_next(walk, &scan, &record, position, reason)) > 0; lines++) {
-        result = scan == SCAN_DAMAGED ? 0 : is_of(indexer, &record, event, reason);
+        result = scan == SCAN_DAMAGED ? 0 : matches(indexer, &record, event, reason);
         if (result != 0)
             break;
-        result = look_at_clock(lines, deadline, reason);
+        result = check_deadline(lines, deadline, reason);
         if (result != 0)
             break;
     }

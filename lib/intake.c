@@ -1,5 +1,5 @@
-/* The order matters: what a stranger may learn comes first (method, length), then the signature, and only
- * what Ring has signed is read at all. */
+/* The order matters: checks whose result anyone may learn come first (method, length), then the signature.
+ * Only bodies that Ring has signed are parsed. */
 #include "intake.h"
 
 #include <string.h>
@@ -22,33 +22,33 @@ long intake_length(const char *content_length) {
     return length;
 }
 
-static bool is_post(const struct request_metadata *metadata, struct decision *decision) {
+static bool check_method(const struct request_metadata *metadata, struct decision *decision) {
     if (metadata->method != NULL && strcmp(metadata->method, "POST") == 0)
         return true;
     intake_refuse(decision, DISPOSITION_METHOD_NOT_ALLOWED, "the method is not POST");
     return false;
 }
 
-/* Does the body have the length that it must have? If not, the decision is made. */
-static bool fits(const struct config *config, const char *content_length, size_t length,
-                 struct decision *decision) {
-    long told = intake_length(content_length);
-    if (told == LENGTH_INVALID)
+/* Returns true if the length of the body is valid; else sets the decision. */
+static bool check_length(const struct config *config, const char *content_length, size_t length,
+                         struct decision *decision) {
+    long declared = intake_length(content_length);
+    if (declared == LENGTH_INVALID)
         intake_refuse(decision, DISPOSITION_MALFORMED, "the Content-Length is not a number");
-    else if (told > (long)config->max_body || (told == LENGTH_ABSENT && length > config->max_body))
+    else if (declared > (long)config->max_body || (declared == LENGTH_ABSENT && length > config->max_body))
         intake_refuse(decision, DISPOSITION_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
-    else if (told == LENGTH_ABSENT && length == 0)
+    else if (declared == LENGTH_ABSENT && length == 0)
         intake_refuse(decision, DISPOSITION_LENGTH_REQUIRED, "no Content-Length and no body");
-    else if (told != LENGTH_ABSENT && (size_t)told > length)
+    else if (declared != LENGTH_ABSENT && (size_t)declared > length)
         intake_refuse(decision, DISPOSITION_MALFORMED, "the body is shorter than its Content-Length");
-    else if (told != LENGTH_ABSENT && (size_t)told < length)
+    else if (declared != LENGTH_ABSENT && (size_t)declared < length)
         intake_refuse(decision, DISPOSITION_MALFORMED, "the body is longer than its Content-Length");
     else
         return true;
     return false;
 }
 
-/* Sets key and signature of the decision. Returns false if the decision is made. */
+/* On success sets the decision's key and signature; else sets its disposition and returns false. */
 static bool verify(struct keys *keys, const char *signature, const char *body, size_t length,
                    struct decision *decision) {
     uint8_t digest[SIGNATURE_BYTES];
@@ -86,6 +86,6 @@ void intake_request(const struct config *config, struct keys *keys, struct event
                     const struct request_metadata *metadata, const char *body, size_t length,
                     struct decision *decision) {
     memset(decision, 0, sizeof *decision);
-    if (is_post(metadata, decision) && fits(config, metadata->content_length, length, decision))
+    if (check_method(metadata, decision) && check_length(config, metadata->content_length, length, decision))
         intake_body(keys, parser, metadata->signature, body, length, decision);
 }

@@ -1,4 +1,4 @@
-/* A timer that repeats: a single shot could come between the look at the clock and the call, and be lost. */
+/* The timer repeats: a single shot could fire between checking the clock and the call, and be lost. */
 #include "interrupt.h"
 
 #include <signal.h>
@@ -12,7 +12,7 @@ static void ignore(int signal) {
     (void)signal;
 }
 
-static void tick(long microseconds) {
+static void set_interval(long microseconds) {
     struct itimerval timer = {.it_interval.tv_usec = microseconds, .it_value.tv_usec = microseconds};
     setitimer(ITIMER_REAL, &timer, NULL);
 }
@@ -20,13 +20,13 @@ static void tick(long microseconds) {
 void interrupt_start(void) {
     static bool installed;
     if (!installed) {
-        struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART: calls shall fail */
+        struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART: calls must fail with EINTR */
         sigaction(SIGALRM, &action, NULL);
         installed = true;
     }
-    tick(INTERVAL);
+    set_interval(INTERVAL);
 }
 
 void interrupt_stop(void) {
-    tick(0);
+    set_interval(0);
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Unicode's white space, and its property Default_Ignorable_Code_Point. */
+/* Unicode white space and Default_Ignorable_Code_Point, and control characters. */
 static const struct {
     uint32_t first, last;
     const char *name;
@@ -48,7 +48,7 @@ bool invisible_find(const char *text, size_t length, char out[INVISIBLE_SIZE]) {
     uint32_t character;
     for (size_t at = 0, size; at < length; at += size) {
         size = utf8_decode(text + at, length - at, &character);
-        if (size == 0) { /* no UTF-8, and of no interest, but for the no-break space of Latin-1 */
+        if (size == 0) { /* not UTF-8: ignored, except for the no-break space of Latin-1 */
             character = text[at] == '\xa0' ? 0xa0 : '?';
             size = 1;
         }

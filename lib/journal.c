@@ -1,11 +1,11 @@
-/* The order of writes, which is the promise: lock; find the true end and bring the index up to it (dedup.c);
- * tell the new from the seen (batch.c); write; index; unlock; sync; look whether it is there; answer. A
- * process may be killed between any two of these: what it had written is found by the next one at the end of
- * the newest segment, beyond where the index reaches, and nobody had heard 200 for it.
+/* Durability depends on the order of writes: lock; find the true end and extend the index to it (dedup.c);
+ * separate new events from duplicates (batch.c); write; index; unlock; sync; check that the lines are there;
+ * answer. A process may be killed between any two steps: the next one finds what it wrote at the end of the
+ * newest segment, past the reach of the index, and no sender has received 200 for it.
  *
- * Nothing that is open is trusted to be what has the name: under the lock, the directory (directory.c), the
- * newest segment (tail.c) and the index are compared with what their names stand for now, and opened again if
- * they differ. After trouble all of it is closed, so that the next attempt begins from the names alone. */
+ * An open descriptor may no longer match its name: under the lock, the directory (directory.c), the newest
+ * segment (tail.c) and the index are compared with what their names now refer to, and reopened if they
+ * differ. After an error all of them are closed, so the next attempt starts from the names. */
 #include "journal.h"
 
 #include "batch.h"
@@ -75,8 +75,7 @@ static int begin(struct journal *journal, const struct deadline *deadline, struc
     return result;
 }
 
-/* Begins today's segment if the newest one is of an earlier day. A clock that stepped back changes nothing.
- */
+/* Creates today's segment if the newest one is older. If the clock stepped back, nothing changes. */
 static int roll(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
     int32_t day = today(journal);
     if (journal->tail.fd >= 0 && journal->tail.day >= day)
@@ -89,8 +88,8 @@ static int roll(struct journal *journal, const struct deadline *deadline, struct
     return result == 0 ? begin(journal, deadline, reason) : result;
 }
 
-/* The first line of a file is not written before the file's name is on the disk: so a file that has lines has
- * a name that is durable, whatever became of the process that made it. */
+/* Makes a file's name durable before its first line is written. So a file with lines has a durable name, even
+ * if the process that created it was killed. */
 static int sync_name(const struct journal *journal, struct reason *reason) {
     if (journal->tail.end > 0 || fsync(journal->directory.fd) == 0)
         return 0;
@@ -128,7 +127,7 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
     if (result == 0)
         result =
             batch_classify(batch, journal->dedup, &journal->tail, journal->directory.fd, deadline, reason);
-    if (result == ERROR_DAMAGED) { /* the index is, and is rebuilt; once is enough */
+    if (result == ERROR_DAMAGED) { /* the index is damaged: rebuild it once */
         result = dedup_discard(journal->dedup, reason);
         if (result == 0)
             result = begin(journal, deadline, reason);
@@ -143,9 +142,9 @@ static int write_all(struct journal *journal, const struct deadline *deadline, s
     return result;
 }
 
-/* On a network file system other hosts see what was written once it is with the server, and this one sees
- * theirs in files that it opens again; so before the lock is given back, all is sent and closed. */
-static int hand_over(struct journal *journal, struct reason *reason) {
+/* On a network file system, other hosts see writes only after they reach the server, and this host sees
+ * theirs only in files that it reopens. So everything is flushed and closed before the lock is released. */
+static int flush_remote(struct journal *journal, struct reason *reason) {
     if (!journal->directory.remote)
         return 0;
     const struct rejected *rejected = &journal->batch.rejected;
@@ -163,19 +162,19 @@ void journal_write(struct journal *journal, struct entry *entries[], size_t coun
     batch->result = directory_lock(&journal->directory, deadline, &batch->reason);
     if (batch->result < 0)
         return;
-    if (batch->result > 0) /* another directory than before */
+    if (batch->result > 0) /* the directory was reopened */
         close_files(journal);
     batch->result = write_all(journal, deadline, &batch->reason);
     if (batch->result == 0)
-        batch->result = hand_over(journal, &batch->reason);
+        batch->result = flush_remote(journal, &batch->reason);
     else
         close_files(journal);
     directory_unlock(&journal->directory);
 }
 
-/* Returns true if the lines of this batch are in the file that has the day's name. Locks that do not exclude
- * other hosts, and people who move files, show here. */
-static bool is_there(const struct journal *journal, struct reason *reason) {
+/* Returns true if the file with the day's name contains the lines of this batch. Detects locks that do not
+ * exclude other hosts, and moved files. */
+static bool is_in_place(const struct journal *journal, struct reason *reason) {
     const struct append *append = &journal->batch.append;
     char name[SEGMENT_NAME_SIZE];
     struct stat named;
@@ -183,17 +182,17 @@ static bool is_there(const struct journal *journal, struct reason *reason) {
     int fd = append->fd;
     if (journal->directory.remote)
         fd = regular_open(journal->directory.fd, name, O_RDONLY, NULL);
-    bool there = fd >= 0 && fstatat(journal->directory.fd, name, &named, 0) == 0 &&
-                 named.st_ino == journal->tail.status.st_ino && named.st_dev == journal->tail.status.st_dev &&
-                 append_is_there(append, fd);
-    if (!there)
+    bool in_place = fd >= 0 && fstatat(journal->directory.fd, name, &named, 0) == 0 &&
+                    named.st_ino == journal->tail.status.st_ino &&
+                    named.st_dev == journal->tail.status.st_dev && append_is_there(append, fd);
+    if (!in_place)
         explain(reason,
                 "%s does not hold what was just written to it: was it moved, or do locks not work on this "
                 "file system? See `doorpost doctor`",
                 name);
     if (fd >= 0 && fd != append->fd)
         close(fd);
-    return there;
+    return in_place;
 }
 
 void journal_sync(struct journal *journal) {
@@ -204,8 +203,8 @@ void journal_sync(struct journal *journal) {
             batch->append = (struct append){.fd = journal->tail.fd};
         sync = append_sync(&batch->append, &batch->reason);
         if (sync != SYNC_CLEAN)
-            journal->tail.end = UINT64_MAX; /* what the file holds now has to be looked at */
-        if (sync != SYNC_FAILED && !is_there(journal, &batch->reason)) {
+            journal->tail.end = UINT64_MAX; /* the file must be read again to find its end */
+        if (sync != SYNC_FAILED && !is_in_place(journal, &batch->reason)) {
             sync = SYNC_FAILED;
             journal->tail.end = UINT64_MAX;
         }
