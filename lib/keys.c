@@ -1,6 +1,6 @@
-/* Ring issues one key, in base64, and the field disagrees on whether the text or the decoded bytes are the
- * key. A wrong guess fails every delivery, so each line is tried as both. Several lines are a rotation:
- * deliveries signed with the old key and with the new one arrive side by side for a while. */
+/* Ring issues one key, in base64, and the documentation does not say whether the text or the decoded bytes
+ * are the HMAC key. A wrong guess fails every delivery, so each line is tried both ways. Several lines are
+ * a rotation: for a while, deliveries signed with the old and the new key arrive side by side. */
 #include "keys.h"
 
 #include "invisible.h"
@@ -81,7 +81,7 @@ static void add(struct keys *keys, const unsigned char *bytes, size_t length, en
     keys->count++;
 }
 
-/* Decodes it into keys->bytes, and is it long enough for a key? */
+/* Decodes the text into keys->bytes. Returns true if the result is long enough for a key. */
 static bool is_base64_key(struct keys *keys, const char *text, size_t length, size_t *decoded) {
     return sodium_base642bin(keys->bytes, sizeof keys->bytes, text, length, NULL, decoded, NULL,
                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
@@ -109,7 +109,7 @@ static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Where the comment begins, or `end`. */
+/* Returns the start of the comment, or `end`. */
 static const char *comment_start(const char *line, const char *end) {
     for (const char *at = line; at < end; at++)
         if (*at == '#' && (at == line || is_space(at[-1])))
@@ -138,8 +138,9 @@ const char *keys_next_line(const char **text, const char *end, int *number, size
     return NULL;
 }
 
-/* Ring's keys are base64, which has neither blanks nor #. Where any other text ends cannot be known. */
-static bool is_clear(struct keys *keys, const char *line, size_t length, const char *end) {
+/* Ring's keys are base64, which has neither blanks nor #. In any other text, a # after a blank may belong
+ * to the key. */
+static bool is_unambiguous(struct keys *keys, const char *line, size_t length, const char *end) {
     const char *after = line + length;
     size_t decoded;
     while (after < end && is_space(*after))
@@ -147,7 +148,7 @@ static bool is_clear(struct keys *keys, const char *line, size_t length, const c
     return after == end || *after != '#' || is_base64_key(keys, line, length, &decoded);
 }
 
-/* Such a key ends with its =: does anything follow? */
+/* Returns true unless text follows the = that ends a base64 key. */
 static bool is_alone(struct keys *keys, const char *line, size_t length) {
     const char *equals = memchr(line, '=', length);
     size_t decoded, whole = equals != NULL ? (size_t)(equals - line) : length;
@@ -159,7 +160,7 @@ static bool is_alone(struct keys *keys, const char *line, size_t length) {
 static int read_line(struct keys *keys, const char *line, size_t length, const char *end, const char *path,
                      int number, struct reason *reason) {
     char invisible[INVISIBLE_SIZE];
-    if (!is_clear(keys, line, length, end))
+    if (!is_unambiguous(keys, line, length, end))
         return FAIL(reason, ERROR_SYSTEM,
                     "%s, line %d: a # follows a blank, and the text before it is not base64: put the comment "
                     "on its own line",
@@ -233,19 +234,18 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* A file changed within the last two seconds can change again without a new time stamp: clocks of file
- * systems are coarse. Until it has rested that long, it is read anew. */
-static bool is_fresh(const struct keys *keys, const char *path) {
+/* File system clocks are coarse: a file changed within the last two seconds can change again without a new
+ * time stamp, so it is read again until it is older than that. */
+static bool is_unchanged(const struct keys *keys, const char *path) {
     struct stat now;
     return keys->count > 0 && timestamp_now() / SECOND - keys->loaded.st_ctim.tv_sec > 2 &&
            stat(path, &now) == 0 && same_file(&now, &keys->loaded);
 }
 
 int keys_load(struct keys *keys, const char *path, struct reason *reason) {
-    if (is_fresh(keys, path))
+    if (is_unchanged(keys, path))
         return 0;
-    if (keys->count >
-        0) /* else all of it is zero, and pages that nobody touches cost a CGI process nothing */
+    if (keys->count > 0) /* else all zero: do not touch its pages in a CGI process */
         sodium_memzero(keys, sizeof *keys);
     int fd = regular_open(AT_FDCWD, path, O_RDONLY, reason);
     if (fd == ERROR_DAMAGED)

@@ -1,5 +1,5 @@
-/* fcntl can wait for a lock, but not until a given time. Interrupting the wait every few milliseconds
- * gives it one, without the delays of trying again and again. */
+/* fcntl can wait for a lock, but has no timeout. A signal every few milliseconds interrupts the wait to
+ * check the deadline, without the latency of polling. */
 #include "lock.h"
 
 #include "interrupt.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HURRIED_WAIT (SECOND / 2)
+#define STOP_WAIT (SECOND / 2)
 
 static int set_lock(int fd, int command, short type) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
@@ -20,17 +20,17 @@ static int set_lock(int fd, int command, short type) {
 
 static int wait_for(int fd, const struct deadline *deadline) {
     int64_t end = deadline->at;
-    bool hurried = false;
+    bool stopping = false;
     for (;;) {
         if (set_lock(fd, F_SETLKW, F_WRLCK) == 0)
             return 0;
         if (errno != EINTR)
             return -1;
         int64_t now = monotonic_now();
-        if (!hurried && deadline->stop_requested != NULL && *deadline->stop_requested) {
-            hurried = true;
-            if (now + HURRIED_WAIT < end)
-                end = now + HURRIED_WAIT;
+        if (!stopping && deadline->stop_requested != NULL && *deadline->stop_requested) {
+            stopping = true;
+            if (now + STOP_WAIT < end)
+                end = now + STOP_WAIT;
         }
         if (now >= end)
             return -1;

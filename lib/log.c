@@ -1,10 +1,10 @@
-/* logfmt: key=value pairs, values quoted unless they are plain. A line is written with one call, so that the
- * lines of several processes do not mix; it is as long as a pipe takes whole (PIPE_BUF) at most.
+/* logfmt: key=value pairs, values quoted unless plain. Each line is one write of at most PIPE_BUF bytes,
+ * so lines of several processes do not mix.
  *
- * Standard error is whatever the web server made it. A file can have been rotated: the name is looked up
- * again. A pipe, a socket or a terminal may have nobody who reads: each write is asked for first, and
- * interrupted if it blocks after all, because other processes write there too. It cannot be made
- * non-blocking: the setting belongs to all who share it. */
+ * Standard error is whatever the web server made it. A file may have been rotated, so its name is looked
+ * up again. A pipe, socket or terminal may have no reader, so it is polled before each write, and a write
+ * that still blocks, because other processes write there too, is interrupted. O_NONBLOCK is no option: all
+ * sharers of the description would be affected. */
 #define _GNU_SOURCE
 #include "log.h"
 
@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 #define LINE_SIZE 4096
-#define VALUE_SIZE 640 /* of one quoted value */
-#define CAUSES 16      /* that are counted apart; more make the oldest one's count be written early */
+#define VALUE_SIZE 640 /* bytes of one quoted value */
+#define CAUSES 16      /* counted separately; when full, the oldest count is written early */
 
 struct line {
     char text[LINE_SIZE];
@@ -37,38 +37,39 @@ struct line {
 
 static struct {
     enum { TARGET_UNKNOWN, TARGET_NOWHERE, TARGET_FILE, TARGET_STREAM } kind;
-    char name[PATH_MAX]; /* of the file, or "" */
-    struct stat is;
+    char name[PATH_MAX]; /* of a TARGET_FILE, or "" */
+    struct stat status;
     unsigned long dropped;
 } target;
 
 static char held[LOG_HELD];
 static size_t held_length;
 
-static void look_at_standard_error(void) {
-    bool known = fstat(STDERR_FILENO, &target.is) == 0;
-    bool is_null = known && S_ISCHR(target.is.st_mode) && target.is.st_rdev == makedev(1, 3); /* /dev/null */
-    target.kind = !known || is_null            ? TARGET_NOWHERE
-                  : S_ISREG(target.is.st_mode) ? TARGET_FILE
-                                               : TARGET_STREAM;
+static void classify_standard_error(void) {
+    bool known = fstat(STDERR_FILENO, &target.status) == 0;
+    bool is_null =
+        known && S_ISCHR(target.status.st_mode) && target.status.st_rdev == makedev(1, 3); /* /dev/null */
+    target.kind = !known || is_null                ? TARGET_NOWHERE
+                  : S_ISREG(target.status.st_mode) ? TARGET_FILE
+                                                   : TARGET_STREAM;
     ssize_t length =
         target.kind != TARGET_FILE ? 0 : readlink("/proc/self/fd/2", target.name, sizeof target.name - 1);
     target.name[length > 0 && target.name[0] == '/' ? length : 0] = '\0';
 }
 
-/* After logrotate another file has the name: it is the log now. A name that nothing has yet changes nothing,
- * and root does not follow one that another user could have given. */
+/* After logrotate, the name refers to another file, which is now the log. A missing file is ignored, and
+ * root does not follow a name that another user could have created. */
 static void follow_name(void) {
     struct stat now;
     if (target.name[0] == '\0' || lstat(target.name, &now) != 0 || !S_ISREG(now.st_mode) ||
-        (now.st_ino == target.is.st_ino && now.st_dev == target.is.st_dev) ||
+        (now.st_ino == target.status.st_ino && now.st_dev == target.status.st_dev) ||
         (geteuid() == 0 && trust_path(target.name, 0, NULL) != 0))
         return;
     int fd = open(target.name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
     if (fstat(fd, &now) == 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO)
-        target.is = now;
+        target.status = now;
     close(fd);
 }
 
@@ -92,7 +93,7 @@ static bool hold(const char *text, size_t length) {
 
 static bool deliver(const char *text, size_t length) {
     if (target.kind == TARGET_UNKNOWN)
-        look_at_standard_error();
+        classify_standard_error();
     switch (target.kind) {
     case TARGET_FILE:
         follow_name();
@@ -125,10 +126,10 @@ static void add(struct line *line, const char *format, ...) __attribute__((forma
 static void add(struct line *line, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int wide = vsnprintf(line->text + line->used, sizeof line->text - line->used, format, arguments);
+    int length = vsnprintf(line->text + line->used, sizeof line->text - line->used, format, arguments);
     va_end(arguments);
-    if (wide > 0 && (size_t)wide < sizeof line->text - line->used)
-        line->used += (size_t)wide;
+    if (length > 0 && (size_t)length < sizeof line->text - line->used)
+        line->used += (size_t)length;
 }
 
 static void add_value(struct line *line, const char *name, const char *value) {
@@ -146,7 +147,7 @@ static void start(struct line *line, const char *level) {
     add(line, "doorpost time=%s level=%s", now, level);
 }
 
-/* A log that cannot be written is no reason to refuse a delivery. */
+/* A delivery is not refused because the log cannot be written. */
 static void finish(struct line *line) {
     struct line note;
     line->text[line->used++] = '\n';
@@ -163,16 +164,16 @@ static void finish(struct line *line) {
     target.dropped += !deliver(line->text, line->used);
 }
 
-/* ---- what repeats ---- */
+/* ---- repeated lines ---- */
 
-/* A line each second may be written, and after a pause a few at once. */
+/* One line per second, in bursts of up to this many. */
 #define BURST 3
 
 static struct repeated {
     int status; /* 0: a warning */
     char cause[128];
-    int64_t used_until;  /* each line that is written uses up a second */
-    unsigned long count; /* of those that were not */
+    int64_t used_until;  /* each written line uses up one second */
+    unsigned long count; /* lines counted but not written */
 } causes[CAUSES];
 
 static const char *level_of(int status) {
@@ -210,8 +211,8 @@ static struct repeated *find_cause(int status, const char *cause) {
     return found;
 }
 
-/* Is this to be counted, and not written? */
-static bool repeats(int status, const char *cause) {
+/* Returns true if the line must not be written: it was counted instead. */
+static bool is_suppressed(int status, const char *cause) {
     int64_t now = monotonic_now();
     struct repeated *repeated = find_cause(status, cause);
     bool write = may_write(repeated, now);
@@ -248,7 +249,7 @@ void log_answer(enum log_level level, const struct log_answer *answer) {
     if (level == LOG_OFF || (level == LOG_PROBLEMS && !is_problem))
         return;
     if (is_problem && (answer->key == NULL || answer->key[0] == '\0') && answer->cause != NULL &&
-        repeats(answer->status, answer->cause))
+        is_suppressed(answer->status, answer->cause))
         return;
     start(&line, level_of(answer->status));
     add(&line, " status=%d verdict=%s", answer->status, answer->disposition);
@@ -275,7 +276,7 @@ static void write_message(const char *level, const char *cause) {
 }
 
 void log_warning(enum log_level level, const char *cause) {
-    if (level != LOG_OFF && !repeats(0, cause))
+    if (level != LOG_OFF && !is_suppressed(0, cause))
         write_message("warning", cause);
 }
 

@@ -1,5 +1,5 @@
-/* A chain value is a hash over everything before it, so a line with the same number and chain is the same
- * line of the same history. */
+/* A chain value is a hash over everything before it: if number and chain match, it is the same line of the
+ * same history. */
 #define _GNU_SOURCE /* memrchr */
 #include "mark.h"
 
@@ -11,21 +11,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FIRST_LOOK 4096 /* bytes; as a rule a line is shorter */
+#define FIRST_READ 4096 /* bytes; most lines are shorter */
 
 static int read_line(int fd, uint64_t end, char *text, struct line *line, struct reason *reason) {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot examine the journal: %s", strerror(errno));
-    size_t most = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
-    for (size_t length = most < FIRST_LOOK ? most : FIRST_LOOK;; length = most) {
+    size_t limit = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
+    for (size_t length = limit < FIRST_READ ? limit : FIRST_READ;; length = limit) {
         ssize_t got = pread(fd, text, length, (off_t)(end - length));
         if (got < 0)
             return FAIL(reason, ERROR_SYSTEM, "cannot read the journal: %s", strerror(errno));
-        bool broken = got > 0 && text[got - 1] == '\n';
-        if ((size_t)got < length || (!broken && (uint64_t)status.st_size != end))
+        bool has_line_break = got > 0 && text[got - 1] == '\n';
+        if ((size_t)got < length || (!has_line_break && (uint64_t)status.st_size != end))
             return 0;
-        size_t stop = length - broken;
+        size_t stop = length - has_line_break;
         const char *before = memrchr(text, '\n', stop);
         size_t start = before != NULL ? (size_t)(before + 1 - text) : 0;
         if (before != NULL || length == end) {
@@ -33,7 +33,7 @@ static int read_line(int fd, uint64_t end, char *text, struct line *line, struct
                 (struct line){.text = text + start, .length = stop - start, .offset = end - length + start};
             return 1;
         }
-        if (length == most)
+        if (length == limit)
             return 0;
     }
 }
@@ -73,7 +73,7 @@ int mark_read(int directory, struct position position, struct mark *mark, struct
 int mark_check(int directory, const struct mark *mark, struct reason *reason) {
     struct mark found;
     if (mark->position.offset == 0)
-        return 1; /* before the first line of a day, which claims nothing */
+        return 1; /* the start of a day has no line to compare */
     int result = mark_read(directory, mark->position, &found, reason);
     if (result <= 0)
         return result;

@@ -1,28 +1,28 @@
-/* A mark: a place in the journal that proves itself. */
+/* A mark: a position in the journal that can be verified. */
 #ifndef DOORPOST_MARK_H
 #define DOORPOST_MARK_H
 
 #include "walk.h"
 
-/* The end of a line, and which line ends there. A file may be edited, cut, replaced or restored after a mark
- * was noted; a mark is believed only after mark_check(). */
+/* The end of a line, and the identity of that line. A file may be edited, cut, replaced or restored after
+ * a mark was noted, so a mark is trusted only after mark_check(). */
 struct mark {
     struct position position;         /* where the next line begins */
-    uint64_t seq;                     /* of the line that ends there; 0: not known, any line will do */
-    char chain[CHAIN_SIZE];           /* which that line says; "": not known, the number alone is compared */
-    char received_at[TIMESTAMP_SIZE]; /* and its time of receipt, which is not compared; "": not known */
+    uint64_t seq;                     /* of the line that ends there; 0: unknown, any line matches */
+    char chain[CHAIN_SIZE];           /* of that line; "": unknown, only the number is compared */
+    char received_at[TIMESTAMP_SIZE]; /* of that line, not compared; "": unknown */
 };
 
 /* The mark after a line that ends at `end`. */
 struct mark mark_of(const struct record *record, struct position end);
 
-/* Reads which line ends at a place. `directory` is the journal's descriptor. Returns 1, with seq 0 if that
- * line cannot be read; 0 if no line ends there, the start of a day included; or ERROR_TROUBLE with a reason
- * if that could not be found out. */
+/* Reads the identity of the line that ends at a position. `directory` is the journal's descriptor. Returns
+ * 1, with seq 0 if the line cannot be read; 0 if no line ends there, as at the start of a day; or
+ * ERROR_SYSTEM with a reason. */
 int mark_read(int directory, struct position position, struct mark *mark, struct reason *reason);
 
-/* Does the line still end there? Returns 1, also for the start of a day, which claims nothing; 0 if the file
- * is gone, is shorter, or holds something else there; or ERROR_TROUBLE with a reason. */
+/* Returns 1 if the line still ends there, and always at the start of a day; 0 if the file is missing,
+ * shorter, or holds something else there; or ERROR_SYSTEM with a reason. */
 int mark_check(int directory, const struct mark *mark, struct reason *reason);
 
 struct line {
@@ -31,8 +31,8 @@ struct line {
     uint64_t offset; /* in the file */
 };
 
-/* Reads the line that ends at `end` into `text` (RECORD_LIMIT + 1 bytes). At the end of the file its line
- * break may be missing. Returns 1; 0 if no line ends there; or ERROR_TROUBLE with a reason. */
+/* Reads the line that ends at `end` into `text` (RECORD_LIMIT + 1 bytes). At the end of the file, the line
+ * break may be missing. Returns 1; 0 if no line ends there; or ERROR_SYSTEM with a reason. */
 int mark_line(int directory, struct position end, char *text, struct line *line, struct reason *reason);
 
 #endif

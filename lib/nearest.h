@@ -1,4 +1,4 @@
-/* The name that was probably meant when an unknown one was written. */
+/* Finds the name that was probably meant by an unknown one. */
 #ifndef DOORPOST_NEAREST_H
 #define DOORPOST_NEAREST_H
 
@@ -6,18 +6,18 @@
 
 struct nearest {
     const char *word;
-    const char *name; /* the nearest so far, or NULL */
+    const char *name; /* the best match so far, or NULL */
     size_t distance;
 };
 
 void nearest_start(struct nearest *nearest, const char *word);
 
-/* Looks at one more name. It is near if one of the two begins with the other, or if they differ by few
- * changes of one letter (put in, left out, changed, or swapped with its neighbour), upper or lower case. */
+/* Tries one more name. It matches if either is a prefix of the other, or if they differ by a few edits (a
+ * letter inserted, removed, changed, or swapped with its neighbour), ignoring case. */
 void nearest_try(struct nearest *nearest, const char *name);
 
 #define NEAREST_SIZE 64
-/* Writes `: did you mean "PREFIXname"?`, or nothing if none is near. Returns `out`. */
+/* Writes `: did you mean "PREFIXname"?`, or "" if nothing matches. Returns `out`. */
 const char *nearest_hint(const struct nearest *nearest, const char *prefix, char out[NEAREST_SIZE]);
 
 #endif

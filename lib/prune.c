@@ -2,8 +2,8 @@
  *
  *   {"seq":1041,"chain":"<32 digits>"}
  *
- * the number and the chain of the last line that prune_days() deleted: so the first one that is left can be
- * verified too. If days are deleted by other means, that is lost, and nothing else. */
+ * the number and chain of the last line that prune_days() deleted, so that the first remaining line can be
+ * verified too. If days are deleted by other means, only that check is lost. */
 #include "prune.h"
 
 #include "regular.h"
@@ -22,7 +22,7 @@
 
 #define ANCHOR "pruned"
 #define ANCHOR_SIZE 128
-#define SMALL_INDEX 50000 /* places */
+#define SMALL_INDEX 50000 /* entries */
 
 /* ---- the chain before the oldest line ---- */
 
@@ -60,7 +60,7 @@ static int write_anchor(int directory, const struct chain_state *chain, struct r
 
 /* ---- deleting the oldest days ---- */
 
-/* The size of a day's file, or -1 where there is none. */
+/* The size of a day's file, or -1 if there is none. */
 static int64_t size_of(int directory, int32_t day) {
     char name[SEGMENT_NAME_SIZE];
     struct stat status;
@@ -78,7 +78,8 @@ int prune_first(int directory, int32_t *keep, struct reason *reason) {
     return found < 0 ? found : 0;
 }
 
-/* Deletes the files of the days before `keep` in one directory, the oldest first, or only counts them. */
+/* Deletes, or if `dry_run` only counts, the files of the days before `keep` in one directory, oldest
+ * first. */
 static int delete_days(int directory, int32_t keep, bool dry_run, struct pruned *pruned,
                        struct reason *reason) {
     int32_t first = 0, last = 0;
@@ -115,15 +116,15 @@ static int delete_rejected(int directory, int32_t keep, bool dry_run, struct pru
     return result;
 }
 
-/* Is more than half of the index about lines before `left`, the first that is not deleted? Where that cannot
- * be told, it is not. A small index is not worth the question. */
-static bool is_out_of_date(struct directory *directory, uint64_t left) {
+/* Returns true if more than half of the index refers to lines before number `first_kept`. Returns false if
+ * that is unknown or the index is small. */
+static bool is_out_of_date(struct directory *directory, uint64_t first_kept) {
     struct chain_state last;
     struct index *index = index_new(0);
-    bool result = index != NULL && index_exists(directory->fd) &&
-                  index_begin(index, directory->fd, NULL) == 0 &&
-                  tail_chain_before(directory->fd, DAY_MAX + 1, &last, NULL, NULL) == 0 && last.known &&
-                  index_count(index) > SMALL_INDEX + 4 * (last.seq + 1 - left); /* two identifiers a line */
+    bool result =
+        index != NULL && index_exists(directory->fd) && index_begin(index, directory->fd, NULL) == 0 &&
+        tail_chain_before(directory->fd, DAY_MAX + 1, &last, NULL, NULL) == 0 && last.known &&
+        index_count(index) > SMALL_INDEX + 4 * (last.seq + 1 - first_kept); /* two identifiers per line */
     index_free(index);
     return result;
 }

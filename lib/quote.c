@@ -1,12 +1,12 @@
-/* One escaping serves the answers (JSON) and the log (logfmt takes quoted values in the same form): what a
- * sender chose can end neither a string nor a line, and cannot speak to a terminal. */
+/* Answers (JSON) and the log (logfmt accepts JSON string literals) use the same escaping: text from a
+ * sender cannot end a string or a line, or send control sequences to a terminal. */
 #include "quote.h"
 
 #include <stdio.h>
 #include <string.h>
 
 size_t utf8_decode(const char *text, size_t length, uint32_t *character) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length: anything below is overlong */
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length; smaller values are overlong */
     const unsigned char *byte = (const unsigned char *)text;
     if (length == 0)
         return 0;

@@ -1,5 +1,5 @@
-/* A window that slides over the file, wide enough for any line. Bytes without a line break in a whole window
- * are damage, and are skipped. */
+/* A window slides over the file, wide enough for any line. A full window without a line break is damage
+ * and is skipped. */
 #include "reader.h"
 
 #include "hole.h"
@@ -23,7 +23,8 @@ uint64_t reader_offset(const struct reader *reader) {
     return reader->offset;
 }
 
-/* Moves what is left to the front and fills up. Returns how many bytes came, or ERROR_TROUBLE. */
+/* Moves the remaining bytes to the front and refills the buffer. Returns the number of bytes read, or
+ * ERROR_SYSTEM. */
 static ssize_t fill(struct reader *reader, struct reason *reason) {
     size_t left = reader->end - reader->start;
     memmove(reader->buffer, reader->buffer + reader->start, left);
@@ -72,7 +73,7 @@ int reader_rest(struct reader *reader, enum scan *scan, struct record *record, u
         return 0;
     rest[length] = '\n';
     *scan = record_scan(rest, length + 1, &chain, record, &used);
-    if (used > length) { /* no line begins within the rest */
+    if (used > length) { /* no line begins within `rest` */
         if (*scan != SCAN_RECORD && *scan != SCAN_UNCHAINED)
             return 0;
         used = length;

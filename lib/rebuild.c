@@ -9,19 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BESIDE "seen.new" /* a directory in which the new index is made, as seen.new/seen/ */
-#define RETIRED "seen.old"
+#define NEW_DIRECTORY "seen.new" /* the new index is built as seen.new/seen/ */
+#define OLD_INDEX "seen.old"
 
-/* A new index on its way. */
+/* A new index being built. */
 struct rebuild {
-    int beside;
+    int new_directory;
     struct index *index;
     struct indexer indexer;
     struct mark mark;
     int32_t last;
 };
 
-/* Indexes until the end of the journal as it is now. Returns 1 if there is nothing to index. */
+/* Indexes up to the current end of the journal. Returns 1 if there is nothing to index. */
 static int index_all(struct rebuild *rebuild, const struct directory *directory,
                      void (*step)(void *, struct position), void *context, struct reason *reason) {
     int32_t first;
@@ -31,16 +31,16 @@ static int index_all(struct rebuild *rebuild, const struct directory *directory,
     if (rebuild->mark.position.day < first)
         rebuild->mark = (struct mark){.position = {.day = first}};
     do {
-        struct deadline soon = {.at = monotonic_now() + 3 * SECOND / 2};
+        struct deadline next_report = {.at = monotonic_now() + 3 * SECOND / 2};
         result = indexer_run(&rebuild->indexer, rebuild->index, directory->fd, &rebuild->mark, rebuild->last,
-                             false, &soon, reason);
+                             false, &next_report, reason);
         if (step != NULL)
             step(context, rebuild->mark.position);
     } while (result == ERROR_TIMEOUT);
     return result;
 }
 
-/* Notes how far it reaches, and syncs all of it. */
+/* Records how far the index reaches, and syncs all of it. */
 static int checkpoint(struct rebuild *rebuild, struct reason *reason) {
     struct reach reach = {.mark = rebuild->mark};
     index_request_checkpoint(rebuild->index);
@@ -48,26 +48,26 @@ static int checkpoint(struct rebuild *rebuild, struct reason *reason) {
     return result == 0 ? index_step_begin(rebuild->index, true, reason) : result;
 }
 
-/* Removes an index: that of a directory in which seen/ is. */
+/* Removes the index directory `name`. */
 static void remove_index(int directory, const char *name) {
     (void)directory_clear(directory, name, NULL);
     unlinkat(directory, name, AT_REMOVEDIR);
 }
 
-/* With the lock held: the last lines, and the exchange. Processes that have the old index open find its name
- * taken. */
-static int put_in_place(struct rebuild *rebuild, const struct directory *directory, struct reason *reason) {
+/* With the lock held, indexes the last lines and swaps the indexes. Processes that have the old index open
+ * notice that its name refers to another. */
+static int install(struct rebuild *rebuild, const struct directory *directory, struct reason *reason) {
     int result = index_all(rebuild, directory, NULL, NULL, reason);
     if (result == 0)
         result = checkpoint(rebuild, reason);
     if (result != 0)
         return result < 0 ? result : 0;
-    remove_index(directory->fd, RETIRED);
-    if (renameat(directory->fd, "seen", directory->fd, RETIRED) != 0 && errno != ENOENT)
+    remove_index(directory->fd, OLD_INDEX);
+    if (renameat(directory->fd, "seen", directory->fd, OLD_INDEX) != 0 && errno != ENOENT)
         return FAIL(reason, ERROR_SYSTEM, "cannot put the old index away: %s", strerror(errno));
-    if (renameat(rebuild->beside, "seen", directory->fd, "seen") != 0)
+    if (renameat(rebuild->new_directory, "seen", directory->fd, "seen") != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot put the new index in its place: %s", strerror(errno));
-    remove_index(directory->fd, RETIRED);
+    remove_index(directory->fd, OLD_INDEX);
     return fsync(directory->fd) == 0
                ? 0
                : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
@@ -75,11 +75,11 @@ static int put_in_place(struct rebuild *rebuild, const struct directory *directo
 
 static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
                       void (*step)(void *, struct position), void *context, struct reason *reason) {
-    int result = index_begin(rebuild->index, rebuild->beside, reason);
+    int result = index_begin(rebuild->index, rebuild->new_directory, reason);
     if (result == 0)
         result = index_all(rebuild, directory, step, context, reason);
     if (result == 0)
-        result = checkpoint(rebuild, reason); /* now, so that little is left to sync with the lock held */
+        result = checkpoint(rebuild, reason); /* now, to leave little to sync with the lock held */
     if (result != 0)
         return result < 0 ? result : 0;
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
@@ -90,7 +90,7 @@ static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
     }
     if (result < 0)
         return result;
-    result = put_in_place(rebuild, directory, reason);
+    result = install(rebuild, directory, reason);
     directory_unlock(directory);
     return result;
 }
@@ -101,7 +101,7 @@ int rebuild_index(struct directory *directory, void (*step)(void *context, struc
     struct event_parser *parser = event_parser_new();
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
     memset(&rebuild.mark, 0, sizeof rebuild.mark);
-    rebuild.beside = -1;
+    rebuild.new_directory = -1;
     rebuild.index = index_new(0);
     indexer_start(&rebuild.indexer, parser);
     int result = rebuild.index != NULL && parser != NULL
@@ -109,15 +109,15 @@ int rebuild_index(struct directory *directory, void (*step)(void *context, struc
                      : FAIL(reason, ERROR_SYSTEM, "no memory for the index");
     if (result >= 0) {
         directory_unlock(directory);
-        remove_index(directory->fd, BESIDE "/seen"); /* of a run that was killed */
-        rebuild.beside = directory_open_subdirectory(directory->fd, BESIDE, true, reason);
-        result =
-            rebuild.beside >= 0 ? rebuild_in(&rebuild, directory, step, context, reason) : rebuild.beside;
-        remove_index(directory->fd, BESIDE "/seen");
-        unlinkat(directory->fd, BESIDE, AT_REMOVEDIR);
+        remove_index(directory->fd, NEW_DIRECTORY "/seen"); /* left by a run that was killed */
+        rebuild.new_directory = directory_open_subdirectory(directory->fd, NEW_DIRECTORY, true, reason);
+        result = rebuild.new_directory >= 0 ? rebuild_in(&rebuild, directory, step, context, reason)
+                                            : rebuild.new_directory;
+        remove_index(directory->fd, NEW_DIRECTORY "/seen");
+        unlinkat(directory->fd, NEW_DIRECTORY, AT_REMOVEDIR);
     }
-    if (rebuild.beside >= 0)
-        close(rebuild.beside);
+    if (rebuild.new_directory >= 0)
+        close(rebuild.new_directory);
     index_free(rebuild.index);
     event_parser_free(parser);
     return result;

@@ -1,15 +1,16 @@
-/* A line is one JSON object whose members always stand in this order, without white space:
+/* A line is one JSON object, its members always in this order, without white space:
  *
- *   {"seq":1042,"received_at":"2026-11-23T12:00:00.123456Z","key":"9f86d081","signature":"sha256=<64
- * digits>", "chain":"<32 digits>","event":<Ring's body, byte for byte>}
+ *   {"seq":1042,"received_at":"2026-11-23T12:00:00.123456Z","key":"9f86d081",
+ *    "signature":"sha256=<64 digits>","chain":"<32 digits>","event":<Ring's body, byte for byte>}
  *
- * and `"verbatim":false,` before "event" where line breaks in the body had to become spaces. "chain" is the
- * BLAKE2b hash (RFC 7693) of 128 bits, in hexadecimal, over the chain of the line before (32 zeros before the
- * first line ever) followed by this line without its "chain" member and line break; `b2sum -l 128` computes
- * the same. So a line that was edited, removed or moved no longer fits.
+ * with `"verbatim":false,` before "event" if line breaks in the body were replaced by spaces. "chain" is a
+ * 128-bit BLAKE2b hash (RFC 7693), in hexadecimal, of the previous line's chain (32 zeros before the very
+ * first line) followed by this line without its "chain" member and line break; `b2sum -l 128` computes the
+ * same. So a line that was edited, removed or moved no longer matches.
  *
- * After damage the chain is taken up again wherever it still holds: a line is good if it follows from what
- * the line before it says or from what that line's bytes give, and so one damaged byte costs one line. */
+ * After damage the chain resumes as soon as it matches again: a line is good if it follows from the chain
+ * recorded in the previous line or from the chain computed over that line's bytes. So one damaged byte
+ * costs one line. */
 #define _GNU_SOURCE /* memmem */
 #include "record.h"
 
@@ -19,8 +20,8 @@
 #include <sys/uio.h>
 
 #define CHAIN_BYTES 16
-#define SEQ_DIGITS 18 /* more would not fit into 64 bits with room to count on */
-#define START "{\"seq\":"
+#define SEQ_DIGITS 18 /* fits into 64 bits with room to count on */
+#define LINE_START "{\"seq\":"
 #define EVENT "\"event\":"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define NOT_VERBATIM "\"verbatim\":false,"
@@ -41,7 +42,7 @@ bool record_flatten(char *body, size_t length) {
     return false;
 }
 
-/* The chain over the previous chain and the parts of a line that stand around its "chain" member. */
+/* Computes the chain over the previous chain and the parts of a line around its "chain" member. */
 static void compute_chain(const char *previous, const struct iovec *parts, size_t count,
                           char out[CHAIN_SIZE]) {
     crypto_generichash_state state;
@@ -65,9 +66,10 @@ size_t record_write_header(struct chain_state *chain, int64_t received_at, const
     char at[TIMESTAMP_SIZE];
     timestamp_format(received_at, at);
     chain->seq += chain->damaged + 1;
-    size_t proof = (size_t)snprintf(out, RECORD_HEADER_SIZE,
-                                    START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
-                                    (unsigned long long)chain->seq, at, key, signature);
+    size_t proof =
+        (size_t)snprintf(out, RECORD_HEADER_SIZE,
+                         LINE_START "%llu,\"received_at\":\"%s\",\"key\":\"%s\",\"signature\":\"%s\",",
+                         (unsigned long long)chain->seq, at, key, signature);
     const struct iovec parts[] = {part(out, proof), part(event, strlen(event)), part(body, length),
                                   part("}", 1)};
     compute_chain(chain->recorded, parts, sizeof parts / sizeof *parts, chain->computed);
@@ -77,7 +79,7 @@ size_t record_write_header(struct chain_state *chain, int64_t received_at, const
                                     chain->recorded, event);
 }
 
-/* Steps *text past `wanted`, or returns false. */
+/* Moves *text past `wanted`, or returns false. */
 static bool literal(const char **text, const char *end, const char *wanted) {
     size_t length = strlen(wanted);
     if ((size_t)(end - *text) < length || memcmp(*text, wanted, length) != 0)
@@ -86,7 +88,7 @@ static bool literal(const char **text, const char *end, const char *wanted) {
     return true;
 }
 
-/* Steps *text past `length` hexadecimal digits; returns where they begin, or NULL. */
+/* Moves *text past `length` hexadecimal digits. Returns their start, or NULL. */
 static const char *digits(const char **text, const char *end, size_t length) {
     static const bool hexadecimal[256] = {
         ['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true,
@@ -102,8 +104,8 @@ static const char *digits(const char **text, const char *end, size_t length) {
     return all ? (const char *)start : NULL;
 }
 
-/* Steps *text past what has the form of a time; whether the calendar has it is not asked, for that takes
- * longer than all else. */
+/* Moves *text past text in the form of a time. Does not check the date against the calendar, which would
+ * take longer than everything else. */
 static const char *time_of_receipt(const char **text, const char *end) {
     static const char form[] = "0000-00-00T00:00:00.000000Z";
     const char *start = *text;
@@ -131,7 +133,7 @@ int record_parse(const char *line, size_t length, struct record *record) {
     line = text;
     length = (size_t)(end - line);
     *record = (struct record){.line = line, .length = length, .verbatim = true};
-    if (!literal(&text, end, START) || !parse_seq(&text, end, &record->seq) ||
+    if (!literal(&text, end, LINE_START) || !parse_seq(&text, end, &record->seq) ||
         !literal(&text, end, ",\"received_at\":\"") ||
         (record->received_at = time_of_receipt(&text, end)) == NULL ||
         !literal(&text, end, "\",\"key\":\"") ||
@@ -152,7 +154,7 @@ int record_parse(const char *line, size_t length, struct record *record) {
     return 0;
 }
 
-/* The chain that a line's bytes give after `previous`. */
+/* Computes the chain of a line's bytes after `previous`. */
 static void chain_of(const struct record *record, const char *previous, char out[CHAIN_SIZE]) {
     const char *member = record->chain - (sizeof "\"chain\":\"" - 1);
     const char *after = record->chain + CHAIN_SIZE - 1 + 2;
@@ -161,10 +163,10 @@ static void chain_of(const struct record *record, const char *previous, char out
     compute_chain(previous, parts, sizeof parts / sizeof *parts, out);
 }
 
-/* Does the line follow from the one before? */
-enum proof { PROOF_NONE, PROOF_WORD /* it says so, and nobody can tell */, PROOF_CHAIN };
+/* How a line is known to follow from the one before. */
+enum proof { PROOF_NONE, PROOF_UNVERIFIABLE /* unverifiable: accepted as recorded */, PROOF_CHAIN };
 
-/* Leaves the chain that the line's bytes give in `computed`. */
+/* Stores the chain computed over the line's bytes in `computed`. */
 static enum proof follows(const struct record *record, const struct chain_state *chain,
                           char computed[CHAIN_SIZE]) {
     chain_of(record, chain->recorded, computed);
@@ -178,18 +180,18 @@ static enum proof follows(const struct record *record, const struct chain_state 
             return PROOF_CHAIN;
         }
     }
-    /* What the line before it said is gone, and nobody can tell how many lines a damaged stretch was: this
-     * one counts if its number goes on from the last one known. */
-    bool at_its_word = !chain->known || (chain->damaged > 0 && record->seq > chain->seq);
-    if (at_its_word)
+    /* The previous line's chain is lost, and the number of lines in a damaged stretch is unknown: accept
+     * this line if its number is higher than the last known one. */
+    bool unverifiable = !chain->known || (chain->damaged > 0 && record->seq > chain->seq);
+    if (unverifiable)
         memcpy(computed, record->chain, CHAIN_SIZE - 1);
-    return at_its_word ? PROOF_WORD : PROOF_NONE;
+    return unverifiable ? PROOF_UNVERIFIABLE : PROOF_NONE;
 }
 
 static void step(struct chain_state *chain, const struct record *record, const char computed[CHAIN_SIZE]) {
     uint64_t expected = chain->seq + chain->damaged + 1;
-    /* Of an edited number and the expected one the larger: a gap can be told, a number given twice misleads.
-     */
+    /* Use the larger of an edited number and the expected one: a gap can be reported, a number assigned
+     * twice misleads. */
     chain->seq = chain->known && record->seq < expected ? expected : record->seq;
     memcpy(chain->recorded, record->chain, CHAIN_SIZE - 1);
     chain->recorded[CHAIN_SIZE - 1] = '\0';
@@ -198,11 +200,11 @@ static void step(struct chain_state *chain, const struct record *record, const c
     chain->known = true;
 }
 
-/* The line that begins within [text, end) because the line break before it was damaged; NULL where there is
- * none. */
+/* Finds the line that begins within [text, end) because the line break before it was damaged. Returns NULL
+ * if there is none. */
 static const char *find_start(const char *text, const char *end) {
     struct record record;
-    while ((text = memmem(text, (size_t)(end - text), START, sizeof START - 1)) != NULL) {
+    while ((text = memmem(text, (size_t)(end - text), LINE_START, sizeof LINE_START - 1)) != NULL) {
         if (record_parse(text, (size_t)(end - text), &record) == 0)
             return text;
         text++;
@@ -210,7 +212,7 @@ static const char *find_start(const char *text, const char *end) {
     return NULL;
 }
 
-/* Where the object that begins at text ends; NULL if it does not. */
+/* Returns the end of the object that begins at `text`, or NULL. */
 static const char *find_close(const char *text, const char *end) {
     bool quoted = false;
     for (int depth = 0; text < end; text++) {
@@ -226,17 +228,17 @@ static const char *find_close(const char *text, const char *end) {
     return NULL;
 }
 
-/* Looks for a line that ends before the line break, because the one after it was damaged: where its object
- * closes, or, if the line was damaged too, where another one begins. If there is one, takes it apart, leaves
- * in *used where the next one begins, and returns true. */
-static bool take_first(const char *text, size_t *used, struct record *record, bool *readable) {
+/* Looks for a line that ends before the line break, because its own was damaged: it ends at its object's
+ * closing brace or, if the line is damaged too, at the start of the next line. If found, parses it, sets
+ * *used to the start of the next line, and returns true. */
+static bool split_first(const char *text, size_t *used, struct record *record, bool *readable) {
     const char *line_break = text + *used - 1, *close = find_close(text, line_break);
     const char *start = (*readable ? record->line : text) + 1, *next;
     struct record first;
     if (*readable && close == record->line + record->length)
         return false;
     if (close != NULL && record_parse(text, (size_t)(close - text), &first) == 0) {
-        next = memmem(close, (size_t)(line_break - close), START, sizeof START - 1);
+        next = memmem(close, (size_t)(line_break - close), LINE_START, sizeof LINE_START - 1);
         *record = first;
         *readable = true;
     } else {
@@ -261,7 +263,7 @@ enum scan record_scan(const char *text, size_t length, struct chain_state *chain
     *used = (size_t)(line_break - text) + 1;
     bool readable = record_parse(text, *used - 1, record) == 0;
     enum proof proof = readable ? follows(record, chain, computed) : PROOF_NONE;
-    bool is_first = proof != PROOF_CHAIN && take_first(text, used, record, &readable);
+    bool is_first = proof != PROOF_CHAIN && split_first(text, used, record, &readable);
     if (proof != PROOF_NONE && !is_first) {
         step(chain, record, computed);
         return SCAN_RECORD;
@@ -270,7 +272,7 @@ enum scan record_scan(const char *text, size_t length, struct chain_state *chain
         follows(record, chain, computed);
     if (!readable) {
         bool is_blank = *used == 1 || (*used == 2 && text[0] == '\r');
-        chain->damaged += !is_blank; /* a blank line takes no line's place */
+        chain->damaged += !is_blank; /* a blank line replaces no line */
         return SCAN_DAMAGED;
     }
     step(chain, record, computed);

@@ -1,9 +1,9 @@
 /* A line of rejected/2026-11-23.jsonl:
  *
- *   {"received_at":"...","key":"9f86d081","signature":"sha256=...","reason":"meta.request_id is
- * missing","body":"<base64>"}
+ *   {"received_at":"...","key":"9f86d081","signature":"sha256=...",
+ *    "reason":"meta.request_id is missing","body":"<base64>"}
  *
- * The body is in base64 (RFC 4648, section 4) because it need not be JSON, or text at all. */
+ * The body is in base64 (RFC 4648, section 4) because it may be neither JSON nor text. */
 #define _GNU_SOURCE /* memmem */
 #include "rejected.h"
 
@@ -24,13 +24,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FRAME 512 /* the names of the members, and those values that have a fixed length */
+#define OVERHEAD 512 /* the member names, and the values of fixed length */
 
-/* More than a line can be: the body in base64, and the rest. */
-#define LINE_LIMIT (2 * BODY_LIMIT + FRAME + QUOTE_SIZE(sizeof(struct reason)))
+/* The length limit of a line: the base64 body and the rest. */
+#define LINE_LIMIT (2 * BODY_LIMIT + OVERHEAD + QUOTE_SIZE(sizeof(struct reason)))
 
 static size_t line_size(const struct entry *entry) {
-    return FRAME + QUOTE_SIZE(strlen(entry->rejection)) +
+    return OVERHEAD + QUOTE_SIZE(strlen(entry->rejection)) +
            sodium_base64_encoded_len(entry->length, sodium_base64_VARIANT_ORIGINAL);
 }
 
@@ -48,11 +48,11 @@ static size_t write_line(const struct entry *entry, char *out, size_t size) {
     return used + (size_t)snprintf(out + used, size - used, "\"}\n");
 }
 
-/* Lays out the lines, after a line break if the file does not end with one: what a killed writer has left
- * there stays, as a line that cannot be read. */
+/* Formats the lines, after a line break if the file does not end with one: what a killed writer left there
+ * remains as an unreadable line. */
 static int compose(struct rejected *rejected, bool torn, struct entry *const entries[], size_t count,
                    uint64_t offset[], struct reason *reason) {
-    size_t size = 2; /* that line break, and the NUL after the last line */
+    size_t size = 2; /* that line break, and the final NUL */
     for (size_t i = 0; i < count; i++)
         size += line_size(entries[i]);
     rejected->text = malloc(size);
@@ -68,7 +68,8 @@ static int compose(struct rejected *rejected, bool torn, struct entry *const ent
     return 0;
 }
 
-/* Opens the day's file; before its first line, its name is made durable, and that of rejected/. */
+/* Opens the day's file. Before its first line, makes the directory entries of the file and of rejected/
+ * durable. */
 static int open_file(struct rejected *rejected, int journal, int32_t day, bool *torn, struct reason *reason) {
     char name[SEGMENT_NAME_SIZE], last = '\n';
     struct stat status;
@@ -124,9 +125,9 @@ int rejected_finish(struct rejected *rejected, int result, struct reason *reason
 #define LINE_START "{\"received_at\":\""
 #define SIGNATURE "\"signature\":\""
 
-/* The signature of a line, or NULL if it does not begin as one; it stands near the beginning. */
+/* Finds the signature, which is near the start of a line. Returns NULL if it is not a line of ours. */
 static const char *signature_of(const char *line, size_t length) {
-    size_t near = length < FRAME ? length : FRAME;
+    size_t near = length < OVERHEAD ? length : OVERHEAD;
     if (length < sizeof LINE_START || memcmp(line, LINE_START, sizeof LINE_START - 1) != 0)
         return NULL;
     const char *at = memmem(line, near, SIGNATURE, sizeof SIGNATURE - 1);
@@ -134,7 +135,6 @@ static const char *signature_of(const char *line, size_t length) {
     return at != NULL && (size_t)(line + near - at) >= SIGNATURE_TEXT_SIZE ? at : NULL;
 }
 
-/* Opens the file of a day. */
 static int open_day(int journal, int32_t day, int flags, struct reason *reason) {
     char path[sizeof "rejected/" + SEGMENT_NAME_SIZE] = "rejected/";
     segment_name(day, path + strlen(path));
@@ -143,7 +143,7 @@ static int open_day(int journal, int32_t day, int flags, struct reason *reason) 
 }
 
 int rejected_holds(int directory, struct position position, const char *signature, struct reason *reason) {
-    char text[FRAME];
+    char text[OVERHEAD];
     int fd = open_day(directory, position.day, O_RDONLY, reason);
     if (fd < 0)
         return fd == ERROR_INVALID ? 0 : fd;
@@ -162,7 +162,7 @@ int rejected_open(int directory, struct position position, struct reason *reason
     while (fd >= 0 && line_break == NULL && at < position.offset + LINE_LIMIT) {
         ssize_t got = pread(fd, bytes, sizeof bytes, (off_t)at);
         line_break =
-            got > 0 ? memchr(bytes, '\n', (size_t)got) : bytes; /* at the end of the file that is all */
+            got > 0 ? memchr(bytes, '\n', (size_t)got) : bytes; /* the end of the file ends the line too */
         size_t length =
             got > 0 && line_break != NULL ? (size_t)(line_break + 1 - bytes) : (size_t)(got > 0 ? got : 0);
         if (got < 0 || pwrite(fd, bytes, length, (off_t)at) != (ssize_t)length) {
@@ -177,13 +177,13 @@ int rejected_open(int directory, struct position position, struct reason *reason
 
 /* ---- reading ---- */
 
-/* Visits the whole lines of a day's file from *from on, and steps *from past each. The text ends with a NUL
- * in place of the line break; it is NULL if what stands there is too long to be a line. */
+/* Visits the complete lines of a day's file starting at *from, and moves *from past each. The line break
+ * is replaced by a NUL. The text is NULL if it is too long to be a line. */
 static int visit_lines(int fd, struct position *from,
                        int (*visit)(void *context, const char *text, struct position position), void *context,
                        struct reason *reason) {
     static char window[LINE_LIMIT];
-    uint64_t at = from->offset; /* of the end of what is in the window */
+    uint64_t at = from->offset; /* of the end of the window's content */
     size_t filled = 0;
     bool too_long = false;
     ssize_t got = 0;
@@ -212,7 +212,7 @@ static int visit_lines(int fd, struct position *from,
     return result == 0 && too_long ? visit(context, NULL, *from) : result;
 }
 
-/* Visits the lines of all days from *from on. */
+/* Visits the lines of all days starting at *from. */
 static int visit_days(int directory, struct position *from,
                       int (*visit)(void *context, const char *text, struct position position), void *context,
                       struct reason *reason) {
@@ -245,7 +245,7 @@ struct scanner {
 static int scan_line(void *context, const char *text, struct position position) {
     const struct scanner *scanner = context;
     char signature[SIGNATURE_TEXT_SIZE];
-    const char *found = text != NULL ? signature_of(text, strnlen(text, FRAME)) : NULL;
+    const char *found = text != NULL ? signature_of(text, strnlen(text, OVERHEAD)) : NULL;
     if (found == NULL)
         return 0;
     snprintf(signature, sizeof signature, "%.*s", (int)sizeof signature - 1, found);

@@ -1,5 +1,5 @@
-/* The order: the text is in the spare and synced, then it gets its name, then the directory is synced. The
- * spare's bytes are written over, not cut off first, so that the blocks it has are used again. */
+/* The order: write the text to the spare file, sync it, rename it, sync the directory. The spare is
+ * overwritten, not truncated first, so that its blocks are reused. */
 #include "replace.h"
 
 #include "directory.h"
@@ -27,7 +27,7 @@ static int read_open(int fd, const char *path, char **text, size_t *length, stru
     if (fstat(fd, &status) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
     size_t size = (size_t)status.st_size;
-    if (hole_before(fd, size)) /* it may be said to be larger than memory */
+    if (hole_before(fd, size)) /* its size may exceed memory */
         return FAIL(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written; move it away", path);
     *text = malloc(size + 1);
     if (*text == NULL)
@@ -50,7 +50,7 @@ int replace_read(int directory, const char *path, char **text, size_t *length, s
     struct reason why;
     int fd = regular_open(directory, path, O_RDONLY, &why);
     if (fd == ERROR_INVALID)
-        return 0; /* and what the caller had to say already stays */
+        return 0; /* and the caller's reason stays as it is */
     if (fd < 0)
         return explain(reason, "%s", why.text), fd;
     int result = read_open(fd, path, text, length, reason);
@@ -75,20 +75,19 @@ static int write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
-/* Writes the text over what is there, and cuts off what is left of that if `cut`. Returns 0, or -1 with errno
- * set. */
-static int fill(int directory, const char *path, const char *text, size_t length, bool cut) {
+/* Overwrites the file, and truncates it to the text if `trim`. Returns 0, or -1 with errno set. */
+static int overwrite(int directory, const char *path, const char *text, size_t length, bool trim) {
     int fd = regular_open(directory, path, O_WRONLY | O_CREAT, NULL);
     if (fd < 0)
         return -1;
     int result = write_all(fd, text, length);
-    if (result == 0 && cut)
+    if (result == 0 && trim)
         result = ftruncate(fd, (off_t)length);
     if (result == 0)
         result = fdatasync(fd);
     int error = errno;
     if (close(fd) != 0 && result == 0)
-        return -1; /* some network file systems tell of a full disk only here */
+        return -1; /* some network file systems report a full disk only here */
     errno = error;
     return result;
 }
@@ -98,7 +97,7 @@ int replace_reserve(int directory, const char *spare, size_t size, struct reason
     if (blank == NULL)
         return FAIL(reason, ERROR_SYSTEM, "no memory for %s", spare);
     memset(blank, ' ', size);
-    int result = fill(directory, spare, blank, size, false);
+    int result = overwrite(directory, spare, blank, size, false);
     free(blank);
     if (result == 0)
         return 0;
@@ -109,7 +108,8 @@ int replace_reserve(int directory, const char *spare, size_t size, struct reason
 
 int replace_write(int directory, const char *spare, const char *path, const char *text, size_t length,
                   struct reason *reason) {
-    if (fill(directory, spare, text, length, true) == 0 && renameat(directory, spare, directory, path) == 0 &&
+    if (overwrite(directory, spare, text, length, true) == 0 &&
+        renameat(directory, spare, directory, path) == 0 &&
         directory_sync(directory, strchr(path, '/') != NULL ? "cursors" : ".") == 0)
         return 0;
     return FAIL(reason, ERROR_SYSTEM, "cannot write %s: %s", path, strerror(errno));

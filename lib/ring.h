@@ -1,10 +1,9 @@
-/* Ring, the sender: what its deliveries look like, and what it expects back. What the programs know of Ring
- * is here and in ring.c, so a receiver for another sender starts with these two files. Not here: how a
- * signature is computed (signature.c), and help, manuals and messages that mention these facts in their
- * sentences.
+/* Ring, the sender: what its deliveries look like, and what it expects back. All knowledge of Ring is here
+ * and in ring.c, so a receiver for another sender starts with these two files. Not here: how a signature
+ * is computed (signature.c), and help, manuals and messages that mention these facts.
  *
- * Ring documents them on https://developer.amazon.com/docs/ring/PAGE.html: PAGE is in brackets below. [field]
- * is what integrators report and Ring does not document. */
+ * Ring documents them on https://developer.amazon.com/docs/ring/PAGE.html; PAGE is in brackets below.
+ * [field] marks what integrators report and Ring does not document. */
 #ifndef DOORPOST_RING_H
 #define DOORPOST_RING_H
 
@@ -15,35 +14,35 @@
 
 #define RING_CONTENT_TYPE "application/json"
 
-/* The header with the HMAC-SHA256 of the body, and the variable in which a gateway passes it on (RFC 3875,
+/* The header with the HMAC-SHA256 of the body, and the variable in which a gateway passes it (RFC 3875,
  * section 4.1.18). */
 #define RING_SIGNATURE_HEADER "X-Signature"
 #define RING_SIGNATURE_VARIABLE "HTTP_X_SIGNATURE"
 
-/* Comes before the 64 hexadecimal digits. Optional: Ring's own sample accepts the digits alone. */
+/* Precedes the 64 hexadecimal digits. Optional: Ring's own sample accepts bare digits. */
 #define RING_SIGNATURE_PREFIX "sha256="
 
-/* Of a signing key, which is issued in base64. Some integrators sign with the decoded bytes, others with the
- * text [field]. */
+/* The length of a signing key, which is issued in base64. Some integrators sign with the decoded bytes,
+ * others with the text [field]. */
 #define RING_KEY_BYTES 32
 
 /* ---- the payload, version 1.1 [notifications, button-press] ---- */
 
-/* Its objects that hold what is read. */
+/* The objects that contain the fields below. */
 enum ring_object { RING_META, RING_DATA, RING_ATTRIBUTES, RING_OBJECTS };
 #define RING_META_NAME "meta"
 #define RING_DATA_NAME "data"
 #define RING_ATTRIBUTES_NAME "attributes" /* in "data" */
 
-/* What is read. */
+/* The fields we read. */
 enum ring_field {
     RING_VERSION,
     RING_TIME,       /* when Ring sent it, in ISO 8601 */
     RING_REQUEST_ID, /* identifies the delivery: the same in every retry */
-    RING_ACCOUNT,    /* the user of Ring that the event belongs to */
+    RING_ACCOUNT,    /* the Ring user the event belongs to */
     RING_ID,         /* identifies the event; opaque */
     RING_TYPE,       /* of the event */
-    RING_SOURCE,     /* the device, if the source's type is RING_FROM_DEVICE */
+    RING_SOURCE,     /* the device, if RING_SOURCE_TYPE is RING_FROM_DEVICE */
     RING_SOURCE_TYPE,
     RING_TIMESTAMP,    /* when it happened, in milliseconds since 1970 */
     RING_SUB_TYPE,     /* of motion and subscriptions [field: of motion since September 2026] */
@@ -51,20 +50,20 @@ enum ring_field {
     RING_FIELDS
 };
 
-/* The member of the payload that a field is. Arrays, and no pointers: nothing to relocate when a CGI process
+/* The payload member of each field. Arrays rather than pointers: nothing to relocate when a CGI process
  * starts. */
 struct ring_member {
     enum ring_object in;
     char name[15];
-    char path[28]; /* for people */
+    char path[28]; /* for messages */
 };
 extern const struct ring_member ring_members[RING_FIELDS];
 
-/* The two that identify an event, also for event_identifiers(). */
+/* The two that identify an event; event_identifiers() reads them too. */
 #define RING_REQUEST_ID_NAME "request_id"
 #define RING_ID_NAME "id"
 
-/* Bytes that a text may have to be read. Ring's identifiers have about 100 [field]. */
+/* The longest text that is read, in bytes. Ring's identifiers have about 100 [field]. */
 #define RING_TEXT_LIMIT 512
 
 /* The only version of the payload that promises RING_ACCOUNT. */
@@ -72,7 +71,7 @@ extern const struct ring_member ring_members[RING_FIELDS];
 
 #define RING_FROM_DEVICE "devices"
 
-/* The names of all members that are documented, in the order in which Ring writes them. */
+/* The names of all documented members, in the order in which Ring writes them. */
 #define RING_NAMES 24
 extern const char ring_names[RING_NAMES][19];
 
@@ -80,8 +79,8 @@ extern const char ring_names[RING_NAMES][19];
 
 #define RING_PRESS "button_press"
 
-/* Those that are documented, then those of sensors, which are in early access [field]. Ring adds types
- * without notice. */
+/* The documented types, then those of sensors, which are in early access [field]. Ring adds types without
+ * notice. */
 #define RING_TYPES                                                                                   \
     RING_PRESS                                                                                       \
     " motion_detected device_added device_removed device_online device_offline "                     \
@@ -92,13 +91,12 @@ extern const char ring_names[RING_NAMES][19];
     "humidity_cleared "                                                                              \
     "pm25_exceeded pm25_cleared co_detected co_cleared"
 
-/* Fields without which an event is of no use, as bits 1 << RING_...: of any type, and of this type besides.
- */
+/* Required fields, as bits 1 << RING_...: of all types, and in addition of one type. */
 #define RING_ALWAYS_REQUIRED (1U << RING_REQUEST_ID | 1U << RING_ID | 1U << RING_TYPE)
 unsigned ring_required(const char *type);
 
-/* A payload of that type, for trying out a receiver. <time>, <request_id>, <account_id>, <id>, <type>,
- * <device_id>, <timestamp> (in milliseconds) and <later> (a time) stand for values, and ' for ". */
+/* A sample payload of that type, for testing a receiver. <time>, <request_id>, <account_id>, <id>, <type>,
+ * <device_id>, <timestamp> (in milliseconds) and <later> (a time) are placeholders; ' stands for ". */
 const char *ring_sample(const char *type);
 
 /* What identifiers look like [field]. */
@@ -107,23 +105,23 @@ const char *ring_sample(const char *type);
 
 /* ---- the answer [notifications] ---- */
 
-/* After this time without an answer a delivery counts as failed. */
+/* A delivery counts as failed after this time without an answer. */
 #define RING_ANSWER_SECONDS 5
 
-/* An answer of 2xx means that it was delivered, 4xx that it never will be. After 5xx, and without an answer,
- * it is sent again. What 3xx does is not documented; it is taken for final. */
+/* 2xx means delivered; 4xx means never deliver. After 5xx or no answer, the delivery is retried. 3xx is
+ * undocumented and treated as final. */
 bool ring_is_final(int status);
 
-/* How often it is sent again, and after how many seconds, counted from the attempt before. Commands that fail
- * are run again by the same schedule. */
+/* The number of retries, and the seconds before each, counted from the previous attempt. Failed commands
+ * are retried on the same schedule. */
 #define RING_RETRIES 6
 #define RING_RETRY_TEXT "1 s, 5 s, 30 s, 2 min, 10 min, 1 h"
 extern const int ring_retry_after[RING_RETRIES];
 
-/* How late a delivery can come, counted from its event: after the attempts of the first hour it can be
- * replayed on request for another 72 h. DOORPOST_MAX_AGE must not be shorter, or events are lost; nor longer
- * than what prune keeps, or a delivery that is replayed after its day was deleted is stored as new. So prune
- * is to keep as much. */
+/* How late a delivery can arrive after its event: after the first hour's attempts, it can be replayed on
+ * request for another 72 h. With a shorter DOORPOST_MAX_AGE, events are lost. With one longer than the
+ * retention of prune, a delivery that is replayed after its day was deleted is stored as new; so prune
+ * must keep at least this much. */
 #define RING_LATEST_HOURS 73
 #define RING_LATEST_SECONDS (INT64_C(3600) * RING_LATEST_HOURS)
 #define RING_LATEST_DAYS ((RING_LATEST_HOURS + 23) / 24) /* whole days that cover it */

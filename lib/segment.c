@@ -1,4 +1,4 @@
-/* Segments are named 2026-11-23.jsonl, so that names sort like days. */
+/* Segments are named like 2026-11-23.jsonl, so that names sort by date. */
 #include "segment.h"
 
 #include "directory.h"

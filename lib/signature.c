@@ -1,4 +1,4 @@
-/* The signature covers the bytes as they came over the wire. Nothing here looks into them. */
+/* The signature covers the bytes as received. Nothing here interprets them. */
 #include "signature.h"
 
 #include <stdio.h>
@@ -33,14 +33,14 @@ void signature_make(struct keys *keys, size_t index, const void *body, size_t le
 
 int signature_verify(struct keys *keys, const void *body, size_t length,
                      const uint8_t digest[SIGNATURE_BYTES]) {
-    uint8_t made[SIGNATURE_BYTES];
+    uint8_t computed[SIGNATURE_BYTES];
     int found = ERROR_INVALID;
     for (size_t i = 0; i < keys_count(keys) && found < 0; i++) {
-        signature_make(keys, i, body, length, made);
-        if (sodium_memcmp(made, digest, sizeof made) == 0)
+        signature_make(keys, i, body, length, computed);
+        if (sodium_memcmp(computed, digest, sizeof computed) == 0)
             found = (int)i;
     }
-    /* What was made of an unsigned body is a valid signature for it: nobody may find it later. */
-    sodium_memzero(made, sizeof made);
+    /* The HMAC computed over an unsigned body is a valid signature for it: do not leave it in memory. */
+    sodium_memzero(computed, sizeof computed);
     return found;
 }

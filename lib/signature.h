@@ -11,19 +11,19 @@
 #define SIGNATURE_BYTES 32
 #define SIGNATURE_TEXT_SIZE (sizeof RING_SIGNATURE_PREFIX + 2 * SIGNATURE_BYTES)
 
-/* Reads a header's value: the prefix is optional, the 64 digits may be of either case, and nothing else may
- * stand there. Returns 0 or ERROR_INVALID. */
+/* Parses the header's value: an optional prefix, 64 hexadecimal digits of either case, and nothing else.
+ * Returns 0 or ERROR_INVALID. */
 int signature_parse(const char *header, uint8_t digest[SIGNATURE_BYTES]);
 
-/* Writes it the way Ring does: the prefix and lower-case digits. */
+/* Formats a signature as Ring does: the prefix and lower-case digits. */
 void signature_format(const uint8_t digest[SIGNATURE_BYTES], char out[SIGNATURE_TEXT_SIZE]);
 
-/* The signature of `length` bytes of body under the key at `index`. */
+/* Computes the signature of `length` bytes of body with the key at `index`. */
 void signature_make(struct keys *keys, size_t index, const void *body, size_t length,
                     uint8_t digest[SIGNATURE_BYTES]);
 
-/* Which key made `digest` of the body? Returns its index, or ERROR_INVALID where none did. Compares in
- * constant time. */
+/* Returns the index of the key that `digest` was computed with, or ERROR_INVALID if there is none.
+ * Compares in constant time. */
 int signature_verify(struct keys *keys, const void *body, size_t length,
                      const uint8_t digest[SIGNATURE_BYTES]);
 
