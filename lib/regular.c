@@ -1,4 +1,4 @@
-/* O_NONBLOCK is for the moment of opening: it changes nothing in how a regular file is read and written. */
+/* O_NONBLOCK only matters for the open itself: it does not affect reading or writing a regular file. */
 #include "regular.h"
 
 #include <errno.h>

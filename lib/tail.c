@@ -1,6 +1,6 @@
-/* A writer may have been killed at any moment, the machine may have crashed, and a person may have edited the
- * file: so the end is looked at again whenever the file is not as this process left it, by its size and time,
- * or lines are known that it does not know. As a rule that is one read of the last two lines. */
+/* A writer may have been killed at any time, the machine may have crashed, or a person may have edited the
+ * file. So the end is examined again whenever the file's size or time differs from what this process left,
+ * or another process knows of more lines. Usually that is one read of the last two lines. */
 #define _GNU_SOURCE /* memrchr */
 #include "tail.h"
 
@@ -21,13 +21,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_BACK 4096 /* a first look at the end of a segment: two lines and more, as a rule */
+#define FIRST_READ 4096 /* bytes read first from the end of a segment: usually more than two lines */
 #define LINE_START "{\"seq\":"
 #define DAMAGED "damaged"
-#define COPIED 65536  /* bytes with one call */
-#define KEPT_MAX 1000 /* pieces from one offset */
+#define COPY_SIZE 65536 /* bytes per call */
+#define KEPT_MAX 1000   /* files kept from one offset */
 
-/* What is known of the end of a segment while it is looked at. */
+/* The end of a segment while it is examined. */
 struct end {
     int directory, fd;
     int32_t day;
@@ -36,7 +36,7 @@ struct end {
     char *text; /* the last `length` bytes of the segment, with room for one more */
     size_t length;
     uint64_t at;          /* the end of the last whole line */
-    struct mark readable; /* the last line that can be read */
+    struct mark readable; /* the last readable line */
     struct chain_state chain;
 };
 
@@ -59,8 +59,8 @@ static int read_end(struct end *end, size_t length, struct reason *reason) {
     return 0;
 }
 
-/* The start of the last line but one within the text, as an index into it; or 0, the start of the segment; or
- * -1 if the text does not reach back so far. */
+/* Returns the index in the text at which the last line but one starts; 0 at the start of the segment; or
+ * -1 if the text does not reach back that far. */
 static ptrdiff_t start_of_scan(const struct end *end) {
     const char *at = end->text + end->length;
     for (int breaks = 0; breaks < 3; breaks++) {
@@ -71,7 +71,7 @@ static ptrdiff_t start_of_scan(const struct end *end) {
     return at + 1 - end->text;
 }
 
-/* Notes a line that ends at `offset`, if it can be read. */
+/* Records a line that ends at `offset`, if it is readable. */
 static void note_line(struct end *end, enum scan scan, const struct record *record, uint64_t offset) {
     if (scan != SCAN_RECORD && scan != SCAN_UNCHAINED)
         return;
@@ -79,7 +79,7 @@ static void note_line(struct end *end, enum scan scan, const struct record *reco
     memcpy(end->readable.chain, record->chain, CHAIN_SIZE - 1);
 }
 
-/* Scans the lines from index `start` of the text on. */
+/* Scans the lines starting at index `start` of the text. */
 static void scan_lines(struct end *end, size_t start) {
     struct record record;
     size_t used;
@@ -93,7 +93,7 @@ static void scan_lines(struct end *end, size_t start) {
     end->at = end->size - end->length + start;
 }
 
-/* If the end is too damaged for a short look, the whole segment is read, up to its last line break. */
+/* Reads the whole segment, up to its last line break, if the end is too damaged for a short read. */
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
     if (reader == NULL)
@@ -115,14 +115,14 @@ static int scan_segment(struct end *end, struct reason *reason) {
     return result;
 }
 
-/* Finds the end of the last whole line, and the chain state there. */
+/* Finds the end of the last complete line, and the chain state there. */
 static int find_end(struct end *end, struct reason *reason) {
     struct stat status;
     ptrdiff_t start = -1;
     if (fstat(end->fd, &status) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot examine a segment: %s", strerror(errno));
     end->size = (uint64_t)status.st_size;
-    for (size_t length = LOOK_BACK; start < 0; length *= 4) {
+    for (size_t length = FIRST_READ; start < 0; length *= 4) {
         int result = read_end(end, length, reason);
         if (result != 0)
             return result;
@@ -135,7 +135,7 @@ static int find_end(struct end *end, struct reason *reason) {
     return start < 0 || (start > 0 && !end->chain.known) ? scan_segment(end, reason) : 0;
 }
 
-/* Returns true if the record holds a whole event; that of a line that was cut short ends too early. */
+/* Returns true if the record has a complete event; that of a truncated line ends early. */
 static bool holds_event(const struct record *record) {
     static struct event event;
     struct event_parser *parser = event_parser_new();
@@ -145,8 +145,8 @@ static bool holds_event(const struct record *record) {
     return whole;
 }
 
-/* Returns where the last whole line ends in what follows the last line break, and steps end->link over it; 0
- * if there is none. As a rule it is the only one, and lacks no more than its line break. */
+/* Returns the end of the last complete line after the last line break, or 0 if there is none, and advances
+ * end->chain over it. Usually it is the only one and lacks only its line break. */
 static size_t find_whole(struct end *end, char *rest, size_t length) {
     struct chain_state chain = end->chain;
     struct record record;
@@ -170,10 +170,10 @@ bool tail_is_torn(const char *rest, size_t length) {
     return memcmp(rest, LINE_START, length < start ? length : start) == 0;
 }
 
-/* Copies what is to be cut off to a new file, or compares it with one that is there. Returns 1; 0 if it is
- * something else that is kept there; or -1. */
+/* Copies the bytes to be cut off to a new file, or compares them with an existing one. Returns 1; 0 if the
+ * file holds something else; or -1. */
 static int copy_rest(const struct end *end, int to, bool is_new) {
-    static char bytes[COPIED], kept[COPIED];
+    static char bytes[COPY_SIZE], kept[COPY_SIZE];
     struct stat status;
     ssize_t got = 0, have;
     if (fstat(to, &status) != 0)
@@ -187,17 +187,17 @@ static int copy_rest(const struct end *end, int to, bool is_new) {
             return -1;
         if (memcmp(bytes, kept, (size_t)(have < got ? have : got)) != 0)
             return 0;
-        is_new |= have < got; /* an earlier attempt got no further */
+        is_new |= have < got; /* an earlier attempt stopped here */
         if (have < got && pwrite(to, bytes, (size_t)got, (off_t)(at - end->at)) != got)
             return -1;
     }
-    /* It may end with a hole. */
+    /* The copy may end with a hole. */
     return ftruncate(to, (off_t)(end->size - end->at)) == 0 && fsync(to) == 0 ? 1 : -1;
 }
 
-/* Keeps what is to be cut off under a name that tells day and offset, and, if something else was kept from
- * there before, how often. */
-static int keep_as(const struct end *end, int directory, char *name, size_t size) {
+/* Saves the bytes to be cut off under a name made of day and offset and, if other bytes were saved from
+ * there before, a number. */
+static int save_as(const struct end *end, int directory, char *name, size_t size) {
     char day[DAY_SIZE];
     int result = 0;
     day_format(end->day, day);
@@ -209,7 +209,7 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
         bool is_new = fd >= 0;
         if (!is_new && errno == EEXIST)
             fd = regular_open(directory, name, O_RDWR, NULL);
-        if (fd < 0 && errno != EACCES) /* that one is another user's */
+        if (fd < 0 && errno != EACCES) /* EACCES: the file is another user's */
             return -1;
         result = fd >= 0 ? copy_rest(end, fd, is_new) : 0;
         if (fd >= 0)
@@ -218,13 +218,13 @@ static int keep_as(const struct end *end, int directory, char *name, size_t size
     return result > 0 ? 0 : -1;
 }
 
-static int keep_rest(const struct end *end, struct reason *warning, struct reason *reason) {
+static int save_rest(const struct end *end, struct reason *warning, struct reason *reason) {
     char day[DAY_SIZE], name[DAY_SIZE + 32] = "";
     day_format(end->day, day);
     int directory = directory_open_subdirectory(end->directory, DAMAGED, true, reason);
     if (directory < 0)
         return directory;
-    bool kept = keep_as(end, directory, name, sizeof name) == 0 && fsync(directory) == 0 &&
+    bool kept = save_as(end, directory, name, sizeof name) == 0 && fsync(directory) == 0 &&
                 fsync(end->directory) == 0;
     int result =
         kept ? 0
@@ -238,8 +238,8 @@ static int keep_rest(const struct end *end, struct reason *warning, struct reaso
     return result;
 }
 
-/* Returns true if the last whole line is the last one that is known, and has the highest number that is
- * known: then nothing after it was acknowledged. */
+/* Returns true if the last complete line is the last known one and has the highest known number: then
+ * nothing after it was acknowledged. */
 static bool is_last_known(const struct end *end, const struct mark *known) {
     if (known == NULL || known->position.day == 0 || known->seq > end->chain.seq + end->chain.damaged)
         return false;
@@ -247,7 +247,7 @@ static bool is_last_known(const struct end *end, const struct mark *known) {
                                            : known->position.day < end->day && end->at == 0;
 }
 
-/* Completes, keeps or cuts what follows the last whole line. */
+/* Completes, saves or cuts off what follows the last complete line. */
 static int repair_tail(struct end *end, const struct mark *known, struct reason *warning,
                        struct reason *reason) {
     uint64_t rest = end->size - end->at;
@@ -256,9 +256,9 @@ static int repair_tail(struct end *end, const struct mark *known, struct reason 
         return 0;
     bool torn = text != NULL && is_last_known(end, known) && tail_is_torn(text, (size_t)rest);
     size_t whole = text != NULL ? find_whole(end, text, (size_t)rest) : 0;
-    bool only_break = whole > 0 && rest - whole <= 1; /* is missing, or is another byte */
+    bool only_break = whole > 0 && rest - whole <= 1; /* the line break is missing or altered */
     end->at += whole;
-    int result = only_break || (torn && whole == 0) ? 0 : keep_rest(end, warning, reason);
+    int result = only_break || (torn && whole == 0) ? 0 : save_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->fd, (off_t)end->at) != 0)
         result =
             FAIL(reason, ERROR_SYSTEM, "cannot cut off the torn end of the journal: %s", strerror(errno));
@@ -268,8 +268,8 @@ static int repair_tail(struct end *end, const struct mark *known, struct reason 
     return result;
 }
 
-/* Finds the end of a segment and repairs it. A day without a line that can be read goes on from the days
- * before. */
+/* Finds the end of a segment and repairs it. A day without a readable line continues the chain of earlier
+ * days. */
 static int find_and_repair(struct end *end, const struct mark *known, struct reason *warning,
                            struct reason *reason) {
     int result = find_end(end, reason);
@@ -312,7 +312,7 @@ int tail_mark(int directory, int32_t day, struct mark *mark, struct reason *reas
     return result == 0 ? 1 : result;
 }
 
-/* Visits one file; its first bytes show whether it is torn. */
+/* Visits one file. Its first bytes show whether it is a torn line. */
 static int visit_damaged(int directory, const char *name,
                          void (*visit)(void *context, const char *name, uint64_t bytes, bool torn),
                          void *context) {
@@ -374,7 +374,7 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
     return 0;
 }
 
-/* Opens the segment that has the name. */
+/* Opens the segment that has the name now. */
 static int open_tail(struct tail *tail, int directory, int32_t day, struct reason *reason) {
     tail_close(tail);
     int fd = segment_open_either(directory, day, &tail->read_only, reason);
@@ -392,9 +392,9 @@ static bool same_time(const struct timespec *a, const struct timespec *b) {
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* Returns true if nobody has written to the file since it was examined: it has its size and time, and the
- * last line that is known is the one that this process found there. (It may have been cut, and have grown
- * again within one tick.) */
+/* Returns true if the file was not written to since it was examined: size and time are unchanged, and the
+ * last known line is the one this process found there. (The file may have been cut and have grown again
+ * within one clock tick.) */
 static bool is_as_left(const struct tail *tail, const struct stat *now, const struct mark *known) {
     return same_time(&now->st_mtim, &tail->status.st_mtim) && (uint64_t)now->st_size == tail->end &&
            known->seq <= tail->chain.seq + tail->chain.damaged &&

@@ -1,6 +1,6 @@
-/* Times are kept as integers and turned into text only where a line is written. The calendar is the few lines
- * of calendar_day(), because the C library's opens and reads the host's time zone first, even for UTC: a
- * program that serves one request would spend more on that than on the signature. */
+/* Times are integers, formatted only when a line is written. calendar_day() replaces the C library's
+ * calendar, which reads the host's time zone first, even for UTC; for a program that serves one request,
+ * that costs more than the signature. */
 #include "timestamp.h"
 
 #include "error.h"
@@ -30,16 +30,16 @@ static int64_t divide_down(int64_t number, int64_t divisor) {
     return number / divisor - (number % divisor < 0);
 }
 
-/* The days from 1970-01-01 to a date of the Gregorian calendar, carried on into the past; years from 0 on. */
+/* Returns the days from 1970-01-01 to a date of the proleptic Gregorian calendar; years from 0. */
 static int32_t calendar_day(int year, int month, int day) {
-    /* A year that begins in March has its leap day last, and 153 days in each five months from there. */
+    /* In a year that begins in March, the leap day comes last and every five months have 153 days. */
     int years = month > 2 ? year : year - 1, months = month > 2 ? month - 3 : month + 9;
     int leap_days = (years + 400) / 4 - (years + 400) / 100 + (years + 400) / 400 - 97; /* years may be -1 */
     return 365 * years + leap_days + (153 * months + 2) / 5 + day - 719469;
 }
 
 static void calendar_date(int32_t number, int *year, int *month, int *day) {
-    *year = 1970 + (int)divide_down(number, number < 0 ? 365 : 366); /* that year, or one a little before */
+    *year = 1970 + (int)divide_down(number, number < 0 ? 365 : 366); /* that year or slightly earlier */
     while (calendar_day(*year + 1, 1, 1) <= number)
         ++*year;
     for (*month = 1; *month < 12 && calendar_day(*year, *month + 1, 1) <= number;)
@@ -53,7 +53,7 @@ void timestamp_format(int64_t microseconds, char out[TIMESTAMP_SIZE]) {
     int second = (int)(rest / SECOND);
     int year, month, day;
     calendar_date(number, &year, &month, &day);
-    char text[96]; /* wide enough for any int in any field, so that the compiler sees no cut */
+    char text[96]; /* fits any int in any field, so the compiler sees no truncation */
     snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", year, month, day, second / 3600,
              second / 60 % 60, second % 60, (int)(rest % SECOND));
     snprintf(out, TIMESTAMP_SIZE, "%.*s", (int)TIMESTAMP_SIZE - 1, text);
@@ -63,7 +63,7 @@ int32_t timestamp_day(int64_t microseconds) {
     return (int32_t)divide_down(microseconds, DAY_SECONDS * SECOND);
 }
 
-/* By hand, because a day's file is named under each lock, and snprintf() takes ten times as long. */
+/* Formatted by hand: a day's file is named under each lock, and snprintf() is ten times slower. */
 void day_format(int32_t day, char out[DAY_SIZE]) {
     int year, month, day_of_month;
     calendar_date(day, &year, &month, &day_of_month);
@@ -77,7 +77,7 @@ void day_format(int32_t day, char out[DAY_SIZE]) {
     out[DAY_SIZE - 1] = '\0';
 }
 
-/* Reads `count` decimal digits at *text and steps past them; -1 where there is anything else. */
+/* Reads `count` decimal digits at *text and moves past them. Returns -1 for anything else. */
 static int digits(const char **text, const char *end, int count) {
     int number = 0;
     if (end - *text < count)
@@ -105,7 +105,7 @@ static int parse_date(const char **text, const char *end, bool basic, int32_t *n
     if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31)
         return ERROR_INVALID;
     *number = calendar_day(year, month, day);
-    /* Where the calendar has no such day, 30 February say, it has come out as one of the next month. */
+    /* A day that does not exist, such as 30 February, has become one of the next month. */
     return month == 12 || *number < calendar_day(year, month + 1, 1) ? 0 : ERROR_INVALID;
 }
 
@@ -114,7 +114,7 @@ int day_parse(const char *text, size_t length, int32_t *day) {
     return parse_date(&text, end, false, day) != 0 || text != end ? ERROR_INVALID : 0;
 }
 
-/* Digits after a point or a comma, or nothing. Returns microseconds, or -1. */
+/* Optional digits after a point or a comma. Returns microseconds, or -1. */
 static int64_t parse_fraction(const char **text, const char *end) {
     int64_t fraction = 0;
     int count = 0;
@@ -123,12 +123,13 @@ static int64_t parse_fraction(const char **text, const char *end) {
     for (; *text < end && **text >= '0' && **text <= '9'; count++, (*text)++)
         if (count < 6)
             fraction = fraction * 10 + (**text - '0');
-    for (int place = count; place < 6; place++)
+    for (int digit = count; digit < 6; digit++)
         fraction *= 10;
     return count >= 1 ? fraction : -1;
 }
 
-/* hh:mm, hh:mm:ss or hh:mm:ss.s; a comma for the point, no colons; 24:00 is the end of the day. */
+/* hh:mm, hh:mm:ss or hh:mm:ss.s; a comma may replace the point; colons are optional; 24:00 is the end of
+ * the day. */
 static int parse_time_of_day(const char **text, const char *end, int64_t *microseconds) {
     int hour = digits(text, end, 2), second = 0;
     bool basic = !literal(text, end, ':');
@@ -144,7 +145,7 @@ static int parse_time_of_day(const char **text, const char *end, int64_t *micros
     return hour < 24 || *microseconds == DAY_SECONDS * SECOND ? 0 : ERROR_INVALID;
 }
 
-/* Z, +hh:mm, +hhmm or +hh, or nothing, which is UTC. In seconds, positive to the east. */
+/* Z, +hh:mm, +hhmm, +hh, or nothing, which is UTC. In seconds, positive to the east. */
 static int parse_offset(const char **text, const char *end, int *seconds) {
     *seconds = 0;
     if (*text == end || literal(text, end, 'Z') || literal(text, end, 'z'))

@@ -7,13 +7,13 @@
 
 #define TIMESTAMP_SIZE sizeof("2026-11-23T12:00:00.123456Z")
 #define DAY_SIZE sizeof("2026-11-23")
-#define DAY_MAX 65535           /* the last day that is written down, in 2149: the index has 16 bits for it */
+#define DAY_MAX 65535           /* the last day supported, in 2149: the index uses 16 bits */
 #define SECOND INT64_C(1000000) /* in microseconds */
 
-/* The wall clock, for what is written down. */
+/* The wall clock, for recorded times. */
 int64_t timestamp_now(void);
 
-/* A clock that no one sets, for deadlines and durations. */
+/* A clock that cannot be set, for deadlines and durations. */
 int64_t monotonic_now(void);
 
 /* Writes an RFC 3339 UTC time with six fractional digits. Years 0 to 9999. */
@@ -23,21 +23,20 @@ void timestamp_format(int64_t microseconds, char out[TIMESTAMP_SIZE]);
  * dropped. A leap second (:60) counts as the second after. Returns 0 or ERROR_INVALID. */
 int timestamp_parse(const char *text, size_t length, int64_t *microseconds);
 
-/* Reads a time in any form that a sender may give it, of ISO 8601 or RFC 3339: a calendar date; "T", "t" or a
- * space; hours and minutes, with or without seconds, which may have a fraction of any length after a point or
- * a comma; "Z", "z", an offset (+hh:mm, +hhmm, +hh, -00:00), or nothing, which is UTC. Date and time may lack
- * their separators. 24:00 is the end of the day, and a leap second as above. Digits after the sixth are
- * dropped. Returns 0 or ERROR_INVALID. */
+/* Reads a time in any ISO 8601 or RFC 3339 form that a sender may use: a calendar date; "T", "t" or a
+ * space; hours and minutes, optionally seconds, optionally a fraction of any length after a point or a
+ * comma; "Z", "z", an offset (+hh:mm, +hhmm, +hh, -00:00), or nothing, which is UTC. Separators within
+ * date and time are optional. 24:00 is the end of the day; a leap second is treated as above. Digits after
+ * the sixth are dropped. Returns 0 or ERROR_INVALID. */
 int timestamp_parse_iso8601(const char *text, size_t length, int64_t *microseconds);
 
 int32_t timestamp_day(int64_t microseconds);
 void day_format(int32_t day, char out[DAY_SIZE]);
 
-/* Reads exactly `YYYY-MM-DD`, a day that the calendar has. Returns 0 or ERROR_INVALID. */
+/* Reads exactly `YYYY-MM-DD`, an existing day. Returns 0 or ERROR_INVALID. */
 int day_parse(const char *text, size_t length, int32_t *day);
 
-/* Reads a length of time: digits, and s, m, h or d (seconds where none stands there). Returns 0 or
- * ERROR_INVALID. */
+/* Reads a duration: digits and an optional s, m, h or d (default: s). Returns 0 or ERROR_INVALID. */
 int duration_parse(const char *text, int64_t *seconds);
 
 #endif

@@ -1,7 +1,7 @@
-/* The walk goes from / down, a name at a time, and puts what a link says in front of what is left. Each step
- * is taken in a directory that was found closed to others, so what was looked at stays as it was. In a
- * directory that everybody may write to and that is sticky, as /tmp, only the owner of an entry can change
- * that entry. */
+/* Resolves the path from / down, one name at a time; the target of a symbolic link is prepended to the
+ * remaining names. Each step is taken in a directory already found closed to others, so what was checked
+ * cannot change. In a sticky directory that everybody can write to, such as /tmp, only the owner of an
+ * entry can change it. */
 #include "trust.h"
 
 #include "user.h"
@@ -17,142 +17,145 @@
 
 #define LINKS_MAX 40
 
-struct way {
-    char done[PATH_MAX]; /* "" is / */
-    char left[2 * PATH_MAX];
+struct resolver {
+    char resolved[PATH_MAX]; /* "" is / */
+    char remaining[2 * PATH_MAX];
     int links;
     struct user owner;
-    struct stat status; /* of what is at the end of `done` */
-    bool has_acl;       /* it lets others write than its group: then the bits of the group are the most */
+    struct stat status; /* of the file at `resolved` */
+    bool has_acl;       /* it may let others than the group write: the group bits are only the mask */
 };
 
 static int too_long(const char *path, struct reason *reason) {
     return FAIL(reason, ERROR_SYSTEM, "cannot examine %.100s...: %s", path, strerror(ENAMETOOLONG));
 }
 
-/* May a user other than root and `owner` write there? */
-static bool is_open(const struct way *way) {
-    return (way->status.st_mode & S_IWOTH) != 0 ||
-           ((way->status.st_mode & S_IWGRP) != 0 &&
-            (way->has_acl ||
-             (way->status.st_gid != 0 && (way->owner.uid == 0 || way->status.st_gid != way->owner.gid))));
+/* Returns true if a user other than root and `owner` can write there. */
+static bool others_can_write(const struct resolver *resolver) {
+    return (resolver->status.st_mode & S_IWOTH) != 0 ||
+           ((resolver->status.st_mode & S_IWGRP) != 0 &&
+            (resolver->has_acl ||
+             (resolver->status.st_gid != 0 &&
+              (resolver->owner.uid == 0 || resolver->status.st_gid != resolver->owner.gid))));
 }
 
-/* Looks at what is at the end of `done`. Returns 0, or -1 with errno; then `status` stays that of the
+/* Examines the file at `resolved`. Returns 0, or -1 with errno; `status` then remains that of the
  * directory. */
-static int look(struct way *way) {
-    const char *path = way->done[0] != '\0' ? way->done : "/";
+static int examine(struct resolver *resolver) {
+    const char *path = resolver->resolved[0] != '\0' ? resolver->resolved : "/";
     struct stat status;
     if (lstat(path, &status) != 0)
         return -1;
-    way->status = status;
-    way->has_acl = (status.st_mode & S_IWGRP) != 0 && lgetxattr(path, "system.posix_acl_access", NULL, 0) > 0;
+    resolver->status = status;
+    resolver->has_acl =
+        (status.st_mode & S_IWGRP) != 0 && lgetxattr(path, "system.posix_acl_access", NULL, 0) > 0;
     return 0;
 }
 
-static int check_owner(const struct way *way, struct reason *reason) {
+static int check_owner(const struct resolver *resolver, struct reason *reason) {
     struct user user;
-    if (way->status.st_uid == 0 || way->status.st_uid == way->owner.uid)
+    if (resolver->status.st_uid == 0 || resolver->status.st_uid == resolver->owner.uid)
         return 0;
-    user_with_id(way->status.st_uid, &user);
+    user_with_id(resolver->status.st_uid, &user);
     return FAIL(
         reason, ERROR_SYSTEM,
         "%s belongs to %s, and root trusts nothing that another user can change: chown %s it, or run this "
         "as %s",
-        way->done, user.name, way->owner.name, user.name);
+        resolver->resolved, user.name, resolver->owner.name, user.name);
 }
 
-static int check_mode(const struct way *way, struct reason *reason) {
-    if (!is_open(way))
+static int check_mode(const struct resolver *resolver, struct reason *reason) {
+    if (!others_can_write(resolver))
         return 0;
     return FAIL(reason, ERROR_SYSTEM,
                 "%s can write to %s, and root trusts nothing that another user can change: chmod %s it",
-                (way->status.st_mode & S_IWOTH) != 0 ? "everybody" : "a group", way->done,
-                (way->status.st_mode & S_IWOTH) != 0 ? "go-w" : "g-w");
+                (resolver->status.st_mode & S_IWOTH) != 0 ? "everybody" : "a group", resolver->resolved,
+                (resolver->status.st_mode & S_IWOTH) != 0 ? "go-w" : "g-w");
 }
 
-/* What the link at the end of `done` says comes before what is left. */
-static int follow(struct way *way, struct reason *reason) {
-    char target[PATH_MAX], left[2 * PATH_MAX];
-    ssize_t length = readlink(way->done, target, sizeof target - 1);
-    if (length < 0 || ++way->links > LINKS_MAX)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", way->done,
+/* Prepends the target of the link at `resolved` to the remaining names. */
+static int follow(struct resolver *resolver, struct reason *reason) {
+    char target[PATH_MAX], joined[2 * PATH_MAX];
+    ssize_t length = readlink(resolver->resolved, target, sizeof target - 1);
+    if (length < 0 || ++resolver->links > LINKS_MAX)
+        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", resolver->resolved,
                     strerror(length < 0 ? errno : ELOOP));
     target[length] = '\0';
-    if (snprintf(left, sizeof left, "%s/%s", target, way->left) >= (int)sizeof left)
-        return too_long(way->done, reason);
-    memcpy(way->left, left, sizeof left);
+    if (snprintf(joined, sizeof joined, "%s/%s", target, resolver->remaining) >= (int)sizeof joined)
+        return too_long(resolver->resolved, reason);
+    memcpy(resolver->remaining, joined, sizeof joined);
     if (target[0] == '/')
-        way->done[0] = '\0';
+        resolver->resolved[0] = '\0';
     else
-        *strrchr(way->done, '/') = '\0';
+        *strrchr(resolver->resolved, '/') = '\0';
     return 0;
 }
 
-/* Takes the next name from `left` to `done`. Returns 1, or 0 at the end. */
-static int step(struct way *way, struct reason *reason) {
-    char *name = way->left + strspn(way->left, "/");
-    size_t length = strcspn(name, "/"), used = strlen(way->done);
+/* Moves the next name from `remaining` to `resolved`. Returns 1, or 0 at the end. */
+static int step(struct resolver *resolver, struct reason *reason) {
+    char *name = resolver->remaining + strspn(resolver->remaining, "/");
+    size_t length = strcspn(name, "/"), used = strlen(resolver->resolved);
     if (length == 0)
         return 0;
     if (length == 2 && name[0] == '.' && name[1] == '.') {
-        char *slash = strrchr(way->done, '/');
+        char *slash = strrchr(resolver->resolved, '/');
         if (slash != NULL)
             *slash = '\0';
     } else if (length != 1 || name[0] != '.') {
-        if (used + length + 2 > sizeof way->done)
-            return too_long(way->done, reason);
-        way->done[used] = '/';
-        memcpy(way->done + used + 1, name, length);
-        way->done[used + 1 + length] = '\0';
+        if (used + length + 2 > sizeof resolver->resolved)
+            return too_long(resolver->resolved, reason);
+        resolver->resolved[used] = '/';
+        memcpy(resolver->resolved + used + 1, name, length);
+        resolver->resolved[used + 1 + length] = '\0';
     }
-    memmove(way->left, name + length, strlen(name + length) + 1);
+    memmove(resolver->remaining, name + length, strlen(name + length) + 1);
     return 1;
 }
 
-static int missing(const struct way *way, struct reason *reason) {
-    if (errno == ENOENT && is_open(way)) /* way->status is that of the directory */
+static int explain_missing(const struct resolver *resolver, struct reason *reason) {
+    if (errno == ENOENT && others_can_write(resolver)) /* status is that of the directory */
         return FAIL(
             reason, ERROR_SYSTEM,
             "there is no %s, and other users could make it: choose a directory that root alone can write to",
-            way->done);
+            resolver->resolved);
     if (errno == ENOENT)
-        return FAIL(reason, ERROR_INVALID, "there is no %s", way->done);
-    return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", way->done, strerror(errno));
+        return FAIL(reason, ERROR_INVALID, "there is no %s", resolver->resolved);
+    return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", resolver->resolved, strerror(errno));
 }
 
-static int walk(struct way *way, struct reason *reason) {
+static int resolve(struct resolver *resolver, struct reason *reason) {
     for (;;) {
-        if (look(way) != 0)
-            return missing(way, reason);
-        int result = check_owner(way, reason);
+        if (examine(resolver) != 0)
+            return explain_missing(resolver, reason);
+        int result = check_owner(resolver, reason);
         if (result != 0)
             return result;
-        if (S_ISLNK(way->status.st_mode)) {
-            result = follow(way, reason);
+        if (S_ISLNK(resolver->status.st_mode)) {
+            result = follow(resolver, reason);
             if (result != 0)
                 return result;
             continue;
         }
-        bool last = way->left[strspn(way->left, "/")] == '\0';
-        if (last || (way->status.st_mode & S_ISVTX) == 0)
-            result = check_mode(way, reason);
+        bool last = resolver->remaining[strspn(resolver->remaining, "/")] == '\0';
+        if (last || (resolver->status.st_mode & S_ISVTX) == 0)
+            result = check_mode(resolver, reason);
         if (result == 0)
-            result = step(way, reason);
+            result = step(resolver, reason);
         if (result <= 0)
             return result;
     }
 }
 
 int trust_path(const char *path, uid_t owner, struct reason *reason) {
-    static struct way way;
+    static struct resolver resolver;
     char here[PATH_MAX] = "";
-    way = (struct way){.links = 0};
-    user_with_id(owner, &way.owner);
+    resolver = (struct resolver){.links = 0};
+    user_with_id(owner, &resolver.owner);
     if ((path[0] != '/' && getcwd(here, sizeof here) == NULL) ||
-        snprintf(way.left, sizeof way.left, "%s/%s", here, path) >= (int)sizeof way.left)
+        snprintf(resolver.remaining, sizeof resolver.remaining, "%s/%s", here, path) >=
+            (int)sizeof resolver.remaining)
         return too_long(path, reason);
-    return walk(&way, reason);
+    return resolve(&resolver, reason);
 }
 
 int trust_split(const char *path, char *directory, char *name, size_t size, struct reason *reason) {

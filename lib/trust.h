@@ -1,4 +1,4 @@
-/* Root follows a path only if no lesser user can change where it leads. */
+/* Root follows a path only if no other user can change what it refers to. */
 #ifndef DOORPOST_TRUST_H
 #define DOORPOST_TRUST_H
 
@@ -6,15 +6,16 @@
 
 #include <sys/types.h>
 
-/* Looks at each directory and symbolic link on the way, and at what is at the end: all must belong to root or
- * to `owner`, and be closed to other writers. Returns 0; ERROR_INVALID if there is nothing of that name, and
- * only root or `owner` could make it; or ERROR_TROUBLE. Both with a reason that says what to change.
+/* Checks each directory and symbolic link on the path, and the file itself: all must belong to root or to
+ * `owner`, and be writable by no one else. Returns 0; ERROR_INVALID if the file does not exist and only
+ * root or `owner` could create it; or ERROR_SYSTEM. Both errors come with a reason that says what to
+ * change.
  *
- * After 0 nobody else can change what the path means, so that it may be opened by name. */
+ * After 0, no other user can change what the path refers to, so it may be opened by name. */
 int trust_path(const char *path, uid_t owner, struct reason *reason);
 
-/* The directory that the last name of a path is in, and that name. Returns 0, or ERROR_TROUBLE with a reason
- * if the path is too long or ends in no name. */
+/* Splits a path into its directory and its last name. Returns 0, or ERROR_SYSTEM with a reason if the path
+ * is too long or does not end in a name. */
 int trust_split(const char *path, char *directory, char *name, size_t size, struct reason *reason);
 
 #endif

@@ -1,6 +1,6 @@
-/* Users of this machine, by /etc/passwd and /etc/group (passwd(5), group(5)): the users that web servers run
- * as are there. getpwnam(3) and initgroups(3) would also ask LDAP and the like, but through shared libraries
- * that a static program cannot count on. */
+/* Users of this machine, from /etc/passwd and /etc/group (passwd(5), group(5)), which list the users that
+ * web servers run as. getpwnam(3) and initgroups(3) would also ask LDAP and the like, but through shared
+ * libraries that a static program cannot rely on. */
 #ifndef DOORPOST_USER_H
 #define DOORPOST_USER_H
 
@@ -11,16 +11,16 @@ struct user {
     uid_t uid;
     gid_t gid; /* the user's own group */
     char name[64];
-    char home[256]; /* "": not known */
+    char home[256]; /* "": unknown */
 };
 
-/* Finds a user. Returns false if there is none; user_with_id() then gives it the name "user NUMBER", and as
- * its group the same number. */
+/* Find a user. Return false if there is none; user_with_id() then sets the name to "user NUMBER" and the
+ * group to the same number. */
 bool user_named(const char *name, struct user *user);
 bool user_with_id(uid_t uid, struct user *user);
 
-/* Root goes on as that user for good, in all of that user's groups and no others, and with that user's HOME,
- * USER and LOGNAME. Returns 0, or -1 with errno. */
+/* Switches root to that user permanently, with exactly that user's groups and with that user's HOME, USER
+ * and LOGNAME. Returns 0, or -1 with errno. */
 int user_become(const struct user *user);
 
 #endif

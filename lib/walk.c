@@ -1,5 +1,5 @@
-/* A segment that is not the newest one gets no more lines. So whoever follows the journal first learns which
- * one is the newest, then reads to the end, and only then goes on to the next day. */
+/* Only the newest segment gets more lines. So to follow the journal, first find the newest segment, then
+ * read the current one to its end, and only then go to the next day. */
 #include "walk.h"
 
 #include "segment.h"
@@ -33,7 +33,7 @@ void walk_close(struct walk *walk) {
     walk->closed = true;
 }
 
-/* Opens the segment of walk->day. Returns 1, 0 where there is none, or ERROR_TROUBLE. */
+/* Opens the segment of walk->day. Returns 1, 0 if there is none, or ERROR_SYSTEM. */
 static int open_segment(struct walk *walk, struct reason *reason) {
     walk->fd = segment_open(walk->directory, walk->day, false, reason);
     if (walk->fd < 0)
