@@ -35,7 +35,7 @@ struct end {
     uint64_t size;
     char *text; /* the last `length` bytes of the segment, with room for one more */
     size_t length;
-    uint64_t at;          /* the end of the last whole line */
+    uint64_t at;          /* the end of the last complete line */
     struct mark readable; /* the last readable line */
     struct chain_state chain;
 };

@@ -19,7 +19,7 @@ struct tail {
 void tail_close(struct tail *tail);
 
 /* Opens the segment of `day`, the newest one, unless the open file still has that name, and finds its end.
- * Completes a whole line whose line break is missing or altered. Cuts off a partial line after `known`,
+ * Completes a line whose line break is missing or altered. Cuts off a partial line after `known`,
  * which was never acknowledged. Anything else that is not a line may be damage: it is saved to
  * damaged/DAY-OFFSET before it is cut off, and reported in tail->warning. `known` is the last line and the
  * highest number known to be written; a day of 0 means none. Numbers up to known->seq are not reused.

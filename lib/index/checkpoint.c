@@ -1,8 +1,8 @@
-/* Checkpoints: what of the index is on the disk.
+/* Checkpoints: which part of the index is durable.
  *
- * Syncing a whole table stalls, because its dirty pages are scattered. So the checkpoint advances in steps:
- * every so many inserts one stretch of a table is synced, a megabyte at most, and when all stretches have had
- * their turn, everything that was inserted before the round began is on the disk. */
+ * Syncing a whole table stalls, because its dirty pages are scattered. So a checkpoint advances in steps:
+ * after a number of inserts, one stretch of a table, at most a megabyte, is synced. Once all stretches are
+ * synced, the round is complete, and everything inserted before it began is on the disk. */
 #include "internal.h"
 
 #include "directory.h"
@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef STRETCH           /* a test build makes these small */
+#ifndef STRETCH           /* test builds use small values */
 #define STRETCH (1 << 20) /* bytes; whole pages */
-/* Inserts from one step to the next, fewer if a round would take more than ROUND_WITHIN. After a reboot, as
- * many lines are read again as two rounds have inserts, halved, at most. */
+/* Inserts per step, fewer if a round would take more than ROUND_WITHIN inserts. After a reboot, at most
+ * half as many lines are read again as two rounds have inserts. */
 #define STEP_EVERY 8192
 #define ROUND_WITHIN (1 << 17)
 #endif
@@ -34,7 +34,7 @@ void index_request_checkpoint(struct index *index) {
     index->checkpoint_requested = true;
 }
 
-/* A round is about what the tables hold now. */
+/* A round covers what the tables hold now. */
 static void start_round(struct state *state) {
     state->round = (struct checkpoint){.mark = state->reached,
                                        .used = state->used,
@@ -45,8 +45,9 @@ static void start_round(struct state *state) {
     state->round_stretch = 0;
 }
 
-/* The next table is to be ready when the newest is full: its second half pays for it. */
-static int prepare_due(struct index *index, struct reason *reason) {
+/* Prepares the next table in step with the inserts into the second half of the newest, so that it is ready
+ * when that one is full. */
+static int prepare_ahead(struct index *index, struct reason *reason) {
     const struct state *state = &index->state;
     uint64_t half = (uint64_t)index_buckets(state, state->tables - 1) * FULL / 2;
     if (state->tables == TABLES_MAX || state->used <= half)
@@ -61,7 +62,7 @@ int index_step_begin(struct index *index, bool held, struct reason *reason) {
     index->target.tables = 0;
     if (!index_step_due(index))
         return 0;
-    int result = prepare_due(index, reason);
+    int result = prepare_ahead(index, reason);
     if (result != 0)
         return result;
     if (index->checkpoint_requested || state->round_table == NO_TABLE)
@@ -79,8 +80,8 @@ int index_step_begin(struct index *index, bool held, struct reason *reason) {
     return result == 0 ? index_step_end(index, reason) : result;
 }
 
-/* What fdatasync(2) does, for a part of a file: msync(2) syncs what was written to it in whichever way. */
-static int sync_part(int fd, off_t offset, size_t length) {
+/* Like fdatasync(2), for a part of a file: msync(2) syncs data however it was written. */
+static int sync_range(int fd, off_t offset, size_t length) {
     void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, offset);
     if (mapping == MAP_FAILED)
         return fdatasync(fd);
@@ -94,7 +95,7 @@ static int sync_tables(const struct index *index) {
     const struct table *table = &index->table[index->round_table];
     off_t offset = (off_t)index->round_stretch * STRETCH, left = table_offset(table->buckets) - offset;
     if (!index->whole)
-        return sync_part(table->fd, offset, left < STRETCH ? (size_t)left : STRETCH);
+        return sync_range(table->fd, offset, left < STRETCH ? (size_t)left : STRETCH);
     int result = 0;
     for (uint32_t i = index->round_table; i < index->target.tables && result == 0; i++)
         result = fdatasync(index->table[i].fd);
@@ -119,12 +120,12 @@ int index_step_end(struct index *index, struct reason *reason) {
         return 0;
     index->shared |= point.losses != state->losses;
     if (state->round_table == NO_TABLE || memcmp(&point, &state->round, sizeof point) != 0)
-        return 0; /* the round has come to its end, or did not hold; a whole step is made again */
+        return 0; /* the round has ended or was dropped; a full checkpoint is repeated */
     if (index->whole) {
         index->checkpoint_requested = false;
         state->round_table = point.tables;
     } else if (index->round_table != state->round_table || index->round_stretch != state->round_stretch)
-        return 0; /* another process has done the same step, and more */
+        return 0; /* another process has done this step or more */
     else if (++state->round_stretch == stretches(state, state->round_table)) {
         state->round_stretch = 0;
         state->round_table++;

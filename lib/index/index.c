@@ -1,7 +1,7 @@
-/* Inserts go to the newest table. When it is full, the next one begins, four times as large, so nothing is
- * ever moved or hashed again, and a lookup reads one bucket of each table: six at thirty million events. The
- * next table is written empty, piece by piece, while the newest fills: no insert waits for a large file to be
- * made, and none for the blocks of a sparse one. */
+/* Inserts go to the newest table. When it is full, the next one begins, four times as large, so entries
+ * are never moved or rehashed, and a lookup reads one bucket of each table: six at thirty million events.
+ * The next table is written empty, piece by piece, while the newest fills: no insert waits for a large
+ * file to be created, or for the blocks of a sparse one to be allocated. */
 #include "internal.h"
 
 #include "directory.h"
@@ -54,13 +54,13 @@ uint32_t index_buckets(const struct state *state, uint32_t number) {
     return state->first_buckets << (2 * number);
 }
 
-/* Returns true if the file that the state names is open. */
+/* Returns true if the file that the state refers to is open. */
 static bool is_open(const struct index *index, uint32_t number) {
     const struct table *table = &index->table[number];
     return table->fd >= 0 && table->inode == index->state.table[number];
 }
 
-/* Opens a table that the state names, or begins a new one. */
+/* Opens a table that the state refers to, or creates a new one. */
 static int open_table(struct index *index, uint32_t number, bool is_new, struct reason *reason) {
     struct table *table = &index->table[number];
     char name[sizeof "seen/4294967295"];
@@ -124,7 +124,7 @@ bool index_exists(int journal) {
     return faccessat(journal, STATE_NAME, F_OK, 0) == 0;
 }
 
-/* Makes an empty index, in place of whatever is there: an index of an earlier version, say. */
+/* Creates an empty index, replacing whatever is there, such as an index of an earlier version. */
 static int create(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     int result = directory_clear(index->journal, "seen", reason);
@@ -143,15 +143,15 @@ static int create(struct index *index, struct reason *reason) {
     state->round_table = NO_TABLE;
     result = index_prepare(index, state->first_buckets, reason);
     if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && state->first_buckets > MIN_BUCKETS) {
-        state->first_buckets = MIN_BUCKETS; /* what room there is shall be the journal's */
+        state->first_buckets = MIN_BUCKETS; /* leave the remaining space to the journal */
         result = index_prepare(index, state->first_buckets, reason);
     }
     return result == 0 ? grow(index, reason) : result;
 }
 
-/* ---- taking up what others have done ---- */
+/* ---- changes by other processes ---- */
 
-/* If Linux does not say which boot this is, no other process is known to be of the same one. */
+/* If the boot id is unknown, treat every process as one of a different boot. */
 static void find_boot(struct index *index) {
     static const unsigned char key[crypto_shorthash_KEYBYTES] = "doorpost boot";
     unsigned char text[64];
@@ -165,7 +165,7 @@ static void find_boot(struct index *index) {
     index->shared = got <= 0;
 }
 
-/* After a reboot: what was never synced is not believed. If the boot is not known, workers do so in turn. */
+/* After a reboot, drops what was never synced. If the boot id is unknown, workers do so in turn. */
 static void fall_back(struct index *index) {
     struct state *state = &index->state;
     state->boot = index->boot;
@@ -221,7 +221,7 @@ int index_begin(struct index *index, int journal, struct reason *reason) {
     return result;
 }
 
-/* ---- how far it reaches ---- */
+/* ---- reach ---- */
 
 static uint64_t position_pack(struct position position) {
     return (uint64_t)position.day << 48 | position.offset;
@@ -233,19 +233,19 @@ static struct position position_unpack(uint64_t packed) {
 
 void index_reach(const struct index *index, struct reach *reach) {
     const struct state *state = &index->state;
-    *reach =
-        (struct reach){.mark = {.position = position_unpack(state->reached.place), .seq = state->reached.seq},
-                       .last_seq = state->last_seq,
-                       .newest = state->newest,
-                       .listed = state->listed,
-                       .checked = position_unpack(state->checked),
-                       .rejected = position_unpack(state->rejected)};
+    *reach = (struct reach){
+        .mark = {.position = position_unpack(state->reached.position), .seq = state->reached.seq},
+        .last_seq = state->last_seq,
+        .newest = state->newest,
+        .listed = state->listed,
+        .checked = position_unpack(state->checked),
+        .rejected = position_unpack(state->rejected)};
     memcpy(reach->mark.chain, state->reached.chain, sizeof state->reached.chain);
 }
 
 int index_set_reach(struct index *index, const struct reach *reach, struct reason *reason) {
     struct state *state = &index->state;
-    state->reached.place = position_pack(reach->mark.position);
+    state->reached.position = position_pack(reach->mark.position);
     state->reached.seq = reach->mark.seq;
     memcpy(state->reached.chain, reach->mark.chain, sizeof state->reached.chain);
     state->last_seq = reach->last_seq;
@@ -253,11 +253,11 @@ int index_set_reach(struct index *index, const struct reach *reach, struct reaso
     state->listed = reach->listed;
     state->checked = position_pack(reach->checked);
     state->rejected = position_pack(reach->rejected);
-    /* A mark that did not hold, of the checkpoint or on the way to the next one, is given up with what
-     * followed it. */
-    if (state->checkpoint.mark.place > state->reached.place)
+    /* A mark that did not hold, of the checkpoint or of the current round, is dropped with everything
+     * after it. */
+    if (state->checkpoint.mark.position > state->reached.position)
         state->checkpoint.mark = state->reached;
-    if (state->round.mark.place > state->reached.place)
+    if (state->round.mark.position > state->reached.position)
         state->round_table = NO_TABLE;
     return state_write(index->fd, state, reason);
 }
@@ -266,7 +266,7 @@ uint64_t index_count(const struct index *index) {
     return index->state.before + index->state.used;
 }
 
-/* ---- looking up, and inserting ---- */
+/* ---- lookup and insertion ---- */
 
 uint64_t index_fingerprint(const struct index *index, enum identifier kind, const char *text, size_t length) {
     uint64_t fingerprint;
@@ -281,7 +281,7 @@ void index_prefetch(struct index *index, uint64_t fingerprint) {
                       sizeof(struct bucket), POSIX_FADV_WILLNEED);
 }
 
-/* A bucket; of the newest table from the cache, if it is there. *bucket is good until the next call. */
+/* Gets a bucket, of the newest table from the cache if present. *bucket is valid until the next call. */
 static int get_bucket(struct index *index, uint32_t table, uint32_t number, struct bucket **bucket,
                       struct reason *reason) {
     uint32_t at = number & (CACHED - 1);
@@ -295,10 +295,10 @@ static int get_bucket(struct index *index, uint32_t table, uint32_t number, stru
     return result;
 }
 
-/* Looks into the buckets from a fingerprint's home to the first that is not full. */
-static int find_in(struct index *index, uint32_t table, uint64_t fingerprint,
-                   int (*visit)(void *context, struct position position), void *context,
-                   struct reason *reason) {
+/* Searches the buckets from a fingerprint's home to the first that is not full. */
+static int find_in_table(struct index *index, uint32_t table, uint64_t fingerprint,
+                         int (*visit)(void *context, struct position position), void *context,
+                         struct reason *reason) {
     uint32_t buckets = index->table[table].buckets, number = table_home(&index->table[table], fingerprint);
     for (uint32_t i = 0; i < buckets; i++, number = number + 1 < buckets ? number + 1 : 0) {
         struct bucket *bucket;
@@ -316,20 +316,20 @@ static int find_in(struct index *index, uint32_t table, uint64_t fingerprint,
 int index_find(struct index *index, uint64_t fingerprint,
                int (*visit)(void *context, struct position position), void *context, struct reason *reason) {
     int result = 0;
-    /* A repetition comes soon: the newest table first. */
+    /* Duplicates arrive soon: search the newest table first. */
     for (uint32_t table = index->state.tables; table > 0 && result == 0; table--)
-        result = find_in(index, table - 1, fingerprint, visit, context, reason);
+        result = find_in_table(index, table - 1, fingerprint, visit, context, reason);
     return result;
 }
 
-static int same_place(void *context, struct position position) {
+static int same_position(void *context, struct position position) {
     const uint64_t *wanted = context;
     return position_pack(position) == *wanted;
 }
 
 int index_holds(struct index *index, uint64_t fingerprint, struct position position, struct reason *reason) {
     uint64_t wanted = position_pack(position);
-    return index_find(index, fingerprint, same_place, &wanted, reason);
+    return index_find(index, fingerprint, same_position, &wanted, reason);
 }
 
 int index_each(struct index *index,
@@ -351,7 +351,7 @@ int index_insert(struct index *index, uint64_t fingerprint, struct position posi
     uint64_t room = index_buckets(state, state->tables - 1);
     int result = state->used >= room * FULL ? grow(index, reason) : 0;
     if (result == ERROR_SYSTEM && state->used < room * OVERFULL)
-        result = 0; /* with a full disk, say, growing can wait */
+        result = 0; /* growing can wait, for example while the disk is full */
     const struct table *table = &index->table[state->tables - 1];
     uint32_t number = table_home(table, fingerprint);
     for (uint32_t left = table->buckets; result == 0 && left > 0; left--) {

@@ -1,16 +1,16 @@
-/* seen/state: all that the index knows of itself, in one place. A table exists if the state says so.
+/* seen/state: everything the index knows about itself. A table exists if the state says so.
  *
- * The file has two slots of 512 bytes, at 0 and at 4096, so that no single write of a page can tear both.
- * Each carries a generation and a checksum; the valid slot of the higher generation is the truth, and a new
- * state is always written over the other one.
+ * The file has two slots of 512 bytes, at 0 and at 4096, so that no single page write can tear both. Each
+ * carries a generation and a checksum. The valid slot with the higher generation counts; a new state
+ * always overwrites the other one.
  *
- * The order of writes is: buckets, then the state that speaks of them. A process that is killed in between
- * leaves buckets that the state does not know of yet, and what they hold is inserted again, once. After a
- * crash of the machine (another boot) buckets may be gone that the state speaks of: then only its checkpoint
- * counts, which was written after the tables had been synced up to there.
+ * The order of writes: first the buckets, then the state that refers to them. A process killed in between
+ * leaves buckets that the state does not cover yet; their content is inserted a second time. After a crash
+ * of the machine (a different boot), buckets that the state refers to may be gone: then only its
+ * checkpoint counts, which was written after the tables had been synced up to there.
  *
- * The state names its own file and the tables by inode number. An index that was copied, in whole or in part,
- * is rebuilt: nobody can tell whether the parts are of one moment. */
+ * The state records the inode numbers of its own file and of the tables. An index that was copied, in
+ * whole or in part, is rebuilt, because its parts may be of different times. */
 #include "internal.h"
 
 #include <errno.h>
@@ -70,7 +70,7 @@ int state_write(int fd, struct state *state, struct reason *reason) {
     ssize_t written = pwrite(fd, state, sizeof *state, at);
     if (written == (ssize_t)sizeof *state)
         return 0;
-    state->generation--; /* the next attempt goes to the same slot, and leaves the valid one alone */
+    state->generation--; /* the next attempt must use the same slot and preserve the valid one */
     errno = written >= 0 ? ENOSPC : errno;
     return table_error("write", reason);
 }

@@ -1,17 +1,17 @@
-/* One hash table of the index, in a file: from fingerprints to places in the journal.
+/* One hash table of the index, in a file: from fingerprints to positions in the journal.
  *
- * The file is buckets of 512 bytes and nothing else; how many there are is known to the state file (state.c).
- * A bucket has a checksum, its number, and up to 31 slots. A fingerprint's home is one bucket; a bucket that
- * is full spills into the next one, the last into the first. Every bucket is written when the file is made,
- * so one of zeros is damage. The checksum begins with a secret of the index, so a bucket of another index is
- * damage too. Numbers are in the host's byte order. */
+ * The file consists of buckets of 512 bytes; the state file (state.c) has their number. A bucket has a
+ * checksum, its number, and up to 31 slots. Each fingerprint has one home bucket; a full bucket overflows
+ * into the next one, and the last into the first. Every bucket is written when the file is created, so a
+ * bucket of zeros is damage. The checksum is seeded with a secret of the index, so a bucket of another
+ * index counts as damage too. Numbers are in host byte order. */
 #include "internal.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CLEARED 64 /* buckets written with one call */
+#define CLEARED 64 /* buckets per write */
 
 _Static_assert(sizeof(struct bucket) == 512, "a bucket is one sector");
 
@@ -27,8 +27,8 @@ off_t table_offset(uint32_t number) {
     return (off_t)number * (off_t)sizeof(struct bucket);
 }
 
-/* Damage is what it must show, not malice: a multiplicative mix over the words is enough, and ten times as
- * fast as a hash that would resist an attacker, who could as well write a right checksum. */
+/* The checksum detects damage, not malice: a multiplicative mix over the words suffices. It is ten times
+ * as fast as a cryptographic hash, and an attacker could write a correct checksum anyway. */
 static uint64_t checksum_of(const struct bucket *bucket, uint64_t secret) {
     uint64_t words[sizeof *bucket / sizeof(uint64_t)];
     uint64_t sum = secret;
@@ -41,7 +41,7 @@ static uint64_t checksum_of(const struct bucket *bucket, uint64_t secret) {
 }
 
 int table_read(const struct table *table, uint32_t number, struct bucket *bucket, struct reason *reason) {
-    /* Without the lock, a bucket that is being written can be seen half done; read once more, it is whole. */
+    /* Without the lock, a bucket may be read while it is half written: read it again. */
     for (int tries = 0; tries < 10; tries++) {
         ssize_t got = pread(table->fd, bucket, sizeof *bucket, table_offset(number));
         if (got < 0)
