@@ -164,7 +164,7 @@ static void chain_of(const struct record *record, const char *previous, char out
 }
 
 /* How a line is known to follow from the one before. */
-enum proof { PROOF_NONE, PROOF_UNVERIFIABLE /* unverifiable: accepted as recorded */, PROOF_CHAIN };
+enum proof { PROOF_NONE, PROOF_UNVERIFIABLE /* accepted as recorded */, PROOF_CHAIN };
 
 /* Stores the chain computed over the line's bytes in `computed`. */
 static enum proof follows(const struct record *record, const struct chain_state *chain,
