@@ -12,18 +12,18 @@
 
 struct background {
     pthread_t thread;
-    sem_t begun;
-    void (*work)(void *context); /* NULL: the thread shall end */
+    sem_t work_ready;
+    void (*work)(void *context); /* NULL stops the thread */
     void *context;
-    atomic_bool ended; /* so that asking costs no system call */
-    int fd;            /* an eventfd, written to after that */
+    atomic_bool ended; /* checking this costs no system call */
+    int fd;            /* an eventfd, written after `ended` is set */
 };
 
 static void *run(void *context) {
     struct background *background = context;
     const uint64_t one = 1;
     for (;;) {
-        while (sem_wait(&background->begun) != 0)
+        while (sem_wait(&background->work_ready) != 0)
             continue;
         if (background->work == NULL)
             return NULL;
@@ -34,7 +34,7 @@ static void *run(void *context) {
     }
 }
 
-/* Signals are the first thread's: they interrupt its waits. */
+/* Blocks all signals in the new thread: they must interrupt the main thread's waits. */
 static int create_thread(struct background *background) {
     sigset_t all, before;
     sigfillset(&all);
@@ -49,7 +49,7 @@ struct background *background_start(void) {
     if (background == NULL)
         return NULL;
     background->fd = eventfd(0, EFD_CLOEXEC);
-    sem_init(&background->begun, 0, 0);
+    sem_init(&background->work_ready, 0, 0);
     if (background->fd >= 0 && create_thread(background) == 0)
         return background;
     if (background->fd >= 0)
@@ -61,7 +61,7 @@ struct background *background_start(void) {
 void background_begin(struct background *background, void (*work)(void *context), void *context) {
     background->work = work;
     background->context = context;
-    sem_post(&background->begun);
+    sem_post(&background->work_ready);
 }
 
 bool background_ended(struct background *background, bool wait) {
@@ -83,7 +83,7 @@ void background_stop(struct background *background) {
         return;
     background_begin(background, NULL, NULL);
     pthread_join(background->thread, NULL);
-    sem_destroy(&background->begun);
+    sem_destroy(&background->work_ready);
     close(background->fd);
     free(background);
 }

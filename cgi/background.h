@@ -1,4 +1,4 @@
-/* A second thread that does one thing at a time: it waits for the disk while the first one goes on. */
+/* A second thread that runs one task at a time, so that the main thread need not wait for the disk. */
 #ifndef DOORPOST_BACKGROUND_H
 #define DOORPOST_BACKGROUND_H
 
@@ -6,19 +6,19 @@
 
 struct background;
 
-/* Starts the thread. NULL where that is not possible. */
+/* Starts the thread. Returns NULL on failure. */
 struct background *background_start(void);
 
-/* Ends the thread; nothing may be under way. */
+/* Stops the thread. No task may be running. */
 void background_stop(struct background *background);
 
-/* Has the thread call work(context). Whatever that uses is the thread's until background_ended(). */
+/* Runs work(context) on the thread, which owns everything it uses until background_ended() returns true. */
 void background_begin(struct background *background, void (*work)(void *context), void *context);
 
-/* Has it ended? True once for each background_begin(). With `wait` it does not return before. */
+/* Returns true once per background_begin(), when the task has ended. If `wait` is set, blocks until then. */
 bool background_ended(struct background *background, bool wait);
 
-/* A descriptor that can be read when it has ended, for poll(2). */
+/* Returns a descriptor for poll(2), readable when the task has ended. */
 int background_fd(const struct background *background);
 
 #endif

@@ -1,5 +1,5 @@
-/* The body is what CONTENT_LENGTH says and not a byte more (RFC 3875, section 4.2): standard input may be a
- * socket that nobody ends. Without a length, which a chunked body does not have, it goes to its end. */
+/* Reads exactly CONTENT_LENGTH bytes of body and no more (RFC 3875, section 4.2), because standard input may
+ * be a socket that never reaches EOF. Without CONTENT_LENGTH, as for a chunked body, reads to EOF. */
 #include "cgi.h"
 
 #include "log.h"
@@ -14,8 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads until `length` bytes are there or the input ends. Returns how many, or -1 if it failed or took too
- * long. */
+/* Reads `length` bytes or to EOF. Returns the number read, or -1 on a read error or timeout. */
 static ssize_t read_input(char *out, size_t length, int64_t deadline, size_t *filled) {
     for (*filled = 0; *filled < length;) {
         int64_t left = deadline - monotonic_now();
@@ -32,40 +31,42 @@ static ssize_t read_input(char *out, size_t length, int64_t deadline, size_t *fi
     return (ssize_t)*filled;
 }
 
-/* How much of the body decides. */
+/* Returns how many body bytes are needed to decide the request. */
 static size_t length_to_read(const struct request *request) {
     const char *method = request->metadata.method;
-    long told = intake_length(request->metadata.content_length);
-    if (method == NULL || strcmp(method, "POST") != 0 || told == LENGTH_INVALID || told > BODY_LIMIT)
+    long announced = intake_length(request->metadata.content_length);
+    if (method == NULL || strcmp(method, "POST") != 0 || announced == LENGTH_INVALID ||
+        announced > BODY_LIMIT)
         return 0;
-    return told == LENGTH_ABSENT ? BODY_LIMIT : (size_t)told;
+    return announced == LENGTH_ABSENT ? BODY_LIMIT : (size_t)announced;
 }
 
 static void read_body(struct request *request) {
     int64_t deadline = request->since + ANSWER_WITHIN;
     size_t wanted = length_to_read(request);
-    bool told = intake_length(request->metadata.content_length) != LENGTH_ABSENT;
+    bool has_length = intake_length(request->metadata.content_length) != LENGTH_ABSENT;
     char more;
     size_t filled;
     ssize_t got = read_input(request->body, wanted, deadline, &request->length);
-    if (got == BODY_LIMIT && !told && read_input(&more, 1, deadline, &filled) > 0)
+    if (got == BODY_LIMIT && !has_length && read_input(&more, 1, deadline, &filled) > 0)
         request->length++;
-    /* Nothing came where nothing was announced, and the web server has left its end open: that is no body. */
-    if (got < 0 && (told || request->length > 0))
+    /* No length was given, no byte came, and the web server left its end open: treat it as an empty body. */
+    if (got < 0 && (has_length || request->length > 0))
         request->fault = REQUEST_INCOMPLETE;
 }
 
-/* A web server that is still sending a body when we end could miss the answer. */
+/* Drains the body: a web server still sending it when we exit could miss the answer. */
 static void discard_rest(const struct request *request) {
     static char bytes[65536];
-    long told = intake_length(request->metadata.content_length);
+    long announced = intake_length(request->metadata.content_length);
     int64_t deadline = request->since + ANSWER_WITHIN;
-    for (size_t left = told > 0 && request->length == 0 ? (size_t)told : 0, got; left > 0; left -= got)
+    for (size_t left = announced > 0 && request->length == 0 ? (size_t)announced : 0, got; left > 0;
+         left -= got)
         if (read_input(bytes, left < sizeof bytes ? left : sizeof bytes, deadline, &got) <= 0)
             return;
 }
 
-/* In parts that a pipe takes without blocking once it can be written to (PIPE_BUF). */
+/* Writes at most PIPE_BUF bytes at a time: a writable pipe takes that many without blocking. */
 static void write_output(const char *text, size_t length) {
     int64_t deadline = monotonic_now() + ANSWER_WITHIN;
     while (length > 0) {
@@ -81,8 +82,8 @@ static void write_output(const char *text, size_t length) {
     }
 }
 
-/* The web server waits for the end of the output: it must not be kept waiting by what follows the answer. The
- * descriptor stays taken, by something that it does no harm to hold. */
+/* The web server waits for EOF on our output, so close it before doing anything else. dup2() keeps descriptor
+ * 1 occupied, so that no file opened later gets it. */
 static void answer(void *context, void *request, const char *text, size_t length) {
     (void)context;
     write_output(text, length);

@@ -1,12 +1,15 @@
-/* The states and what leads from one to the next:
+/* State transitions:
  *
- *   IDLE -- a request begins --> GATHERING -- it is whole, has a fault or is overdue --> READY -- a batch has
- * room --> SERVING SERVING -- answered --> IDLE, if the web server keeps the connection (FastCGI 1.0,
- * section 3.5), else ENDING, or DRAINING if it may still be sending
+ *   IDLE      --> GATHERING  a request begins
+ *   GATHERING --> READY      the request is complete, has a fault or is overdue
+ *   READY     --> SERVING    a batch has room
+ *   SERVING   --> IDLE       answered, and the web server keeps the connection (FastCGI 1.0, section 3.5)
+ *   SERVING   --> DRAINING   answered, and the web server may still be sending
+ *   SERVING   --> ENDING     answered otherwise
  *
- * A peer costs itself alone: everything that is waited for has a deadline, one step reads a bounded part, and
- * while a peer does not take what it was sent, nothing more is read from it. Only an idle connection has no
- * deadline: it costs a descriptor, and gives way to a new one. */
+ * A slow or hostile peer delays no one else: every wait has a deadline, each step reads a bounded amount, and
+ * nothing is read from a peer that does not take its output. Only an idle connection has no deadline: it
+ * costs a descriptor, and is closed if a new connection needs the slot. */
 #define _GNU_SOURCE
 #include "connection.h"
 
@@ -23,28 +26,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE 32768    /* bytes in one step */
-#define OUTPUT_LIMIT 65536 /* bytes that wait for a peer to take them */
+#define READ_SIZE 32768    /* bytes per step */
+#define OUTPUT_LIMIT 65536 /* bytes of unsent output */
 
-/* Requests that were used before, the last one first: their memory is there already. */
-static struct request *spares;
+/* Free list of requests, last used first: its memory is already mapped. */
+static struct request *unused_requests;
 
 static struct request *take_request(void) {
-    struct request *request = spares;
+    struct request *request = unused_requests;
     if (request == NULL)
         return malloc(sizeof *request);
-    spares = request->next;
+    unused_requests = request->next;
     return request;
 }
 
-static void give_request(struct request *request) {
-    request->next = spares;
-    spares = request;
+static void release_request(struct request *request) {
+    request->next = unused_requests;
+    unused_requests = request;
 }
 
-/* ---- what is sent ---- */
+/* ---- output ---- */
 
-/* Nothing reaches the peer any more. What it asked for is still decided and kept. */
+/* The peer cannot be reached any more. Its request is still decided and stored. */
 static void lose_peer(struct connection *connection) {
     connection->at_end = connection->broken = true;
     free(connection->output);
@@ -52,7 +55,7 @@ static void lose_peer(struct connection *connection) {
     connection->output_length = 0;
 }
 
-/* Sends what can be sent at once. Returns how many bytes. */
+/* Sends as much as possible without blocking. Returns the number of bytes sent. */
 static size_t send_now(struct connection *connection, const unsigned char *bytes, size_t length) {
     ssize_t sent;
     do
@@ -88,27 +91,27 @@ static void send_bytes(struct connection *connection, const unsigned char *bytes
         send_later(connection, bytes + sent, length - sent);
 }
 
-/* ---- from state to state ---- */
+/* ---- state transitions ---- */
 
-/* A peer may write on for a moment after the end of its request, if only padding, or no bytes at all, as
- * npm's fastcgi-client does. If that fails, it gives up, and never reads the answer that has come. So a
- * socket is shut down, and closed when this many others have been after it. */
+/* A peer may keep writing for a moment after the end of its request: padding, or zero bytes, as npm's
+ * fastcgi-client does. If that write fails, it gives up without reading the answer. So the socket is shut
+ * down now, and closed after CONNECTIONS_CLOSING more. */
 static void close_later(int fd) {
-    static int shut[CONNECTIONS_CLOSING]; /* 0: none; that is the listening socket */
+    static int closing[CONNECTIONS_CLOSING]; /* 0: none, as that is the listening socket */
     static size_t oldest;
     if (shutdown(fd, SHUT_WR) != 0) {
         close(fd);
         return;
     }
-    if (shut[oldest] != 0)
-        close(shut[oldest]);
-    shut[oldest] = fd;
+    if (closing[oldest] != 0)
+        close(closing[oldest]);
+    closing[oldest] = fd;
     oldest = (oldest + 1) % CONNECTIONS_CLOSING;
 }
 
-static void end(struct connection *connection) {
+static void release(struct connection *connection) {
     if (connection->fastcgi.request != NULL)
-        give_request(connection->fastcgi.request);
+        release_request(connection->fastcgi.request);
     free(connection->input);
     free(connection->output);
     connection->input = connection->output = NULL;
@@ -117,15 +120,15 @@ static void end(struct connection *connection) {
 
 void connection_close(struct connection *connection) {
     close(connection->fd);
-    end(connection);
+    release(connection);
 }
 
 static bool is_ending(const struct connection *connection) {
     return connection->state == CONNECTION_ENDING || connection->state == CONNECTION_DRAINING;
 }
 
-/* Closes it if nothing is left to do. */
-static void settle(struct connection *connection) {
+/* Closes the connection if nothing is left to do. */
+static void close_if_done(struct connection *connection) {
     bool sent = connection->output_length == 0;
     switch (connection->state) {
     case CONNECTION_IDLE:
@@ -136,7 +139,7 @@ static void settle(struct connection *connection) {
     case CONNECTION_ENDING:
         if (sent) {
             close_later(connection->fd);
-            end(connection);
+            release(connection);
         }
         break;
     case CONNECTION_DRAINING:
@@ -150,11 +153,11 @@ static void settle(struct connection *connection) {
     }
 }
 
-static void complain(struct connection *connection, const char *what) {
+static void note_error(struct connection *connection, const char *what) {
     snprintf(connection->trouble, sizeof connection->trouble, "%s", what);
 }
 
-/* A request has had its answer. */
+/* The request has been answered. */
 static void end_request(struct connection *connection) {
     const struct fastcgi *fastcgi = &connection->fastcgi;
     connection->since = monotonic_now();
@@ -163,7 +166,7 @@ static void end_request(struct connection *connection) {
         return;
     }
     connection->state = fastcgi_is_mid_message(fastcgi) ? CONNECTION_DRAINING : CONNECTION_ENDING;
-    free(connection->input); /* nobody will look at it */
+    free(connection->input); /* will not be parsed */
     connection->input = NULL;
     connection->input_length = 0;
 }
@@ -171,7 +174,7 @@ static void end_request(struct connection *connection) {
 static void begin(struct connection *connection, struct fastcgi_reply *reply) {
     struct request *request = take_request();
     if (request == NULL) {
-        complain(connection, "no memory for a request");
+        note_error(connection, "no memory for a request");
         fastcgi_overloaded(&connection->fastcgi, reply);
         end_request(connection);
         return;
@@ -184,17 +187,17 @@ static void begin(struct connection *connection, struct fastcgi_reply *reply) {
 static void abandon(struct connection *connection, struct fastcgi_reply *reply) {
     struct request *request = connection->fastcgi.request;
     if (connection->state == CONNECTION_SERVING) {
-        request->aborted = true; /* the batch may be written already */
+        request->aborted = true; /* its record may already be written */
         return;
     }
     fastcgi_aborted(&connection->fastcgi, reply);
-    give_request(request);
+    release_request(request);
     end_request(connection);
 }
 
-/* Nothing that comes can be understood; a request that has begun is still answered. */
+/* Further input cannot be parsed. A request that has begun is still answered. */
 static void stop_reading(struct connection *connection) {
-    complain(connection, "not FastCGI 1.0: the connection is closed");
+    note_error(connection, "not FastCGI 1.0: the connection is closed");
     if (connection->state == CONNECTION_IDLE) {
         connection->state = CONNECTION_DRAINING;
         connection->since = monotonic_now();
@@ -213,10 +216,11 @@ static void take_event(struct connection *connection, enum fastcgi_event event, 
         abandon(connection, reply);
         break;
     case FASTCGI_REFUSED:
-        complain(connection,
-                 connection->state == CONNECTION_GATHERING
-                     ? "a second request on one connection at the same time: refused with FCGI_CANT_MPX_CONN"
-                     : "a request for another role than FCGI_RESPONDER: refused with FCGI_UNKNOWN_ROLE");
+        note_error(
+            connection,
+            connection->state == CONNECTION_GATHERING
+                ? "a second request on one connection at the same time: refused with FCGI_CANT_MPX_CONN"
+                : "a request for another role than FCGI_RESPONDER: refused with FCGI_UNKNOWN_ROLE");
         if (connection->state == CONNECTION_IDLE)
             end_request(connection);
         break;
@@ -230,9 +234,9 @@ static void take_event(struct connection *connection, enum fastcgi_event event, 
     }
 }
 
-/* Reads on until the input is used up or has to wait: for the peer to take replies, or for an answer. Returns
- * how much was used. */
-static size_t feed(struct connection *connection, const unsigned char *bytes, size_t length) {
+/* Parses until the input is used up, or has to wait for the peer to take replies or for an answer. Returns
+ * the number of bytes used. */
+static size_t parse_input(struct connection *connection, const unsigned char *bytes, size_t length) {
     struct fastcgi_reply reply;
     size_t at = 0;
     for (;;) {
@@ -253,8 +257,8 @@ static size_t feed(struct connection *connection, const unsigned char *bytes, si
     }
 }
 
-static void feed_and_keep(struct connection *connection, const unsigned char *bytes, size_t length) {
-    size_t used = feed(connection, bytes, length);
+static void parse_and_keep_rest(struct connection *connection, const unsigned char *bytes, size_t length) {
+    size_t used = parse_input(connection, bytes, length);
     if (used == length)
         return;
     connection->input = malloc(length - used);
@@ -266,7 +270,7 @@ static void feed_and_keep(struct connection *connection, const unsigned char *by
     memcpy(connection->input, bytes + used, connection->input_length);
 }
 
-/* ---- the steps ---- */
+/* ---- steps ---- */
 
 void connection_start(struct connection *connection, int fd, size_t connections) {
     *connection = (struct connection){.state = CONNECTION_IDLE,
@@ -301,8 +305,8 @@ void connection_input(struct connection *connection) {
         lose_peer(connection);
     connection->at_end |= got == 0;
     if (got > 0 && !is_ending(connection))
-        feed_and_keep(connection, bytes, (size_t)got);
-    settle(connection);
+        parse_and_keep_rest(connection, bytes, (size_t)got);
+    close_if_done(connection);
 }
 
 void connection_resume(struct connection *connection) {
@@ -310,13 +314,13 @@ void connection_resume(struct connection *connection) {
     unsigned char *bytes = connection->input;
     size_t length = connection->input_length;
     if (connection->output_length > 0)
-        return; /* connection_output() goes on when the peer has taken it */
+        return; /* connection_output() resumes once the peer has taken it */
     connection->input = NULL;
     connection->input_length = 0;
     if (!is_ending(connection))
-        feed_and_keep(connection, bytes != NULL ? bytes : nothing, length);
+        parse_and_keep_rest(connection, bytes != NULL ? bytes : nothing, length);
     free(bytes);
-    settle(connection);
+    close_if_done(connection);
 }
 
 void connection_output(struct connection *connection) {
@@ -362,7 +366,7 @@ void connection_answer(struct connection *connection, const char *log, size_t lo
         send_bytes(connection, bytes,
                    fastcgi_answer(&connection->fastcgi, log, log_length, text, length, bytes));
     }
-    give_request(request);
+    release_request(request);
     end_request(connection);
-    settle(connection);
+    close_if_done(connection);
 }

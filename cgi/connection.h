@@ -1,4 +1,4 @@
-/* A web server's connection: from its first byte over any number of requests to its end. */
+/* A web server's connection, which may carry any number of requests. */
 #ifndef DOORPOST_CONNECTION_H
 #define DOORPOST_CONNECTION_H
 
@@ -8,18 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sockets that may be open beside those of connections: they have ended, and are closed a little later. */
+/* Sockets of ended connections whose close is delayed; they come on top of those in use. */
 #define CONNECTIONS_CLOSING 32
 
 enum connection_state {
     CONNECTION_FREE,
-    CONNECTION_IDLE,      /* between requests; waits for as long as nobody needs its place */
-    CONNECTION_GATHERING, /* a request has begun and is not whole */
-    CONNECTION_READY,     /* it can be decided: to be served, with connection_serve() */
-    CONNECTION_SERVING,   /* it is being served, until connection_answer() */
-    CONNECTION_ENDING,    /* answered; to be closed once that is sent */
-    CONNECTION_DRAINING   /* answered before the web server has sent all: what still comes is thrown away, or
-                             the web server would miss the answer */
+    CONNECTION_IDLE,      /* between requests; no deadline, but closed if its slot is needed */
+    CONNECTION_GATHERING, /* a request has begun and is incomplete */
+    CONNECTION_READY,     /* the request can be decided: call connection_serve() */
+    CONNECTION_SERVING,   /* until connection_answer() */
+    CONNECTION_ENDING,    /* answered; close once the answer is sent */
+    CONNECTION_DRAINING /* answered before the web server has sent everything: the rest is read and discarded,
+                           or it would miss the answer */
 };
 
 /* The fields belong to connection.c; `state` may be read. */
@@ -27,40 +27,40 @@ struct connection {
     enum connection_state state;
     int fd;
     int64_t since; /* monotonic_now() when the state, or the request, began */
-    bool at_end;   /* nothing more comes */
-    bool broken;   /* and nothing more arrives there */
+    bool at_end;   /* no more input: EOF or error */
+    bool broken;   /* nothing can be sent either */
     struct fastcgi fastcgi;
-    unsigned char *input, *output; /* read and not looked at; to be sent. NULL if there is none */
+    unsigned char *input, *output; /* read but not parsed; to be sent. NULL if empty */
     size_t input_length, output_length;
-    char trouble[96]; /* to be logged, or "" */
+    char trouble[96]; /* an error to log, or "" */
 };
 
-/* What a connection waits for, as events of poll(2). */
+/* Returns the poll(2) events that the connection waits for. */
 short connection_events(const struct connection *connection);
 
-/* When it has to be closed, on monotonic_now()'s clock; INT64_MAX: it may stay. */
+/* Returns the deadline on monotonic_now()'s clock, or INT64_MAX if there is none. */
 int64_t connection_deadline(const struct connection *connection);
 
-/* Starts with an accepted socket, which is non-blocking and belongs to the connection from now on.
- * `connections` is how many there can be at once, for web servers that ask. */
+/* Starts a connection on an accepted, non-blocking socket, and takes ownership of it. `connections` is the
+ * limit that is reported to a web server that asks. */
 void connection_start(struct connection *connection, int fd, size_t connections);
 
-/* Each of these takes one step, without waiting: reads and sends what can be read and sent, a bounded part of
- * it. The state says what comes next; CONNECTION_FREE: it was closed. */
+/* Each of these takes one bounded step without blocking. Check the state afterwards; CONNECTION_FREE means
+ * that the connection was closed. */
 void connection_input(struct connection *connection);
 void connection_output(struct connection *connection);
 void connection_overdue(struct connection *connection);
 
-/* Looks at what was read and had to wait for an answer. */
+/* Parses input that was held back until an answer was sent. */
 void connection_resume(struct connection *connection);
 
-/* The request to serve; it stays the connection's until the answer. */
+/* Returns the request to serve. The connection owns it until connection_answer(). */
 struct request *connection_serve(struct connection *connection);
 
-/* Does the web server still take an answer? If not, a log beside it would be lost. */
+/* Returns true if the web server still accepts an answer; if not, log lines sent with it would be lost. */
 bool connection_is_awaited(const struct connection *connection);
 
-/* Sends the answer, and `log` beside it as FCGI_STDERR. */
+/* Sends the answer, with `log` as FCGI_STDERR. */
 void connection_answer(struct connection *connection, const char *log, size_t log_length, const char *text,
                        size_t length);
 

@@ -1,6 +1,6 @@
-/* A batch goes through steps that never go back: settings and keys; what each request says and whether it is
- * signed, as it comes; one append to the journal for all that is to be kept; then the answers. While the disk
- * syncs one batch, on a thread of its own, the next one is taken; it is written when that one is answered. */
+/* How a batch is processed, in order: load settings and keys; parse and verify each request as it comes;
+ * append everything to be stored to the journal at once; send the answers. While a second thread syncs one
+ * batch, the next one is filled; it is written once the first is answered. */
 #include "handler.h"
 
 #include "background.h"
@@ -16,12 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIN_WAIT (SECOND * 9 / 10) /* for a request that took long to come in: still an answer in time */
+#define MIN_WAIT (SECOND * 9 / 10) /* for a request that arrived slowly: still answered in time */
 
 _Static_assert(ANSWER_WITHIN + MIN_WAIT < RING_ANSWER_SECONDS * SECOND, "Ring waits for that answer");
 _Static_assert(HANDLER_BATCH <= JOURNAL_BATCH, "a batch goes to the journal with one append");
 
-/* A request on its way. */
+/* A request being processed. */
 struct delivery {
     struct request *request;
     void *owner;
@@ -30,7 +30,7 @@ struct delivery {
 };
 
 struct batch {
-    bool ready; /* settings and keys are; else the reason is in not_ready */
+    bool ready; /* settings and keys are loaded; if not, see not_ready */
     struct reason not_ready;
     size_t count, kept_count;
     struct deadline deadline;
@@ -46,8 +46,8 @@ struct handler {
     struct journal *journal;
     const volatile sig_atomic_t *stop_requested;
     struct background *background; /* NULL under CGI */
-    struct batch *taking;          /* the batch that requests are taken into */
-    struct batch *syncing;         /* the one in the background, or NULL */
+    struct batch *taking;          /* the batch being filled */
+    struct batch *syncing;         /* the batch in the background, or NULL */
     struct batch batch[2];
 };
 
@@ -80,9 +80,8 @@ void handler_free(struct handler *handler) {
     free(handler);
 }
 
-/* Reads the settings. If root has started this process, it goes on as the journal's owner before it opens
- * the keys, so that a file of keys that this user cannot read is told at once, and not at the next rotation.
- */
+/* Reads the settings. If started as root, becomes the journal's owner before opening the keys, so that a key
+ * file which this user cannot read is reported now, and not at the next rotation. */
 static int configure(struct handler *handler, struct reason *reason) {
     int result = privilege_trust_settings(reason);
     if (result == 0)
@@ -95,7 +94,8 @@ static int configure(struct handler *handler, struct reason *reason) {
     return result;
 }
 
-/* Reads the settings until it has worked once, and the keys whenever their file has changed. */
+/* Loads the settings, retrying until they have loaded once, and reloads the keys whenever their file changes.
+ */
 static int make_ready(struct handler *handler, struct reason *reason) {
     int result = handler->configured ? 0 : configure(handler, reason);
     if (result == 0 && handler->journal == NULL &&
@@ -144,7 +144,7 @@ void handler_take(struct handler *handler, struct request *request, void *owner)
     decide(handler, batch, delivery);
 }
 
-/* The delivery's entry for the journal, or NULL if nothing is to be kept. */
+/* Returns the delivery's journal entry, or NULL if it is not stored. */
 static struct entry *entry_of(const struct handler *handler, struct delivery *delivery) {
     const struct decision *decision = &delivery->decision;
     struct entry *entry = &delivery->entry;
@@ -162,8 +162,8 @@ static struct entry *entry_of(const struct handler *handler, struct delivery *de
     return entry;
 }
 
-/* A request that is not kept waits for nothing, and one that took long to come in must not cut short what
- * others wait for. */
+/* Only requests to be stored set the deadline, and one that arrived slowly must not leave the others too
+ * little time. */
 static void set_deadline(const struct handler *handler, struct batch *batch) {
     int64_t least = monotonic_now() + MIN_WAIT, earliest = INT64_MAX;
     for (size_t i = 0; i < batch->count; i++)
@@ -191,7 +191,7 @@ static void keep(struct handler *handler, struct batch *batch) {
         log_warning(handler->config.log, journal_warning(handler->journal));
 }
 
-/* The journal has the last word on what was to be kept. */
+/* For a delivery passed to the journal, the journal's disposition is final. */
 static void take_disposition(struct delivery *delivery) {
     struct decision *decision = &delivery->decision;
     const struct entry *entry = &delivery->entry;
@@ -220,7 +220,7 @@ static void write_log(const struct handler *handler, const struct batch *batch,
                                     .duration = monotonic_now() - delivery->request->since});
 }
 
-/* The log comes first: where standard error is nobody's, its lines go out with the answer. */
+/* Log first: if standard error is not connected, the log lines are sent with the answer. */
 static void answer(const struct handler *handler, const struct batch *batch, struct delivery *delivery,
                    const struct handler_answers *answers) {
     char text[RESPONSE_SIZE];
@@ -239,7 +239,7 @@ static bool any_stored(const struct batch *batch) {
     return false;
 }
 
-/* The answers, and what can wait until they are out. */
+/* Sends the answers, then does the work that can wait for them. */
 static void answer_batch(struct handler *handler, struct batch *batch,
                          const struct handler_answers *answers) {
     struct reason reason;

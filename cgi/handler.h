@@ -1,4 +1,4 @@
-/* What becomes of a batch of requests: decided, kept, answered, logged. */
+/* Processes requests in batches: decides, stores, answers and logs them. */
 #ifndef DOORPOST_HANDLER_H
 #define DOORPOST_HANDLER_H
 
@@ -9,48 +9,47 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Requests. Deliberately smaller than the backlog can be: draining it would leave the web server with nothing
- * to do until we answer. Measured with 128 connections: 64 serves no more in a second, 32 and 128 fewer. */
+/* Requests. Deliberately smaller than the backlog: draining it would starve the web server until we reply.
+ * Measured with 128 connections: 64 serves no more per second, 32 and 128 fewer. */
 #define HANDLER_BATCH 48
-#define ANSWER_WITHIN ((RING_ANSWER_SECONDS - 1) * SECOND) /* a second is left for the network */
+#define ANSWER_WITHIN ((RING_ANSWER_SECONDS - 1) * SECOND) /* leaves a second for the network */
 
 struct handler;
 
-/* `stop_requested` becomes true when the process has been told to end: waits are then cut short. `lasting`:
- * the process will serve many requests. Settings and keys are read when the first one comes. NULL when there
- * is no memory. */
+/* `stop_requested` is set when the process must exit; waits are then cut short. `lasting`: the process will
+ * serve many requests. Settings and keys are read with the first request. Returns NULL if out of memory. */
 struct handler *handler_new(const volatile sig_atomic_t *stop_requested, bool lasting);
 void handler_free(struct handler *handler);
 
-/* Can the batch take another request? */
+/* Returns true if the batch can take another request. */
 bool handler_has_room(const struct handler *handler);
 
-/* Takes a request into the batch and decides it. It is used until it is answered; `owner` comes back with the
- * answer. Up to handler_finish(), `aborted` may still be set in it. */
+/* Adds a request to the batch and decides it. The request must stay valid until it is answered; `owner` is
+ * passed to the answer callback. The caller may set `request->aborted` until handler_finish(). */
 void handler_take(struct handler *handler, struct request *request, void *owner);
 
-/* How many have been taken. */
+/* Returns the number of requests in the batch. */
 size_t handler_taken(const struct handler *handler);
 
-/* Where answers go. The log lines about them that found no place on standard error are log_take()'s. */
+/* Sends the answers. Log lines that could not be written to standard error are left for log_take(). */
 struct handler_answers {
     void (*send)(void *context, void *owner, const char *text, size_t length);
     void *context;
 };
 
-/* Serves the batch with one write and one sync, and answers its requests. With `background` it returns while
- * the disk is still at work, so that the next batch can be taken meanwhile; the answers then go out with
- * handler_answer(), or when the next batch is finished. */
+/* Stores the batch with one write and one sync, and answers its requests. If `background` is set, returns
+ * during the sync, so that the next batch can be filled; the answers are then sent by handler_answer(), or
+ * when the next batch is finished. */
 void handler_finish(struct handler *handler, bool background, const struct handler_answers *answers);
 
-/* Answers the batch in the background, if its sync has ended, or with `wait` when it has. */
+/* Answers the background batch if its sync has ended. If `wait` is set, waits for the sync. */
 void handler_answer(struct handler *handler, bool wait, const struct handler_answers *answers);
 
-/* A descriptor that can be read when there is something to answer, for poll(2); -1: nothing can be done in
- * the background. */
+/* Returns a descriptor for poll(2), readable when there is a batch to answer; -1 if there is no background
+ * thread. */
 int handler_fd(const struct handler *handler);
 
-/* Logs a warning about something that is no request, as DOORPOST_LOG has it. */
+/* Logs a warning that belongs to no request, subject to DOORPOST_LOG. */
 void handler_warn(const struct handler *handler, const char *cause);
 
 #endif

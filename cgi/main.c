@@ -1,8 +1,8 @@
-/* doorpost.cgi: receives Ring's signed webhooks behind a web server. Started with a listening socket as
- * descriptor 0 it is a FastCGI worker, else a CGI program that serves one request.
+/* doorpost.cgi: receives Ring's signed webhooks behind a web server. If descriptor 0 is a listening socket,
+ * it runs as a FastCGI worker; otherwise as a CGI program that serves one request.
  *
- * Under CGI the arguments are the sender's (RFC 3875, section 4.4 makes them of the query string): they are
- * not looked at. */
+ * Under CGI the arguments come from the query string (RFC 3875, section 4.4), so the sender controls them:
+ * they are ignored. */
 #include "cgi.h"
 #include "log.h"
 #include "process.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t stop_requested;
-static int wake = -1; /* an eventfd: a signal ends a wait that has not begun yet */
+static int wake = -1; /* an eventfd, so that a signal also ends a wait that has not begun yet */
 
 static void stop(int signal) {
     int saved = errno;
@@ -33,15 +33,15 @@ static void stop(int signal) {
 static void install_signals(void) {
     struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL); /* what Apache's process managers send for a graceful end */
+    sigaction(SIGUSR1, &action, NULL); /* Apache's process managers send it for a graceful stop */
     if (!process_ignores(SIGINT))
         sigaction(SIGINT, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a web server that went away shows up as a failing write */
+    signal(SIGPIPE, SIG_IGN); /* a closed connection is reported by write(2) */
 }
 
-/* FastCGI 1.0, section 2.2: a worker is told from a CGI program by descriptor 0, a socket that has no peer.
- * libfcgi can tell. It takes the signals to itself, and would only remember that one came; so they are held
- * back until ours are in place. */
+/* For a FastCGI worker, descriptor 0 is a socket without a peer (FastCGI 1.0, section 2.2); libfcgi checks
+ * that. It also installs signal handlers that only set a flag, so signals stay blocked until ours are in
+ * place. */
 static bool is_cgi(void) {
     sigset_t all, before;
     sigfillset(&all);
@@ -54,9 +54,9 @@ static bool is_cgi(void) {
     return cgi;
 }
 
-/* Without a handler there is no worker; but one CGI request still gets the answer that makes Ring come again.
+/* A worker cannot run without a handler, but a CGI request can still be answered 503, so that Ring retries.
  */
-static int give_up(bool cgi, const char *cause) {
+static int fail_without_handler(bool cgi, const char *cause) {
     if (!cgi) {
         log_error(cause);
         return EXIT_FAILURE;
@@ -66,16 +66,16 @@ static int give_up(bool cgi, const char *cause) {
 }
 
 int main(void) {
-    static struct handler *handler; /* static: a CGI process ends with it in use */
+    static struct handler *handler; /* static, so that it stays reachable when a CGI process exits */
     process_prepare();
     bool cgi = is_cgi();
     if (sodium_init() < 0)
-        return give_up(cgi, "no source of randomness");
+        return fail_without_handler(cgi, "no source of randomness");
     handler = handler_new(&stop_requested, !cgi);
     if (handler == NULL)
-        return give_up(cgi, "no memory");
+        return fail_without_handler(cgi, "no memory");
     if (cgi)
-        return cgi_serve(handler); /* the end of the process frees everything faster than we could */
+        return cgi_serve(handler); /* not freed: exiting is faster */
     int status = worker_serve(handler, &stop_requested, wake);
     handler_free(handler);
     return status;

@@ -1,10 +1,10 @@
-/* A thousand presses at once start one runner: a lock on its cursor decides. A runner that ends gives the
- * lock back first and then looks at the journal once more, so a line that was appended before the lock was
- * found held is seen by whoever held it.
+/* A lock on the cursor ensures that a thousand presses at once start one runner. A runner that ends releases
+ * the lock first, and then reads the journal once more. So if we find the lock held, its holder will see
+ * every line appended before.
  *
- * The runner gets nothing of the web server's: none of its descriptors, a session of its own, and of the
- * environment, in which a CGI program has what a stranger sent, only what is named here. What it has to say
- * goes to cursors/on-event.log, which it keeps small. */
+ * The runner inherits nothing from the web server: it gets its own session, none of our descriptors, and only
+ * the environment variables named here, because a CGI environment holds what a stranger sent. Its output goes
+ * to cursors/on-event.log, which it keeps small. */
 #define _GNU_SOURCE /* closefrom */
 #include "on_event.h"
 
@@ -44,8 +44,8 @@ int on_event_prepare(const struct config *config, const struct deadline *deadlin
     return config->on_event[0] == '\0' ? 0 : with_directory(config, create_cursor, deadline, reason);
 }
 
-/* 1: a runner is at work. */
-static int ask_lock(struct directory *directory, const void *context, struct reason *reason) {
+/* Returns 1 if a runner is running, 0 if not, or an error. */
+static int is_runner_active(struct directory *directory, const void *context, struct reason *reason) {
     (void)context;
     int lock = cursor_open_lock(directory->fd, CURSOR_ON_EVENT, reason);
     if (lock < 0)
@@ -55,7 +55,7 @@ static int ask_lock(struct directory *directory, const void *context, struct rea
     return holder != 0;
 }
 
-/* The tool is beside the settings, beside the handler, or where `make install` puts it. */
+/* Looks for the tool next to the settings file, next to the handler, and where `make install` puts it. */
 static int find_tool(const struct config *config, char out[PATH_MAX], struct reason *reason) {
     char self[CONFIG_PATH_SIZE];
     const char *slash = strrchr(config->file, '/');
@@ -67,9 +67,9 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
     if (config_program_directory(self) != 0)
         return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
                     strerror(errno));
-    static const char *const places[] = {"doorpost", "../../bin/doorpost"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        snprintf(out, PATH_MAX, "%s/%s", self, places[i]);
+    static const char *const candidates[] = {"doorpost", "../../bin/doorpost"};
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        snprintf(out, PATH_MAX, "%s/%s", self, candidates[i]);
         if (access(out, X_OK) == 0)
             return 0;
         if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
@@ -82,7 +82,7 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
         config->file, self);
 }
 
-static bool is_passed_on(const char *variable) {
+static bool is_inherited(const char *variable) {
     static const char *const names[] = {
         "PATH=", "HOME=", "USER=", "LOGNAME=", "TZ=", "LANG=", "LC_ALL=", "DOORPOST_"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -91,35 +91,35 @@ static bool is_passed_on(const char *variable) {
     return false;
 }
 
-/* The runner reads the settings that this program has read, wherever it found them. */
+/* Makes the runner read the same settings file as this program. */
 static void choose_environment(const struct config *config, char *variables[VARIABLES_MAX + 3]) {
     static char conf[CONFIG_PATH_SIZE + 16];
     size_t count = 0;
     if (config->file[0] != '\0') {
         snprintf(conf, sizeof conf, "DOORPOST_CONF=%s", config->file);
-        variables[count++] = conf; /* the first one of a name is the one that getenv(3) finds */
+        variables[count++] = conf; /* first, because getenv(3) finds the first of a name */
     }
     for (char **variable = environ; *variable != NULL && count < VARIABLES_MAX; variable++)
-        if (is_passed_on(*variable))
+        if (is_inherited(*variable))
             variables[count++] = *variable;
     variables[count] = NULL;
 }
 
-/* Where its standard error goes; in trouble nowhere. */
+/* Opens the runner's standard error. Returns -1 on failure; its output is then lost. */
 static int open_log(const struct config *config) {
     char path[CONFIG_PATH_SIZE + 64];
     snprintf(path, sizeof path, "%s/cursors/" CURSOR_ON_EVENT ".log", config->journal);
     return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
 }
 
-__attribute__((noreturn)) static void become(const struct config *config, const char *tool,
-                                             char *const variables[]) {
+__attribute__((noreturn)) static void exec_runner(const struct config *config, const char *tool,
+                                                  char *const variables[]) {
     static char *const arguments[] = {"doorpost", "exec", "--once", "--name", CURSOR_ON_EVENT, NULL};
     sigset_t none;
     sigemptyset(&none);
-    int nothing = open("/dev/null", O_RDWR), log = open_log(config);
+    int null_fd = open("/dev/null", O_RDWR), log = open_log(config);
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (nothing < 0 || dup2(fd == STDERR_FILENO && log >= 0 ? log : nothing, fd) < 0)
+        if (null_fd < 0 || dup2(fd == STDERR_FILENO && log >= 0 ? log : null_fd, fd) < 0)
             _exit(1);
     closefrom(STDERR_FILENO + 1);
     for (int number = 1; number < NSIG; number++)
@@ -130,22 +130,22 @@ __attribute__((noreturn)) static void become(const struct config *config, const 
     _exit(1);
 }
 
-/* Starts it as nobody's child, so that no one has to wait for it. */
+/* Forks twice, so that we need not wait for the runner. */
 static int start_detached(const struct config *config, const char *tool, struct reason *reason) {
     char *variables[VARIABLES_MAX + 3];
     int status;
     choose_environment(config, variables);
-    pid_t between = fork();
-    if (between == 0) {
+    pid_t intermediate = fork();
+    if (intermediate == 0) {
         setsid();
         pid_t runner = fork();
         if (runner == 0)
-            become(config, tool, variables);
+            exec_runner(config, tool, variables);
         _exit(runner < 0 ? 1 : 0);
     }
-    if (between < 0)
+    if (intermediate < 0)
         return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot start a process: %s", strerror(errno));
-    while (waitpid(between, &status, 0) < 0 && errno == EINTR)
+    while (waitpid(intermediate, &status, 0) < 0 && errno == EINTR)
         continue;
     return status == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot start a process");
 }
@@ -154,7 +154,7 @@ int on_event_start(const struct config *config, struct reason *reason) {
     char tool[PATH_MAX];
     if (config->on_event[0] == '\0')
         return 0;
-    int result = with_directory(config, ask_lock, NULL, reason);
+    int result = with_directory(config, is_runner_active, NULL, reason);
     if (result != 0)
         return result < 0 ? result : 0;
     result = find_tool(config, tool, reason);

@@ -1,9 +1,9 @@
-/* Records are read as they come, in any pieces, and nothing is kept of them but what a request needs: a few
- * parameters and the body. So no length that a record or a name-value pair claims costs memory, and no number
- * of pieces costs more than their bytes. What is not known is skipped by its length, never looked into.
+/* Parses records incrementally, and keeps only what a request needs: a few parameters and the body. So a
+ * claimed length never costs memory, and the cost depends on the number of bytes, not of fragments. Unknown
+ * content is skipped by its length, never parsed.
  *
- * libfcgi could do this part only from a socket of our own that the whole request had been copied into, after
- * this same check: its reader blocks, lingers and asserts. */
+ * libfcgi's reader blocks, lingers and asserts. We could use it only on a private socket, after copying the
+ * whole request there and making these same checks. */
 #include "records.h"
 
 #include "ring.h"
@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REPLY_ROOM 128 /* for the longest reply to one record */
+#define REPLY_ROOM 128 /* bytes of the longest reply to one record */
 
-/* ---- what is sent ---- */
+/* ---- output ---- */
 
 static size_t put_header(unsigned char *out, int type, uint16_t id, size_t length) {
     const FCGI_Header header = {.version = FCGI_VERSION_1,
@@ -27,10 +27,10 @@ static size_t put_header(unsigned char *out, int type, uint16_t id, size_t lengt
 }
 
 static size_t put_record(unsigned char *out, int type, uint16_t id, const void *content, size_t length) {
-    size_t head = put_header(out, type, id, length);
+    size_t header_length = put_header(out, type, id, length);
     if (length > 0)
-        memcpy(out + head, content, length);
-    return head + length;
+        memcpy(out + header_length, content, length);
+    return header_length + length;
 }
 
 static size_t put_end(unsigned char *out, uint16_t id, int protocol_status) {
@@ -71,11 +71,11 @@ void fastcgi_overloaded(struct fastcgi *fastcgi, struct fastcgi_reply *reply) {
 
 /* ---- name-value pairs ---- */
 
-/* A name that is looked for, and where its value goes. */
+/* A wanted name, and where to store its value. */
 struct wanted {
     const char *name;
     const char **present;
-    char *value; /* METADATA_SIZE bytes, or NULL: that it was named is enough */
+    char *value; /* METADATA_SIZE bytes, or NULL: only note that the name occurred */
 };
 
 static void start_value(struct fastcgi_pairs *pairs, const struct wanted *wanted, size_t count) {
@@ -84,14 +84,14 @@ static void start_value(struct fastcgi_pairs *pairs, const struct wanted *wanted
     for (size_t i = 0; i < count; i++)
         if (pairs->name_length == strlen(wanted[i].name) &&
             memcmp(pairs->name, wanted[i].name, pairs->name_length) == 0 &&
-            *wanted[i].present == NULL) { /* the first one of a name counts */
+            *wanted[i].present == NULL) { /* the first of a name counts */
             pairs->present = wanted[i].present;
             pairs->value = wanted[i].value;
         }
     pairs->part = PAIR_VALUE;
 }
 
-/* A value that has no room, or a NUL in it, is none that could be valid: it becomes one that is not. */
+/* A value that is too long or contains a NUL cannot be valid: make sure that it is rejected. */
 static void add_value(struct fastcgi_pairs *pairs, const unsigned char *bytes, size_t length) {
     size_t room = METADATA_SIZE - 1 - pairs->value_length;
     if (pairs->present == NULL || pairs->value == NULL)
@@ -112,7 +112,7 @@ static void end_value(struct fastcgi_pairs *pairs) {
     pairs->name_length = 0;
 }
 
-/* A length is one byte, or four if the first has its top bit set. Returns true once it is whole. */
+/* A length is one byte, or four if the first has its top bit set. Returns true when it is complete. */
 static bool add_to_length(struct fastcgi_pairs *pairs, uint32_t *length, unsigned char byte) {
     if (pairs->more_bytes > 0) {
         *length = *length << 8 | byte;
@@ -178,7 +178,7 @@ static void read_params(struct fastcgi *fastcgi, const unsigned char *bytes, siz
     read_pairs(&fastcgi->params, wanted, sizeof wanted / sizeof *wanted, bytes, length);
 }
 
-/* Section 4.1. One process serves one request at a time on each of its connections. */
+/* Section 4.1. A process serves one request at a time on each connection. */
 static const char *const variables[] = {FCGI_MAX_CONNS, FCGI_MAX_REQS, FCGI_MPXS_CONNS};
 
 static void read_values(struct fastcgi *fastcgi, const unsigned char *bytes, size_t length) {
@@ -215,7 +215,7 @@ static enum fastcgi_event whole(struct fastcgi *fastcgi, enum request_fault faul
     return FASTCGI_REQUEST;
 }
 
-/* Nothing that follows can be understood. What was begun still gets its answer. */
+/* Further input cannot be parsed. A request that has begun is still answered. */
 static enum fastcgi_event lose(struct fastcgi *fastcgi) {
     fastcgi->lost = true;
     fastcgi->keep = false;
@@ -256,8 +256,8 @@ static enum fastcgi_event unknown_type(struct fastcgi *fastcgi, struct fastcgi_r
     return FASTCGI_MORE;
 }
 
-/* What a record of a request that we have is. In an order that the protocol does not have, it is a
- * contradiction. */
+/* Classifies a record of the current request. A record out of the protocol's order makes the request
+ * malformed. */
 static enum fastcgi_event start_request_record(struct fastcgi *fastcgi) {
     int type = fastcgi->header[1];
     if (type == FCGI_ABORT_REQUEST) {
@@ -274,7 +274,7 @@ static enum fastcgi_event start_request_record(struct fastcgi *fastcgi) {
     return FASTCGI_MORE;
 }
 
-/* The header is there. */
+/* The header is complete. */
 static enum fastcgi_event start_record(struct fastcgi *fastcgi, struct fastcgi_reply *reply) {
     int type = fastcgi->header[1];
     uint16_t id = id_of(fastcgi);
@@ -300,7 +300,7 @@ static enum fastcgi_event start_record(struct fastcgi *fastcgi, struct fastcgi_r
     return FASTCGI_MORE;
 }
 
-/* Copies as much as there is, and as has room. Returns how many bytes. */
+/* Copies as much as is available and fits. Returns the number of bytes copied. */
 static size_t take(const unsigned char *bytes, size_t length, unsigned char *out, size_t size,
                    size_t *filled) {
     size_t taken = length < size - *filled ? length : size - *filled;
@@ -341,7 +341,7 @@ static enum fastcgi_event take_content(struct fastcgi *fastcgi, const unsigned c
     return FASTCGI_MORE;
 }
 
-/* The content is there. An empty record ends a stream (section 3.3). */
+/* The content is complete. An empty record ends a stream (section 3.3). */
 static enum fastcgi_event end_record(struct fastcgi *fastcgi, struct fastcgi_reply *reply) {
     bool empty = (fastcgi->header[4] | fastcgi->header[5]) == 0;
     switch (fastcgi->record) {

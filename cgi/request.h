@@ -1,4 +1,4 @@
-/* A request from the gateway, FastCGI's or CGI's, once it is there. */
+/* A request from the gateway, FastCGI or CGI. */
 #ifndef DOORPOST_REQUEST_H
 #define DOORPOST_REQUEST_H
 
@@ -8,23 +8,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define METADATA_SIZE 128 /* of one value; a longer one is none that is valid */
+#define METADATA_SIZE 128 /* of one value; no valid one is longer */
 
 enum request_fault {
     REQUEST_FINE,
     REQUEST_MALFORMED, /* the gateway's records or parameters contradict each other */
-    REQUEST_INCOMPLETE /* it did not come to its end in time */
+    REQUEST_INCOMPLETE /* it did not arrive completely in time */
 };
 
 struct request {
-    struct request *next; /* in the list of unused requests */
+    struct request *next; /* in the free list */
     int64_t since;        /* monotonic_now() when it began */
     enum request_fault fault;
-    bool aborted; /* nobody waits for the answer: it is kept only if its line is written already */
-    struct request_metadata metadata; /* what was passed; the values below */
+    bool aborted; /* the answer is not wanted: stored only if its line is already written */
+    struct request_metadata metadata; /* points to the values below */
     char method[METADATA_SIZE], content_length[METADATA_SIZE], signature[METADATA_SIZE],
         client[METADATA_SIZE];
-    size_t length; /* of the body; over BODY_LIMIT: it does not fit, and is not read to its end */
+    size_t length; /* of the body; over BODY_LIMIT: too large, and not read to its end */
     char body[BODY_LIMIT];
 };
 

@@ -1,5 +1,5 @@
-/* Ring looks at the status alone; the body is for whoever tries it out. A stranger learns nothing from it:
- * 401 is the same whatever the cause, and 503 does not say what is broken. */
+/* Ring evaluates only the status; the body is for people testing the endpoint. It reveals nothing to a
+ * stranger: 401 is the same for every cause, and 503 does not say what is broken. */
 #include "response.h"
 
 #include "quote.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_AFTER "30" /* seconds; Ring has a schedule of its own */
+#define RETRY_AFTER "30" /* seconds; Ring follows its own schedule */
 #define BODY_SIZE 7168
 
 static const struct {

@@ -1,7 +1,7 @@
-/* One loop on one thread (the sync alone may be waited for on another). Each turn reads what has come on any
- * connection, a bounded part of it, and accepts a bounded number of new ones; decides each request that is
- * whole; keeps them all with one write and one sync, and answers them. While the disk is at work, the next
- * turn begins. No turn waits for a peer. */
+/* One event loop on one thread; only the sync may run on another. Each iteration reads a bounded amount from
+ * the connections that have input, accepts a bounded number of new ones, decides each complete request,
+ * stores them all with one write and one sync, and answers them. The next iteration begins during the sync.
+ * No iteration waits for a peer. */
 #define _GNU_SOURCE /* accept4 */
 #include "worker.h"
 
@@ -24,17 +24,17 @@
 
 #define LISTENER STDIN_FILENO
 #define CONNECTIONS_MAX 512
-/* For the journal, its index, and a command that is started; for what is not closed yet. */
+/* For the journal, its index and a command being started; and for connections whose close is delayed. */
 #define DESCRIPTORS_RESERVED (40 + CONNECTIONS_CLOSING)
 #define EVENTS_MAX HANDLER_BATCH
-#define ACCEPTS_MAX HANDLER_BATCH /* in one turn */
-#define ACCEPT_FOR (SECOND / 4)   /* and no longer */
-#define NAP 10000                 /* microseconds to wait if no descriptor is free */
+#define ACCEPTS_MAX HANDLER_BATCH /* per iteration */
+#define ACCEPT_FOR (SECOND / 4)   /* per iteration */
+#define ACCEPT_RETRY_DELAY 10000  /* microseconds to sleep if no descriptor is free */
 #define ADDRESSES "FCGI_WEB_SERVER_ADDRS"
 
 struct slot {
     struct connection connection;
-    short watched; /* events that epoll looks for; 0: it does not know the connection */
+    short watched; /* events registered with epoll; 0: not registered */
 };
 
 struct worker {
@@ -44,15 +44,15 @@ struct worker {
     int epoll;
     struct slot slots[CONNECTIONS_MAX];
     size_t limit, count; /* of connections */
-    size_t next_free;    /* where to look first */
-    int64_t deadline;    /* none is overdue before */
-    bool more;           /* a connection may be ready that found no room in a batch */
+    size_t next_free;    /* the slot to try first */
+    int64_t deadline;    /* no connection is overdue before this time */
+    bool deferred;       /* a connection may be ready that did not fit into a batch */
     bool answering;
 };
 
-/* What epoll tells about a descriptor: its place in the table, or one of these. */
+/* The data of an epoll event: an index into `slots`, or one of these. */
 #define FROM_LISTENER CONNECTIONS_MAX
-#define FROM_OTHERS (CONNECTIONS_MAX + 1) /* they only end the wait */
+#define FROM_OTHERS (CONNECTIONS_MAX + 1) /* these only end the wait */
 
 static int watch(struct worker *worker, int operation, int fd, uint32_t events, uint32_t from) {
     struct epoll_event event = {.events = events, .data.u32 = from};
@@ -67,8 +67,8 @@ static void drop(struct worker *worker, struct slot *slot) {
     worker->next_free = (size_t)(slot - worker->slots);
 }
 
-/* A connection that waits for nothing is taken out: epoll would go on telling that its peer is gone. The
- * flags of poll(2) and epoll(7) have the same values. */
+/* Removes a connection that waits for nothing, or epoll would keep reporting a hang-up. The flags of poll(2)
+ * and epoll(7) have the same values. */
 static void watch_connection(struct worker *worker, struct slot *slot) {
     short events = connection_events(&slot->connection);
     if (events == slot->watched)
@@ -83,13 +83,13 @@ static void watch_connection(struct worker *worker, struct slot *slot) {
 
 static void serve(struct worker *worker, struct connection *connection) {
     if (worker->answering || !handler_has_room(worker->handler))
-        worker->more = true;
+        worker->deferred = true;
     else
         handler_take(worker->handler, connection_serve(connection), connection);
 }
 
-/* After each step of a connection. */
-static void attend(struct worker *worker, struct slot *slot) {
+/* Call after each step of a connection. */
+static void after_step(struct worker *worker, struct slot *slot) {
     struct connection *connection = &slot->connection;
     if (connection->trouble[0] != '\0') {
         handler_warn(worker->handler, connection->trouble);
@@ -98,7 +98,7 @@ static void attend(struct worker *worker, struct slot *slot) {
     if (connection->state == CONNECTION_READY)
         serve(worker, connection);
     if (connection->state == CONNECTION_FREE) {
-        if (slot->watched != 0) /* closing it would do, but it may be closed later */
+        if (slot->watched != 0) /* closing would do this too, but may be delayed */
             watch(worker, EPOLL_CTL_DEL, connection->fd, 0, 0);
         worker->count--;
         worker->next_free = (size_t)(slot - worker->slots);
@@ -107,14 +107,14 @@ static void attend(struct worker *worker, struct slot *slot) {
     int64_t deadline = connection_deadline(connection);
     if (deadline < worker->deadline)
         worker->deadline = deadline;
-    /* What is served at once and closed then never needs to be watched. */
+    /* A connection that is served at once and then closed never needs to be registered. */
     if (connection->state != CONNECTION_SERVING || slot->watched != 0)
         watch_connection(worker, slot);
 }
 
-/* Closes the connection that is missed least: the one that has been idle for longest, else the one that has
- * taken longest to send a request. */
-static bool make_room(struct worker *worker) {
+/* Closes the least useful connection: the one idle longest, else the one that has taken longest to send a
+ * request. Returns false if there is none. */
+static bool close_least_useful(struct worker *worker) {
     struct slot *found = NULL;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         const struct connection *one = &worker->slots[i].connection;
@@ -136,7 +136,7 @@ static bool make_room(struct worker *worker) {
     return true;
 }
 
-static void look_after_overdue(struct worker *worker) {
+static void handle_overdue(struct worker *worker) {
     int64_t now = monotonic_now();
     if (now < worker->deadline)
         return;
@@ -147,18 +147,18 @@ static void look_after_overdue(struct worker *worker) {
             continue;
         if (connection_deadline(connection) <= now)
             connection_overdue(connection);
-        attend(worker, &worker->slots[i]);
+        after_step(worker, &worker->slots[i]);
     }
 }
 
-/* Requests that found no room in the batch before. */
-static void serve_more(struct worker *worker) {
-    if (!worker->more)
+/* Serves requests that did not fit into the previous batch. */
+static void serve_deferred(struct worker *worker) {
+    if (!worker->deferred)
         return;
-    worker->more = false;
+    worker->deferred = false;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         if (worker->slots[i].connection.state == CONNECTION_READY)
-            attend(worker, &worker->slots[i]);
+            after_step(worker, &worker->slots[i]);
 }
 
 static void send_answer(void *context, void *owner, const char *text, size_t length) {
@@ -169,15 +169,15 @@ static void send_answer(void *context, void *owner, const char *text, size_t len
     connection_answer(connection, log, log_length, text, length);
     if (connection->state == CONNECTION_IDLE)
         connection_resume(connection);
-    worker->answering = true; /* the batch that is being answered takes no request */
-    attend(worker, (struct slot *)(void *)connection);
+    worker->answering = true; /* the batch being answered takes no request */
+    after_step(worker, (struct slot *)(void *)connection);
     worker->answering = false;
 }
 
 /* ---- accepting ---- */
 
-/* FastCGI 1.0, section 3.2: if the variable is set, only these addresses may connect, and nobody without one.
- */
+/* FastCGI 1.0, section 3.2: if the variable is set, only these addresses may connect, and no peer without an
+ * address. */
 static bool is_allowed(const struct sockaddr_storage *peer) {
     const char *list = getenv(ADDRESSES);
     const void *address = peer->ss_family == AF_INET
@@ -202,34 +202,34 @@ static bool is_allowed(const struct sockaddr_storage *peer) {
     return false;
 }
 
-static struct slot *free_place(struct worker *worker) {
-    if (worker->count >= worker->limit && !make_room(worker))
+static struct slot *find_free_slot(struct worker *worker) {
+    if (worker->count >= worker->limit && !close_least_useful(worker))
         return NULL;
     while (worker->slots[worker->next_free].connection.state != CONNECTION_FREE)
         worker->next_free = (worker->next_free + 1) % CONNECTIONS_MAX;
     return &worker->slots[worker->next_free];
 }
 
-/* Is there anything to accept? No connection is to give way for nothing. */
-static bool is_knocked(void) {
+/* Returns true if there is a connection to accept. Checked first, so that none is closed for nothing. */
+static bool has_pending_connection(void) {
     struct pollfd listener = {.fd = LISTENER, .events = POLLIN};
     return poll(&listener, 1, 0) == 1;
 }
 
-/* Returns false if there is nothing to accept, or no room for it. */
+/* Returns false if there is nothing to accept, or no room. */
 static bool accept_one(struct worker *worker) {
-    if (worker->count >= worker->limit && !is_knocked())
+    if (worker->count >= worker->limit && !has_pending_connection())
         return false;
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof peer;
-    struct slot *slot = free_place(worker);
+    struct slot *slot = find_free_slot(worker);
     int fd = slot != NULL ? accept4(LISTENER, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
                           : -1;
     if (fd < 0) {
         bool no_room =
             slot == NULL || errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
-        if (no_room && !make_room(worker))
-            usleep(NAP);
+        if (no_room && !close_least_useful(worker))
+            usleep(ACCEPT_RETRY_DELAY);
         return false;
     }
     if (!is_allowed(&peer)) {
@@ -242,7 +242,7 @@ static bool accept_one(struct worker *worker) {
     slot->watched = 0;
     worker->count++;
     connection_input(&slot->connection);
-    attend(worker, slot);
+    after_step(worker, slot);
     return true;
 }
 
@@ -257,10 +257,10 @@ static void accept_waiting(struct worker *worker) {
 
 /* ---- the loop ---- */
 
-/* Milliseconds to wait for something to happen; -1: for ever. */
+/* Returns the epoll timeout in milliseconds; -1: none. */
 static int poll_timeout(const struct worker *worker, int64_t summary) {
     int64_t next = summary < worker->deadline ? summary : worker->deadline;
-    if (worker->more)
+    if (worker->deferred)
         return 0;
     if (next == INT64_MAX)
         return -1;
@@ -268,10 +268,10 @@ static int poll_timeout(const struct worker *worker, int64_t summary) {
     return left > 0 ? (int)(left / 1000) + 1 : 0;
 }
 
-/* Is there anything to do but to wait for the disk? */
+/* Returns true if there is work to do during a sync. */
 static bool is_busy(const struct worker *worker) {
     struct pollfd any = {.fd = worker->epoll, .events = POLLIN};
-    return worker->more || poll(&any, 1, 0) > 0;
+    return worker->deferred || poll(&any, 1, 0) > 0;
 }
 
 static void handle_event(struct worker *worker, const struct epoll_event *event) {
@@ -282,22 +282,22 @@ static void handle_event(struct worker *worker, const struct epoll_event *event)
         connection_output(&slot->connection);
     else
         connection_input(&slot->connection);
-    attend(worker, slot);
+    after_step(worker, slot);
 }
 
 static void run_once(struct worker *worker) {
     struct epoll_event events[EVENTS_MAX];
-    bool knocking = false;
+    bool accepting = false;
     int count = epoll_wait(worker->epoll, events, EVENTS_MAX, poll_timeout(worker, log_summarize(false)));
     handler_answer(worker->handler, false, &worker->answers);
-    serve_more(worker);
+    serve_deferred(worker);
     for (int i = 0; i < count; i++) {
-        knocking |= events[i].data.u32 == FROM_LISTENER;
+        accepting |= events[i].data.u32 == FROM_LISTENER;
         if (events[i].data.u32 < CONNECTIONS_MAX)
             handle_event(worker, &events[i]);
     }
-    look_after_overdue(worker);
-    if (knocking)
+    handle_overdue(worker);
+    if (accepting)
         accept_waiting(worker);
     if (handler_taken(worker->handler) > 0)
         handler_finish(worker->handler, is_busy(worker), &worker->answers);
@@ -308,7 +308,7 @@ static bool watch_sources(struct worker *worker, int wake) {
     int flags = fcntl(LISTENER, F_GETFL);
     if (worker->epoll < 0 || flags < 0 || fcntl(LISTENER, F_SETFL, flags | O_NONBLOCK) != 0)
         return false;
-    /* EPOLLEXCLUSIVE: a connection wakes one of the workers, not all of them. */
+    /* EPOLLEXCLUSIVE: a new connection does not wake all workers. */
     if (watch(worker, EPOLL_CTL_ADD, LISTENER, EPOLLIN | EPOLLEXCLUSIVE, FROM_LISTENER) != 0)
         return false;
     int sync = handler_fd(worker->handler);
@@ -316,18 +316,18 @@ static bool watch_sources(struct worker *worker, int wake) {
            (sync < 0 || watch(worker, EPOLL_CTL_ADD, sync, EPOLLIN, FROM_OTHERS) == 0);
 }
 
-/* What has arrived by now is still served: on a kept connection the web server could not know that it came
+/* Serves what has already arrived: on a kept connection the web server could not tell that its request came
  * too late. */
-static void finish(struct worker *worker) {
+static void serve_remaining(struct worker *worker) {
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         if (worker->slots[i].connection.state == CONNECTION_IDLE ||
             worker->slots[i].connection.state == CONNECTION_GATHERING) {
             connection_input(&worker->slots[i].connection);
-            attend(worker, &worker->slots[i]);
+            after_step(worker, &worker->slots[i]);
         }
-    while (handler_taken(worker->handler) > 0 || worker->more) {
+    while (handler_taken(worker->handler) > 0 || worker->deferred) {
         handler_finish(worker->handler, false, &worker->answers);
-        serve_more(worker);
+        serve_deferred(worker);
     }
     handler_answer(worker->handler, true, &worker->answers);
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
@@ -356,7 +356,7 @@ int worker_serve(struct handler *handler, const volatile sig_atomic_t *stop_requ
     }
     while (!*stop_requested)
         run_once(&worker);
-    finish(&worker);
+    serve_remaining(&worker);
     close(worker.epoll);
     return EXIT_SUCCESS;
 }

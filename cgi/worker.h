@@ -1,4 +1,4 @@
-/* The FastCGI worker: serves the listening socket that is descriptor 0 (FastCGI 1.0, section 2.2). */
+/* The FastCGI worker: serves the listening socket on descriptor 0 (FastCGI 1.0, section 2.2). */
 #ifndef DOORPOST_WORKER_H
 #define DOORPOST_WORKER_H
 
@@ -6,8 +6,8 @@
 
 #include <signal.h>
 
-/* Serves until `stop_requested` is set. `wake` is a descriptor that can be read from then on, so that no wait
- * outlasts it. Returns an exit status. */
+/* Serves until `stop_requested` is set. `wake` is a descriptor that becomes readable then, to end any wait.
+ * Returns an exit status. */
 int worker_serve(struct handler *handler, const volatile sig_atomic_t *stop_requested, int wake);
 
 #endif
