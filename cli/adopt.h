@@ -1,16 +1,16 @@
-/* What is in a journal and does not belong to the journal's owner, who can do nothing with it: files that
- * root's hands made there in earlier releases, or left there with a backup. */
+/* Files in a journal that its owner does not own and so cannot use: created by root under earlier releases,
+ * or restored from a backup by root. */
 #ifndef DOORPOST_ADOPT_H
 #define DOORPOST_ADOPT_H
 
 #include "user.h"
 
-/* Counts them; `first` gets the path of one, from the journal (a descriptor). */
+/* Counts them. `journal` is a descriptor. Writes one file's path, relative to the journal, to `first`. */
 unsigned adopt_count(int journal, uid_t owner, char *first, size_t size);
 
-/* Root gives them to the owner, who may be at work in the journal meanwhile, and hostile. What belongs to
- * neither, or is not what Doorpost makes, is left as it is and told. `path` is for messages. Returns 0 or
- * STATUS_PROBLEM. */
+/* As root, changes their ownership to the owner, who may be hostile and change the journal meanwhile.
+ * Reports, and does not change, files that belong to neither or are not Doorpost's. `path` is for messages.
+ * Returns 0 or STATUS_PROBLEM. */
 int adopt_all(int journal, const struct user *owner, const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* Something that does not work now: it is logged once, and tried again after a while. */
+/* A temporary failure: logged once, and retried with a growing delay. */
 #ifndef DOORPOST_BACKOFF_H
 #define DOORPOST_BACKOFF_H
 
@@ -6,19 +6,19 @@
 
 #include <stdint.h>
 
-/* All zero: there is none. */
+/* All zero: no failure. */
 struct backoff {
     struct reason reported;
     int64_t reported_at, delay, again; /* microseconds, on monotonic_now()'s clock */
 };
 
-/* Prints the reason and the consequence, unless the same was told within the hour. */
-void backoff_report(struct backoff *trouble, const struct reason *reason, const char *consequence);
+/* Prints the reason and the consequence, unless the same reason was printed within the last hour. */
+void backoff_report(struct backoff *backoff, const struct reason *reason, const char *consequence);
 
-/* The same; and `again` is a delay from now, which doubles each time until it is a minute. */
-void backoff_start(struct backoff *trouble, const struct reason *reason, const char *consequence);
+/* The same, and sets `again` to the time of the next try. The delay doubles each time, up to a minute. */
+void backoff_start(struct backoff *backoff, const struct reason *reason, const char *consequence);
 
-/* It works again. */
-void backoff_clear(struct backoff *trouble);
+/* Resets the delay after a success. */
+void backoff_clear(struct backoff *backoff);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-/* Reads it whole (NULL or "-": standard input); BODY_LIMIT bytes at most, as the handler has it. The caller
- * frees it. Returns NULL after having said why not. */
+/* Reads the whole body (path NULL or "-": standard input), up to BODY_LIMIT bytes, the handler's limit. The
+ * caller frees it. Prints the error and returns NULL on failure. */
 char *body_read(const char *path, size_t *length);
 
 #endif

@@ -1,5 +1,5 @@
-/* On the way from Ring to the file that is verified, editors, shells, proxies and JSON libraries can each
- * change a body. */
+/* Editors, shells, proxies and JSON libraries can each change a body on its way from Ring to the file being
+ * verified. */
 #define _GNU_SOURCE /* memmem */
 #include "mistake.h"
 
@@ -25,14 +25,14 @@ static ssize_t put(const void *text, size_t length, char *out, size_t size) {
     return (ssize_t)length;
 }
 
-static ssize_t as_it_is(const char *text, size_t length, int how, char *out, size_t size) {
+static ssize_t unchanged(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
     return put(text, length, out, size);
 }
 
-/* ---- line breaks and blanks ---- */
+/* ---- line breaks and white space ---- */
 
-static size_t without_end(const char *text, size_t length) {
+static size_t length_without_line_end(const char *text, size_t length) {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
     return length;
@@ -40,10 +40,10 @@ static size_t without_end(const char *text, size_t length) {
 
 enum line_end { END_NONE, END_LF, END_CRLF };
 
-static ssize_t change_end(const char *text, size_t length, int how, char *out, size_t size) {
+static ssize_t change_line_end(const char *text, size_t length, int how, char *out, size_t size) {
     static const char *const ends[] = {[END_NONE] = "", [END_LF] = "\n", [END_CRLF] = "\r\n"};
     size_t added = strlen(ends[how]);
-    length = without_end(text, length);
+    length = length_without_line_end(text, length);
     if (length + added > size)
         return -1;
     memcpy(out, text, length);
@@ -51,7 +51,7 @@ static ssize_t change_end(const char *text, size_t length, int how, char *out, s
     return (ssize_t)(length + added);
 }
 
-/* Each line break becomes that one. */
+/* Converts every line break to the one given. */
 static ssize_t change_line_breaks(const char *text, size_t length, int how, char *out, size_t size) {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
@@ -71,7 +71,7 @@ static ssize_t change_line_breaks(const char *text, size_t length, int how, char
     return (ssize_t)used;
 }
 
-/* Some programs end a text with NUL or Ctrl-Z. */
+/* Includes NUL and Ctrl-Z, because some programs end a text with one. */
 static bool is_blank(char c) {
     return isspace((unsigned char)c) || c == '\0' || c == '\x1a';
 }
@@ -89,12 +89,12 @@ static ssize_t trim(const char *text, size_t length, int how, char *out, size_t 
 
 /* ---- encodings ---- */
 
-static ssize_t take_mark_off(const char *text, size_t length, int how, char *out, size_t size) {
+static ssize_t remove_bom(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
     return length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? put(text + 3, length - 3, out, size) : -1;
 }
 
-static ssize_t put_mark_on(const char *text, size_t length, int how, char *out, size_t size) {
+static ssize_t add_bom(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
     if (length + 3 > size)
         return -1;
@@ -152,25 +152,24 @@ static ssize_t from_utf16(const char *text, size_t length, int how, char *out, s
 static ssize_t from_base64(const char *text, size_t length, int how, char *out, size_t size) {
     static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
                                    sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
-    size_t made;
+    size_t written_length;
     (void)how;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-        if (sodium_base642bin((unsigned char *)out, size, text, length, " \t\r\n", &made, NULL,
+        if (sodium_base642bin((unsigned char *)out, size, text, length, " \t\r\n", &written_length, NULL,
                               variants[i]) == 0)
-            return (ssize_t)made;
+            return (ssize_t)written_length;
     return -1;
 }
 
 static ssize_t to_base64(const char *text, size_t length, int how, char *out, size_t size) {
-    size_t needed = sodium_base64_encoded_len(length, how); /* with a NUL */
+    size_t needed = sodium_base64_encoded_len(length, how); /* including the NUL */
     if (needed > size)
         return -1;
     sodium_bin2base64(out, size, (const unsigned char *)text, length, how);
     return (ssize_t)needed - 1;
 }
 
-/* The program gzip reads what is in a file and writes into a pipe, which is closed when there is no more
- * room. */
+/* Runs gzip on the file, reading its output from a pipe. Closes the pipe when `out` is full. */
 static ssize_t run_gunzip(FILE *file, char *out, size_t size) {
     int ends[2], status = -1;
     size_t used = 0;
@@ -203,20 +202,20 @@ static ssize_t gunzip(const char *text, size_t length, int how, char *out, size_
         return -1;
     bool written =
         fwrite(text, 1, length, file) == length && fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0;
-    ssize_t made = written ? run_gunzip(file, out, size) : -1;
+    ssize_t written_length = written ? run_gunzip(file, out, size) : -1;
     fclose(file);
-    return made;
+    return written_length;
 }
 
-/* ---- what was put around it ---- */
+/* ---- wrappings ---- */
 
 enum form { FORM_NAME, FORM_VALUE };
 
-/* What a form makes of a body (application/x-www-form-urlencoded), which is its only name or its only value.
- */
+/* Decodes a body that was sent as the only name or the only value of a form
+ * (application/x-www-form-urlencoded). */
 static ssize_t from_form(const char *text, size_t length, int how, char *out, size_t size) {
     size_t used = 0, from = 0;
-    length = without_end(text, length);
+    length = length_without_line_end(text, length);
     if (how == FORM_NAME && length > 0 && text[length - 1] == '=')
         length--;
     if (how == FORM_VALUE) {
@@ -237,7 +236,7 @@ static ssize_t from_form(const char *text, size_t length, int how, char *out, si
 
 static ssize_t unquote(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
-    length = without_end(text, length);
+    length = length_without_line_end(text, length);
     bool quoted = length > 2 && strchr("\"'`", text[0]) != NULL && text[length - 1] == text[0];
     return quoted ? put(text + 1, length - 2, out, size) : -1;
 }
@@ -251,8 +250,8 @@ static const char *find(const char *text, const char *end, const char *what, siz
     return text < end ? memmem(text, (size_t)(end - text), what, length) : NULL;
 }
 
-/* What stands behind the first blank line: the body of a whole request, or the first part of
- * multipart/form-data, whose boundary is the first line. */
+/* Extracts what follows the first blank line: a request's body, or the first part of multipart/form-data,
+ * whose boundary is the first line. */
 static ssize_t after_head(const char *text, size_t length, int how, char *out, size_t size) {
     const char *end = text + length, *start = find(text, end, "\r\n\r\n", 4);
     const char *line_break = memchr(text, '\n', length);
@@ -261,7 +260,8 @@ static ssize_t after_head(const char *text, size_t length, int how, char *out, s
         return -1;
     start += *start == '\r' ? 4 : 2;
     if (length > 2 && memcmp(text, "--", 2) == 0) {
-        const char *boundary = find(start, end, text, without_end(text, (size_t)(line_break - text)));
+        const char *boundary =
+            find(start, end, text, length_without_line_end(text, (size_t)(line_break - text)));
         end = boundary != NULL ? boundary : end;
         end -= end > start && end[-1] == '\n';
         end -= end > start && end[-1] == '\r';
@@ -272,7 +272,7 @@ static ssize_t after_head(const char *text, size_t length, int how, char *out, s
 static ssize_t from_journal(const char *text, size_t length, int how, char *out, size_t size) {
     struct record record;
     (void)how;
-    if (record_parse(text, without_end(text, length), &record) != 0)
+    if (record_parse(text, length_without_line_end(text, length), &record) != 0)
         return -1;
     return put(record.event, record.event_length, out, size);
 }
@@ -280,7 +280,7 @@ static ssize_t from_journal(const char *text, size_t length, int how, char *out,
 /* ---- JSON in JSON ---- */
 
 static ssize_t from_string(const char *text, size_t length, int how, char *out, size_t size) {
-    bool quoted = length > 0 && text[0] == '"'; /* json-c takes other quotation marks too */
+    bool quoted = length > 0 && text[0] == '"'; /* json-c also accepts other quotation marks */
     struct json_object *json = quoted ? reprint_parse(text, length) : NULL;
     (void)how;
     ssize_t used =
@@ -298,7 +298,7 @@ static ssize_t from_member(const char *text, size_t length, int how, char *out, 
     ssize_t used = -1;
     if (json_object_is_type(json, json_type_object) && json_object_object_get_ex(json, "body", &body) &&
         json_object_is_type(body, json_type_string))
-        used = (how == WRAPPED_BASE64 ? from_base64 : as_it_is)(
+        used = (how == WRAPPED_BASE64 ? from_base64 : unchanged)(
             json_object_get_string(body), (size_t)json_object_get_string_len(body), how, out, size);
     json_object_put(json);
     return used;
@@ -311,21 +311,21 @@ static ssize_t from_member(const char *text, size_t length, int how, char *out, 
 #define ENCODED "their base64: the signer encoded the body before it signed; sign the raw bytes"
 
 const struct mistake body_mistakes[] = {
-    {change_end, END_NONE,
+    {change_line_end, END_NONE,
      "them without the line break at the end: an editor or echo added it; use printf %s, or curl "
      "--data-binary",
      0},
-    {change_end, END_LF, "them with a line break at the end: it was signed, and was lost since", 0},
-    {change_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since", 0},
+    {change_line_end, END_LF, "them with a line break at the end: it was signed, and was lost since", 0},
+    {change_line_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since", 0},
     {trim, 0, "them without the surrounding white space or NUL characters: send and save the body unchanged",
      0},
     {change_line_breaks, END_NONE,
      "them without any line breaks: curl -d removes those, --data-binary does not", 0},
     {change_line_breaks, END_LF, "them with LF in place of CR LF: " CONVERTED, 0},
     {change_line_breaks, END_CRLF, "them with CR LF in place of LF: " CONVERTED, 0},
-    {take_mark_off, 0,
+    {remove_bom, 0,
      "them without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM", 0},
-    {put_mark_on, 0, "them with a byte order mark before them: it was signed, and was lost since", 0},
+    {add_bom, 0, "them with a byte order mark before them: it was signed, and was lost since", 0},
     {from_utf16, LITTLE,
      "them in UTF-8, and the file is UTF-16: PowerShell's > writes that; save the body with curl -o, or as "
      "UTF-8",

@@ -1,6 +1,5 @@
-/* doorpost check: reads the whole journal once, and verifies all that can be verified of it: each line's
- * form, the chain and the numbers, Ring's signature with the keys at hand, and that the index holds exactly
- * what the journal holds. */
+/* doorpost check: reads the whole journal once and verifies each line's form, the chain, the numbers, Ring's
+ * signatures with the configured keys, and that the index holds exactly what the journal holds. */
 #include "audit.h"
 #include "event.h"
 #include "prune.h"
@@ -26,7 +25,7 @@
 
 #define LOCK_TIMEOUT (10 * SECOND)
 #define PROGRESS_EVERY 4096 /* lines */
-#define TOLD 100            /* findings, of which every one is counted */
+#define FINDINGS_SHOWN 100  /* findings; later ones are only counted */
 
 struct options {
     struct settings settings;
@@ -36,18 +35,18 @@ struct options {
 struct check {
     const struct options *options;
     struct directory directory;
-    struct keys *keys; /* NULL: signatures are not looked at */
+    struct keys *keys; /* NULL: signatures are not checked */
     struct event_parser *parser;
     struct event event;
     struct audit audit;
     bool auditing;
     int32_t first, last;
     uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
-    struct position stands;    /* the line that is looked at */
+    struct position position;  /* the current line */
     uint64_t line;             /* its number in its file, from 1 */
     struct chain_state before; /* the chain state before that line */
-    bool proven;               /* the chain says that it is as it was written */
-    int key;                   /* the one that fitted last */
+    bool proven;               /* the chain proves that it is unchanged */
+    int key;                   /* the key used last */
     struct json_object *report;
     struct progress progress;
     struct walk walk;
@@ -55,26 +54,26 @@ struct check {
 
 /* ---- findings ---- */
 
-/* Says what is wrong with the line that is looked at. */
+/* Reports a finding on the current line. */
 __attribute__((format(printf, 2, 3))) static void found(struct check *check, const char *format, ...) {
     char what[512], name[SEGMENT_NAME_SIZE];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    segment_name(check->stands.day, name);
-    if (++check->findings > TOLD)
+    segment_name(check->position.day, name);
+    if (++check->findings > FINDINGS_SHOWN)
         return;
     if (check->options->json) {
         struct json_object *one = json_object_new_object();
         json_object_object_add(one, "file", json_object_new_string(name));
         json_object_object_add(one, "line", json_object_new_int64((int64_t)check->line));
-        json_object_object_add(one, "byte", json_object_new_int64((int64_t)check->stands.offset));
+        json_object_object_add(one, "byte", json_object_new_int64((int64_t)check->position.offset));
         json_object_object_add(one, "what", json_object_new_string(what));
         json_object_array_add(check->report, one);
     } else {
         printf("%s%s:%" PRIu64 "%s: byte %" PRIu64 ": ", colour(COLOUR_BAD), name, check->line,
-               colour(COLOUR_NONE), check->stands.offset);
+               colour(COLOUR_NONE), check->position.offset);
         print_visibly(stdout, what, strlen(what));
         putchar('\n');
     }
@@ -93,7 +92,7 @@ static int key_of(const struct check *check, const struct record *record) {
 }
 
 static void check_signature(struct check *check, const struct record *record) {
-    uint8_t made[SIGNATURE_BYTES];
+    uint8_t digest[SIGNATURE_BYTES];
     char text[SIGNATURE_TEXT_SIZE];
     int key = key_of(check, record);
     if (key < 0) {
@@ -105,8 +104,8 @@ static void check_signature(struct check *check, const struct record *record) {
         return;
     }
     check->key = key;
-    signature_make(check->keys, (size_t)key, record->event, record->event_length, made);
-    signature_format(made, text);
+    signature_make(check->keys, (size_t)key, record->event, record->event_length, digest);
+    signature_format(digest, text);
     if (memcmp(text, record->signature, SIGNATURE_TEXT_SIZE - 1) == 0)
         check->verified++;
     else
@@ -116,7 +115,7 @@ static void check_signature(struct check *check, const struct record *record) {
               record->seq, record->key);
 }
 
-/* The identifiers of a line, or false where its event cannot be read. */
+/* Finds a line's identifiers. Returns false if its event cannot be parsed. */
 static bool identify(struct check *check, const struct record *record, struct span *request,
                      struct span *id) {
     if (check->proven && event_identifiers(record->event, record->event_length, request, id))
@@ -128,7 +127,8 @@ static bool identify(struct check *check, const struct record *record, struct sp
     return true;
 }
 
-/* Numbers that are skipped although the chain holds: what had them was damaged at the end of the file. */
+/* Reports numbers that are skipped although the chain is intact: those lines were damaged at the end of the
+ * file. */
 static void check_number(struct check *check, uint64_t seq) {
     uint64_t expected = check->before.seq + check->before.damaged + 1;
     static const char why[] = "damaged or cut off at the end of the file before this one was written";
@@ -159,7 +159,7 @@ static void check_line(struct check *check, enum scan scan, const struct record 
     if (!check->auditing || check->audit.absent)
         return;
     if (identify(check, record, &request, &id))
-        audit_line(&check->audit, check->stands, request.text, request.length, id.text, id.length);
+        audit_line(&check->audit, check->position, request.text, request.length, id.text, id.length);
     else if (scan == SCAN_RECORD)
         found(check, "damaged: the event of line %" PRIu64 " cannot be read", record->seq);
 }
@@ -180,12 +180,12 @@ static uint64_t total_size(const struct check *check) {
     return total;
 }
 
-/* Bytes after the last line break. In a day that is over, and in the newest one if they do not look like the
- * beginning of a line, which a writer may be about to complete. */
+/* Checks the bytes after the last line break. In the newest day, the beginning of a line is no finding: a
+ * writer may be about to complete it. */
 static void check_rest(struct check *check, int32_t day, uint64_t offset) {
     char text[4096];
     uint64_t size = size_of(check, day);
-    check->stands = (struct position){.day = day, .offset = offset};
+    check->position = (struct position){.day = day, .offset = offset};
     check->line++;
     if (offset >= size)
         return;
@@ -207,9 +207,9 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
     struct check *check = context;
     char quoted[QUOTE_SIZE(NAME_MAX)];
     check->line = 0;
-    check->stands = (struct position){.day = check->last};
-    if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->stands.day) == 0)
-        check->stands.offset = strtoull(name + DAY_SIZE, NULL, 10);
+    check->position = (struct position){.day = check->last};
+    if (strlen(name) > DAY_SIZE && day_parse(name, DAY_SIZE - 1, &check->position.day) == 0)
+        check->position.offset = strtoull(name + DAY_SIZE, NULL, 10);
     if (!torn)
         found(check,
               "%" PRIu64
@@ -222,8 +222,8 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
                plain(name, quoted, sizeof quoted));
 }
 
-/* Reads the first line for its number: that tells where the chain begins. */
-static int find_link(struct check *check, struct chain_state *chain, struct reason *reason) {
+/* Finds the chain state before the first line, using that line's number. */
+static int find_chain_start(struct check *check, struct chain_state *chain, struct reason *reason) {
     enum scan scan;
     struct record record;
     struct position position;
@@ -260,20 +260,20 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     walk_start(&check->walk, check->directory.fd, next, chain);
     walk_until(&check->walk, check->last);
     check->line = 0;
-    while ((result = walk_next(&check->walk, &scan, &record, &check->stands, reason)) > 0) {
-        struct position stands = check->stands;
+    while ((result = walk_next(&check->walk, &scan, &record, &check->position, reason)) > 0) {
+        struct position position = check->position;
         check->proven = scan == SCAN_RECORD && before.known && before.damaged == 0;
         check->before = before;
         before = walk_chain(&check->walk);
-        if (stands.day != next.day) {
+        if (position.day != next.day) {
             if (visit == check_line)
                 check_rest(check, next.day, next.offset);
-            check->stands = stands;
+            check->position = position;
             check->line = 0;
         }
         check->line++;
         next = walk_position(&check->walk);
-        done += next.offset - stands.offset;
+        done += next.offset - position.offset;
         visit(check, scan, &record);
         if (check->line % PROGRESS_EVERY == 0)
             progress_show(progress, done);
@@ -289,14 +289,14 @@ static int walk_all(struct check *check, void (*visit)(struct check *, enum scan
     return result;
 }
 
-/* The second walk, where index and journal differ: which lines does the index miss? */
-static void look_up(struct check *check, enum scan scan, const struct record *record) {
+/* For a second pass if index and journal differ: reports the lines that the index lacks. */
+static void check_indexed(struct check *check, enum scan scan, const struct record *record) {
     struct span request, id;
     struct reason reason = {""};
     if (scan == SCAN_DAMAGED || !identify(check, record, &request, &id))
         return;
     int held =
-        audit_find(&check->audit, check->stands, request.text, request.length, id.text, id.length, &reason);
+        audit_find(&check->audit, check->position, request.text, request.length, id.text, id.length, &reason);
     if (held == 0)
         found(check,
               "line %" PRIu64 " is not in the index, so that a repetition of it would be stored again: "
@@ -309,13 +309,13 @@ static void look_up(struct check *check, enum scan scan, const struct record *re
 static int check_all(struct check *check, struct reason *reason) {
     struct chain_state chain;
     struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
-    int result = find_link(check, &chain, reason);
+    int result = find_chain_start(check, &chain, reason);
     if (result < 0)
         return result;
     result = audit_start(&check->audit, &check->directory, check->first, &deadline, reason);
     check->auditing = true;
     if (result == ERROR_DAMAGED) {
-        check->stands = (struct position){.day = check->last};
+        check->position = (struct position){.day = check->last};
         problem("%s: the next delivery rebuilds it, or doorpost check --rebuild-index does", reason->text);
         check->findings++;
         check->audit.absent = true;
@@ -324,13 +324,13 @@ static int check_all(struct check *check, struct reason *reason) {
     result = walk_all(check, check_line, chain, reason);
     if (result == 0 && !check->audit.absent && !audit_agrees(&check->audit)) {
         uint64_t lines = check->lines;
-        result = walk_all(check, look_up, chain, reason);
+        result = walk_all(check, check_indexed, chain, reason);
         check->lines = lines;
     }
     return result;
 }
 
-/* ---- telling it ---- */
+/* ---- reporting ---- */
 
 static int print_report(const struct check *check) {
     struct json_object *all = json_object_new_object();
@@ -351,8 +351,8 @@ static int print_report(const struct check *check) {
 }
 
 static void print_summary(const struct check *check) {
-    if (check->findings > TOLD)
-        printf("and %" PRIu64 " findings more\n", check->findings - TOLD);
+    if (check->findings > FINDINGS_SHOWN)
+        printf("and %" PRIu64 " findings more\n", check->findings - FINDINGS_SHOWN);
     printf("%" PRIu64 " lines", check->lines);
     if (check->keys != NULL) {
         printf(", %" PRIu64 " signatures verified", check->verified);

@@ -14,11 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EXIT_NOT_FOUND 127 /* as shells have it */
+#define EXIT_NOT_FOUND 127 /* as in shells */
 #define EXIT_NOT_EXECUTABLE 126
-#define TURNS 20 /* more than a full pipe and its end take */
+#define READS_MAX 20 /* enough to drain a full pipe to EOF */
 
-/* Can it be run? Sets errno; what merely is not there, or not for us, is ENOENT. */
+/* Returns true if the file is executable. Otherwise sets errno: ENOENT if it does not exist or is not
+ * executable for us. */
 static bool can_run(const char *path) {
     if (access(path, X_OK) == 0)
         return true;
@@ -28,12 +29,12 @@ static bool can_run(const char *path) {
 }
 
 bool command_find(const char *program, char path[COMMAND_PATH_SIZE]) {
-    char here[COMMAND_PATH_SIZE / 2];
+    char directory[COMMAND_PATH_SIZE / 2];
     const char *from = getenv("PATH");
     int error = ENOENT;
-    bool relative = program[0] != '/' && getcwd(here, sizeof here) != NULL;
+    bool relative = program[0] != '/' && getcwd(directory, sizeof directory) != NULL;
     if (strchr(program, '/') != NULL) {
-        snprintf(path, COMMAND_PATH_SIZE, "%s%s%s", relative ? here : "", relative ? "/" : "", program);
+        snprintf(path, COMMAND_PATH_SIZE, "%s%s%s", relative ? directory : "", relative ? "/" : "", program);
         return can_run(program);
     }
     while (from != NULL && *from != '\0') {
@@ -55,28 +56,28 @@ static void set_number(const char *name, int64_t value) {
     setenv(name, text, 1);
 }
 
-static void set_environment(const struct invocation *occasion) {
-    const struct event *event = occasion->event;
+static void set_environment(const struct invocation *invocation) {
+    const struct event *event = invocation->event;
     setenv("DOORPOST_EVENT_ID", event->id, 1);
     setenv("DOORPOST_REQUEST_ID", event->request_id, 1);
     setenv("DOORPOST_TYPE", event->type, 1);
     setenv("DOORPOST_SUB_TYPE", event->sub_type, 1);
     setenv("DOORPOST_DEVICE_ID", event->device, 1);
     setenv("DOORPOST_ACCOUNT_ID", event->account, 1);
-    setenv("DOORPOST_RECEIVED_AT", occasion->received_at, 1);
+    setenv("DOORPOST_RECEIVED_AT", invocation->received_at, 1);
     set_number("DOORPOST_TIMESTAMP", event->timestamp);
-    set_number("DOORPOST_SEQ", (int64_t)occasion->seq);
-    set_number("DOORPOST_ATTEMPT", occasion->attempt);
+    set_number("DOORPOST_SEQ", (int64_t)invocation->seq);
+    set_number("DOORPOST_ATTEMPT", invocation->attempt);
 }
 
-__attribute__((noreturn)) static void become(char *const argv[], const struct invocation *occasion, int in,
-                                             int out) {
+__attribute__((noreturn)) static void exec_command(char *const argv[], const struct invocation *invocation,
+                                                   int in, int out) {
     sigset_t none;
     sigemptyset(&none);
     setpgid(0, 0);
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
         _exit(EXIT_NOT_EXECUTABLE);
-    set_environment(occasion);
+    set_environment(invocation);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], argv);
@@ -90,7 +91,7 @@ static void close_pipe(int ends[2]) {
             close(ends[i]);
 }
 
-int command_start(struct command *command, char *const argv[], const struct invocation *occasion,
+int command_start(struct command *command, char *const argv[], const struct invocation *invocation,
                   const char *body, size_t length, int64_t timeout, struct reason *reason) {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     memset(command, 0, sizeof *command);
@@ -104,8 +105,8 @@ int command_start(struct command *command, char *const argv[], const struct invo
         return ERROR_SYSTEM;
     }
     if (command->pid == 0)
-        become(argv, occasion, in[0], out[1]);
-    setpgid(command->pid, command->pid); /* here too, or it might be stopped before it has done so */
+        exec_command(argv, invocation, in[0], out[1]);
+    setpgid(command->pid, command->pid); /* here too: command_stop() may come before the child has done it */
     close(in[0]);
     close(out[1]);
     fcntl(in[1], F_SETFL, O_NONBLOCK);
@@ -118,7 +119,7 @@ int command_start(struct command *command, char *const argv[], const struct invo
     command->length = length + 1;
     command->deadline = monotonic_now() + timeout;
     snprintf(command->id, sizeof command->id, "%s",
-             plain(occasion->event->id, command->line, sizeof command->line));
+             plain(invocation->event->id, command->line, sizeof command->line));
     command_pump(command);
     return 0;
 }
@@ -138,7 +139,7 @@ static void close_end(int *fd) {
     *fd = -1;
 }
 
-/* A command need not read its input: where it closes it, the rest is nobody's. */
+/* A command need not read its input: if it closes the pipe, the rest is dropped. */
 static void feed(struct command *command) {
     while (command->in >= 0 && command->written < command->length) {
         ssize_t put =
@@ -163,7 +164,7 @@ static void pass_on(struct command *command) {
     }
 }
 
-/* Remembers the last bytes of the output. */
+/* Keeps the last bytes of the output. */
 static void remember(struct command *command, const char *text, size_t length) {
     if (length > sizeof command->tail) {
         text += length - sizeof command->tail;
@@ -187,11 +188,11 @@ static void take_output(struct command *command, const char *text, size_t length
     }
 }
 
-/* Reads for a while: one command that floods must not keep the others waiting. */
+/* Reads a bounded amount, so that a command that floods does not block the others. */
 static void drain(struct command *command) {
     char bytes[4096];
     ssize_t got = 1;
-    for (int turns = 0; command->out >= 0 && turns < TURNS; turns++) {
+    for (int reads = 0; command->out >= 0 && reads < READS_MAX; reads++) {
         got = read(command->out, bytes, sizeof bytes);
         if (got > 0)
             take_output(command, bytes, (size_t)got);
@@ -228,12 +229,12 @@ int64_t command_tick(struct command *command, int64_t now) {
     return (command->stopped ? command->kill_at : command->deadline) - now;
 }
 
-__attribute__((noreturn)) static void read_to_end(int fd) {
+__attribute__((noreturn)) static void discard_to_end(int fd) {
     char bytes[4096];
     sigset_t none;
     sigemptyset(&none);
-    int nothing = open("/dev/null", O_RDWR);
-    if (dup2(fd, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 || dup2(nothing, STDERR_FILENO) < 0 ||
+    int null_fd = open("/dev/null", O_RDWR);
+    if (dup2(fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 || dup2(null_fd, STDERR_FILENO) < 0 ||
         fcntl(STDIN_FILENO, F_SETFL, 0) != 0 || chdir("/") != 0)
         _exit(1);
     closefrom(STDERR_FILENO + 1);
@@ -243,29 +244,29 @@ __attribute__((noreturn)) static void read_to_end(int fd) {
     _exit(0);
 }
 
-/* What the command has left in the background would be killed by SIGPIPE at its next line of output, also
- * after this process has ended. So a process that is nobody's child reads the pipe to its end. */
-static void leave_reader(int fd) {
-    pid_t between = fork();
-    if (between == 0) {
+/* Processes that the command left in the background would be killed by SIGPIPE at their next output, even
+ * after this process has exited. So a detached process reads the pipe to EOF. */
+static void start_detached_reader(int fd) {
+    pid_t intermediate = fork();
+    if (intermediate == 0) {
         setsid();
         if (fork() == 0)
-            read_to_end(fd);
+            discard_to_end(fd);
         _exit(0);
     }
-    while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
+    while (intermediate > 0 && waitpid(intermediate, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 
 void command_end(struct command *command) {
-    if (command->stopped) /* its children may be left */
+    if (command->stopped) /* its children may still run */
         kill(-command->pid, SIGKILL);
     drain(command);
     pass_on(command);
     fflush(stdout);
     close_end(&command->in);
     if (command->out >= 0)
-        leave_reader(command->out);
+        start_detached_reader(command->out);
     close_end(&command->out);
     free(command->body);
     command->body = NULL;

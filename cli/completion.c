@@ -1,5 +1,5 @@
-/* doorpost completion: prints the completion script of a shell, made from the table of verbs and each verb's
- * table of options. */
+/* doorpost completion: prints a shell's completion script, generated from the verb table and each verb's
+ * option table. */
 #include "ring.h"
 #include "verbs.h"
 
@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What can be offered for an operand, or an option's value. */
+/* The candidates for an operand or an option's value. */
 struct offer {
-    const char *name; /* as --help calls it */
+    const char *name; /* as in --help */
     const char *words;
-    const char *bash; /* what compgen takes before the words */
-    const char *zsh;  /* the action of _arguments if there are no words */
+    const char *bash; /* compgen options before the words */
+    const char *zsh;  /* the action for _arguments if there are no words */
 };
 
-/* A name in small letters is the words themselves. For other names that are not known, nothing is offered. */
+/* A lower-case name is itself the list of words. Other unknown names get no candidates. */
 static struct offer find_offer(const char *name) {
     static const struct offer offers[] = {
         {"FILE", "", "-f ", "_files"}, {"DIR", "", "-d ", "_files -/"},
@@ -69,7 +69,7 @@ static void print_bash(void) {
          "complete -F _doorpost doorpost");
 }
 
-/* Prints a part of a specification for _arguments, which stands in single quotes. */
+/* Prints text inside a single-quoted _arguments specification. */
 static void zsh_text(const char *text) {
     for (; *text != '\0'; text++)
         if (*text == '\'')

@@ -1,13 +1,13 @@
-/* A counter never goes down, or Prometheus takes it for a restart: so what `prune` deletes is remembered, in
- * the file `counted` of the journal's directory, which is one line:
+/* A counter must never decrease, or Prometheus assumes a restart. So the counts of days that `prune` deletes
+ * are kept in the file `counted` in the journal's directory, as one line:
  *
  *   {"through":"2026-08-24","events":{"button_press":50},"rejected":{},"delays":50,"delay_seconds":41.5}
  *
- * Days up to "through" are in these numbers, whether they are deleted yet or not. The first hundred types,
- * and reasons, have a label of their own for good, and later ones are `other`. It cannot be the hundred most
- * frequent: one that rises among them would take its events out of `other`, which must not go down, or would
- * begin without them; and the one that it replaces would have to end. Which labels there are can only stay as
- * it is once there are a hundred. Ring has some thirty types. */
+ * These numbers include all days up to "through", whether already deleted or not. The first hundred types,
+ * and the first hundred reasons, keep a label of their own for good; later ones are counted as `other`. It
+ * cannot be the hundred most frequent: a type that newly became one would either take its events out of
+ * `other`, which must not decrease, or start without them, and the type it displaced would have to end. So
+ * once there are a hundred labels, they are fixed. Ring has about thirty types. */
 #include "counters.h"
 
 #include "replace.h"
@@ -111,7 +111,7 @@ bool counters_count(struct json_object *counts, const char *name, int most) {
 
 bool counters_delay(const struct lines *lines, double *seconds) {
     *seconds = ((double)lines->received_at / 1000 - (double)lines->event.timestamp) / 1000;
-    if (*seconds < 0) /* two clocks that disagree */
+    if (*seconds < 0) /* the two clocks disagree */
         *seconds = 0;
     return lines->event.timestamp > 0;
 }

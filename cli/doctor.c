@@ -1,5 +1,5 @@
-/* doorpost doctor: looks at everything that a delivery will need, in the order in which it needs it, and says
- * what to do about each finding. A check that cannot be made because of an earlier finding is left out. */
+/* doorpost doctor: checks everything that a delivery needs, in that order, and says what to do about each
+ * finding. A check that an earlier finding makes impossible is skipped. */
 #include "adopt.h"
 #include "audit.h"
 #include "command.h"
@@ -46,9 +46,9 @@
 
 #define LOCK_TIMEOUT (4 * SECOND)
 #define SPACE_LEAST (64 << 20)        /* bytes */
-#define START_TRIES 50                /* a tenth of a second each, for a web server to start */
+#define START_TRIES 50                /* a tenth of a second each, while a web server starts */
 #define SYNC_SLOW (SECOND / 2)        /* microseconds */
-#define YEAR_2025 INT64_C(1735689600) /* this was written later: a clock before it is wrong */
+#define YEAR_2025 INT64_C(1735689600) /* seconds; an earlier clock must be wrong */
 #define NFS_MAGIC 0x6969
 
 enum level { LEVEL_GOOD, LEVEL_NOTE, LEVEL_WARNING, LEVEL_PROBLEM };
@@ -122,7 +122,7 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
     return true;
 }
 
-/* What puts ownership right, if `init` has made the settings. */
+/* Returns the command that repairs ownership, if `init` created the settings. */
 static const char *repair(const struct doctor *doctor) {
     static char command[CONFIG_PATH_SIZE + 64];
     const char *slash = strrchr(doctor->config.file, '/');
@@ -167,8 +167,9 @@ static bool check_keys(struct doctor *doctor) {
 
 /* ---- directory and file system ---- */
 
-/* Can that user, or that worker if there is one, read settings and key, and write to the journal? Asked by
- * becoming that user, in another process, which makes nothing. */
+/* Checks, as the user (or as the worker, if not 0) in a child process, access to settings, key file and
+ * journal. Creates no file. Returns 0, or what is inaccessible: 3 settings, 2 key file, 1 journal; 4: not
+ * tested. */
 static int try_as(const struct doctor *doctor, const struct user *user, pid_t worker) {
     int status = -1;
     fflush(stdout);
@@ -192,8 +193,8 @@ static int try_as(const struct doctor *doctor, const struct user *user, pid_t wo
     return WEXITSTATUS(status);
 }
 
-/* The user that the worker runs as: that of a worker which is at work; else the journal's owner.
- * Returns the worker's number, or 0 if none was found. */
+/* Finds the user that the worker runs as: --user, else that of a running worker, else the journal's owner.
+ * Returns the worker's pid, or 0 if none was found. */
 static pid_t find_worker(struct doctor *doctor, const struct user *owner, struct user *user) {
     *user = *owner;
     if (doctor->user != NULL) {
@@ -255,7 +256,8 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
     }
 }
 
-/* The handler may be of this user, and cannot open them. */
+/* Reports files that do not belong to the journal's owner: the handler may run as that user and cannot open
+ * them. */
 static void check_owners(struct doctor *doctor, uid_t owner) {
     char first[128];
     struct user user;
@@ -309,7 +311,7 @@ static bool check_directory(struct doctor *doctor) {
     return true;
 }
 
-/* Is the lock that this process holds seen by another one? */
+/* Returns true if another process sees the lock that this one holds. */
 static bool lock_excludes(struct doctor *doctor) {
     int status = 0;
     fflush(stdout);
@@ -321,7 +323,7 @@ static bool lock_excludes(struct doctor *doctor) {
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* How this mount keeps locks to this machine, or NULL. */
+/* Returns the mount option that makes locks local to this machine, or NULL. */
 static const char *local_locks(const struct doctor *doctor) {
     static char options[1024];
     struct stat status;
@@ -387,8 +389,8 @@ static void check_sync(struct doctor *doctor) {
         tell(doctor, LEVEL_GOOD, "sync", "took %.2f ms", (double)spent / 1000);
 }
 
-/* A day of the future takes all events until it comes. Its file can be given the name of a free day that is
- * not later than today and comes after all others. */
+/* A future day receives all events until it comes. Its file can be renamed to a free day that follows all
+ * others and is, if possible, not after today. */
 static void tell_future_day(struct doctor *doctor, int32_t today, int32_t last) {
     char name[DAY_SIZE], free_day[DAY_SIZE];
     int32_t first, before = -1;
@@ -514,7 +516,7 @@ static void check_failures(struct doctor *doctor, const char *name, int lock) {
     json_object_put(list);
 }
 
-/* What the handler starts has its program from the settings, which were looked at. */
+/* Skips the handler's own consumer: its program is in the settings, which are checked already. */
 static void check_program(struct doctor *doctor, const char *name, int lock) {
     struct runner_note note;
     char path[COMMAND_PATH_SIZE];
@@ -532,7 +534,7 @@ static void check_program(struct doctor *doctor, const char *name, int lock) {
              name, note.program);
 }
 
-/* A consumer that a timer starts may be about to be. */
+/* Only a note, because a timer may be about to start the consumer. */
 static void check_runs(struct doctor *doctor, const char *name, int lock) {
     static struct cursor cursor;
     struct position end;
@@ -574,12 +576,13 @@ static void check_consumers(struct doctor *doctor) {
 
 /* ---- the round trip ---- */
 
-/* What to do about an unexpected status of Doorpost's or of another program's, or NULL. */
+/* Returns advice on an unexpected status, sent by Doorpost (`ours`) or another program; NULL if there is
+ * none. */
 static const char *advice(int status, bool ours) {
     static const struct {
         int status;
         bool ours;
-        const char *told;
+        const char *text;
     } cases[] = {
         {400, true, "Doorpost refuses it for this reason"},
         {401, true, "the worker has another key: does it read the same settings?"},
@@ -604,14 +607,14 @@ static const char *advice(int status, bool ours) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == (status / 100 == 3 ? 300 : status) && cases[i].ours == ours)
-            return cases[i].told;
+            return cases[i].text;
     return NULL;
 }
 
 static void tell_unexpected(struct doctor *doctor, struct answer *answer, int status, const char *word,
                             const char *unknown) {
     bool ours = strstr(answer->body, "\"status\"") != NULL;
-    const char *told = answer->status == status ? NULL : advice(answer->status, ours);
+    const char *known = answer->status == status ? NULL : advice(answer->status, ours);
     for (char *at = answer->body; *at != '\0'; at++)
         if (*at < ' ' || *at > '~')
             *at = ' ';
@@ -624,10 +627,10 @@ static void tell_unexpected(struct doctor *doctor, struct answer *answer, int st
              doctor->log);
     else
         tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
-             answer->status, answer->body, told != NULL ? told : unknown);
+             answer->status, answer->body, known != NULL ? known : unknown);
 }
 
-/* A web server that has just been restarted may not listen yet. */
+/* Retries if refused: a web server that was just restarted may not listen yet. */
 static int post(const struct doctor *doctor, const char *body, size_t length, const char *signature,
                 struct answer *answer, struct reason *reason) {
     int result = http_post(doctor->url, body, length, signature, answer, reason);
@@ -638,7 +641,7 @@ static int post(const struct doctor *doctor, const char *body, size_t length, co
     return result;
 }
 
-/* Sends the body and expects a status and a word in the answer. */
+/* Sends the body, and checks the answer for a status and a word. */
 static bool expect(struct doctor *doctor, const char *body, size_t length, const char *signature, int status,
                    const char *word, const char *unknown) {
     struct answer answer;
@@ -655,7 +658,7 @@ static bool expect(struct doctor *doctor, const char *body, size_t length, const
     return false;
 }
 
-/* A URL on this machine is for trying out; any other is meant for Ring. */
+/* A URL on this machine is for testing; any other is meant for Ring. */
 static void check_scheme(struct doctor *doctor) {
     static const char *const local[] = {"127.", "localhost", "[::1]"};
     if (strncasecmp(doctor->url, "http://", 7) != 0)
@@ -685,9 +688,9 @@ static void check_round_trip(struct doctor *doctor) {
            "a wrong signature must be refused: what answers there?");
 }
 
-/* ---- all of it ---- */
+/* ---- all checks ---- */
 
-/* Root looks at the worker's rights, and then goes on as the journal's owner. */
+/* As root, checks the worker's permissions, then becomes the journal's owner. */
 static bool become_owner(struct doctor *doctor) {
     struct reason reason = {""};
     struct user owner;
@@ -709,7 +712,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
     struct statfs system;
     if (!check_settings(doctor, settings))
         return;
-    log_location(&doctor->config, doctor->log); /* while still root, who may examine any worker */
+    log_location(&doctor->config, doctor->log); /* while still root, to examine any worker */
     doctor->keys_good = check_keys(doctor);
     if (become_owner(doctor) && check_directory(doctor)) {
         bool nfs = fstatfs(doctor->directory.fd, &system) == 0 && system.f_type == NFS_MAGIC;

@@ -1,4 +1,4 @@
-/* doorpost exec: a press starts something. */
+/* doorpost exec: runs a command for each event. */
 #include "command.h"
 #include "cursor.h"
 #include "ring.h"
@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define WORDS_MAX 64 /* of DOORPOST_ON_EVENT */
-#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+," /* to a shell */
+/* Characters that need no quoting in a shell. */
+#define UNQUOTED "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,"
 
 struct options {
     struct settings settings;
@@ -26,12 +27,12 @@ struct options {
     const char *drop;
 };
 
-/* DOORPOST_ON_EVENT is a program and its arguments with blanks between them; no shell reads it. */
+/* Splits DOORPOST_ON_EVENT, a program and its arguments, at blanks; no shell is involved. */
 static char *const *split(char *text) {
     static char *words[WORDS_MAX + 1];
     size_t count = 0;
-    char *place = NULL;
-    for (char *word = strtok_r(text, " \t", &place); word != NULL; word = strtok_r(NULL, " \t", &place)) {
+    char *rest = NULL;
+    for (char *word = strtok_r(text, " \t", &rest); word != NULL; word = strtok_r(NULL, " \t", &rest)) {
         if (count == WORDS_MAX)
             usage_error("DOORPOST_ON_EVENT has more than %d words: write a script", WORDS_MAX);
         words[count++] = word;
@@ -39,7 +40,7 @@ static char *const *split(char *text) {
     return count > 0 ? words : NULL;
 }
 
-/* What a web server or an init gives is not always what a command expects: it may set neither of these. */
+/* Web servers and init systems may set neither of these, and commands expect both. */
 static void complete_environment(void) {
     struct user user;
     const char *path = getenv("PATH"), *home = getenv("HOME");
@@ -50,10 +51,10 @@ static void complete_environment(void) {
         setenv("HOME", user.home[0] != '\0' ? user.home : "/", 1);
 }
 
-/* Appends a word as a shell reads it. */
+/* Appends a word, quoted for a shell. */
 static void add_word(FILE *line, const char *word) {
     fputc(' ', line);
-    if (word[0] != '\0' && word[strspn(word, PLAIN)] == '\0') {
+    if (word[0] != '\0' && word[strspn(word, UNQUOTED)] == '\0') {
         fputs(word, line);
         return;
     }
@@ -63,7 +64,8 @@ static void add_word(FILE *line, const char *word) {
     fputc('\'', line);
 }
 
-/* The command line that runs what was given up once more; for a shell, where this one was started. */
+/* Composes the shell command line that retries the failed events, to be run in the current directory.
+ * `given`: the command was given on the command line. The caller frees it. Returns NULL if out of memory. */
 static char *compose_again(const struct options *options, const struct config *config, bool given) {
     char *text = NULL, program[CONFIG_PATH_SIZE + 16] = "doorpost", directory[CONFIG_PATH_SIZE],
          found[COMMAND_PATH_SIZE];
@@ -106,7 +108,7 @@ static int run_command(struct options *options, const struct config *config, boo
     struct run *run = &options->run;
     runlog_start(config->journal, run->name);
     char *again = compose_again(options, config, given);
-    run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* without the first blank */
+    run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* skip the first blank */
     int status = runner_run(config, run);
     free(again);
     return status;
@@ -120,18 +122,18 @@ static int exec_main(int argc, char *argv[]) {
     const char *only = run->name;
     run->name = only != NULL ? only : "default";
     run->retry_failed |= run->retry != NULL;
-    bool asks = options.status || options.failed || options.drop != NULL;
+    bool is_query = options.status || options.failed || options.drop != NULL;
     check_options(run);
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
-    bool here = true;
-    int status = run->retry != NULL ? status_retry(&config, run->name, run->retry, &here) : STATUS_DONE;
-    if (!here || status != STATUS_DONE)
+    bool run_here = true;
+    int status = run->retry != NULL ? status_retry(&config, run->name, run->retry, &run_here) : STATUS_DONE;
+    if (!run_here || status != STATUS_DONE)
         return status;
     run->command = first < argc ? &argv[first] : split(config.on_event);
-    if (!asks && run->command == NULL)
+    if (!is_query && run->command == NULL)
         usage_error("which command? Say it after --");
-    if (asks)
+    if (is_query)
         return options.drop != NULL ? status_drop(&config, run->name, options.drop)
                : options.failed     ? status_show_failed(&config, only, options.json)
                                     : status_show(&config, only, options.json);

@@ -1,5 +1,5 @@
-/* The list may be long: a device whose command always fails must not make it slow to add one more. It is read
- * whole, and replaced as a whole, when a person asks or has events run again. */
+/* Appending must stay fast however long the list is, because a device's command may always fail. The list is
+ * read and replaced as a whole only when a person queries it or retries events. */
 #include "failed.h"
 
 #include "cursor.h"
@@ -24,13 +24,13 @@
 #define OUTPUT_LIMIT 1024
 #define RECENT_LIMIT 65536 /* bytes */
 #define LINE_SIZE (ID_SIZE + QUOTE_SIZE(64) + QUOTE_SIZE(OUTPUT_LIMIT) + 256)
-#define ID_SIZE ((size_t)2 * QUOTE_SIZE(512)) /* an id can have been quoted before */
+#define ID_SIZE ((size_t)2 * QUOTE_SIZE(512)) /* an id may already have been quoted once */
 
 static void path_of(const char *name, const char *suffix, char out[FAILED_PATH_SIZE]) {
     snprintf(out, FAILED_PATH_SIZE, "cursors/%s.%s", name, suffix);
 }
 
-/* The end of the line at `line`, its line break included. */
+/* Returns the end of the line at `line`, including its line break. */
 static char *end_of(char *line, char *end) {
     char *line_break = memchr(line, '\n', (size_t)(end - line));
     return line_break != NULL ? line_break + 1 : end;
@@ -43,7 +43,7 @@ static const char *text_of(struct json_object *line, const char *name) {
                : "";
 }
 
-/* The output of a command may have NUL characters in it. */
+/* A command's output may contain NUL characters. */
 static size_t length_of(struct json_object *line, const char *name) {
     struct json_object *value;
     return json_object_object_get_ex(line, name, &value) && json_object_is_type(value, json_type_string)
@@ -89,7 +89,7 @@ static void ignore(void *context, const struct failure *failure) {
 }
 
 struct numbered {
-    uint64_t seq; /* 0: of a damaged line */
+    uint64_t seq; /* 0: the line is damaged */
     char *line;
 };
 
@@ -118,7 +118,7 @@ static bool is_readable(char *line, char *end) {
     return visit_line(line, (size_t)(end_of(line, end) - line), ignore, NULL);
 }
 
-/* Takes lines out whose number a later one has, and empty ones. */
+/* Removes empty lines, and lines whose number a later line repeats. */
 static void forget_repeated(char *text, size_t *length) {
     char *end = text + *length;
     size_t count = 0, used = 0;
@@ -148,23 +148,23 @@ static int load(int directory, const char *name, const char *suffix, char **text
     return result < 0 ? result : 0;
 }
 
-/* The same of a list, whose last line has a line break, though an editor may have left it out. */
+/* The same, and adds the last line break if an editor has left it out. */
 static int load_list(int directory, const char *name, const char *suffix, char **text, size_t *length,
                      struct reason *reason) {
     int result = load(directory, name, suffix, text, length, reason);
     if (result == 0 && *length > 0 && (*text)[*length - 1] != '\n')
-        (*text)[(*length)++] = '\n'; /* in place of the NUL */
+        (*text)[(*length)++] = '\n'; /* overwrites the NUL */
     return result;
 }
 
 static int replace(int directory, const char *name, const char *text, size_t length, struct reason *reason) {
-    char path[FAILED_PATH_SIZE], spare[FAILED_PATH_SIZE];
+    char path[FAILED_PATH_SIZE], temporary[FAILED_PATH_SIZE];
     path_of(name, "failed", path);
-    path_of(name, "failed.new", spare);
-    return replace_write(directory, spare, path, text, length, reason);
+    path_of(name, "failed.new", temporary);
+    return replace_write(directory, temporary, path, text, length, reason);
 }
 
-/* The line of an event on the list, with its line break; NULL if it is not there. */
+/* Returns an event's line on the list, including its line break; NULL if there is none. */
 static char *find(char *text, char *end, uint64_t seq, size_t *length) {
     char start[40];
     size_t start_length = (size_t)snprintf(start, sizeof start, "{\"seq\":%" PRIu64 ",", seq);
@@ -193,8 +193,8 @@ static size_t compose(const struct failure *failure, char *out, size_t size) {
                             output);
 }
 
-/* Puts a line at the end of a list that has room for it and for one byte more: what a damaged file ends with
- * need not be a line. Returns the new length. */
+/* Appends a line to a list with room for it and one more byte: a damaged file may lack its last line break.
+ * Returns the new length. */
 static size_t add_line(char *list, size_t length, const char *line, size_t line_length) {
     if (length > 0 && line_length > 0 && list[length - 1] != '\n')
         list[length++] = '\n';
@@ -202,7 +202,7 @@ static size_t add_line(char *list, size_t length, const char *line, size_t line_
     return length + line_length;
 }
 
-/* Takes the event off the list, and puts `failure` on it where it is not NULL. */
+/* Removes the event from the list, then appends `failure` if not NULL. */
 static int change(int directory, int lock, const char *name, uint64_t seq, const struct failure *failure,
                   struct reason *reason) {
     char line[LINE_SIZE];
@@ -236,14 +236,14 @@ int failed_replace(int directory, int lock, const char *name, const struct failu
     return change(directory, lock, name, failure->seq, failure, reason);
 }
 
-/* Returns 0, or -1 with errno set: then nothing was added. */
+/* Returns 0, or -1 with errno set if nothing was added. */
 static int append(int directory, int fd, const char *line, size_t length) {
     struct stat status;
     char last = '\n';
     if (fstat(fd, &status) != 0 || (status.st_size > 0 && pread(fd, &last, 1, status.st_size - 1) < 0))
         return -1;
-    off_t at = status.st_size + (last != '\n'); /* a crash can have left a part of a line */
-    errno = ENOSPC;                             /* if a write is short */
+    off_t at = status.st_size + (last != '\n'); /* a crash may have left part of a line */
+    errno = ENOSPC;                             /* for a short write */
     if ((last != '\n' && pwrite(fd, "\n", 1, status.st_size) != 1) ||
         pwrite(fd, line, length, at) != (ssize_t)length || fdatasync(fd) != 0 ||
         (status.st_size == 0 && directory_sync(directory, "cursors") != 0)) {
@@ -272,15 +272,15 @@ int failed_add(int directory, int lock, const char *name, const struct failure *
 }
 
 int failed_reserve(int directory, int lock, const char *name, struct reason *reason) {
-    char *text, spare[FAILED_PATH_SIZE];
+    char *text, temporary[FAILED_PATH_SIZE];
     size_t length;
-    path_of(name, "failed.new", spare);
+    path_of(name, "failed.new", temporary);
     int result = cursor_lock(lock, CURSOR_LOCK_FAILED, true, reason);
     if (result != 0)
         return result;
     result = load(directory, name, "failed", &text, &length, reason);
     if (result == 0)
-        result = replace_reserve(directory, spare, length + 1, reason);
+        result = replace_reserve(directory, temporary, length + 1, reason);
     free(text);
     cursor_unlock(lock, CURSOR_LOCK_FAILED);
     return result;
@@ -290,7 +290,7 @@ int failed_remove(int directory, int lock, const char *name, uint64_t seq, struc
     return change(directory, lock, name, seq, NULL, reason);
 }
 
-/* Returns how many lines there are. */
+/* Returns the number of lines. */
 static int visit_all(char *text, size_t length, const char *path,
                      void (*visit)(void *context, const struct failure *failure), void *context) {
     int count = 0;
@@ -336,22 +336,22 @@ int failed_each_recent(int directory, const char *name,
     return result;
 }
 
-/* Not synced: a hint is not worth that. */
+/* Not synced: it is only a hint. */
 static void replace_recent(int directory, const char *name, const char *text, size_t length) {
-    char path[FAILED_PATH_SIZE], spare[FAILED_PATH_SIZE];
+    char path[FAILED_PATH_SIZE], temporary[FAILED_PATH_SIZE];
     path_of(name, "recent", path);
-    path_of(name, "recent.new", spare);
-    int fd =
-        openat(directory, spare, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    path_of(name, "recent.new", temporary);
+    int fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW,
+                    0600);
     if (fd < 0)
         return;
     bool whole = write(fd, text, length) == (ssize_t)length;
-    if (close(fd) != 0 || !whole || renameat(directory, spare, directory, path) != 0)
-        unlinkat(directory, spare, 0);
+    if (close(fd) != 0 || !whole || renameat(directory, temporary, directory, path) != 0)
+        unlinkat(directory, temporary, 0);
 }
 
 void failed_note(int directory, const char *name, const struct failure *failure) {
-    char *text, *line, fresh[LINE_SIZE];
+    char *text, *line, added[LINE_SIZE];
     size_t length, old_length;
     struct reason reason = {""};
     if (load_list(directory, name, "recent", &text, &length, &reason) != 0)
@@ -365,7 +365,7 @@ void failed_note(int directory, const char *name, const struct failure *failure)
         memmove(line, line + old_length, (size_t)(list + length - line) - old_length);
         length -= old_length;
     }
-    length = add_line(list, length, fresh, compose(failure, fresh, sizeof fresh));
+    length = add_line(list, length, added, compose(failure, added, sizeof added));
     char *first = list;
     while (list + length - first > RECENT_LIMIT)
         first = end_of(first, list + length);

@@ -1,6 +1,6 @@
-/* cursors/NAME.failed: the events that a consumer has given up, one JSON object a line; if a crash had one
- * given up twice, the later line counts. cursors/NAME.recent has the same of the newest failures of events
- * that are tried again; it is a hint for people, and may be missing. */
+/* cursors/NAME.failed: the events that a consumer has given up, one JSON object per line; if a crash caused
+ * one to be given up twice, the later line counts. cursors/NAME.recent holds the newest failures of events
+ * that will be retried, in the same form; it is a hint for people, and may be missing. */
 #ifndef DOORPOST_FAILED_H
 #define DOORPOST_FAILED_H
 
@@ -16,32 +16,33 @@ struct failure {
     int64_t at; /* microseconds since 1970 */
 };
 
-/* All take the descriptor of the consumer's lock file, and the lock for the list while they look at it. */
+/* `lock` is the descriptor of the consumer's lock file. Functions that take it hold the list's lock while
+ * they use the list. */
 
-/* Puts one on the list, durably, however long that is. Returns 0 or an error with a reason. */
+/* Appends a failure durably, without rewriting the list. Returns 0 or an error with a reason. */
 int failed_add(int directory, int lock, const char *name, const struct failure *failure,
                struct reason *reason);
 
-/* Replaces one that is on the list. */
+/* Replaces an event's entry on the list. */
 int failed_replace(int directory, int lock, const char *name, const struct failure *failure,
                    struct reason *reason);
 
-/* Makes sure that there is room to replace the list by a shorter one: see replace_reserve(). */
+/* Reserves the disk space to replace the list by a shorter one: see replace_reserve(). */
 int failed_reserve(int directory, int lock, const char *name, struct reason *reason);
 
-/* Takes one off the list. */
+/* Removes an event from the list. */
 int failed_remove(int directory, int lock, const char *name, uint64_t seq, struct reason *reason);
 
-/* Calls visit for each that can be read, whose text lasts as long as the call. Returns how many lines there
- * are, or an error with a reason. */
+/* Calls visit() for each readable entry; its text is valid only during the call. Returns the number of lines,
+ * or an error with a reason. */
 int failed_each(int directory, int lock, const char *name,
                 void (*visit)(void *context, const struct failure *failure), void *context,
                 struct reason *reason);
 
-/* Notes a failure of an event that is tried again. If that fails, nothing depends on it. */
+/* Records a recent failure of an event that will be retried. Errors are ignored: nothing depends on it. */
 void failed_note(int directory, const char *name, const struct failure *failure);
 
-/* The same of those: the oldest first. */
+/* Like failed_each(), for the recent failures, oldest first. */
 int failed_each_recent(int directory, const char *name,
                        void (*visit)(void *context, const struct failure *failure), void *context,
                        struct reason *reason);

@@ -12,14 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOWN 1024                   /* bytes of an id or of output */
-#define LATEST INT64_C(253402300799) /* the end of the year 9999, in seconds */
-#define WORDS "abcdefghijklmnopqrstuvwxyz0123456789 "
+#define TEXT_SHOWN 1024                /* bytes of an id or of output */
+#define TIME_MAX INT64_C(253402300799) /* the end of the year 9999, in seconds */
+#define PLAIN_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789 "
 
 struct view {
     struct json_object *list;
-    struct json_object *retrying; /* the objects of those that are tried again, by number */
-    struct json_object *dropped;  /* the numbers of those that are to be */
+    struct json_object *retrying; /* objects of events to be retried, by number */
+    struct json_object *dropped;  /* numbers of events to be dropped */
 };
 
 static void add_time(struct json_object *one, const char *name, int64_t at) {
@@ -92,7 +92,7 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
         result = cursor_read(directory, name, cursor, reason);
     for (size_t i = 0; result > 0 && i < cursor->retry_count; i++)
         add_retry(view, cursor->retry[i].seq, (int)cursor->retry[i].attempts,
-                  (cursor->retry[i].due < LATEST ? cursor->retry[i].due : LATEST) * SECOND);
+                  (cursor->retry[i].due < TIME_MAX ? cursor->retry[i].due : TIME_MAX) * SECOND);
     if (result >= 0)
         result = waiting_each(directory, name, add_waiting, view, reason);
     if (result > 0)
@@ -122,7 +122,7 @@ const char *failures_text(struct json_object *failure, const char *member) {
     return json_object_object_get_ex(failure, member, &value) ? json_object_get_string(value) : "";
 }
 
-/* Its output, which may have NUL characters in it. */
+/* Returns the output, which may contain NUL characters. */
 static const char *output_of(struct json_object *failure, size_t *length) {
     struct json_object *value;
     *length =
@@ -141,7 +141,7 @@ struct json_object *failures_newest(struct json_object *list) {
 }
 
 struct json_object *failures_find(struct json_object *list, const char *id) {
-    char text[QUOTE_SIZE(SHOWN)];
+    char text[QUOTE_SIZE(TEXT_SHOWN)];
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *one = json_object_array_get_idx(list, i);
         const char *event = failures_text(one, "event_id");
@@ -153,11 +153,12 @@ struct json_object *failures_find(struct json_object *list, const char *id) {
 }
 
 void failures_print(struct json_object *failure, const char *name) {
-    char id[QUOTE_SIZE(SHOWN)], output[QUOTE_SIZE(SHOWN)];
+    char id[QUOTE_SIZE(TEXT_SHOWN)], output[QUOTE_SIZE(TEXT_SHOWN)];
     size_t length;
     const char *text = output_of(failure, &length), *again = failures_text(failure, "retry_at");
     const char *how = failures_text(failure, "how");
-    bool known = how[0] != '\0' && how[strspn(how, WORDS)] == '\0'; /* the file may have been edited */
+    bool known =
+        how[0] != '\0' && how[strspn(how, PLAIN_CHARACTERS)] == '\0'; /* the file may have been edited */
     printf("%s%s%s: event %s (%s), attempt %s at %s: %s, %s%s\n", colour(COLOUR_NAME), name,
            colour(COLOUR_NONE), failures_text(failure, "seq"),
            plain(failures_text(failure, "event_id"), id, sizeof id), failures_text(failure, "attempts"),

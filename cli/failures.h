@@ -1,4 +1,4 @@
-/* What has failed for a consumer, for people and programs that ask. */
+/* A consumer's failures, for display. */
 #ifndef DOORPOST_FAILURES_H
 #define DOORPOST_FAILURES_H
 
@@ -6,24 +6,24 @@
 
 #include <json-c/json.h>
 
-/* A list of objects, to be freed with json_object_put(): "seq", "attempts", "given_up"; of those that are
- * tried again "retry_at"; and unless that is not known any more "event_id", "at", "how" and "output". First
- * what was given up, then what is tried again. `lock` is the consumer's. NULL with a reason in trouble. */
+/* Returns a list of objects, to be freed with json_object_put(): events given up, then events to be retried.
+ * Members: "seq", "attempts", "given_up"; "retry_at" if to be retried; and "event_id", "at", "how" and
+ * "output" if still known. `lock` is the consumer's lock file. Returns NULL with a reason on error. */
 struct json_object *failures_list(int directory, int lock, const char *name, struct reason *reason);
 
-/* The newest one; NULL if nothing has failed. Belongs to the list. */
+/* Returns the newest failure, owned by the list; NULL if there is none. */
 struct json_object *failures_newest(struct json_object *list);
 
-/* The one with that number or id; NULL if it is not there. Belongs to the list. */
+/* Returns the failure with that number or event id, owned by the list; NULL if there is none. */
 struct json_object *failures_find(struct json_object *list, const char *id);
 
-/* Writes it on standard output as a line, with its output in a second one. */
+/* Prints the failure as one line, and its output, if any, as a second one. */
 void failures_print(struct json_object *failure, const char *name);
 
-/* Says in a sentence what has failed for the consumer; "" if nothing has. */
+/* Summarizes the consumer's failures in one sentence; "" if there are none. */
 void failures_summarize(struct json_object *list, const char *name, struct reason *out);
 
-/* Returns a text member, or "". */
+/* Returns a member as text, or "". */
 const char *failures_text(struct json_object *failure, const char *member);
 
 #endif

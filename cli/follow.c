@@ -1,5 +1,5 @@
-/* A file system over the network tells nothing of what other machines write. So even where there is inotify,
- * nobody waits for it longer than a second. */
+/* A network file system does not notify of other machines' writes. So even with inotify, a wait lasts at most
+ * a second. */
 #include "follow.h"
 
 #include <poll.h>
@@ -7,7 +7,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define LOOK_ANYWAY 1000 /* milliseconds */
+#define POLL_WITH_INOTIFY 1000 /* milliseconds */
 #define POLL_EVERY 500
 
 void follow_start(struct follow *follow, const char *directory) {
@@ -23,13 +23,13 @@ void follow_end(struct follow *follow) {
 }
 
 int64_t follow_poll_timeout_ms(const struct follow *follow) {
-    return follow->notify >= 0 ? LOOK_ANYWAY : POLL_EVERY;
+    return follow->notify >= 0 ? POLL_WITH_INOTIFY : POLL_EVERY;
 }
 
 void follow_wait(struct follow *follow, int64_t milliseconds) {
     char events[4096];
-    int64_t most = follow_poll_timeout_ms(follow);
-    int wait = (int)(milliseconds >= 0 && milliseconds < most ? milliseconds : most);
+    int64_t longest = follow_poll_timeout_ms(follow);
+    int wait = (int)(milliseconds >= 0 && milliseconds < longest ? milliseconds : longest);
     struct pollfd watched = {.fd = follow->notify, .events = POLLIN};
     if (poll(&watched, 1, wait) > 0)
         while (read(follow->notify, events, sizeof events) > 0)

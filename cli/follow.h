@@ -1,4 +1,4 @@
-/* Waiting until the journal has grown. */
+/* Waits for the journal to grow. */
 #ifndef DOORPOST_FOLLOW_H
 #define DOORPOST_FOLLOW_H
 
@@ -8,15 +8,15 @@ struct follow {
     int notify; /* inotify, or -1 */
 };
 
-/* Watches the directory; where that does not work, follow_wait() looks again every half second. */
+/* Watches the directory. If that fails, follow_wait() polls every half second. */
 void follow_start(struct follow *follow, const char *directory);
 void follow_end(struct follow *follow);
 
-/* Returns once something may have been written, at once where that was since the last call; after
- * `milliseconds` at the latest (-1: no limit); or when a signal came. */
+/* Returns once something may have been written since the last call, after `milliseconds` (-1: no limit), or
+ * on a signal. */
 void follow_wait(struct follow *follow, int64_t milliseconds);
 
-/* The longest time in milliseconds after which to look again, whatever is told. */
+/* Returns the longest time in milliseconds to wait before checking again. */
 int64_t follow_poll_timeout_ms(const struct follow *follow);
 
 #endif
