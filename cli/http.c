@@ -1,5 +1,5 @@
-/* By the program curl(1), which every host has that gives its users a shell. It brings TLS and certificates
- * that are kept up to date there, and leaves nothing to link. */
+/* Uses the program curl(1), which every host with shell users has. It supplies TLS and certificates that are
+ * kept up to date there, and adds nothing to link. */
 #include "http.h"
 
 #include "ring.h"
@@ -14,11 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOT_FOUND 127 /* as shells have it */
+#define NOT_FOUND 127 /* shell convention */
 #define REFUSED 7     /* curl(1) */
 #define MESSAGE_SIZE 512
 
-/* Files and not pipes: nobody has to wait for the other to read. */
+/* Files rather than pipes, so that neither side blocks on the other. */
 struct exchange {
     FILE *body, *answer, *errors;
 };
@@ -34,7 +34,7 @@ __attribute__((noreturn)) static void become_curl(const struct exchange *exchang
     snprintf(field, sizeof field, RING_SIGNATURE_HEADER ":%s%s", signature != NULL ? " " : "",
              signature != NULL ? signature : "");
     snprintf(seconds, sizeof seconds, "%d", RING_ANSWER_SECONDS);
-    /* Not HTTP/2, in which curl gets no answer when lighttpd refuses a path. */
+    /* HTTP/2 is excluded: with it, curl gets no response when lighttpd refuses a path. */
     const char *const arguments[] = {"curl",
                                      "--disable", /* no .curlrc */
                                      "--silent",
@@ -54,7 +54,7 @@ __attribute__((noreturn)) static void become_curl(const struct exchange *exchang
                                      "--header",
                                      "Expect:",
                                      "--header",
-                                     field, /* an empty one is not sent */
+                                     field, /* omitted if empty */
                                      "--write-out",
                                      "\n%{http_code} %{time_total}",
                                      "--url",
@@ -81,7 +81,7 @@ static int run_curl(const struct exchange *exchange, const char *url, const char
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The last line of the file is what --write-out has put there, and what stands before it is the body. */
+/* The last line of the file was written by --write-out. Everything before it is the body. */
 static int read_answer(FILE *file, struct answer *answer) {
     char tail[64];
     long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
@@ -100,7 +100,7 @@ static int read_answer(FILE *file, struct answer *answer) {
     return 0;
 }
 
-/* "curl: (7) Failed to connect" without what stands before the message. */
+/* Strips the prefix from a message like "curl: (7) Failed to connect". */
 static const char *message(FILE *errors, char text[MESSAGE_SIZE]) {
     rewind(errors);
     text[fread(text, 1, MESSAGE_SIZE - 1, errors)] = '\0';
@@ -109,11 +109,11 @@ static const char *message(FILE *errors, char text[MESSAGE_SIZE]) {
     return end != NULL ? end + 2 : text;
 }
 
-/* What to do about each way in which curl got no answer, by its exit status (curl(1)). */
+/* Advice for each curl exit status (curl(1)) that means no response. */
 static const char *advice(int status) {
     static const struct {
         int status;
-        const char *told;
+        const char *text;
     } cases[] = {
         {6, "the name does not resolve: check its spelling and its DNS entry"},
         {REFUSED, "nothing listens there: check that the web server runs, the port and the firewall"},
@@ -128,7 +128,7 @@ static const char *advice(int status) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == status)
-            return cases[i].told;
+            return cases[i].text;
     return "curl(1) explains it under EXIT CODES";
 }
 

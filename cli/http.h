@@ -1,4 +1,4 @@
-/* One delivery over HTTP, as Ring makes it. */
+/* One delivery over HTTP, sent as Ring sends it. */
 #ifndef DOORPOST_HTTP_H
 #define DOORPOST_HTTP_H
 
@@ -10,16 +10,16 @@
 #define ANSWER_SIZE 4096
 
 struct answer {
-    int status;             /* HTTP */
-    char body[ANSWER_SIZE]; /* the start of it, with a NUL behind */
+    int status;             /* HTTP status */
+    char body[ANSWER_SIZE]; /* the start of it, NUL-terminated */
     size_t length;
     double seconds;
     bool refused; /* nothing listens there */
 };
 
-/* POSTs the body with that signature (NULL: without one) and waits RING_ANSWER_SECONDS at most. Redirects are
- * not followed: a delivery that Ring has to send twice is one that gets lost. Returns 0, or ERROR_TROUBLE
- * with a reason where no answer came. */
+/* POSTs the body with the signature (NULL: none) and waits at most RING_ANSWER_SECONDS. Does not follow
+ * redirects: a delivery that Ring would have to send twice is lost. Returns 0, or ERROR_SYSTEM with a reason
+ * if no response came. */
 int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
               struct reason *reason);
 

@@ -1,12 +1,11 @@
-/* doorpost init: everything that the handler needs before its first delivery, in one directory:
+/* doorpost init: creates everything that the handler needs before its first delivery, in one directory:
  *
  *   DIR/key            Ring's HMAC Signing Key
  *   DIR/journal/       the events
- *   DIR/doorpost.env   the settings, which name the two
+ *   DIR/doorpost.env   the settings, which name the other two
  *
- * What is there already is left as it is. If root runs it, the web server's user gets the journal alone: the
- * rest stays root's, and is open to the user's group for reading. So that user cannot change what root will
- * trust. */
+ * Existing files are left unchanged. If run by root, only the journal is given to the web server's user. The
+ * rest is owned by root and readable by the user's group, so that user cannot change what root will trust. */
 #include "adopt.h"
 #include "keys.h"
 #include "privilege.h"
@@ -33,14 +32,14 @@ struct options {
     bool generate, repair;
 };
 
-#define PLAN_PATH_SIZE (CONFIG_PATH_SIZE - 32) /* names are put behind it */
+#define PLAN_PATH_SIZE (CONFIG_PATH_SIZE - 32) /* leaves room for appended names */
 
 struct plan {
     char directory[PLAN_PATH_SIZE], journal[PLAN_PATH_SIZE + 32]; /* absolute */
     char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32];
     int fd; /* of the directory */
-    bool hands_over;
-    struct user web; /* who gets the journal; root, if nothing is handed over */
+    bool hand_over;
+    struct user web; /* owner of the journal; root if nothing is handed over */
     struct ownership ownership;
 };
 
@@ -49,7 +48,7 @@ static bool exists(const struct plan *plan, const char *name) {
     return fstatat(plan->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The user that web servers run as here. Only root can hand files over. */
+/* The user that web servers run as on this host. Only root can hand files over. */
 static bool find_web_user(const char *named, struct user *user) {
     static const char *const usual[] = {"www-data", "apache", "http", "nginx", "lighttpd", "www"};
     if (named != NULL) {
@@ -67,8 +66,8 @@ static bool find_web_user(const char *named, struct user *user) {
 
 /* ---- directories ---- */
 
-/* Makes a directory, in the descriptor of the one that it is in, and opens it. Returns its descriptor, or -1
- * after having said why not. */
+/* Creates a directory relative to its parent's descriptor and opens it. Returns the new descriptor, or -1
+ * after printing the reason. */
 static int make_directory(const char *path) {
     char parent[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
@@ -86,9 +85,9 @@ static int make_directory(const char *path) {
     return fd;
 }
 
-/* Is the directory there? Root takes only one that nobody but root and `owner` can change or put another in
- * place of, and makes none where anybody else could do that meanwhile. Returns 1, 0, or -1 after having said
- * why not. */
+/* Returns 1 if the directory exists, 0 if not, or -1 after printing the reason. Root accepts only a directory
+ * that no user except root and `owner` can change or replace, and creates none where another user could do so
+ * meanwhile. */
 static int is_there(const char *path, const struct user *owner) {
     struct reason reason = {""};
     struct stat status;
@@ -106,8 +105,7 @@ static int is_there(const char *path, const struct user *owner) {
            -1;
 }
 
-/* Opens a directory, which is made if it is missing. Returns its descriptor, or -1 after having said why not.
- */
+/* Opens a directory, creating it if missing. Returns the descriptor, or -1 after printing the reason. */
 static int open_directory(const char *path, const struct user *owner, bool *made) {
     int there = is_there(path, owner);
     *made = there == 0;
@@ -123,7 +121,7 @@ static int open_directory(const char *path, const struct user *owner, bool *made
     return fd;
 }
 
-/* The absolute path, as the env file can hold it. */
+/* The absolute path, in a form that the env file can hold. */
 static int resolve(const char *path, char out[PLAN_PATH_SIZE]) {
     char *absolute = realpath(path, NULL);
     bool good = absolute != NULL && strlen(absolute) < PLAN_PATH_SIZE && strpbrk(absolute, "\"\\\n") == NULL;
@@ -139,7 +137,7 @@ static int resolve(const char *path, char out[PLAN_PATH_SIZE]) {
     return good ? STATUS_DONE : STATUS_PROBLEM;
 }
 
-/* The same of a directory that is open: whoever can change what the path means may just have done it. */
+/* As resolve(), for an open directory: a user who can change what the path means may just have done so. */
 static int resolve_open(const char *path, int fd, char out[PLAN_PATH_SIZE]) {
     struct stat status, named;
     if (resolve(path, out) != STATUS_DONE)
@@ -156,7 +154,7 @@ static int lock_down(const struct plan *plan) {
     return problem("cannot open %s to the group of %s: %s", plan->directory, plan->web.name, strerror(errno));
 }
 
-/* Can the web server's user reach what is in the directory? */
+/* Returns true if the web server's user can reach the contents of the directory. */
 static bool is_reachable(const struct plan *plan) {
     struct stat status;
     return fstat(plan->fd, &status) == 0 &&
@@ -164,10 +162,10 @@ static bool is_reachable(const struct plan *plan) {
             (status.st_gid == plan->web.gid && (status.st_mode & S_IXGRP) != 0));
 }
 
-/* A directory that is there may be a handler's of another user, who would be locked out. */
+/* An existing directory may belong to another user's handler, which would be locked out. */
 static int open_to_group(const struct plan *plan, bool made) {
     struct stat status;
-    if (!plan->hands_over || (!made && is_reachable(plan)))
+    if (!plan->hand_over || (!made && is_reachable(plan)))
         return STATUS_DONE;
     if (!made && fstat(plan->fd, &status) == 0 && status.st_gid != 0)
         return problem("%s is open to another group than that of %s: if it is meant for another user, say "
@@ -187,7 +185,7 @@ static int prepare_directory(struct plan *plan, const char *path) {
     return open_to_group(plan, made);
 }
 
-/* A directory of root's that was there before is not given away: it could be anything. */
+/* An existing directory owned by root is not given away: it could be anything. */
 static int give_journal(const struct plan *plan, int fd, const char *path, bool made) {
     struct stat status;
     if (fstat(fd, &status) != 0 || (!made && status.st_uid != plan->web.uid))
@@ -205,7 +203,7 @@ static int prepare_journal(struct plan *plan, const char *path) {
     int fd = open_directory(path, &plan->web, &made);
     if (fd < 0)
         return STATUS_PROBLEM;
-    int status = plan->hands_over ? give_journal(plan, fd, path, made) : STATUS_DONE;
+    int status = plan->hand_over ? give_journal(plan, fd, path, made) : STATUS_DONE;
     if (status == STATUS_DONE)
         status = resolve_open(path, fd, plan->journal);
     close(fd);
@@ -267,7 +265,7 @@ static bool installed(const char *const *paths) {
     return false;
 }
 
-/* What to paste, for the web servers that are on this machine. */
+/* Prints what to paste, for each web server installed on this machine. */
 static void print_next_steps(const struct plan *plan) {
     static const char *const lighttpd[] = {"/usr/sbin/lighttpd", "/usr/local/sbin/lighttpd", NULL};
     static const char *const apache[] = {"/usr/sbin/apache2", "/usr/sbin/httpd",
@@ -286,7 +284,7 @@ static void print_next_steps(const struct plan *plan) {
            plan->env, plan->env, plan->env);
 }
 
-static int carry_out(const struct plan *plan, const struct options *options) {
+static int create_all(const struct plan *plan, const struct options *options) {
     bool has_key = exists(plan, "key");
     if (has_key && (options->generate || options->key_file != NULL))
         return problem(
@@ -301,8 +299,8 @@ static int carry_out(const struct plan *plan, const struct options *options) {
     else if (write_env(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
     printf("%sReady%s: %s%s%s%s\n  key       %s\n  journal   %s\n  settings  %s\n", colour(COLOUR_GOOD),
-           colour(COLOUR_NONE), plan->directory, plan->hands_over ? " (the journal belongs to " : "",
-           plan->hands_over ? plan->web.name : "", plan->hands_over ? ", the rest to root)" : "", plan->key,
+           colour(COLOUR_NONE), plan->directory, plan->hand_over ? " (the journal belongs to " : "",
+           plan->hand_over ? plan->web.name : "", plan->hand_over ? ", the rest to root)" : "", plan->key,
            plan->journal, plan->env);
     print_next_steps(plan);
     return STATUS_DONE;
@@ -310,9 +308,10 @@ static int carry_out(const struct plan *plan, const struct options *options) {
 
 /* ---- --repair ---- */
 
-/* Reads a file of a directory that is root's by now. A link to a file of somebody else's would have root
- * publish that; one more name elsewhere shows it. Returns the text, or NULL after having said why not. */
-static char *take(const struct plan *plan, const char *name, uid_t former, size_t *length) {
+/* Reads a file from a directory that root owns by now. A hard link to another user's file would make root
+ * publish that file; a link count above one reveals it. Returns the text, or NULL after printing the reason.
+ */
+static char *read_owned(const struct plan *plan, const char *name, uid_t former, size_t *length) {
     struct reason reason = {""};
     struct stat status;
     int fd = regular_open(plan->fd, name, O_RDONLY, &reason);
@@ -330,16 +329,16 @@ static char *take(const struct plan *plan, const char *name, uid_t former, size_
     return text;
 }
 
-/* Reads what an env file says, whatever the environment says. */
+/* Reads the settings of an env file, ignoring the environment. */
 static int load_settings(const char *path, struct config *config, struct reason *reason) {
     unsetenv("DOORPOST_JOURNAL");
     unsetenv("DOORPOST_KEY_FILE");
     return setenv("DOORPOST_CONF", path, 1) == 0 ? config_load(config, reason) : ERROR_SYSTEM;
 }
 
-/* What the settings say was said by the former owner, who must not be able to send root to another user's
- * files: the journal has to be that of the web server's user, and the key file this directory's, or one that
- * root can trust. */
+/* The settings were written by the former owner, who must not be able to direct root to another user's files:
+ * the journal must belong to the web server's user, and the key file must be the one in this directory or one
+ * that root can trust. */
 static int check_settings(const struct plan *plan, const char *path, struct config *config) {
     struct reason reason = {""};
     struct user owner;
@@ -355,24 +354,24 @@ static int check_settings(const struct plan *plan, const char *path, struct conf
     return STATUS_DONE;
 }
 
-/* The file gets a new inode: the former owner may have the old one open for writing. If it is the env file,
- * *config gets what it says. */
-static int renew(const struct plan *plan, const char *name, const char *path, uid_t former,
-                 struct config *config) {
-    char trial[] = "doorpost.env.repair", trial_path[PLAN_PATH_SIZE + 64];
+/* Rewrites the file with a new inode, because the former owner may have the old one open for writing. For the
+ * env file, also fills in *config. */
+static int rewrite(const struct plan *plan, const char *name, const char *path, uid_t former,
+                   struct config *config) {
+    char staged[] = "doorpost.env.repair", staged_path[PLAN_PATH_SIZE + 64];
     size_t length;
     int status = STATUS_DONE;
     if (!exists(plan, name))
         return problem("there is no %s", path);
-    char *text = take(plan, name, former, &length);
+    char *text = read_owned(plan, name, former, &length);
     if (text == NULL)
         return STATUS_PROBLEM;
-    snprintf(trial_path, sizeof trial_path, "%s/%s", plan->directory, trial);
+    snprintf(staged_path, sizeof staged_path, "%s/%s", plan->directory, staged);
     if (path == plan->env) {
-        status = secret_write(plan->fd, trial, trial_path, text, length, &plan->ownership);
+        status = secret_write(plan->fd, staged, staged_path, text, length, &plan->ownership);
         if (status == STATUS_DONE)
-            status = check_settings(plan, trial_path, config);
-        unlinkat(plan->fd, trial, 0);
+            status = check_settings(plan, staged_path, config);
+        unlinkat(plan->fd, staged, 0);
     }
     if (status == STATUS_DONE)
         status = secret_write(plan->fd, name, path, text, length, &plan->ownership);
@@ -380,8 +379,8 @@ static int renew(const struct plan *plan, const char *name, const char *path, ui
     return status;
 }
 
-/* The journal may be in a directory of its owner's, who can put anything in its place, and gets what root has
- * made in what is there. */
+/* The journal's parent directory may belong to the journal's owner, who can replace anything in it. So the
+ * descriptor is checked, and the owner gets what root has created in it. */
 static int adopt_journal(const struct plan *plan, const struct config *config) {
     struct stat status;
     int fd = open(config->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -394,7 +393,7 @@ static int adopt_journal(const struct plan *plan, const struct config *config) {
     return result;
 }
 
-/* Can nobody but root put another directory in its place? */
+/* Fails if another user than root could replace the directory. */
 static int trust_above(const char *path) {
     char above[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
@@ -403,7 +402,7 @@ static int trust_above(const char *path) {
     return problem("%s", reason.text);
 }
 
-/* Nobody else may have made the path lead where it leads, nor change that. */
+/* No other user may have chosen where the path leads, or be able to change it. */
 static int find_directory(struct plan *plan, const char *path) {
     if (geteuid() != 0)
         return problem("only root can take settings and key over: run it through sudo");
@@ -412,25 +411,25 @@ static int find_directory(struct plan *plan, const char *path) {
     return trust_above(plan->directory);
 }
 
-/* Whose is the journal to be? That of the user who had the directory until now; if that is root, of whom the
- * journal that root's settings name belongs to. */
+/* Finds the owner for the journal: the user who owned the directory until now, or, if that is root, the owner
+ * of the journal that root's settings name. */
 static int find_former(struct plan *plan, uid_t former) {
     static struct config config;
     struct reason reason = {""};
     if (former != 0)
-        plan->hands_over = user_with_id(former, &plan->web);
+        plan->hand_over = user_with_id(former, &plan->web);
     else if (trust_path(plan->env, 0, &reason) == 0 && load_settings(plan->env, &config, &reason) == 0 &&
              privilege_find_owner(&config, &plan->web, &reason) == 0)
-        plan->hands_over = plan->web.uid != 0;
+        plan->hand_over = plan->web.uid != 0;
     else
-        plan->hands_over = false;
-    return plan->hands_over ? STATUS_DONE
-                            : problem("which user does the web server run as? Say --user USER%s%s",
-                                      reason.text[0] != '\0' ? ": " : "", reason.text);
+        plan->hand_over = false;
+    return plan->hand_over ? STATUS_DONE
+                           : problem("which user does the web server run as? Say --user USER%s%s",
+                                     reason.text[0] != '\0' ? ": " : "", reason.text);
 }
 
-/* An installation of an earlier release, in which the web server's user owned settings and key, and root the
- * files that it had made in the journal. */
+/* Converts an installation of an earlier release, in which the web server's user owned the settings and the
+ * key, and root owned the files that it had created in the journal. */
 static int repair(struct plan *plan, const struct options *options) {
     struct stat status;
     static struct config config;
@@ -441,12 +440,12 @@ static int repair(struct plan *plan, const struct options *options) {
     if (options->user == NULL && find_former(plan, former) != STATUS_DONE)
         return STATUS_PROBLEM;
     plan->ownership = (struct ownership){.gid = plan->web.gid, .mode = 0640};
-    /* The former owner must not be able to change anything meanwhile. Root's own directory stays open to
-     * whom it was open to until it is known that this is right. */
+    /* The former owner must not be able to change anything meanwhile. A directory owned by root keeps its
+     * permissions until the settings have been checked. */
     if ((former != 0 && lock_down(plan) != STATUS_DONE) ||
-        renew(plan, "doorpost.env", plan->env, former, &config) != STATUS_DONE ||
+        rewrite(plan, "doorpost.env", plan->env, former, &config) != STATUS_DONE ||
         (strcmp(config.key_file, plan->key) == 0 &&
-         renew(plan, "key", plan->key, former, NULL) != STATUS_DONE) ||
+         rewrite(plan, "key", plan->key, former, NULL) != STATUS_DONE) ||
         lock_down(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
     printf("%s, its key and its settings are root's, and open to the group of %s for reading.\n",
@@ -467,9 +466,9 @@ static int init_main(int argc, char *argv[]) {
         usage_error("--generate or --key-file, not both");
     if (options.repair && (options.generate || options.key_file != NULL || options.journal != NULL))
         usage_error("--repair changes neither key nor journal");
-    plan.hands_over = find_web_user(options.user, &plan.web);
-    plan.ownership = (struct ownership){geteuid(), plan.hands_over ? plan.web.gid : getegid(),
-                                        plan.hands_over ? 0640 : 0600};
+    plan.hand_over = find_web_user(options.user, &plan.web);
+    plan.ownership = (struct ownership){geteuid(), plan.hand_over ? plan.web.gid : getegid(),
+                                        plan.hand_over ? 0640 : 0600};
     if (options.repair ? find_directory(&plan, argv[first]) : prepare_directory(&plan, argv[first]))
         return STATUS_PROBLEM;
     snprintf(plan.key, sizeof plan.key, "%s/key", plan.directory);
@@ -478,7 +477,7 @@ static int init_main(int argc, char *argv[]) {
     int status = options.repair ? repair(&plan, &options)
                  : prepare_journal(&plan, options.journal != NULL ? options.journal : plan.journal)
                      ? STATUS_PROBLEM
-                     : carry_out(&plan, &options);
+                     : create_all(&plan, &options);
     if (plan.fd >= 0)
         close(plan.fd);
     return status;

@@ -1,4 +1,4 @@
-/* A line each: `drop` or `retry`, and the event's number. What cannot be read is passed over. */
+/* One line per instruction: `drop` or `retry`, and the event's number. Unreadable lines are skipped. */
 #include "instructions.h"
 
 #include "cursor.h"

@@ -1,4 +1,4 @@
-/* An event that a consumer has to run. */
+/* An event that a consumer must run. */
 #ifndef DOORPOST_ITEM_H
 #define DOORPOST_ITEM_H
 
@@ -7,23 +7,23 @@
 enum item_state { ITEM_WAITING, ITEM_RUNNING, ITEM_DEFERRED, ITEM_DONE };
 
 struct item {
-    uint64_t seq;             /* 0: of a line that cannot be read */
+    uint64_t seq;             /* 0 if the line cannot be read */
     uint64_t identity;        /* a hash of the event's id */
     struct position position; /* of its line */
-    uint64_t order;           /* items with the same value run one after another */
+    uint64_t order;           /* items with the same value run one at a time, in sequence */
     enum item_state state;
     int attempts;    /* so far */
-    int64_t due;     /* microseconds since 1970; not before */
-    int64_t wait;    /* microseconds; that it was postponed by last, or 0 */
-    int64_t started; /* microseconds since 1970; when its command was, if it is running */
+    int64_t due;     /* earliest start, in microseconds since 1970 */
+    int64_t wait;    /* last postponement, in microseconds, or 0 */
+    int64_t started; /* start of its command, in microseconds since 1970, if running */
     bool aside;      /* it is in the queues */
 };
 
-/* Microseconds until it is due. The clock may have been wrong when that was noted, or be so now: it is never
- * longer than the delay that the event was given. */
+/* Microseconds until the item is due. Never more than the delay the event was given, because the clock may
+ * have been wrong then or be wrong now. */
 int64_t item_time_left(const struct item *item, int64_t now);
 
-/* How many attempts have ended. */
+/* Number of attempts that have ended. */
 int item_tried(const struct item *item);
 
 #endif

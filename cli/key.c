@@ -1,5 +1,5 @@
-/* doorpost key: the rotation of signing keys. While two keys are in the file, deliveries of both are taken;
- * the file is replaced as a whole, so no delivery ever meets half of it. */
+/* doorpost key: rotation of signing keys. While the file has two keys, deliveries signed with either are
+ * accepted. The file is replaced as a whole, so no delivery ever sees a partial one. */
 #include "invisible.h"
 #include "keys.h"
 #include "privilege.h"
@@ -58,7 +58,7 @@ static int list(const struct options *options, const struct config *config) {
     return status;
 }
 
-/* Where a link, or several, lead; a file that is not there yet is its own target. */
+/* Resolves symbolic links. A file that does not exist yet is its own target. */
 static int find_target(const char *file, char path[PATH_MAX]) {
     struct stat status;
     if (realpath(file, path) != NULL)
@@ -68,9 +68,9 @@ static int find_target(const char *file, char path[PATH_MAX]) {
     return snprintf(path, PATH_MAX, "%s", file) < PATH_MAX ? 0 : -1;
 }
 
-/* The file that is to be changed: that which a link leads to, if the operator has made one. Root follows none
- * that another user could have made. Returns the descriptor of its directory, or -1 after having said why
- * not. */
+/* Opens the file to change: the target, if the operator has made it a symbolic link. Root follows no link
+ * that another user could have made. Returns the descriptor of its directory, or -1 after printing the
+ * reason. */
 static int open_target(const struct config *config, char path[PATH_MAX], char name[PATH_MAX]) {
     char directory[PATH_MAX];
     struct reason reason = {""};
@@ -87,7 +87,7 @@ static int open_target(const struct config *config, char path[PATH_MAX], char na
     return fd;
 }
 
-/* Writes the new text of the key file, if what stands in it then is a key file. */
+/* Writes the new text of the key file, if the text is a valid key file. */
 static int replace(const struct config *config, const char *text, size_t length) {
     char path[PATH_MAX], name[PATH_MAX];
     struct reason reason = {""};
@@ -110,7 +110,7 @@ static int replace(const struct config *config, const char *text, size_t length)
     return written;
 }
 
-/* What stands in the key file now; nothing if there is none. Returns NULL after having said why not. */
+/* The current text of the key file; empty if there is none. Returns NULL after printing the reason. */
 static char *current(const struct config *config, size_t *length) {
     struct reason reason = {""};
     char *text = NULL;
@@ -128,7 +128,7 @@ static char *current(const struct config *config, size_t *length) {
     return text;
 }
 
-/* Finds the index of a key whose fingerprint begins so; of the two readings of a line either will do. */
+/* Finds the line of the key whose fingerprint starts so; either reading of the line will do. */
 static int find(const struct keys *keys, const char *fingerprint, int *line) {
     size_t length = strlen(fingerprint);
     *line = 0;
@@ -144,7 +144,7 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
                : problem("no key has the fingerprint \"%s\": `doorpost key list` shows them", fingerprint);
 }
 
-/* Returns where the text of the new key begins, after a byte order mark, or NULL after reporting why there is
+/* Returns the start of the new key's text, after any byte order mark, or NULL after printing why there is
  * none. */
 static const char *new_key(const char *text, size_t length) {
     const char *start = text, *end = text + length, *line;
@@ -195,7 +195,7 @@ static int add(const struct options *options, const struct config *config) {
     return result;
 }
 
-/* Copies the text without its line `line`; returns the new length. */
+/* Copies the text without line `line`; returns the new length. */
 static size_t leave_out(const char *text, size_t length, int line, char *out) {
     const char *end = text + length;
     size_t used = 0;

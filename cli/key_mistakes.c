@@ -1,5 +1,4 @@
-/* A key is copied by hand from a web page into the key file, and the signer reads it from yet another file.
- */
+/* A key is copied by hand from a web page into the key file, and the signer reads it from another file. */
 #include "mistake.h"
 
 #include <ctype.h>
@@ -37,7 +36,7 @@ static ssize_t from_hex(const char *text, size_t length, int how, char *out, siz
                : -1;
 }
 
-/* `how` is libsodium's variant. */
+/* `how` is a libsodium base64 variant. */
 static ssize_t from_base64(const char *text, size_t length, int how, char *out, size_t size) {
     size_t made;
     return sodium_base642bin((unsigned char *)out, size, text, length, NULL, &made, NULL, how) == 0
@@ -46,7 +45,7 @@ static ssize_t from_base64(const char *text, size_t length, int how, char *out, 
 }
 
 static ssize_t to_base64(const char *text, size_t length, int how, char *out, size_t size) {
-    size_t needed = sodium_base64_encoded_len(length, how); /* with a NUL */
+    size_t needed = sodium_base64_encoded_len(length, how); /* including the NUL */
     if (needed > size)
         return -1;
     sodium_bin2base64(out, size, (const unsigned char *)text, length, how);
@@ -59,7 +58,7 @@ static ssize_t unquote(const char *text, size_t length, int how, char *out, size
     return quoted ? put(text + 1, length - 2, out, size) : -1;
 }
 
-/* NAME=key, export NAME=key, NAME: key. */
+/* Handles NAME=key, export NAME=key, NAME: key. */
 static ssize_t without_name(const char *text, size_t length, int how, char *out, size_t size) {
     (void)how;
     size_t at = length > 7 && memcmp(text, "export ", 7) == 0 ? 7 : 0, name = at;
@@ -96,7 +95,7 @@ static ssize_t without_blanks(const char *text, size_t length, int how, char *ou
 #define RUNS 8
 #define BASE64 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/-_"
 
-/* The `how`th of what can be base64 among other text, as in `- "KEY", // staging`. */
+/* Picks the `how`th run that can be base64 within other text, as in `- "KEY", // staging`. */
 static ssize_t pick(const char *text, size_t length, int how, char *out, size_t size) {
     for (size_t at = 0, start; at < length;) {
         for (start = at; at < length && text[at] != '\0' && strchr(BASE64, text[at]) != NULL;)

@@ -1,5 +1,5 @@
-/* A walk through the journal with a filter. The last lines are found from the end, in windows that grow, so
- * that a long journal is not read for them. */
+/* A filtered walk through the journal. The last lines are found by reading back from the end in growing
+ * windows, so that a long journal is not read in full. */
 #include "lines.h"
 
 #include "hole.h"
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOLD 3 /* damaged lines */
+#define DAMAGE_REPORTS 3 /* damaged lines */
 #define WINDOW 65536
 
 void filter_start(struct filter *filter) {
@@ -93,11 +93,10 @@ void lines_start(struct lines *lines, struct position position) {
     walk_until(&lines->walk, lines->last);
 }
 
-/* A damaged line was passed over. */
-static void tell_damage(struct lines *lines, struct position position) {
+static void report_damage(struct lines *lines, struct position position) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(position.day, name);
-    if (++lines->damaged <= TOLD)
+    if (++lines->damaged <= DAMAGE_REPORTS)
         problem("%s, byte %" PRIu64 ": a damaged line, passed over; `doorpost check` tells more", name,
                 position.offset);
 }
@@ -110,13 +109,13 @@ int lines_next(struct lines *lines, const struct filter *filter) {
         const struct record *record = &lines->record;
         if (scan == SCAN_DAMAGED ||
             timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at) != 0) {
-            tell_damage(lines, lines->position);
+            report_damage(lines, lines->position);
             continue;
         }
         if (lines->received_at < filter->since || lines->received_at >= filter->until)
             continue;
         if (event_parse(lines->parser, record->event, record->event_length, &lines->event, &reason) != 0) {
-            tell_damage(lines, lines->position);
+            report_damage(lines, lines->position);
             continue;
         }
         if (wanted(filter, lines)) {
@@ -144,7 +143,7 @@ void lines_explain_empty(const struct lines *lines) {
 }
 
 struct position lines_since(const struct lines *lines, int64_t since) {
-    /* A segment is never of an earlier day than the lines in it were received on. */
+    /* A line is never in a segment of an earlier day than it was received on. */
     int32_t day = since < 0 ? 0 : timestamp_day(since);
     return (struct position){.day = day > lines->first ? day : lines->first};
 }
@@ -163,7 +162,7 @@ uint64_t lines_size(const struct lines *lines, int32_t from) {
     return size;
 }
 
-/* Where the first line begins that starts at or after `offset`: the byte after a line break. */
+/* Returns the start of the first line at or after `offset`: the byte after a line break. */
 static uint64_t line_start(const struct lines *lines, int32_t day, uint64_t offset) {
     char bytes[4096];
     if (offset == 0)
@@ -185,8 +184,8 @@ static uint64_t line_start(const struct lines *lines, int32_t day, uint64_t offs
     return offset;
 }
 
-/* Counts what the filter lets through in one day's last `window` bytes; `ring` keeps the places of the last
- * `count` of them. */
+/* Counts the lines that pass the filter in one day, from offset `from` on; `ring` keeps the offsets of the
+ * last `count` of them. */
 static int count_in(struct lines *lines, const struct filter *filter, int32_t day, uint64_t from,
                     uint64_t *ring, uint64_t count, uint64_t *found) {
     int32_t last = lines->last;
@@ -211,7 +210,7 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
         return problem("--lines %" PRId64 " is more than memory holds", wanted_count);
     struct position since = lines_since(lines, filter->since);
     *position = since;
-    lines->damaged = TOLD; /* these are told when they are printed */
+    lines->damaged = DAMAGE_REPORTS; /* these are reported when they are printed */
     for (int32_t day = lines->last; (left > 0 || day == lines->last) && day >= since.day && result == 0;
          day--) {
         uint64_t size = segment_size(lines, day);
@@ -222,7 +221,7 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
             if (found >= left || from == 0)
                 break;
         }
-        if (day == lines->last) /* behind the last line that is whole now */
+        if (day == lines->last) /* after the last line that is complete now */
             *position = size > 0 ? walk_position(&lines->walk) : (struct position){.day = day};
         if (left > 0 && found > 0) {
             *position = (struct position){.day = day, .offset = found >= left ? ring[found % left] : ring[0]};

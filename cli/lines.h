@@ -1,4 +1,4 @@
-/* The journal's lines for people: which of them are wanted, and what each says. */
+/* The journal's lines for people: which lines to show, and what each says. */
 #ifndef DOORPOST_LINES_H
 #define DOORPOST_LINES_H
 
@@ -14,7 +14,7 @@ struct filter {
     int64_t since, until; /* by the time of receipt, microseconds; set by filter_start() */
 };
 
-/* For a verb's table of options, if its struct options has a `struct filter filter`. */
+/* For the option table of a verb whose struct options has a `struct filter filter`. */
 #define OPTIONS_FILTER                                                                                    \
     {'S',                                                                                                 \
      "since",                                                                                             \
@@ -29,49 +29,49 @@ struct filter {
         0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", AT(filter.utc)                \
     }
 
-/* Reads the times; ends the process where they make no sense. */
+/* Parses the times; ends the process if they make no sense. */
 void filter_start(struct filter *filter);
 
-/* A journal that is read. */
+/* A journal open for reading. */
 struct lines {
     struct directory directory;
-    int32_t first, last; /* days; meaningless where there are none */
+    int32_t first, last; /* days; meaningless if `empty` */
     bool empty;
-    uint64_t damaged; /* lines that were passed over */
-    uint64_t passed;  /* the filter */
+    uint64_t damaged; /* lines skipped */
+    uint64_t passed;  /* lines that passed the filter */
     struct event_parser *parser;
-    struct event event; /* what the line read last says */
+    struct event event; /* from the last line read */
     struct record record;
     struct position position;
     int64_t received_at;
     struct walk walk;
 };
 
-/* Opens it. Returns NULL after having said why not; freed by lines_close(). */
+/* Opens the journal. Returns NULL after printing the reason; free with lines_close(). */
 struct lines *lines_open(const char *path);
 void lines_close(struct lines *lines);
 
-/* Looks which days there are. Returns 0 or says what is wrong and returns STATUS_PROBLEM. */
+/* Updates the range of days. Returns 0, or prints the reason and returns STATUS_PROBLEM. */
 int lines_refresh(struct lines *lines);
 
-/* Starts at a place; before the first line: the start of the first day. */
+/* Starts at a position; one before the first line means the start of the first day. */
 void lines_start(struct lines *lines, struct position position);
 
-/* Reads the next line that the filter lets through into the fields above. Damaged lines are counted, and the
- * first few are told on standard error. Returns 1, 0 at the end, or -1 after having said why. */
+/* Reads the next line that passes the filter into the fields above. Counts damaged lines, and reports the
+ * first few on standard error. Returns 1, 0 at the end, or -1 after printing the reason. */
 int lines_next(struct lines *lines, const struct filter *filter);
 
-/* The first place where a line received since then can be. */
+/* The first position where a line received since then can be. */
 struct position lines_since(const struct lines *lines, int64_t since);
 
-/* The place of the `count`th line from the end that the filter lets through. */
+/* Finds the position of the `count`th line from the end that passes the filter. */
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t count,
                    struct position *position);
 
-/* Where the filter let nothing through: says why, as tell_empty() does. */
+/* Explains why no line passed the filter, as explain_empty() does. */
 void lines_explain_empty(const struct lines *lines);
 
-/* How many bytes the segments from `from` on have. */
+/* Total size in bytes of the segments from day `from` on. */
 uint64_t lines_size(const struct lines *lines, int32_t from);
 
 #endif

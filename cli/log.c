@@ -1,4 +1,4 @@
-/* doorpost log: the journal for people. */
+/* doorpost log: shows the journal to people. */
 #include "follow.h"
 #include "lines.h"
 #include "quote.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FOLLOWED_FIRST 10 /* lines shown before those that follow, as tail -f has it */
+#define FOLLOWED_FIRST 10 /* lines shown before following starts, as in tail -f */
 
 struct options {
     struct settings settings;

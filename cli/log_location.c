@@ -1,5 +1,5 @@
-/* A running worker's standard error is, in /proc (proc(5)), a link to a file, or a socket of journald's, or a
- * pipe to its web server. */
+/* In /proc (proc(5)), a running worker's standard error is a link to a file, a journald socket, or a pipe to
+ * its web server. */
 #include "log_location.h"
 
 #include "processes.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where the process's standard error goes, or "" if that leads nowhere. */
+/* Finds where the process's standard error goes; "" if nowhere. */
 static void find_end(const char *pid, char out[LOG_LOCATION_SIZE]) {
     char path[64], target[LOG_LOCATION_SIZE], group[1024];
     snprintf(path, sizeof path, "/proc/%.16s/fd/2", pid);
@@ -27,7 +27,7 @@ static void find_end(const char *pid, char out[LOG_LOCATION_SIZE]) {
     }
 }
 
-static bool ask_worker(const struct config *config, char out[LOG_LOCATION_SIZE]) {
+static bool inspect_worker(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     struct user user;
     char process[24];
     pid_t worker = processes_find_worker(config, &user);
@@ -38,7 +38,7 @@ static bool ask_worker(const struct config *config, char out[LOG_LOCATION_SIZE])
     return out[0] != '\0';
 }
 
-static void find_place(const struct config *config, char out[LOG_LOCATION_SIZE]) {
+static void guess_location(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     static const struct {
         const char *sign, *place;
     } usual[] = {
@@ -50,7 +50,7 @@ static void find_place(const struct config *config, char out[LOG_LOCATION_SIZE])
         {"/var/log/nginx", "/var/log/nginx/error.log"},
     };
     size_t used = 0;
-    if (ask_worker(config, out))
+    if (inspect_worker(config, out))
         return;
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (access(usual[i].sign, F_OK) == 0 && strstr(out, usual[i].place) == NULL)
@@ -61,7 +61,7 @@ static void find_place(const struct config *config, char out[LOG_LOCATION_SIZE])
 }
 
 const char *log_location(const struct config *config, char out[LOG_LOCATION_SIZE]) {
-    find_place(config, out);
+    guess_location(config, out);
     if (config->log == LOG_OFF)
         strncat(out, ", once DOORPOST_LOG is not off", LOG_LOCATION_SIZE - 1 - strlen(out));
     return out;

@@ -1,4 +1,4 @@
-/* doorpost: the operator's tool. One file a verb; this one chooses. */
+/* doorpost: the operator's tool. Each verb has its own file; this one dispatches. */
 #include "nearest.h"
 #include "options.h"
 #include "process.h"
@@ -25,15 +25,15 @@ static void print_verbs(FILE *out) {
           out);
 }
 
-/* What was printed is there only once it has been written: a full disk is a problem too. */
+/* Output counts only once it has been written, so a full disk is an error too. */
 static int finish(int status) {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     return problem("cannot write the output: %s", strerror(errno));
 }
 
-/* Where it was put into a directory of CGI programs, strangers choose its arguments: a query string becomes
- * arguments (RFC 3875, section 4.4). */
+/* In a directory of CGI programs, strangers choose the arguments: a query string becomes arguments (RFC 3875,
+ * section 4.4). */
 static int refuse_the_web(void) {
     fputs("Status: 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nNot for the web.\n", stdout);
     return problem("this is no CGI program: take doorpost out of the web server's directories");
@@ -66,11 +66,12 @@ static bool is_one_of(const char *text, const char *const *words) {
     return *words != NULL;
 }
 
-/* The index of the verb. What follows one of `with_value` is a value; after any other option, what is no verb
- * may be one. Returns that of the first argument that could be meant for a verb if none is one, or argc. */
+/* The index of the verb. The argument after an option in `with_value` is a value. After any other option, a
+ * word that is not a verb may also be a value. If no argument is a verb, returns the index of the first that
+ * may be an attempt at one, or argc. */
 static int verb_index(int argc, char *const argv[]) {
     static const char *const with_value[] = {"-c", "--conf", "-J", "--journal", "-K", "--key-file", NULL};
-    int meant = argc;
+    int candidate = argc;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] == '-') {
             i += is_one_of(argv[i], with_value) ? 1 : 0;
@@ -78,14 +79,14 @@ static int verb_index(int argc, char *const argv[]) {
         }
         if (find_verb(argv[i]) != NULL)
             return i;
-        meant = meant == argc ? i : meant;
+        candidate = candidate == argc ? i : candidate;
         if (argv[i - 1][0] != '-')
             break;
     }
-    return meant;
+    return candidate;
 }
 
-/* Runs the verb with the options before it moved after it. */
+/* Runs the verb, moving any options before it to after it. */
 static int run_verb(const struct verb *verb, int argc, char *argv[], int at) {
     char *name = argv[at];
     memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* A line is: ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELD...] - TYPE SOURCE OPTIONS. */
+/* Line format: ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELD...] - TYPE SOURCE OPTIONS. */
 static bool take_line(const char *line, dev_t device, char *options, size_t size) {
     unsigned parent, id, major_number, minor_number;
     if (sscanf(line, "%u %u %u:%u", &id, &parent, &major_number, &minor_number) != 4 ||
@@ -26,7 +26,7 @@ bool mounts_find(FILE *mountinfo, dev_t device, char *options, size_t size) {
     size_t room = 0;
     bool found = false;
     while (getline(&line, &room, mountinfo) > 0)
-        found |= take_line(line, device, options, size); /* the last one covers those before */
+        found |= take_line(line, device, options, size); /* the last one covers earlier ones */
     free(line);
     return found;
 }

@@ -1,4 +1,4 @@
-/* What the system says of the file system that a file is on. */
+/* Mount options of the file system that holds a file. */
 #ifndef DOORPOST_MOUNTS_H
 #define DOORPOST_MOUNTS_H
 
@@ -8,11 +8,11 @@
 #include <sys/types.h>
 
 /* Finds the mount of `device` in an open /proc/self/mountinfo (proc_pid_mountinfo(5)) and copies its options,
- * those of the file system included. Returns false if it is not there. */
+ * including those of the file system. Returns false if it is not listed. */
 bool mounts_find(FILE *mountinfo, dev_t device, char *options, size_t size);
 
-/* Returns the option with which an NFS mount keeps its locks to this machine (nfs(5)): "nolock",
- * "local_lock=all" or "local_lock=posix"; NULL if it does not. */
+/* Returns the option by which an NFS mount keeps its locks local to this machine (nfs(5)): "nolock",
+ * "local_lock=all" or "local_lock=posix"; NULL if it has none. */
 const char *mounts_local_locks(const char *options);
 
 #endif

@@ -1,4 +1,4 @@
-/* Verbs take their options in any order, long ones may be shortened, and --help is on each of them. */
+/* Verbs accept options in any order, long options may be abbreviated, and every verb has --help. */
 #include "options.h"
 
 #include "nearest.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define OPTIONS_MAX 32
-#define LONG_ONLY 256 /* values that getopt_long() returns for options without a letter begin here */
+#define LONG_ONLY 256 /* first getopt_long() value for options without a letter */
 #define LONG_HELP (LONG_ONLY + OPTIONS_MAX)
 #define HELP_COLUMN 28
 
@@ -101,7 +101,7 @@ static void set(void *options, const struct option_spec *option, const char *arg
     }
 }
 
-/* `text` is an unknown option, a shortened one that fits two, or a flag with a value. */
+/* `text` is an unknown option, an ambiguous abbreviation, or a flag with a value. */
 __attribute__((noreturn)) static void refuse(const char *text, const struct option_spec options[]) {
     struct nearest nearest;
     char name[64], hint[NEAREST_SIZE];
@@ -122,7 +122,7 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
     running = verb->name;
     if (verb->stops)
         letters[used++] = '+';
-    letters[used++] = ':'; /* getopt_long(3) then returns ':' if an argument is missing */
+    letters[used++] = ':'; /* makes getopt_long(3) return ':' if an argument is missing */
     letters[used++] = 'h';
     for (; count < OPTIONS_MAX && options[count].name != NULL; count++) {
         int has = options[count].kind == OPTION_FLAG ? no_argument : required_argument;
@@ -133,7 +133,7 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
                 letters[used++] = ':';
         }
     }
-    optind = 0; /* the GNU way to start over, with the verb as argv[0] */
+    optind = 0; /* GNU: start over, with the verb as argv[0] */
     opterr = 0;
     while ((chosen = getopt_long(argc, argv, letters, parsed, NULL)) != -1) {
         size_t i = 0;
@@ -147,7 +147,7 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
         if (chosen == ':')
             usage_error("%s needs a value", argv[optind - 1]);
         if (i ==
-            count) /* a letter may be one of several in an argument that getopt_long() is not done with */
+            count) /* the letter may be in the middle of an argument that getopt_long() has not finished */
             refuse(optopt > 0 && optopt < LONG_ONLY ? (char[]){'-', (char)optopt, '\0'} : argv[optind - 1],
                    options);
         set(values, &options[i], optarg);

@@ -1,4 +1,4 @@
-/* Groups are those of group(5): getgrgid(3) needs shared libraries, which a static program does not have. */
+/* Reads group(5) itself: getgrgid(3) needs shared libraries, which a static program does not have. */
 #include "permission.h"
 
 #include "config.h"
@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Finds the nearest of the path and the directories above it that this user may examine: it is the one that
- * is closed. */
+/* Finds the nearest path component that this user may examine, starting from the path itself: that one denies
+ * access. */
 static bool find_closed(const char *path, struct stat *status) {
     char nearest[CONFIG_PATH_SIZE];
     snprintf(nearest, sizeof nearest, "%s", path);

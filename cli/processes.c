@@ -18,7 +18,7 @@ static bool is_called(const char *process, const char *const *names) {
     snprintf(link, sizeof link, "/proc/%.20s/exe", process);
     ssize_t length = readlink(link, program, sizeof program - 1);
     program[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(program, '/'), *deleted = strstr(program, " (deleted)"); /* by an upgrade */
+    char *slash = strrchr(program, '/'), *deleted = strstr(program, " (deleted)"); /* after an upgrade */
     if (deleted != NULL)
         *deleted = '\0';
     for (; slash != NULL && *names != NULL; names++)
@@ -56,7 +56,7 @@ size_t processes_read(const char *process, const char *name, char *out, size_t s
     return length;
 }
 
-/* Was it started with the name of that env file? */
+/* Returns true if the process was started with the name of that env file. */
 static bool has_settings(const char *process, const struct config *config) {
     static const char name[] = "DOORPOST_CONF=";
     static char environment[ENVIRONMENT_SIZE];
@@ -67,9 +67,9 @@ static bool has_settings(const char *process, const struct config *config) {
     return length > 0 && strcmp(config->file, CONFIG_DEFAULT_FILE) == 0;
 }
 
-/* Whose a process is, and what it may do because of its groups. */
+/* The user and groups of a process. */
 struct rights {
-    unsigned uid, gid; /* the effective ones */
+    unsigned uid, gid; /* effective IDs */
     gid_t groups[GROUPS_MAX];
     size_t count;
 };
@@ -103,8 +103,8 @@ static bool read_rights(const char *process, struct rights *rights) {
     return found == 3;
 }
 
-/* What the two kinds of search ask of a process that has one of the names. */
-typedef bool ask(const char *process, const struct rights *rights, const struct config *config);
+/* The predicate of a search, applied to each process that has one of the names. */
+typedef bool predicate(const char *process, const struct rights *rights, const struct config *config);
 
 static bool is_worker(const char *process, const struct rights *rights, const struct config *config) {
     struct stat journal;
@@ -118,14 +118,15 @@ static bool is_not_root(const char *process, const struct rights *rights, const 
     return rights->uid != 0;
 }
 
-static pid_t find(const char *const *names, ask *asked, const struct config *config, struct user *user) {
+static pid_t find(const char *const *names, predicate *accepts, const struct config *config,
+                  struct user *user) {
     static struct rights rights;
     DIR *stream = opendir("/proc");
     const struct dirent *entry;
     pid_t process = 0;
     while (stream != NULL && process == 0 && (entry = readdir(stream)) != NULL)
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_called(entry->d_name, names) &&
-            read_rights(entry->d_name, &rights) && asked(entry->d_name, &rights, config))
+            read_rights(entry->d_name, &rights) && accepts(entry->d_name, &rights, config))
             process = (pid_t)atoi(entry->d_name);
     if (stream != NULL)
         closedir(stream);

@@ -1,4 +1,4 @@
-/* doorpost prune: retention by whole days. */
+/* doorpost prune: retention in whole days. */
 #include "prune.h"
 #include "counters.h"
 #include "rebuild.h"
@@ -42,7 +42,7 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
                 state, keep / DAY_SECONDS, RING_LATEST_DAYS, RING_LATEST_HOURS);
 }
 
-/* Would a consumer lose events that it has not run yet? */
+/* Checks whether a consumer would lose events that it has not run yet. */
 struct consumers {
     int directory;
     int32_t keep;
@@ -50,7 +50,7 @@ struct consumers {
     struct cursor cursor;
 };
 
-/* Does a day have bytes after that place? Returns 1, 0 or an error. */
+/* Returns 1 if a day has bytes after that offset, 0 if not, or an error. */
 static int has_lines(int directory, int32_t day, uint64_t offset, struct reason *reason) {
     struct stat status;
     char name[SEGMENT_NAME_SIZE];
@@ -65,7 +65,7 @@ static void find_first(void *context, const struct item *item) {
     *first = item->position.day < *first ? item->position.day : *first;
 }
 
-/* Is an event that was set aside of a day before `keep`? Returns 1 with the first one, 0 or an error. */
+/* Finds the first deferred event of a day before `keep`. Returns 1, 0 or an error. */
 static int find_waiting(const struct consumers *consumers, const char *name, int32_t *day,
                         struct reason *reason) {
     *day = DAY_MAX;
@@ -78,7 +78,7 @@ static int find_waiting(const struct consumers *consumers, const char *name, int
     return damaged < 0 ? damaged : *day < consumers->keep;
 }
 
-/* The first day before `keep` with lines that a consumer has not run. Returns 1, 0 or an error. */
+/* Finds the first day before `keep` with lines that a consumer has not run. Returns 1, 0 or an error. */
 static int find_unrun(struct consumers *consumers, const char *name, int32_t *day, struct reason *reason) {
     int32_t last;
     struct resume resume;
@@ -102,7 +102,7 @@ static int find_unrun(struct consumers *consumers, const char *name, int32_t *da
     }
 }
 
-static int look_at(void *context, const char *name) {
+static int check_consumer(void *context, const char *name) {
     struct consumers *consumers = context;
     struct reason reason = {""};
     int32_t first;
@@ -120,7 +120,7 @@ static int look_at(void *context, const char *name) {
     return 0;
 }
 
-static int ask_consumers(const struct config *config, int32_t keep) {
+static int check_consumers(const struct config *config, int32_t keep) {
     static struct consumers consumers;
     struct reason reason = {""};
     struct directory directory = {.fd = -1, .lock = -1};
@@ -129,7 +129,7 @@ static int ask_consumers(const struct config *config, int32_t keep) {
     consumers.directory = directory.fd;
     consumers.keep = keep;
     if (result == 0)
-        result = cursor_each(directory.fd, look_at, &consumers, &reason);
+        result = cursor_each(directory.fd, check_consumer, &consumers, &reason);
     directory_close(&directory);
     if (result < 0)
         return problem("%s", reason.text);
@@ -140,8 +140,8 @@ static int ask_consumers(const struct config *config, int32_t keep) {
 
 struct counting {
     struct counters counters;
-    int32_t keep;   /* the first day that is kept */
-    int32_t before; /* what `through` was */
+    int32_t keep;   /* the first day kept */
+    int32_t before; /* previous value of `through` */
 };
 
 static int count_rejection(void *context, const struct rejection *rejection) {
@@ -149,7 +149,7 @@ static int count_rejection(void *context, const struct rejection *rejection) {
     return rejection->day >= counting->keep || counters_add_rejection(&counting->counters, rejection) ? 0 : 1;
 }
 
-/* Adds the days before `keep` to what the counters remember. Damaged lines are passed over. */
+/* Adds the days before `keep` to the saved counters. Skips damaged lines. */
 static int count_days(struct lines *lines, int32_t keep, struct counting *counting, struct reason *reason) {
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
     struct counters *counters = &counting->counters;
@@ -157,7 +157,7 @@ static int count_days(struct lines *lines, int32_t keep, struct counting *counti
     if (result != 0)
         return result;
     counting->before = counters->through;
-    lines->damaged = UINT32_MAX; /* they are not told */
+    lines->damaged = UINT32_MAX; /* do not report them */
     int32_t first = counters->through + 1 > lines->first ? counters->through + 1 : lines->first;
     lines_start(lines, (struct position){.day = first});
     while (!lines->empty && first < keep && (result = lines_next(lines, &all)) > 0 &&
@@ -174,7 +174,7 @@ static int count_days(struct lines *lines, int32_t keep, struct counting *counti
     return 0;
 }
 
-/* Under the lock: another prune may have been faster. */
+/* The caller holds the lock. Another prune may have come first. */
 static int remember(void *context, int directory, struct reason *reason) {
     struct counting *counting = context;
     struct counters now;
@@ -210,8 +210,9 @@ static void print_result(const struct pruned *pruned, bool dry_run) {
            pruned->days == 1 ? "day" : "days", first, last, (double)pruned->bytes / 1e6);
 }
 
-/* Each table of the index is larger than the last: without this it would grow with all that ever came. */
-static int make_index_anew(struct directory *directory) {
+/* Rebuilds the index. Each of its tables is larger than the last, so otherwise it would grow with every event
+ * ever received. */
+static int shrink_index(struct directory *directory) {
     struct reason reason;
     if (rebuild_index(directory, NULL, NULL, &reason) != 0)
         return problem("the index is larger than it has to be, but: %s; when that is mended, say doorpost "
@@ -235,7 +236,7 @@ static int prune_main(int argc, char *argv[]) {
     directory_start(&directory, config.journal);
     warn_of_replays(&config, options.keep);
     int32_t day = timestamp_day(timestamp_now() - options.keep * SECOND);
-    if (!options.force && ask_consumers(&config, day) != STATUS_DONE)
+    if (!options.force && check_consumers(&config, day) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct counting counting;
     const struct before before = {.call = remember, .context = &counting};
@@ -250,7 +251,7 @@ static int prune_main(int argc, char *argv[]) {
         print_result(&pruned, options.dry_run);
     int status = result == 0 ? STATUS_DONE : problem("%s", reason.text);
     if (result == 0 && pruned.index_stale)
-        status = make_index_anew(&directory);
+        status = shrink_index(&directory);
     directory_close(&directory);
     return status;
 }

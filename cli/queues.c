@@ -1,5 +1,5 @@
-/* The first item of each queue is found by its order in a hash table, and, unless it is running, by its time
- * in a heap. */
+/* The first item of each queue is found by order in a hash table and, unless it is running, by due time in a
+ * heap. */
 #include "queues.h"
 
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 struct slot {
     struct item item;
     bool used, changed;
-    size_t next;  /* of the same order, or of the slots that are free */
-    size_t last;  /* of the queue; of its first item alone */
+    size_t next;  /* in the same queue, or in the list of free slots */
+    size_t last;  /* slot of the queue; set in its first item only */
     size_t chain; /* the first item of another queue with the same hash */
 };
 
@@ -49,7 +49,7 @@ static size_t *bucket_of(const struct queues *queues, uint64_t order) {
     return &queues->bucket[order & (queues->size - 1)];
 }
 
-/* Where the number of the order's first slot is kept; that is NONE if there is none. */
+/* Where the number of the order's first slot is stored; the value is NONE if it has no slot. */
 static size_t *first_of(const struct queues *queues, uint64_t order) {
     size_t *first = bucket_of(queues, order);
     while (*first != NONE && queues->slot[*first].item.order != order)
@@ -65,8 +65,8 @@ static void link_first(struct queues *queues, size_t slot) {
 
 /* ---- by time ---- */
 
-static int64_t due_of(const struct queues *queues, size_t place) {
-    return queues->slot[queues->heap[place]].item.due;
+static int64_t due_of(const struct queues *queues, size_t index) {
+    return queues->slot[queues->heap[index]].item.due;
 }
 
 static void swap(size_t *a, size_t *b) {
@@ -76,26 +76,26 @@ static void swap(size_t *a, size_t *b) {
 }
 
 static void push(struct queues *queues, size_t slot) {
-    size_t place = queues->heap_count++;
-    queues->heap[place] = slot;
-    for (; place > 0 && due_of(queues, place) < due_of(queues, (place - 1) / 2); place = (place - 1) / 2)
-        swap(&queues->heap[place], &queues->heap[(place - 1) / 2]);
+    size_t index = queues->heap_count++;
+    queues->heap[index] = slot;
+    for (; index > 0 && due_of(queues, index) < due_of(queues, (index - 1) / 2); index = (index - 1) / 2)
+        swap(&queues->heap[index], &queues->heap[(index - 1) / 2]);
 }
 
 static size_t pop(struct queues *queues) {
     size_t top = queues->heap[0];
     queues->heap[0] = queues->heap[--queues->heap_count];
-    for (size_t place = 0, least = 0;; place = least) {
-        for (size_t child = 2 * place + 1; child <= 2 * place + 2 && child < queues->heap_count; child++)
+    for (size_t index = 0, least = 0;; index = least) {
+        for (size_t child = 2 * index + 1; child <= 2 * index + 2 && child < queues->heap_count; child++)
             if (due_of(queues, child) < due_of(queues, least))
                 least = child;
-        if (least == place)
+        if (least == index)
             return top;
-        swap(&queues->heap[place], &queues->heap[least]);
+        swap(&queues->heap[index], &queues->heap[least]);
     }
 }
 
-/* Makes it a heap again after times have changed. */
+/* Restores the heap after times have changed. */
 static void arrange(struct queues *queues) {
     size_t count = queues->heap_count;
     queues->heap_count = 0;
@@ -109,8 +109,8 @@ static void limit_due(struct item *item, int64_t now) {
         item->due = now + left;
 }
 
-/* After the clock was set back all would wait for too long. */
-static void look_at_clock(struct queues *queues, int64_t now) {
+/* Without this, all items would wait too long after the clock was set back. */
+static void check_clock(struct queues *queues, int64_t now) {
     bool back = now < queues->looked_at;
     queues->looked_at = now;
     for (size_t i = 0; back && i < queues->heap_count; i++)
@@ -120,7 +120,7 @@ static void look_at_clock(struct queues *queues, int64_t now) {
 }
 
 int64_t queues_wait(struct queues *queues, int64_t now) {
-    look_at_clock(queues, now);
+    check_clock(queues, now);
     if (queues->heap_count == 0)
         return -1;
     return due_of(queues, 0) > now ? due_of(queues, 0) - now : 0;
@@ -157,7 +157,7 @@ static bool grow(struct queues *queues, size_t size) {
         slot[i] = (struct slot){.next = queues->free};
         queues->free = i;
     }
-    /* The first of each queue are linked again, and until then told by their buckets. */
+    /* The first of each queue are relinked; until then, their buckets identify them. */
     size_t firsts = NONE;
     for (size_t i = 0; i < queues->size; i++)
         for (size_t first = queues->bucket[i], next; first != NONE; first = next) {
@@ -221,7 +221,7 @@ static bool is_same(const struct item *a, const struct item *b) {
     return a->seq == b->seq && a->identity == b->identity;
 }
 
-/* Nearly always it is the first, or later than the last and so not there: a long queue is rarely walked. */
+/* Nearly always it is the first, or later than the last and so absent: long queues are rarely walked. */
 struct item *queues_find(struct queues *queues, const struct item *item) {
     struct slot *slot = queues->slot;
     size_t number = queues->count > 0 ? *first_of(queues, item->order) : NONE;
@@ -256,12 +256,12 @@ void queues_remove(struct queues *queues, struct item *item) {
 }
 
 struct item *queues_take(struct queues *queues, uint64_t seq) {
-    size_t place = 0;
-    while (place < queues->heap_count && queues->slot[queues->heap[place]].item.seq != seq)
-        place++;
-    if (place == queues->heap_count)
+    size_t index = 0;
+    while (index < queues->heap_count && queues->slot[queues->heap[index]].item.seq != seq)
+        index++;
+    if (index == queues->heap_count)
         return NULL;
-    queues->slot[queues->heap[place]].item.due = INT64_MIN;
+    queues->slot[queues->heap[index]].item.due = INT64_MIN;
     arrange(queues);
     return &queues->slot[pop(queues)].item;
 }

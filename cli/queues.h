@@ -1,6 +1,6 @@
-/* Events that were set aside, because they failed, run for long, or are of a device whose events must wait
- * for such a one: a queue a device, in order. There may be as many as the journal has events. Knows neither
- * file nor clock. */
+/* Deferred events: those that failed, run for long, or belong to a device whose earlier event is deferred.
+ * There is one queue per device, in order. There may be as many events as in the journal. Does no I/O and
+ * reads no clock. */
 #ifndef DOORPOST_QUEUES_H
 #define DOORPOST_QUEUES_H
 
@@ -8,46 +8,45 @@
 
 struct queues;
 
-/* NULL when there is no memory. */
+/* Returns NULL if out of memory. */
 struct queues *queues_new(void);
 void queues_free(struct queues *queues);
 
-/* Forgets all. */
+/* Removes all items. */
 void queues_clear(struct queues *queues);
 
-/* Makes room for `more` items. Returns false when there is no memory. */
+/* Makes room for `more` items. Returns false if out of memory. */
 bool queues_reserve(struct queues *queues, size_t more);
 
-/* Puts one that there is room for at the end of its device's queue. */
+/* Appends an item, for which there must be room, to its device's queue. */
 void queues_add(struct queues *queues, const struct item *item, int64_t now);
 
-/* Is there any of this order? */
+/* Returns true if there is an item of this order. */
 bool queues_have(const struct queues *queues, uint64_t order);
 
-/* Finds an event in any position of its queue. Returns NULL if it is not there. */
+/* Finds an event anywhere in its queue. Returns NULL if it is absent. */
 struct item *queues_find(struct queues *queues, const struct item *item);
 
-/* The next one to run, marked as running; NULL if there is none yet. */
+/* The next item to run, now marked as running; NULL if none can run yet. */
 struct item *queues_next(struct queues *queues, int64_t now);
 
-/* Microseconds until one can run; 0: now; -1: none waits for its time. */
+/* Microseconds until an item can run; 0: now; -1: none has a due time to wait for. */
 int64_t queues_wait(struct queues *queues, int64_t now);
 
-/* One that was running waits again, or is over and leaves. */
+/* Ends a run: the item waits again (put_back), or is done and leaves (remove). */
 void queues_put_back(struct queues *queues, struct item *item);
 void queues_remove(struct queues *queues, struct item *item);
 
-/* The first of a queue that waits; NULL if none has that number. It can be removed. */
+/* The waiting head of a queue with this number; NULL if there is none. It may be removed. */
 struct item *queues_take(struct queues *queues, uint64_t seq);
 
 size_t queues_count(const struct queues *queues);
 
-/* Each is in a slot of its own, from 0 to queues_size() - 1. NULL: the slot is empty. */
+/* Each item has its own slot, from 0 to queues_size() - 1. NULL: the slot is empty. */
 size_t queues_size(const struct queues *queues);
 const struct item *queues_at(const struct queues *queues, size_t slot);
 
-/* A slot whose content on the disk is to be written, which is then forgotten. Returns false if there is none.
- */
+/* Takes a slot that must be written to disk, and clears its mark. Returns false if there is none. */
 bool queues_take_changed(struct queues *queues, size_t *slot);
 bool queues_are_changed(const struct queues *queues);
 
