@@ -1,5 +1,5 @@
-/* doorpost rejected: what Ring signed and nobody could use. Most of it is of a form that is newer than this
- * Doorpost; after an upgrade it may be usable. */
+/* doorpost rejected: deliveries that Ring signed but Doorpost could not use. Most have a form newer than this
+ * Doorpost, and may be usable after an upgrade. */
 #include "rejected.h"
 #include "directory.h"
 #include "intake.h"
@@ -36,7 +36,7 @@ struct replay {
     char body[BODY_LIMIT];
 };
 
-/* DAY:LINE, as the list shows it. */
+/* DAY:LINE, as listed. */
 static void name_of(const struct rejection *rejection, char *out, size_t size) {
     char day[DAY_SIZE];
     day_format(rejection->day, day);
@@ -88,7 +88,8 @@ static int list(void *context, const struct rejection *rejection) {
     return 0;
 }
 
-/* The same decision as for a delivery, with the time of receipt that it had, and the same journal. */
+/* Makes the same decision as for a delivery. The result goes to the same journal, with the original time of
+ * receipt. */
 static void decide(struct replay *replay, const struct rejection *rejection) {
     memcpy(replay->body, rejection->body, rejection->length);
     memset(&replay->decision, 0, sizeof replay->decision);

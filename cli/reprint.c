@@ -1,5 +1,5 @@
-/* What a library prints for the same document differs in white space, in what it escapes, in how it writes a
- * number, and in the order of members. */
+/* JSON libraries print the same document with different white space, escapes, number formats, and member
+ * order. */
 #define _GNU_SOURCE /* open_memstream */
 #include "reprint.h"
 
@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXACT 9007199254740992.0 /* 2^53; larger numbers are not exact in a double */
+#define EXACT 9007199254740992.0 /* 2^53; a double holds no larger integer exactly */
 
 static const struct escapes {
-    const char *also; /* these characters are escaped too, as \uXXXX */
-    bool all;         /* and all that are not ASCII */
+    const char *also; /* also escaped, as \uXXXX */
+    bool all;         /* so are all non-ASCII characters */
     const char *digits;
 } libraries[] = {
     {"", false, "0123456789abcdef"},        /* JavaScript, Ruby */
@@ -31,8 +31,8 @@ _Static_assert(sizeof libraries / sizeof *libraries * 4 == STYLES,
 struct printer {
     FILE *out;
     const struct escapes *escapes;
-    bool slashes; /* are escaped, as PHP does */
-    bool whole;   /* numbers without a fraction are printed as integers */
+    bool slashes; /* escape slashes, as PHP does */
+    bool whole;   /* print numbers without a fraction as integers */
     enum spacing spacing;
     enum order order;
 };
@@ -56,7 +56,7 @@ static void print_escaped(const struct printer *printer, uint32_t character) {
 
 static void print_character(const struct printer *printer, const char *text, size_t size,
                             uint32_t character) {
-    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* a character, and the letter for it */
+    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs of a character and its escape letter */
     const struct escapes *escapes = printer->escapes;
     bool ascii = character < 0x80;
     if (ascii && character > 0 && strchr(escapes->also, (int)character) != NULL) {
@@ -84,7 +84,7 @@ static void print_string(const struct printer *printer, const char *text, size_t
         size = utf8_decode(text + at, length - at, &character);
         if (size > 0)
             print_character(printer, text + at, size, character);
-        else /* no UTF-8 */
+        else /* not UTF-8 */
             fputc(text[at], printer->out), size = 1;
     }
     fputc('"', printer->out);
@@ -95,7 +95,7 @@ static void print_double(const struct printer *printer, struct json_object *json
     if (printer->whole && value > -EXACT && value < EXACT && value == (double)(int64_t)value)
         fprintf(printer->out, "%.0f", value);
     else
-        fputs(json_object_to_json_string(json), printer->out); /* a fraction as it was written */
+        fputs(json_object_to_json_string(json), printer->out); /* keeps a fraction as it was written */
 }
 
 /* ---- lists and objects ---- */
@@ -115,7 +115,7 @@ static int by_rank(const void *a, const void *b) {
     return (one > other) - (one < other);
 }
 
-/* The place of a name in Ring's documents; the `index`th of the unknown ones comes after all known. */
+/* The position of a name in Ring's documents; the `index`th unknown name sorts after all known ones. */
 static size_t rank(const char *name, size_t index) {
     for (size_t i = 0; i < RING_NAMES; i++)
         if (strcmp(name, ring_names[i]) == 0)
@@ -138,7 +138,7 @@ static void begin_item(const struct printer *printer, size_t index, int depth) {
     break_line(printer, depth);
 }
 
-/* json-c limits how deep it can be. */
+/* Recursion is safe: json-c limits the depth. */
 static void print(const struct printer *printer, struct json_object *json, int depth);
 
 static void print_array(const struct printer *printer, struct json_object *json, int depth) {

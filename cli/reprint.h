@@ -1,4 +1,4 @@
-/* JSON that was read and printed again, as the JSON libraries of the usual languages print it. */
+/* Reprints parsed JSON in the styles of common JSON libraries. */
 #ifndef DOORPOST_REPRINT_H
 #define DOORPOST_REPRINT_H
 
@@ -8,15 +8,15 @@
 enum order { AS_IT_IS, AS_RING, BY_NAME }; /* of the members */
 enum spacing { COMPACT, SPACED, BY_2, BY_4, BY_TAB, SPACINGS };
 
-/* For each order and spacing there are as many styles: of escapes and of numbers. */
+/* Styles of escapes and numbers for each order and spacing. */
 #define STYLES 20
 #define STYLE(order, spacing) (((order)*SPACINGS + (spacing)) * STYLES)
 
-/* Reads a document that only white space may follow. NULL if it is none; to be freed with json_object_put().
+/* Parses a document that only white space may follow. Returns NULL if invalid; free with json_object_put().
  */
 struct json_object *reprint_parse(const char *text, size_t length);
 
-/* An undo (mistake.h); `how` is the number of a style. */
+/* An undo (mistake.h); `how` is the index of a style. */
 ssize_t reprint(const char *text, size_t length, int how, char *out, size_t size);
 
 #endif

@@ -1,9 +1,8 @@
-/* Numbers tell what was run: lines are numbered in order, and a number is not given twice as long as the
- * index, the journal or a cursor remembers it. Only a journal that was restored from an older copy, or
- * emptied, without those can give one again. Then the line with the number of the place has another chain, or
- * the journal ends before that number; and whatever was received after the line before the place is new. If a
- * cursor of an earlier release does not say when that was, the lines of its day are run again rather than
- * left out. */
+/* Numbers record what was run: lines are numbered in order, and no number is reused while the index, the
+ * journal or a cursor remembers it. Numbers repeat only if the journal was emptied, or restored from an older
+ * copy, without those. Then the line with the position's number has a different chain, or the journal ends
+ * before that number, and all lines received after the one before the position are new. If a cursor of an
+ * earlier release lacks that time of receipt, the lines of its day are run again rather than missed. */
 #include "resume.h"
 
 #include "segment.h"
@@ -35,7 +34,7 @@ int resume_visit(int directory, int32_t first, int32_t last,
 
 struct search {
     struct resume *resume;
-    bool found, other; /* the line of the place; one with its number, and another chain */
+    bool found, other; /* the line of the position; a line with its number but another chain */
     uint64_t last;     /* number of the last line */
 };
 
@@ -58,8 +57,8 @@ bool resume_is_new(const struct resume *resume, const struct record *record, int
         return true;
     if (!resume->holds && !resume->reused)
         return false;
-    /* A line that was moved to a later day keeps its time of receipt; one that was given a number again does
-     * not. */
+    /* A line that was moved to a later day keeps its time of receipt; a line with a reused number does not.
+     */
     return was->received_at[0] != '\0' ? memcmp(record->received_at, was->received_at, TIMESTAMP_SIZE - 1) > 0
                                        : resume->holds || day >= was->position.day;
 }
@@ -159,7 +158,7 @@ static bool note_first(void *context, const struct record *record, struct positi
     return true;
 }
 
-/* Can a day have the line with that number, by its first one and its last one? Returns 1, 0 or an error. */
+/* Checks by its first and last lines whether a day can contain the number. Returns 1, 0 or an error. */
 static int may_contain(int directory, int32_t day, uint64_t seq, struct reason *reason) {
     uint64_t first = 0;
     struct position end;

@@ -1,5 +1,5 @@
-/* It is cut in place, because those who write have it open: the newer half is written again. A crash in
- * between costs the file, on which nothing depends. */
+/* The file is truncated in place, because its writers have it open: the newer half is rewritten. A crash in
+ * between loses the file, but nothing depends on it. */
 #include "runlog.h"
 
 #include "options.h"

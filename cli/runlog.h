@@ -1,16 +1,16 @@
-/* cursors/NAME.log: the standard error of a runner that the handler has started, and nobody watches. */
+/* cursors/NAME.log: standard error of a runner that the handler started and nobody watches. */
 #ifndef DOORPOST_RUNLOG_H
 #define DOORPOST_RUNLOG_H
 
 #include <stdbool.h>
 
-/* If standard error is that file, messages get their time, and runlog_limit() keeps it small. */
+/* If standard error is that file, prefixes messages with the time, and enables runlog_limit(). */
 void runlog_start(const char *journal, const char *name);
 
-/* Is it? */
+/* Returns true if it is. */
 bool runlog_is_used(void);
 
-/* Cuts off its older half once it is large. */
+/* Discards the older half of a large file. */
 void runlog_limit(void);
 
 #endif

@@ -1,9 +1,9 @@
-/* One thread and one loop: save the cursor over what has ended, read what is new, start what may start, wait.
+/* One thread and one loop: save the cursor past completed events, read new lines, start what may start, wait.
  *
- * What is run is on the disk: the end of the journal is looked at under the append lock, so that no half of a
- * write is taken for lines, and synced, so that nothing is done for a press that a power cut would undo. The
- * cursor moves over an event only after its command has succeeded, or its failure is on the list. So a crash
- * at any moment repeats what was running, and nothing else is repeated. */
+ * Only what is on disk is run. The end of the journal is read under the append lock, so that no partial write
+ * is taken for lines, and synced, so that no command runs for a press that a power cut would undo. The cursor
+ * moves past an event only after its command has succeeded, or its failure is on the list. So a crash at any
+ * moment repeats the commands that were running, and no others. */
 #include "runner.h"
 
 #include "failed.h"
@@ -34,7 +34,7 @@ static void take_signals(struct runner *runner) {
         }
 }
 
-/* Sees to the deadlines. Returns milliseconds until the next one; -1: there is none. */
+/* Enforces deadlines. Returns milliseconds until the next one; -1: there is none. */
 static int64_t tick(struct runner *runner) {
     int64_t now = monotonic_now(), soonest = schedule_wait(runner->schedule, timestamp_now());
     bool stop = runner->ending && now >= runner->stop_at;
@@ -51,14 +51,14 @@ static int64_t tick(struct runner *runner) {
     return soonest < 0 ? -1 : soonest / 1000 + 1;
 }
 
-/* Is there more to read, and room for it? So it is once something was set aside. */
+/* Returns true if there is more to read, and room for it, as there may be after events were deferred. */
 static bool can_read_on(const struct runner *runner) {
     return !runner->ending && !runner->run->retry_failed && runner->any && runner->read_backoff.again == 0 &&
            !schedule_is_full(runner->schedule) &&
            runner_is_before(walk_position(&runner->lines->walk), runner->end);
 }
 
-/* Waits until a command or the journal or a signal wants something. */
+/* Waits for a command, the journal or a signal. */
 static void wait_for_any(struct runner *runner) {
     struct pollfd watched[2 + 2 * JOBS_MAX];
     size_t count = 0;
@@ -79,9 +79,9 @@ static void wait_for_any(struct runner *runner) {
             command_pump(&runner->job[i].command);
 }
 
-/* ---- the place to begin at ---- */
+/* ---- the starting position ---- */
 
-/* Makes the cursor of a consumer that is new. */
+/* Creates the cursor of a new consumer. */
 static int begin(struct runner *runner) {
     struct lines *lines = runner->lines;
     const char *from = runner->run->from;
@@ -104,7 +104,7 @@ static int begin(struct runner *runner) {
     return result >= 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
-/* Is it the event that --retry names, or is none named? */
+/* Returns true for the event that --retry names, or for any if it names none. */
 static bool is_meant(const struct run *run, const struct failure *failure) {
     char number[24], id[QUOTE_SIZE(EVENT_FIELD_SIZE)];
     snprintf(number, sizeof number, "%" PRIu64, failure->seq);
@@ -176,7 +176,7 @@ static void obey(void *context, enum instruction what, uint64_t seq) {
         problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
 }
 
-/* What it was told is forgotten once the place is kept. */
+/* Instructions are cleared once the cursor is saved. */
 static void obey_all(struct runner *runner) {
     struct reason reason = {""};
     const char *name = runner->run->name;
@@ -207,9 +207,8 @@ static bool is_idle(const struct runner *runner) {
             !runner_is_before(walk_position(&runner->lines->walk), runner->end));
 }
 
-/* A handler that appends looks whether a runner holds the lock, and then trusts it to see the new line. So
- * the lock is given back first, and then the journal is looked at once more. Returns true when all is done.
- */
+/* A handler that appends checks whether a runner holds the lock, and if so relies on it to see the new line.
+ * So the lock is released first, and then the journal is checked once more. Returns true when all is done. */
 static bool is_over(struct runner *runner) {
     struct reason reason = {""};
     struct position before = runner->end;
@@ -217,7 +216,7 @@ static bool is_over(struct runner *runner) {
         return false;
     if (runner->ending || runner->run->retry_failed)
         return true;
-    if (!runner_save(runner)) /* what was deleted before it could be run is settled without a command */
+    if (!runner_save(runner)) /* settles events that were deleted before they could be run */
         return false;
     runner_release(runner);
     cursor_unlock(runner->lock, CURSOR_LOCK_RUNNER);
@@ -228,9 +227,9 @@ static bool is_over(struct runner *runner) {
     }
     if (before.day == runner->end.day && before.offset == runner->end.offset)
         return true;
-    if (cursor_lock(runner->lock, CURSOR_LOCK_RUNNER, false, NULL) != 0) /* then another one is at it */
+    if (cursor_lock(runner->lock, CURSOR_LOCK_RUNNER, false, NULL) != 0) /* another runner has taken over */
         return true;
-    if (open_cursor(runner) != STATUS_DONE) /* another one may have been at it meanwhile */
+    if (open_cursor(runner) != STATUS_DONE) /* another runner may have run meanwhile */
         runner_end_broken(runner);
     return runner->broken;
 }
@@ -260,7 +259,7 @@ static int open_lock(struct runner *runner) {
     if (runner->lock < 0)
         return problem("%s", reason.text);
     int result = cursor_lock(runner->lock, which, false, &reason);
-    if (result == ERROR_TIMEOUT && runlog_is_used()) /* many presses at once may each have started one */
+    if (result == ERROR_TIMEOUT && runlog_is_used()) /* many presses at once may each have started a runner */
         return STATUS_PROBLEM;
     if (result == ERROR_TIMEOUT)
         return problem("%s is being run already, by process %d", run->name,
@@ -268,7 +267,7 @@ static int open_lock(struct runner *runner) {
     return result == 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
-/* The place is there before that, so that what comes until there is a program is run then. */
+/* Called after the cursor is created, so that events received before the program exists are run later. */
 static int find_program(struct runner *runner) {
     const char *program = runner->run->command[0];
     struct runner_note *note = &runner->note;
@@ -286,7 +285,7 @@ static int open_signals(struct runner *runner) {
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
-    if (!process_ignores(SIGINT)) /* signalfd(2) reads ignored signals too */
+    if (!process_ignores(SIGINT)) /* signalfd(2) would read ignored signals too */
         sigaddset(&set, SIGINT);
     if (!process_ignores(SIGHUP))
         sigaddset(&set, SIGHUP);

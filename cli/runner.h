@@ -1,4 +1,4 @@
-/* Runs a command for each event, once in the ordinary case: a consumer of the journal. */
+/* A consumer of the journal: runs a command for each event, normally exactly once. */
 #ifndef DOORPOST_RUNNER_H
 #define DOORPOST_RUNNER_H
 
@@ -12,13 +12,14 @@ struct run {
     struct list types, devices, accounts;
     int64_t jobs, timeout, grace; /* the last two in seconds */
     bool once, retry_failed;
-    const char *retry; /* with retry_failed: the number or id of one event; NULL: all */
-    const char *from;  /* start, end or a number: where a new consumer begins */
+    const char *retry; /* with retry_failed: number or id of one event; NULL: all */
+    const char *from;  /* where a new consumer begins: start, end or a number */
     char *const *command;
-    const char *again; /* the command line that runs what is given up once more */
+    const char *again; /* command line that reruns failed events */
 };
 
-/* Returns an exit code: STATUS_PROBLEM where it could not run, or (with retry_failed) some failed again. */
+/* Returns an exit code: STATUS_PROBLEM if it could not run, or (with retry_failed) if any event failed again.
+ */
 int runner_run(const struct config *config, const struct run *run);
 
 #endif

@@ -3,7 +3,7 @@
  *   2
  *   program /usr/local/bin/on-press
  *
- * or `no program` and its name. What an earlier, longer text has left behind them is not read. */
+ * or `no program` and its name. The remains of an earlier, longer text after them are ignored. */
 #include "runner_note.h"
 
 #include <stdio.h>

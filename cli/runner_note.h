@@ -1,4 +1,4 @@
-/* What a consumer's lock file says, for people: how many commands run, and which program the consumer has.
+/* Contents of a consumer's lock file, for people: the number of running commands, and the consumer's program.
  * Nothing depends on it. */
 #ifndef DOORPOST_RUNNER_NOTE_H
 #define DOORPOST_RUNNER_NOTE_H
@@ -7,8 +7,8 @@
 
 struct runner_note {
     size_t running;
-    bool missing;                    /* the program was, when the consumer was started last */
-    char program[COMMAND_PATH_SIZE]; /* as command_find() tells it; "": not known */
+    bool missing;                    /* the program was missing when the consumer was last started */
+    char program[COMMAND_PATH_SIZE]; /* from command_find(); "": unknown */
 };
 
 void runner_note_write(int lock, const struct runner_note *note);

@@ -1,6 +1,6 @@
-/* Reading the journal: what is new goes to the schedule. The end of the journal is looked at under the append
- * lock, so that no half of a write is taken for lines, and synced, so that nothing is done for a press that a
- * power cut would undo. */
+/* Reads new journal lines into the schedule. The end of the journal is read under the append lock, so that no
+ * partial write is taken for lines, and synced, so that no command runs for a press that a power cut would
+ * undo. */
 #include "resume.h"
 #include "runner_state.h"
 #include "segment.h"
@@ -30,13 +30,12 @@ uint64_t runner_hash(const char *text) {
     return value;
 }
 
-/* A hash of the event's id, in the form that the list of failed events has it in. */
+/* A hash of the event's id, in the form used in the list of failed events. */
 static uint64_t identity_of(const struct event *event) {
     char text[QUOTE_SIZE(EVENT_FIELD_SIZE)];
     return runner_hash(plain(event->id, text, sizeof text));
 }
 
-/* Events of one device run in order; of those that have none, those of one account. */
 uint64_t runner_order_of(const struct event *event) {
     return runner_hash(event->device[0] != '\0' ? event->device : event->account);
 }
@@ -45,7 +44,7 @@ int runner_directory_of(const struct runner *runner) {
     return runner->lines->directory.fd;
 }
 
-/* Reads on after the line that was read last, in files that are opened by their names again. */
+/* Continues after the last line read, with files reopened by name. */
 static void restart_walk(struct runner *runner) {
     struct position position = runner->read.position;
     if (position.day < runner->resume.first)
@@ -56,7 +55,6 @@ static void restart_walk(struct runner *runner) {
     walk_until(&runner->lines->walk, runner->end.day);
 }
 
-/* Looks how far the journal goes, and makes sure that it is on the disk. */
 int runner_find_end(struct runner *runner, struct reason *reason) {
     struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
     struct position before = runner->end;
@@ -74,7 +72,7 @@ int runner_find_end(struct runner *runner, struct reason *reason) {
     result =
         fdatasync(fd) == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal: %s", strerror(errno));
     close(fd);
-    /* What was read ahead beyond the old end may have been taken back since. */
+    /* Lines read ahead beyond the old end may have been rolled back since. */
     restart_walk(runner);
     return result;
 }
@@ -84,7 +82,6 @@ static bool is_same(const struct mark *a, const struct mark *b) {
            a->seq == b->seq && strcmp(a->chain, b->chain) == 0;
 }
 
-/* Reads on after the cursor's place, or if that does not hold from the first line that was not run. */
 int runner_resume(struct runner *runner, struct reason *reason) {
     struct cursor *cursor = &runner->cursor;
     struct resume *resume = &runner->resume;
@@ -101,7 +98,7 @@ int runner_resume(struct runner *runner, struct reason *reason) {
         cursor->mark = resume->mark;
         runner->unsaved = true;
     }
-    if (resume->reused) /* what else it says is of other lines */
+    if (resume->reused) /* its other fields describe other lines */
         cursor->done_count = cursor->retry_count = 0;
     runner->loaded = *cursor;
     runner->read = cursor->mark;
@@ -110,7 +107,7 @@ int runner_resume(struct runner *runner, struct reason *reason) {
     return 0;
 }
 
-/* Takes the lock that has the name now. */
+/* Takes the lock file that has the name now. */
 static int lock_again(struct runner *runner, struct reason *reason) {
     const char *name = runner->run->name;
     int lock = cursor_open_lock(runner_directory_of(runner), name, reason);
@@ -130,7 +127,7 @@ static int lock_again(struct runner *runner, struct reason *reason) {
     return 0;
 }
 
-/* The consumer's lock is no longer the one that others find: the directory was replaced. */
+/* Handles a replaced directory: the consumer's lock is no longer the one that other processes find. */
 static int move(struct runner *runner, struct reason *reason) {
     const char *name = runner->run->name;
     int result = lock_again(runner, reason);
@@ -143,7 +140,7 @@ static int move(struct runner *runner, struct reason *reason) {
     runner_update_cursor(runner);
     runner->reserved = false;
     runner->unsaved = true;
-    /* The journal may be a copy of what it was, or another one that has a place of its own for us. */
+    /* The journal may be a copy of the old one, or another one that has its own cursor for this consumer. */
     if (runner->cursor.mark.seq == 0 ||
         mark_check(runner_directory_of(runner), &runner->cursor.mark, reason) == 0) {
         result = cursor_read(runner_directory_of(runner), name, &runner->loaded, reason);
@@ -178,14 +175,14 @@ static int look(struct runner *runner, struct reason *reason) {
     return runner_resume(runner, reason);
 }
 
-/* Reads what an event says into lines->event. Returns 1, 0 if it is damaged, or an error. */
+/* Parses an event into lines->event. Returns 1, 0 if it is damaged, or an error. */
 static int parse(struct runner *runner, const struct record *record, struct reason *reason) {
     struct lines *lines = runner->lines;
     int result = event_parse(lines->parser, record->event, record->event_length, &lines->event, reason);
     return result == 0 ? 1 : result == ERROR_SYSTEM ? result : 0;
 }
 
-/* An event whose command runs already, from before the lines were read again. */
+/* Marks an item as running if its command was started before the lines were reread. */
 static void take_up(struct runner *runner, struct item *item) {
     for (size_t i = 0; i < JOBS_MAX; i++) {
         const struct job *job = &runner->job[i];
@@ -226,7 +223,7 @@ static int add_line(struct runner *runner, enum scan scan, const struct record *
     return 0;
 }
 
-/* Reads on until the end, or until the schedule is full. */
+/* Reads until the end, or until the schedule is full. */
 static int refill(struct runner *runner, struct reason *reason) {
     struct walk *walk = &runner->lines->walk;
     enum scan scan;
@@ -246,7 +243,7 @@ static int refill(struct runner *runner, struct reason *reason) {
     return result < 0 ? result : 0;
 }
 
-/* Reads the line of an item at that place. Returns 1; 0 if it is not there; or an error. */
+/* Reads the line of an item at that position. Returns 1; 0 if it is not there; or an error. */
 static int read_at(struct runner *runner, const struct item *item, struct position position,
                    struct record *record, struct reason *reason) {
     enum scan scan;
@@ -271,7 +268,6 @@ static int is_sought(void *context, const struct record *record, struct reason *
     return result > 0 ? identity_of(&sought->runner->lines->event) == sought->item->identity : result;
 }
 
-/* Reads the event of an item again. Returns 1 with its record, 0 if it was deleted, or an error. */
 int runner_reread(struct runner *runner, struct item *item, struct record *record, struct reason *reason) {
     struct seq_search sought = {.runner = runner, .item = item};
     int result = read_at(runner, item, item->position, record, reason);
@@ -281,8 +277,7 @@ int runner_reread(struct runner *runner, struct item *item, struct record *recor
     return result > 0 ? read_at(runner, item, item->position, record, reason) : result;
 }
 
-/* Reads what is new. In trouble it opens what it has open by name again, for the next attempt: a handle on
- * NFS may be stale. */
+/* After an error, reopens by name whatever is open, for the next attempt: an NFS handle may be stale. */
 void runner_read_new(struct runner *runner) {
     struct reason reason = {""};
     if (runner->ending || runner->run->retry_failed || monotonic_now() < runner->read_backoff.again)

@@ -1,4 +1,4 @@
-/* Running: a command is started for each event that may start, and what becomes of it is settled. */
+/* Starts a command for each event that may start, and settles the results. */
 #include "failed.h"
 #include "ring.h"
 #include "runner_state.h"
@@ -10,11 +10,11 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-#define WORDS 300 /* bytes of a command's output that are told when it fails */
+#define WORDS 300 /* bytes of a failed command's output that are logged */
 #define HOW_SIZE 64
 #define WORDS_SIZE (QUOTE_SIZE(WORDS) + 16)
 
-/* The end of a command's output, as `; output: "..."`; nothing if there is none. */
+/* Formats the end of a command's output as `; output: "..."`, or "" if there is none. */
 static const char *last_words(const struct failure *failure, char out[WORDS_SIZE]) {
     size_t length = failure->output_length;
     while (length > 0 && strchr("\r\n", failure->output[length - 1]) != NULL)
@@ -28,8 +28,8 @@ static const char *last_words(const struct failure *failure, char out[WORDS_SIZE
     return out;
 }
 
-/* Notes that an item has ended. A failure is on the list before the cursor can move over it: one that cannot
- * be put there is run again. */
+/* Records that an item has ended. A failure is put on the list before the cursor can move past it; if that
+ * fails, the event is run again. */
 static void settle(struct runner *runner, const struct item *of, enum result result,
                    const struct failure *failure) {
     struct reason reason = {""};
@@ -48,11 +48,11 @@ static void settle(struct runner *runner, const struct item *of, enum result res
     } else if (runner->run->retry_failed && result == RESULT_DONE)
         status = failed_remove(runner_directory_of(runner), runner->lock, name, of->seq, &reason);
     if (runner->run->retry_failed)
-        runner->reserved = false; /* it has just been used */
+        runner->reserved = false; /* the reservation has been used */
     if (status != 0)
         runner_pause(runner, &runner->save_backoff, &reason);
     struct item *item = schedule_find(runner->schedule, of);
-    if (item != NULL) /* else its line was deleted meanwhile */
+    if (item != NULL) /* otherwise its line was deleted meanwhile */
         schedule_finish(runner->schedule, item, result, timestamp_now());
 }
 
@@ -63,7 +63,7 @@ static struct job *free_job(struct runner *runner) {
     return NULL;
 }
 
-/* Returns whether the line is there; if not, what becomes of the event is settled. */
+/* Returns true if the line is there; if not, settles the event. */
 static bool find_line(struct runner *runner, struct item *item, struct record *record) {
     struct reason reason = {""};
     int result = runner_reread(runner, item, record, &reason);
@@ -114,7 +114,7 @@ void runner_start_all(struct runner *runner) {
         start(runner, job, item);
 }
 
-/* What does its end, as waitpid(2) has it, mean? */
+/* Interprets an exit status from waitpid(2). */
 static enum result judge(const struct command *command, int status, int64_t timeout, char how[HOW_SIZE]) {
     bool exited = WIFEXITED(status);
     if (command->timed_out)

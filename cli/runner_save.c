@@ -1,5 +1,5 @@
-/* Keeping the place: the cursor moves over an event only after its command has succeeded, or its failure is
- * on the list, or it was set aside, durably. */
+/* Saves progress: the cursor moves past an event only after its command has succeeded, its failure is on the
+ * list, or its deferral is on disk. */
 #include "failed.h"
 #include "runner_state.h"
 
@@ -7,12 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* It starts no more, and has failed. What is running ends by itself. */
 void runner_end_broken(struct runner *runner) {
     runner->broken = runner->ending = true;
 }
 
-/* The journal cannot be read, or the place not be kept: a single run has failed. */
 void runner_end_if_once(struct runner *runner) {
     if (runner->run->once || runner->run->retry_failed)
         runner_end_broken(runner);
@@ -28,7 +26,7 @@ void runner_pause(struct runner *runner, struct backoff *trouble, const struct r
     runner_end_if_once(runner);
 }
 
-/* Brings the cursor up to date with what has ended. What it said of lines that are not read yet stays. */
+/* The old cursor's entries for lines that have not been read yet are kept. */
 void runner_update_cursor(struct runner *runner) {
     struct cursor *cursor = &runner->cursor;
     const struct cursor *loaded = &runner->loaded;
@@ -48,7 +46,7 @@ void runner_update_cursor(struct runner *runner) {
             cursor->retry[cursor->retry_count++] = loaded->retry[i];
 }
 
-/* Saves what was set aside. */
+/* Saves the deferred events. */
 static bool keep_aside(struct runner *runner) {
     struct reason reason = {""};
     struct queues *queues = schedule_queues(runner->schedule);
@@ -82,7 +80,7 @@ static bool keep_cursor(struct runner *runner) {
     return true;
 }
 
-/* First what was set aside: only then does the cursor move over it. */
+/* Deferred events first: only then may the cursor move past them. */
 bool runner_save(struct runner *runner) {
     if (runner->run->retry_failed)
         return true;
@@ -90,7 +88,6 @@ bool runner_save(struct runner *runner) {
     return keep_cursor(runner) && aside;
 }
 
-/* Is there room to keep what becomes of the commands that are started now? */
 bool runner_reserve(struct runner *runner) {
     struct reason reason = {""};
     const struct run *run = runner->run;
@@ -105,7 +102,7 @@ bool runner_reserve(struct runner *runner) {
     runner->reserved = result == 0;
     if (result != 0)
         runner_pause(runner, &runner->save_backoff, &reason);
-    if (result == ERROR_INVALID) /* a read-only journal: waiting is of no use */
+    if (result == ERROR_INVALID) /* read-only journal: waiting cannot help */
         runner_end_broken(runner);
     return runner->reserved;
 }
@@ -116,9 +113,8 @@ void runner_release(struct runner *runner) {
     runner->reserved = false;
 }
 
-/* For `doorpost exec --status` and doctor; nothing depends on it. */
 void runner_write_state(struct runner *runner) {
     runner->note.running = runner->running;
-    if (!runner->run->retry_failed) /* else another process may be telling */
+    if (!runner->run->retry_failed) /* otherwise another process may be writing it */
         runner_note_write(runner->lock, &runner->note);
 }

@@ -1,5 +1,5 @@
-/* What the rooms of the runner share: runner.c waits and loops, runner_read.c reads the journal, runner_run.c
- * runs commands, runner_save.c keeps the place. */
+/* State shared by the runner's files: runner.c waits and loops, runner_read.c reads the journal, runner_run.c
+ * runs commands, runner_save.c saves progress. */
 #ifndef DOORPOST_RUNNER_STATE_H
 #define DOORPOST_RUNNER_STATE_H
 
@@ -18,34 +18,34 @@
 
 struct job {
     bool busy;
-    bool dropped;     /* it is not run again, however it ends */
-    struct item item; /* a copy: the schedule may be made again meanwhile */
+    bool dropped;     /* it is not run again, whatever the result */
+    struct item item; /* a copy, because the schedule may be rebuilt meanwhile */
     struct command command;
 };
 
 struct runner {
     const struct run *run;
-    struct lines *lines; /* opens the journal, and parses events */
+    struct lines *lines; /* holds the open journal, and parses events */
     struct schedule *schedule;
-    struct cursor cursor; /* to be saved, if `unsaved` */
+    struct cursor cursor; /* pending save, if `unsaved` */
     struct waiting waiting;
-    struct cursor loaded; /* as reading began: what it says of lines that are not read yet is kept */
+    struct cursor loaded; /* as of the start of reading: its entries for lines not read yet are kept */
     struct resume resume;
-    struct mark read; /* the last line that was read */
+    struct mark read; /* the last line read */
     struct follow follow;
     int lock, signals;
-    struct position end; /* of the journal as it was looked at last */
+    struct position end; /* of the journal, when last checked */
     bool any;            /* there is a segment */
     bool unsaved, reserved;
-    bool foreign; /* the directory may have been replaced, and the lock in it is not ours: nothing is saved */
+    bool foreign; /* the directory may have been replaced and its lock not be ours: save nothing */
     bool ending, broken;
-    bool obeying;    /* it was told of events that are not at rest */
-    int64_t stop_at; /* once ending: the running commands have until then */
+    bool obeying;    /* an instruction concerns events that are running or not read yet */
+    int64_t stop_at; /* once ending: deadline for the running commands */
     struct backoff read_backoff, save_backoff, queue_backoff, start_backoff, reread_backoff, position_backoff;
-    unsigned failures, matched; /* of those that are retried */
+    unsigned failures, matched; /* of the events that are retried */
     size_t running;
     struct job job[JOBS_MAX];
-    struct walk again; /* to read the line of an event that is started */
+    struct walk again; /* for rereading the line of an event about to start */
     struct runner_note note;
 };
 
@@ -54,53 +54,53 @@ struct runner {
 int runner_directory_of(const struct runner *runner);
 bool runner_is_before(struct position a, struct position b);
 
-/* Events of one device run in order; of those that have none, those of one account. */
+/* Events of one device run in order. Events without a device run in order by account. */
 uint64_t runner_order_of(const struct event *event);
 uint64_t runner_hash(const char *text);
 
-/* Looks how far the journal goes, and makes sure that it is on the disk. */
+/* Finds the end of the journal, and syncs the journal up to it. */
 int runner_find_end(struct runner *runner, struct reason *reason);
 
-/* Reads on after the cursor's place, or if that does not hold from the first line that was not run. */
+/* Continues after the cursor's position or, if that does not hold, from the first line that was not run. */
 int runner_resume(struct runner *runner, struct reason *reason);
 
-/* Reads what is new into the schedule. */
+/* Reads new lines into the schedule. */
 void runner_read_new(struct runner *runner);
 
-/* Reads the event of an item again, into lines->event too. Returns 1 with its record, 0 if it was deleted, or
- * an error. */
+/* Rereads the event of an item, also into lines->event. Returns 1 with its record, 0 if it was deleted, or an
+ * error. */
 int runner_reread(struct runner *runner, struct item *item, struct record *record, struct reason *reason);
 
 /* ---- runner_run.c ---- */
 
-/* Starts what may start. */
+/* Starts every command that may start. */
 void runner_start_all(struct runner *runner);
 
-/* Settles what has ended. */
+/* Settles commands that have ended. */
 void runner_reap(struct runner *runner);
 
 /* ---- runner_save.c ---- */
 
-/* It starts no more, and has failed. What is running ends by itself. */
+/* Stops starting commands, and makes the runner fail. Running commands end by themselves. */
 void runner_end_broken(struct runner *runner);
 
-/* The journal cannot be read, or the place not be kept: a single run has failed. */
+/* Fails a one-shot run: the journal cannot be read, or progress cannot be saved. */
 void runner_end_if_once(struct runner *runner);
 
-/* Nothing is started for a while, because something cannot be kept. */
+/* Starts nothing for a while, because something cannot be saved. */
 void runner_pause(struct runner *runner, struct backoff *trouble, const struct reason *reason);
 
-/* Brings the cursor up to date with what has ended. */
+/* Updates the cursor with the events that have ended. */
 void runner_update_cursor(struct runner *runner);
 
-/* Saves what has changed. Returns whether all is saved. */
+/* Saves all changes. Returns true if everything is saved. */
 bool runner_save(struct runner *runner);
 
-/* Is there room to keep what becomes of the commands that are started now? */
+/* Returns true if there is room to record the results of the commands about to be started. */
 bool runner_reserve(struct runner *runner);
 void runner_release(struct runner *runner);
 
-/* For `doorpost exec --status`; nothing depends on it. */
+/* For `doorpost exec --status` and doctor; nothing depends on it. */
 void runner_write_state(struct runner *runner);
 
 #endif

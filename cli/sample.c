@@ -31,7 +31,7 @@ static void make_uuid(char out[UUID_SIZE]) {
              b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-/* A value that samples name. */
+/* A placeholder in samples and its value. */
 struct value {
     const char *name, *text;
 };
@@ -43,7 +43,7 @@ static const char *find_value(const struct value *values, const char *name, size
     return values->text;
 }
 
-/* Writes a sample with its values in place. Returns the length. */
+/* Writes a sample with its placeholders replaced. Returns the length. */
 static size_t fill_in(const char *sample, const struct value *values, char *out, size_t size) {
     size_t used = 0;
     for (; *sample != '\0'; sample++) {
@@ -63,7 +63,7 @@ static size_t fill_in(const char *sample, const struct value *values, char *out,
     return used;
 }
 
-/* The text as it stands in a JSON string literal, without its quotation marks. */
+/* Escapes text for a JSON string literal, without the quotation marks. */
 static void escape(char out[QUOTE_SIZE(256)], const char *text) {
     char quoted[QUOTE_SIZE(256)];
     size_t length = quote(quoted, sizeof quoted, text, strlen(text));

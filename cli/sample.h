@@ -1,4 +1,4 @@
-/* Events as Ring sends them, made up: fresh identifiers, the members that are documented for the type. */
+/* Generates events as Ring sends them, with fresh identifiers and the members documented for the type. */
 #ifndef DOORPOST_SAMPLE_H
 #define DOORPOST_SAMPLE_H
 
@@ -8,11 +8,11 @@
 
 #define SAMPLE_SIZE 8192
 
-/* Is the type one of RING_TYPES? */
+/* Returns true if the type is one of RING_TYPES. */
 bool sample_knows(const char *type);
 
-/* Writes an event of that type, of `at` (microseconds since 1970). `device` and `account` are escaped; they
- * have 256 bytes at most. Returns the length. */
+/* Writes an event of that type with the time `at` (microseconds since 1970). Escapes `device` and `account`,
+ * which have at most 256 bytes. Returns the length. */
 size_t sample_write(const char *type, const char *device, const char *account, int64_t at,
                     char out[SAMPLE_SIZE]);
 

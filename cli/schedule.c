@@ -1,6 +1,7 @@
-/* A window in the order of the journal. What is done at its front leaves it; what is done further back stays
- * until all before it is done, because a cursor is one place and a few ranges. So that nothing stays at the
- * front for long, what holds up the others when the window is full goes to the queues, which have no end. */
+/* A window over the journal's order. Finished items leave at its front; an item that finishes further back
+ * stays until all before it are finished, because a cursor is one position and a few ranges. So that nothing
+ * stays at the front for long, items that block others when the window is full move to the queues, which are
+ * unbounded. */
 #include "schedule.h"
 
 #include "ring.h"
@@ -8,22 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAST_DUE INT64_C(253402300799) /* the end of the year 9999, in seconds */
+#define LAST_DUE INT64_C(253402300799) /* end of the year 9999, in seconds */
 #define LONGEST_WAIT (60 * SECOND)
-#define LONG SECOND                     /* a command that runs for longer holds others up */
+#define LONG SECOND                     /* a command running for longer blocks others */
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
     int retries;
     bool changed, queues_first;
     struct queues *queues;
-    size_t first, count, left; /* in `item`, a ring */
-    size_t aside;              /* of them are in the queues, and on the disk nowhere else */
-    struct mark front;         /* everything before it is done */
+    size_t first, count, left; /* `item` is a ring */
+    size_t aside;              /* items in the queues that are not on disk anywhere else */
+    struct mark front;         /* everything before it is finished */
     struct item item[SCHEDULE_MAX];
     struct mark end[SCHEDULE_MAX]; /* of the line of each */
-    /* The orders that an unfinished item further ahead has, as a hash set that is emptied by counting `round`
-     * on. */
+    /* The orders of unfinished items further ahead: a hash set that is emptied by incrementing `round`. */
     struct {
         uint64_t order;
         uint32_t round;
@@ -68,8 +68,8 @@ static struct item *at(struct schedule *schedule, size_t index) {
     return &schedule->item[(schedule->first + index) % SCHEDULE_MAX];
 }
 
-/* Lets what is done at the front go. The front stays before a line that cannot be read until one that can be,
- * and so can prove the place, is done. */
+/* Removes finished items from the front. The front stays before an unreadable line until a readable one,
+ * which can verify the position, is finished. */
 static void advance(struct schedule *schedule) {
     while (schedule->count > 0 && at(schedule, 0)->state == ITEM_DONE) {
         if (at(schedule, 0)->seq > 0) {
@@ -81,7 +81,7 @@ static void advance(struct schedule *schedule) {
     }
 }
 
-/* The item in the window stands for the one in the queues until that is on the disk. */
+/* The item in the window stands in for the one in the queues until that is on disk. */
 static void put_aside(struct schedule *schedule, struct item *item, const struct item *aside) {
     item->attempts = item_tried(aside);
     item->due = aside->due;
@@ -89,7 +89,7 @@ static void put_aside(struct schedule *schedule, struct item *item, const struct
     schedule->aside++;
 }
 
-/* The next item of the window. */
+/* Appends an item to the window. */
 static struct item *take_next(struct schedule *schedule, const struct mark *end) {
     schedule->end[(schedule->first + schedule->count) % SCHEDULE_MAX] = *end;
     return at(schedule, schedule->count++);
@@ -165,7 +165,7 @@ void schedule_release_deferred(struct schedule *schedule) {
     advance(schedule);
 }
 
-/* What was set aside was run before it was on the disk. */
+/* Updates the stand-in of a deferred item that was run before it was on disk. */
 static void note_aside(struct schedule *schedule, const struct item *aside, bool over) {
     for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
@@ -180,7 +180,7 @@ static void note_aside(struct schedule *schedule, const struct item *aside, bool
     advance(schedule);
 }
 
-/* Puts an order into the set. Returns false where it was in it already. */
+/* Adds an order to the set. Returns false if it was already there. */
 static bool block(struct schedule *schedule, uint64_t order) {
     size_t place = order % BLOCKED_SIZE;
     while (schedule->blocked[place].round == schedule->round && schedule->blocked[place].order != order)
@@ -211,7 +211,7 @@ static struct item *next_in_window(struct schedule *schedule, int64_t now) {
     return NULL;
 }
 
-/* By turns from both, so that neither waits for the other. */
+/* Alternates between the two sources so that neither starves. */
 struct item *schedule_next(struct schedule *schedule, int64_t now) {
     schedule->queues_first = !schedule->queues_first;
     struct item *item = schedule->queues_first ? queues_next(schedule->queues, now) : NULL;
@@ -237,14 +237,14 @@ bool schedule_gives_up(const struct schedule *schedule, const struct item *item,
     return result == RESULT_PERMANENT || (result == RESULT_FAILED && item->attempts > schedule->retries);
 }
 
-/* It was not over: when is it run again? */
+/* Sets when an unfinished item is run again. */
 static void postpone(struct item *item, enum result result, int64_t now) {
     if (result == RESULT_FAILED) {
         item->wait = 0;
         item->due = now + ring_retry_after[item->attempts - 1] * SECOND;
         return;
     }
-    item->attempts--; /* it was not its fault */
+    item->attempts--; /* not the command's fault */
     if (result == RESULT_POSTPONED) {
         item->wait = item->wait == 0 ? SECOND : item->wait < LONGEST_WAIT / 2 ? 2 * item->wait : LONGEST_WAIT;
         item->due = now + item->wait;
@@ -271,7 +271,7 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     }
 }
 
-/* One that is to be tried again; of the queues, it is taken out of its order in time. */
+/* Finds an item that awaits a retry. One in the queues is moved to the front of the heap. */
 static struct item *take_retry(struct schedule *schedule, uint64_t seq) {
     struct item *item = queues_take(schedule->queues, seq);
     for (size_t i = 0; item == NULL && i < schedule->count; i++)

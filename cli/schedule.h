@@ -1,77 +1,77 @@
-/* Which event is run next, and what becomes of it. Knows no process and no clock: the caller tells the time.
- */
+/* Decides which event to run next, and records the results. Handles no processes and reads no clock: the
+ * caller passes the time. */
 #ifndef DOORPOST_SCHEDULE_H
 #define DOORPOST_SCHEDULE_H
 
 #include "cursor.h"
 #include "queues.h"
 
-#define SCHEDULE_MAX 1024 /* events between the first unfinished one and the last that was read */
+#define SCHEDULE_MAX 1024 /* from the first unfinished event to the last one read */
 
 struct schedule;
 
-/* `retries`: how often a failed event is run again, by ring_retry_after[]. NULL when there is no memory.
- */
+/* `retries`: how often a failed event is retried, after the delays in ring_retry_after[]. Returns NULL if out
+ * of memory. */
 struct schedule *schedule_new(int retries);
 void schedule_free(struct schedule *schedule);
 
-/* Forgets all items but those that were set aside: the next one follows the line that ends at `front`. */
+/* Removes all items except deferred ones; the next item follows the line that ends at `front`. */
 void schedule_clear(struct schedule *schedule, const struct mark *front);
 
 bool schedule_is_full(const struct schedule *schedule);
 
-/* What was set aside. */
+/* The deferred items. */
 struct queues *schedule_queues(struct schedule *schedule);
 
-/* If the schedule is full, sets aside what holds others up: what has failed, or runs for long, and what is of
- * the same device. */
+/* If the schedule is full, defers the items that block others: those that have failed or run for long, and
+ * later ones of the same device. */
 void schedule_defer(struct schedule *schedule, int64_t now);
 
-/* What was set aside is on the disk: the cursor moves over it, and there is room for more. */
+/* The deferred items are on disk: the cursor may move past them, which makes room. */
 void schedule_release_deferred(struct schedule *schedule);
 
-/* Adds the event that follows those before, whose line ends at `end`: seq, identity, place and order of
- * `item` count. One that the cursor says is finished, or that was set aside before, is added as finished.
- * Returns the schedule's own item, which is good until it is finished; NULL if it is. */
+/* Adds the next event, whose line ends at `end`, using seq, identity, position and order of `item`. An event
+ * that the cursor lists as finished, or that was deferred before, is added as finished. Returns the
+ * schedule's own item, which is valid until it is finished; NULL if it already is. */
 struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *item,
                           const struct mark *end);
 
-/* A line that is nobody's, with seq 0 if it cannot be read: it was finished when it was read. */
+/* Adds a line that needs no command as finished; seq is 0 if the line cannot be read. */
 void schedule_skip(struct schedule *schedule, uint64_t seq, const struct mark *end);
 
-/* The item of the same event that is not done; NULL if there is none. */
+/* Finds the unfinished item of the same event; NULL if there is none. */
 struct item *schedule_find(struct schedule *schedule, const struct item *item);
 
-/* The next event to run, marked as running; NULL if there is none yet. */
+/* The next event to run, now marked as running; NULL if none can run yet. */
 struct item *schedule_next(struct schedule *schedule, int64_t now);
 
-/* Microseconds until an event that waits for its time can run; -1: none waits for that. */
+/* Microseconds until the next waiting event is due; -1: none is waiting for its time. */
 int64_t schedule_wait(const struct schedule *schedule, int64_t now);
 
 enum result {
     RESULT_DONE,
     RESULT_FAILED,
     RESULT_PERMANENT,
-    RESULT_INTERRUPTED, /* does not count as an attempt */
-    RESULT_POSTPONED    /* neither does that: it could not be run, and waits a while, up to a minute */
+    RESULT_INTERRUPTED, /* not counted as an attempt */
+    RESULT_POSTPONED    /* not counted either: it could not be run, and waits up to a minute */
 };
 
-/* Would the event be given up? It failed too often, or is hopeless. */
+/* Returns true if the event would be given up: it has failed too often, or permanently. */
 bool schedule_gives_up(const struct schedule *schedule, const struct item *item, enum result result);
 
-/* Notes how a run ended. */
+/* Records the result of a run. */
 void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now);
 
-/* An event that is to be tried again is not. Returns false if there is none of that number. */
+/* Cancels the retry of an event. Returns false if no event with that number awaits one. */
 bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now);
 
-/* If an event with that number is to be tried again, it is due now. */
+/* Makes the event with that number due now, if it awaits a retry. */
 void schedule_hurry(struct schedule *schedule, uint64_t seq);
 
-/* How many events are not done. */
+/* The number of unfinished events. */
 size_t schedule_left(const struct schedule *schedule);
 
-/* Moves the cursor over all that is finished. Returns whether it changed. */
+/* Moves the cursor past all finished events. Returns true if it changed. */
 bool schedule_save(struct schedule *schedule, struct cursor *cursor);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the command line says becomes an environment variable: there is one way for settings to be read. */
+/* Command-line settings become environment variables, so that settings are read in only one way. */
 #include "settings.h"
 
 #include "permission.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Sets the variable to the path, made absolute; the last part of it need not exist. */
+/* Sets the variable to the absolute path; the last component need not exist. */
 static int set_path(const char *name, const char *path) {
     char *absolute = realpath(path, NULL);
     char here[CONFIG_PATH_SIZE], joined[2 * CONFIG_PATH_SIZE];
@@ -23,7 +23,7 @@ static int set_path(const char *name, const char *path) {
     return result == 0 ? STATUS_DONE : problem("cannot set %s: %s", name, strerror(errno));
 }
 
-/* Puts what the command line says into the environment, where config_read() finds it. */
+/* Puts command-line settings into the environment, where config_read() finds them. */
 static int settings_export(const struct settings *settings) {
     int status = STATUS_DONE;
     if (settings->conf != NULL)
@@ -35,7 +35,7 @@ static int settings_export(const struct settings *settings) {
     return status;
 }
 
-/* What to do about a setting that is missing. */
+/* Explains how to supply a missing setting. */
 static int tell_missing(const struct config *config, const char *name, const char *option,
                         struct reason *reason) {
     char program[CONFIG_PATH_SIZE] = "";

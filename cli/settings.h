@@ -1,4 +1,4 @@
-/* Which journal and which keys a verb works on: the handler's settings, or what the command line says. */
+/* The journal and keys that a verb works on: from the handler's settings or the command line. */
 #ifndef DOORPOST_SETTINGS_H
 #define DOORPOST_SETTINGS_H
 
@@ -10,7 +10,7 @@ struct settings {
     const char *conf, *journal, *key_file;
 };
 
-/* For a verb's table of options, if its struct options has a `struct settings settings`. */
+/* For the option table of a verb whose struct options has a `struct settings settings`. */
 #define OPTION_CONF \
     { 'c', "conf", OPTION_TEXT, "FILE", "the env file with the settings", AT(settings.conf) }
 #define OPTION_JOURNAL \
@@ -20,19 +20,18 @@ struct settings {
 
 enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 
-/* Reads the settings as the handler does, with what the command line says over them. Returns 0, or
- * ERROR_TROUBLE with a reason; also where something that is needed is not set. If the command line has all
- * that is needed and no
- * --conf, settings that cannot be read are no error: the reason says why they were left out. */
+/* Reads the settings as the handler does; the command line takes precedence. Returns 0, or ERROR_SYSTEM with
+ * a reason, also if a required setting is missing. If the command line supplies all that is needed and no
+ * --conf, unreadable settings are not an error: the reason says why they were ignored. */
 int settings_read(const struct settings *settings, unsigned needs, struct config *config,
                   struct reason *reason);
 
-/* The same, and prints the reason. Root that needs the journal goes on as the journal's owner, for good: it
- * can then do no more than the owner could, and what it makes in the journal is open to the handler. Returns
+/* As settings_read(), but prints the reason. If root needs the journal, it permanently becomes the journal's
+ * owner: it can then do no more than the owner could, and the handler can use what it creates there. Returns
  * 0 or STATUS_PROBLEM. */
 int settings_load(const struct settings *settings, unsigned needs, struct config *config);
 
-/* The keys of config->key_file, to be freed with keys_free(); NULL after having said why not. */
+/* Reads the keys of config->key_file; free with keys_free(). Returns NULL after printing the reason. */
 struct keys *settings_keys(const struct config *config);
 
 #endif

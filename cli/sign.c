@@ -1,4 +1,4 @@
-/* doorpost sign: the X-Signature that Ring would send with a body. */
+/* doorpost sign: prints the X-Signature that Ring would send with a body. */
 #include "body.h"
 #include "settings.h"
 #include "signature.h"
@@ -12,7 +12,7 @@ struct options {
     bool decoded;
 };
 
-/* The first key of the file in the wanted reading; 0, the text of the first line, is the usual one. */
+/* The first key of the file in the requested reading; usually 0, the text of the first line. */
 static int choose(const struct keys *keys, bool decoded) {
     if (!decoded)
         return 0;

@@ -1,5 +1,5 @@
-/* doorpost stats: what the journal adds up to. The counts are kept in json-c objects, which are hash tables
- * with the members in order of arrival, and are what --json prints. */
+/* doorpost stats: totals over the journal. Counts are kept in json-c objects: hash tables that preserve
+ * insertion order, and that --json prints as they are. */
 #include "counters.h"
 #include "lines.h"
 #include "quote.h"
@@ -20,8 +20,8 @@
 #define TIMESTAMP_END INT64_C(253402214400000) /* milliseconds: a day before the year 10000, in any zone */
 #define PROGRESS_EVERY 1024                    /* lines */
 
-/* Delays in milliseconds, in buckets one percent wide: memory does not grow, and a quantile is off by half a
- * percent at most. */
+/* Delays in milliseconds, in buckets one percent wide: memory use is constant, and a quantile is off by at
+ * most half a percent. */
 #define DELAY_BUCKETS 3000
 #define DELAY_STEP 1.01
 
@@ -52,7 +52,7 @@ static void count_delay(struct totals *totals, double seconds) {
     totals->delays++;
 }
 
-/* Seconds that a share of the deliveries did not take longer than. */
+/* The delay in seconds that the given share of deliveries did not exceed. */
 static double quantile(const struct totals *totals, double share) {
     uint64_t wanted = (uint64_t)ceil(share * (double)totals->delays), sum = 0;
     int bucket = 0;
@@ -74,11 +74,11 @@ static int count_event(struct totals *totals, const struct lines *lines, bool ut
         count_delay(totals, delay);
     if (strcmp(event->type, RING_PRESS) != 0 || result != 0)
         return result;
-    /* A time that no clock shows is none. */
+    /* An impossible timestamp is ignored. */
     int64_t pressed = event->timestamp > 0 && event->timestamp < TIMESTAMP_END ? event->timestamp * 1000
                                                                                : lines->received_at;
     totals->presses++;
-    when_format(pressed, utc, day); /* its day and hour are the characters 0 to 9, and 11 and 12 */
+    when_format(pressed, utc, day); /* the day is characters 0 to 9, the hour 11 and 12 */
     totals->hour[((day[11] - '0') * 10 + (day[12] - '0')) % 24]++;
     day[10] = '\0';
     result = count_one(totals->day, day);
@@ -142,7 +142,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
 }
 
-/* Prints the members of `counts` in the given order, `most_shown` at most. */
+/* Prints the members of `counts` in the given order, at most `most_shown`. */
 static void print_counts(const char *title, struct json_object *counts,
                          int (*order)(const void *, const void *), size_t most_shown) {
     size_t length = (size_t)json_object_object_length(counts), used = 0;
@@ -216,7 +216,7 @@ static int report_totals(struct totals *totals) {
     return status;
 }
 
-/* A metric with one label, in the text format of Prometheus; a label's value has three escapes of its own. */
+/* A metric with one label, in the Prometheus text format, whose label values need three escapes. */
 static void print_metric(const char *name, const char *label, struct json_object *counts) {
     json_object_object_foreach(counts, value, count) {
         printf("%s{%s=\"", name, label);
@@ -256,7 +256,7 @@ static void print_prometheus(struct totals *totals, uint64_t bytes) {
            (unsigned long long)bytes);
 }
 
-/* With a filter the numbers are those of the lines that are there. */
+/* Returns true if there is a filter; then only lines still in the journal are counted. */
 static bool is_filtered(const struct filter *filter) {
     return filter->since_text != NULL || filter->until_text != NULL ||
            filter->devices.count + filter->accounts.count + filter->types.count > 0;

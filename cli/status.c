@@ -1,4 +1,4 @@
-/* doorpost exec --status, --failed, --drop and --retry: what a consumer has done, and what has failed. */
+/* doorpost exec --status, --failed, --drop and --retry: a consumer's progress and failures. */
 #include "status.h"
 
 #include "failed.h"
@@ -22,10 +22,10 @@
 /* How far a consumer is behind. */
 struct lag {
     struct resume resume;
-    struct position first; /* of what waits; day 0: nothing does */
+    struct position first; /* of the deferred events; day 0: none */
     size_t waiting, retrying;
     uint64_t events;
-    int64_t since; /* when the oldest of them was received; 0: there is none */
+    int64_t since; /* time of receipt of the oldest one; 0: none */
 };
 
 static void count_waiting(void *context, const struct item *item) {
@@ -62,24 +62,24 @@ static int measure(struct lines *lines, const char *name, const struct cursor *c
     return STATUS_DONE;
 }
 
-/* What --status tells of a consumer. */
+/* What --status reports about a consumer. */
 struct consumer_status {
     const char *name;
     const struct cursor *cursor;
     struct lag lag;
     int holder, failed;
     long running;
-    struct json_object *last; /* failure; or NULL */
+    struct json_object *last; /* the last failure, or NULL */
     char segment[SEGMENT_NAME_SIZE];
     uint64_t offset;
-    int64_t seconds; /* since the oldest event that is not run was received */
+    int64_t seconds; /* since the oldest event not yet run was received */
 };
 
-/* Where is it, and since when? */
+/* Computes the consumer's position and how old its oldest unrun event is. */
 static void locate(struct consumer_status *standing) {
     struct position position = standing->cursor->mark.position;
     const struct lag *lag = &standing->lag;
-    if (position.offset == 0 && position.day < lag->resume.first) /* before all */
+    if (position.offset == 0 && position.day < lag->resume.first) /* before the first line */
         position.day = lag->resume.first;
     segment_name(position.day, standing->segment);
     standing->offset = position.offset;
@@ -157,7 +157,7 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
 
 struct show {
     struct lines *lines;
-    const char *only; /* the consumer of that name; NULL: all */
+    const char *only; /* consumer to show; NULL: all */
     int (*show)(struct lines *lines, const char *name, struct json_object *report);
     struct json_object *report;
     int status;
@@ -202,7 +202,7 @@ int status_show(const struct config *config, const char *name, bool json) {
 
 /* ---- failures ---- */
 
-/* Returns NULL after having said why. */
+/* Returns NULL after printing the reason. */
 static struct json_object *read_failures(int directory, const char *name) {
     struct reason reason = {""};
     int lock = cursor_open_lock(directory, name, &reason);
@@ -243,7 +243,7 @@ int status_show_failed(const struct config *config, const char *name, bool json)
 struct choice {
     const char *name, *id;
     bool drop;
-    bool here; /* the runner has nothing to do with it */
+    bool here; /* to be run here: the runner does not retry it */
 };
 
 static int choose(int directory, int lock, struct choice *choice, struct reason *reason) {

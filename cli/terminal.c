@@ -1,4 +1,4 @@
-/* Colour, bars and local times are for people: what is piped on gets none of the first two. */
+/* Colour, bars and local times are for people: piped output gets neither colour nor bars. */
 #define _GNU_SOURCE /* strptime */
 #include "terminal.h"
 
@@ -73,7 +73,7 @@ void progress_end(struct progress *progress) {
         fprintf(stderr, "\r\033[K");
 }
 
-/* Midnight `days` ago, in the zone asked for. */
+/* Midnight `days` ago, in the chosen zone. */
 static int64_t midnight(int64_t now, bool utc, int days) {
     time_t seconds = (time_t)(now / SECOND);
     struct tm parts;
@@ -84,7 +84,7 @@ static int64_t midnight(int64_t now, bool utc, int days) {
     return (utc ? timegm(&parts) : mktime(&parts)) * SECOND;
 }
 
-/* A date with or without a time of day. */
+/* Parses a date with or without a time of day. */
 static int parse_date(const char *text, bool utc, int64_t *at) {
     static const char *const formats[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
                                           "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
@@ -95,7 +95,7 @@ static int parse_date(const char *text, bool utc, int64_t *at) {
         if (end == NULL || *end != '\0')
             continue;
         time_t seconds = utc ? timegm(&parts) : mktime(&parts);
-        if (parts.tm_mday != day) /* the 31st of a month that has none */
+        if (parts.tm_mday != day) /* such as the 31st of a month that has 30 days */
             return ERROR_INVALID;
         *at = (int64_t)seconds * SECOND;
         return 0;
@@ -103,7 +103,7 @@ static int parse_date(const char *text, bool utc, int64_t *at) {
     return ERROR_INVALID;
 }
 
-/* "2 hours ago", "2 hours", "2h ago", "2h". */
+/* Parses "2 hours ago", "2 hours", "2h ago", "2h". */
 static int parse_ago(const char *text, int64_t now, int64_t *at) {
     static const struct {
         const char *name;
@@ -163,7 +163,7 @@ void print_visibly(FILE *out, const char *text, size_t length) {
         char escaped[16];
         size_t taken = utf8_decode(text, length, &character);
         bool good = taken > 0 && (is_printable(character) || character == '\n' || character == '\t');
-        if (taken == 0) { /* no UTF-8 */
+        if (taken == 0) { /* not UTF-8 */
             character = (unsigned char)*text;
             taken = 1;
         }

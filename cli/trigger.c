@@ -1,4 +1,4 @@
-/* doorpost trigger: plays Ring, for trying out an endpoint without pressing a bell. */
+/* doorpost trigger: imitates Ring, to test an endpoint without pressing a bell. */
 #include "http.h"
 #include "nearest.h"
 #include "ring.h"
@@ -41,7 +41,7 @@ static void print_answer(const struct options *options, const struct answer *ans
     fflush(stdout);
 }
 
-/* One delivery, with its retries. Returns whether it ended as it should. */
+/* Sends one delivery, with its retries. Returns true if it ended as expected. */
 static bool deliver(const struct options *options, const char *body, size_t length, const char *signature) {
     struct answer answer;
     struct reason reason;

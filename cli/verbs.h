@@ -1,7 +1,7 @@
-/* The verbs: what each is, and the table of them, from which usage, --help and completions are made.
+/* The table of verbs, from which usage, --help and completions are made.
  *
- * To add a verb: write cli/NAME.c, which ends with its verb_NAME; put NAME into the table here; and give it a
- * section in doorpost.1, which a test compares with the options. */
+ * To add a verb: write cli/NAME.c, ending with its verb_NAME; add NAME to the table here; and add a section
+ * to doorpost.1, which a test compares with the options. */
 #ifndef DOORPOST_VERBS_H
 #define DOORPOST_VERBS_H
 
@@ -9,16 +9,16 @@
 
 struct verb {
     const char *name;
-    const char *summary;     /* a line */
-    const char *synopsis;    /* what follows the name */
-    const char *what;        /* a sentence or more, for --help */
-    const char *operands[3]; /* as --help calls them, or the words to choose from; the last is NULL */
-    bool stops;              /* at the first operand: what follows is another program's */
+    const char *summary;     /* one line */
+    const char *synopsis;    /* follows the name */
+    const char *what;        /* one or more sentences, for --help */
+    const char *operands[3]; /* names for --help, or the words to choose from; the last is NULL */
+    bool stops;              /* parsing stops at the first operand: the rest belongs to another program */
     const struct option_spec *options;  /* the last has no name */
-    int (*run)(int argc, char *argv[]); /* with the arguments from its name on; returns an exit status */
+    int (*run)(int argc, char *argv[]); /* argv starts with the verb's name; returns an exit status */
 };
 
-/* The table, in the order in which usage shows them. */
+/* The table, in the order shown by usage. */
 #define VERBS(row)                                                                                 \
     row(init) row(doctor) row(key) row(sign) row(verify_signature) row(trigger) row(log) row(exec) \
         row(stats) row(check) row(prune) row(rejected) row(completion)

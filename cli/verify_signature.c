@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* strcasestr */
-/* doorpost verify-signature: does a signature hold, and if not, which of the usual mistakes would explain it?
- * Each is tried, so what is told is found, not guessed. */
+/* doorpost verify-signature: checks a signature and, if it does not match, finds which common mistake
+ * explains it. Each mistake is tried, so the report is a finding, not a guess. */
 #include "body.h"
 #include "mistake.h"
 #include "secret.h"
@@ -19,7 +19,7 @@ struct options {
     const char *signature;
 };
 
-/* What the signature was compared with. */
+/* The input that the signature is compared with. */
 struct attempt {
     struct keys *keys;
     const char *key_text; /* of the key file */
@@ -33,9 +33,9 @@ static const char *reading_name(const struct keys *keys, int index) {
     return keys_reading(keys, (size_t)index) == READING_TEXT ? "as text" : "base64-decoded";
 }
 
-/* ---- bodies that were not left as they came ---- */
+/* ---- bodies that were changed ---- */
 
-/* JSON that is spread over lines, or escaped, grows. */
+/* Pretty-printed or escaped JSON grows. */
 #define ROOM (8 * BODY_LIMIT)
 
 static bool fits(struct attempt *attempt, const char *body, size_t length, const char *told,
@@ -48,7 +48,7 @@ static bool fits(struct attempt *attempt, const char *body, size_t length, const
     return key >= 0;
 }
 
-/* Whatever changed a body often added or lost a line break as well. There is room for one. */
+/* A tool that changed a body often also added or removed a line break. `body` has room for one. */
 static bool fits_but_for_end(struct attempt *attempt, char *body, size_t length, const char *told) {
     size_t bare = length;
     while (bare > 0 && (body[bare - 1] == '\n' || body[bare - 1] == '\r'))
@@ -72,7 +72,7 @@ static bool try_bodies(struct attempt *attempt) {
     return found;
 }
 
-/* ---- keys that were not taken as they are ---- */
+/* ---- keys that were not used as they are ---- */
 
 #define WRAPPINGS 3 /* as in export NAME="whsec_..." */
 
@@ -89,7 +89,7 @@ static bool makes(const struct attempt *attempt, const void *key, size_t key_len
     return same;
 }
 
-/* Tries a key in the two readings that Doorpost knows. */
+/* Tries a key in both readings that Doorpost supports. */
 static bool fits_key(const struct attempt *attempt, const char *key, size_t length) {
     unsigned char bytes[KEY_TEXT_SIZE];
     size_t decoded;
@@ -134,7 +134,7 @@ static bool try_keys(const struct attempt *attempt) {
     return false;
 }
 
-/* ---- digests that are no HMAC with the key ---- */
+/* ---- digests that are not an HMAC with the key ---- */
 
 enum hash { HASH_BODY, HASH_KEY_BODY, HASH_BODY_KEY, HMAC_EMPTY, HMAC_SWAPPED };
 
@@ -192,14 +192,14 @@ static int explain_failure(struct attempt *attempt) {
         "as others do; Ring does not)");
 }
 
-/* ---- signatures that are not as Ring sends them ---- */
+/* ---- signatures that differ in form from Ring's ---- */
 
 #define HEX "0123456789abcdefABCDEF"
 #define DIGITS (2 * (size_t)SIGNATURE_BYTES)
 #define BLANKS " \t\r\n"
 #define QUOTES "\"'`"
 
-/* Decodes any base64. Returns the length, or 0. */
+/* Decodes base64 of any variant. Returns the length, or 0. */
 static size_t from_base64(const char *text, uint8_t *out, size_t size) {
     static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
                                    sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
@@ -210,7 +210,7 @@ static size_t from_base64(const char *text, uint8_t *out, size_t size) {
     return 0;
 }
 
-/* The next run of exactly 64 hexadecimal digits, or NULL. */
+/* Finds the next run of exactly 64 hexadecimal digits, or returns NULL. */
 static const char *next_digest(const char *text) {
     for (size_t length; *(text += strcspn(text, HEX)) != '\0'; text += length) {
         length = strspn(text, HEX);
@@ -227,7 +227,7 @@ static size_t count_digests(const char *text) {
     return count;
 }
 
-/* Is it as it should be once these characters are removed? */
+/* Returns true if the signature is well-formed once these characters are removed. */
 static bool is_good_without(const char *text, const char *characters) {
     char left[SIGNATURE_TEXT_SIZE];
     uint8_t digest[SIGNATURE_BYTES];
@@ -268,7 +268,7 @@ static bool has_anything(const char *text) {
     return text[0] != '\0';
 }
 
-/* What surrounds the 64 digits. The first that applies is reported. */
+/* What surrounds the 64 digits. The first match is reported. */
 static const struct {
     bool (*applies)(const char *text);
     const char *told;
@@ -288,7 +288,7 @@ static bool is_match(struct attempt *attempt, const char *at) {
            signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0;
 }
 
-/* Verifies each of the digests in it. */
+/* Verifies each digest in the text. */
 static int try_digests(struct attempt *attempt, const char *text) {
     for (const char *at = text; (at = next_digest(at)) != NULL; at += DIGITS)
         if (is_match(attempt, at))
@@ -314,7 +314,7 @@ static int tell_length(struct attempt *attempt, const char *digits, size_t lengt
     return problem("the digest has %zu digits, and HMAC-SHA256 has 64: %s", length, told);
 }
 
-/* What programs print for a variable that has no value. */
+/* What programs print for an unset variable. */
 static bool is_nothing(const char *signature) {
     static const char *const words[] = {"undefined", "null",  "None",           "nil",
                                         "(null)",    "false", "[object Object]"};

@@ -1,10 +1,10 @@
-/* Each line is one slot of LINE bytes, blanks if it is empty, or
+/* Each line is one slot of LINE bytes, blank if it is empty, or
  *
  *   [18,"2026-11-23",8123,"<hash of the event's id>","<hash of its device>",2,1795420800]
  *
- * with number, place, attempts so far, and when the next one is due in seconds since 1970. A slot is written
- * over in place, which needs no room on the disk: what becomes of an event that was set aside can always be
- * kept. A line never crosses a sector. */
+ * with number, position, attempts so far, and the time of the next one in seconds since 1970. Slots are
+ * overwritten in place, which needs no disk space: the result of a deferred event can always be saved. A line
+ * never crosses a sector. */
 #include "waiting.h"
 
 #include "cursor.h"
@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #define LINE 128
-#define LATEST INT64_C(253402300799) /* the end of the year 9999, in seconds */
-#define SLOTS 512                    /* read with one call */
+#define LATEST INT64_C(253402300799) /* end of the year 9999, in seconds */
+#define SLOTS 512                    /* read per call */
 #define PATH_SIZE (CURSOR_NAME_SIZE + 32)
 
 static void path_of(const char *name, const char *suffix, char out[PATH_SIZE]) {
@@ -49,11 +49,11 @@ static void compose(const struct item *item, char out[LINE + 1]) {
 static int write_slot(int fd, const struct item *item, uint64_t at) {
     char line[LINE + 1];
     compose(item, line);
-    errno = ENOSPC; /* if the write is short */
+    errno = ENOSPC; /* for a short write */
     return pwrite(fd, line, LINE, (off_t)at) == LINE ? 0 : -1;
 }
 
-/* Takes a line, with its line break or not, if it says what would be written for that item. */
+/* Parses a line, with or without its line break. Accepts only what would be written for that item. */
 static bool parse(const char *text, size_t length, struct item *item) {
     char day[DAY_SIZE] = "", again[LINE + 1];
     memset(item, 0, sizeof *item);
@@ -69,7 +69,7 @@ static bool parse(const char *text, size_t length, struct item *item) {
     return memcmp(again, text, length) == 0;
 }
 
-/* Reads a line of `length` bytes. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
+/* Parses a line of `length` bytes. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
 static int take(const char *text, size_t length, struct item *item) {
     char line[LINE + 1] = "";
     memcpy(line, text, length);
@@ -78,15 +78,15 @@ static int take(const char *text, size_t length, struct item *item) {
     return parse(line, length, item) ? 1 : ERROR_DAMAGED;
 }
 
-/* The slots of a file, some at a time. All zero at first but the descriptor. */
+/* A buffered reader of slots. Initialise with zeros and the descriptor. */
 struct slots {
     int fd;
-    uint64_t at; /* in the file, of what is in the text */
+    uint64_t at; /* file offset of the buffered text */
     size_t length, used;
     char text[SLOTS * LINE];
 };
 
-/* Goes on with what follows in the file. What was never written there are empty slots. */
+/* Reads the next part of the file. Holes are empty slots. */
 static int fill(struct slots *slots, struct reason *reason) {
     uint64_t at = slots->at + slots->length, data = hole_end(slots->fd, at);
     ssize_t got;
@@ -100,8 +100,8 @@ static int fill(struct slots *slots, struct reason *reason) {
     return got == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot read what is set aside: %s", strerror(errno));
 }
 
-/* Reads the next slot that is not empty. Returns 1 with the item and where it is in the file; ERROR_DAMAGED;
- * 0 at the end; or ERROR_TROUBLE with a reason. */
+/* Reads the next slot that is not empty. Returns 1 with the item and its file offset; ERROR_DAMAGED; 0 at the
+ * end; or ERROR_SYSTEM with a reason. */
 static int next(struct slots *slots, struct item *item, uint64_t *at, struct reason *reason) {
     int found = 0;
     while (found == 0) {
@@ -146,7 +146,7 @@ int waiting_each(int directory, const char *name, void (*visit)(void *context, c
     return result < 0 ? result : damaged;
 }
 
-/* ---- what a runner keeps ---- */
+/* ---- the runner's state ---- */
 
 struct list_of_items {
     struct item *item;
@@ -240,7 +240,7 @@ int waiting_save(struct waiting *waiting, int directory, const char *name, struc
     waiting->known = (known && write_changed(directory, path, queues) == 0) ||
                      (!known && queues_count(queues) == 0) ||
                      write_all(directory, name, path, queues, reason) == 0;
-    if (waiting->known && queues_count(queues) == 0) /* if that is lost in a crash, all slots are empty */
+    if (waiting->known && queues_count(queues) == 0) /* if a crash loses the removal, all slots are empty */
         unlinkat(directory, path, 0);
     return waiting->known ? 0 : ERROR_SYSTEM;
 }
