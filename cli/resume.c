@@ -142,13 +142,13 @@ struct seq_search {
 
 static bool is_wanted(void *context, const struct record *record, struct position begin,
                       struct position end) {
-    struct seq_search *sought = context;
+    struct seq_search *search = context;
     (void)end;
-    if (record->seq != sought->seq)
+    if (record->seq != search->seq)
         return false;
-    sought->position = begin;
-    sought->result = sought->accept(sought->context, record, sought->reason);
-    return sought->result != 0;
+    search->position = begin;
+    search->result = search->accept(search->context, record, search->reason);
+    return search->result != 0;
 }
 
 static bool note_first(void *context, const struct record *record, struct position begin,
@@ -172,25 +172,25 @@ static int may_contain(int directory, int32_t day, uint64_t seq, struct reason *
     return result < 0 ? result : last.seq == 0 || last.seq >= seq;
 }
 
-static int seek_in(int directory, int32_t day, struct seq_search *sought) {
-    int result = resume_visit(directory, day, day, is_wanted, sought, sought->reason);
-    return result > 0 ? sought->result : result;
+static int seek_in(int directory, int32_t day, struct seq_search *search) {
+    int result = resume_visit(directory, day, day, is_wanted, search, search->reason);
+    return result > 0 ? search->result : result;
 }
 
 int resume_seek(int directory, uint64_t seq, struct position *position,
-                int (*is_it)(void *, const struct record *, struct reason *), void *context,
+                int (*accepts)(void *, const struct record *, struct reason *), void *context,
                 struct reason *reason) {
-    struct seq_search sought = {.seq = seq, .accept = is_it, .context = context, .reason = reason};
+    struct seq_search search = {.seq = seq, .accept = accepts, .context = context, .reason = reason};
     int32_t first, last;
     int result = segment_range(directory, 0, DAY_MAX, &first, &last, reason);
     if (result <= 0)
         return result;
-    result = seek_in(directory, position->day, &sought);
+    result = seek_in(directory, position->day, &search);
     for (int32_t day = first; result == 0 && day <= last; day++) {
         result = may_contain(directory, day, seq, reason);
         if (result > 0)
-            result = seek_in(directory, day, &sought);
+            result = seek_in(directory, day, &search);
     }
-    *position = result > 0 ? sought.position : *position;
+    *position = result > 0 ? search.position : *position;
     return result;
 }

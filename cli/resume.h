@@ -35,11 +35,11 @@ int resume_visit(int directory, int32_t first, int32_t last,
                                struct position end),
                  void *context, struct reason *reason);
 
-/* Finds the line with that number for which `is_it` returns 1 (otherwise 0, or an error): first in the day of
- * *position, then in the others. Returns 1 with its start in *position, 0 if there is none, or an error with
- * a reason. */
+/* Finds the line with that number for which `accepts` returns 1 (otherwise 0, or an error): first in the day
+ * of *position, then in the others. Returns 1 with its start in *position, 0 if there is none, or an error
+ * with a reason. */
 int resume_seek(int directory, uint64_t seq, struct position *position,
-                int (*is_it)(void *context, const struct record *record, struct reason *reason),
+                int (*accepts)(void *context, const struct record *record, struct reason *reason),
                 void *context, struct reason *reason);
 
 #endif

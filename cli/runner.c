@@ -26,16 +26,16 @@
 /* ---- waiting ---- */
 
 static void take_signals(struct runner *runner) {
-    struct signalfd_siginfo came;
-    while (read(runner->signals, &came, sizeof came) == (ssize_t)sizeof came)
-        if (came.ssi_signo != SIGCHLD && runner->stop_at == INT64_MAX) {
+    struct signalfd_siginfo signal_info;
+    while (read(runner->signals, &signal_info, sizeof signal_info) == (ssize_t)sizeof signal_info)
+        if (signal_info.ssi_signo != SIGCHLD && runner->stop_at == INT64_MAX) {
             runner->ending = true;
             runner->stop_at = monotonic_now() + runner->run->grace * SECOND;
         }
 }
 
 /* Enforces deadlines. Returns milliseconds until the next one; -1: there is none. */
-static int64_t tick(struct runner *runner) {
+static int64_t enforce_deadlines(struct runner *runner) {
     int64_t now = monotonic_now(), soonest = schedule_wait(runner->schedule, timestamp_now());
     bool stop = runner->ending && now >= runner->stop_at;
     if (runner->ending)
@@ -62,7 +62,7 @@ static bool can_read_on(const struct runner *runner) {
 static void wait_for_any(struct runner *runner) {
     struct pollfd watched[2 + 2 * JOBS_MAX];
     size_t count = 0;
-    int64_t wait = tick(runner);
+    int64_t wait = enforce_deadlines(runner);
     if (can_read_on(runner))
         wait = 0;
     watched[count++] = (struct pollfd){.fd = runner->signals, .events = POLLIN};
@@ -82,7 +82,7 @@ static void wait_for_any(struct runner *runner) {
 /* ---- the starting position ---- */
 
 /* Creates the cursor of a new consumer. */
-static int begin(struct runner *runner) {
+static int create_cursor(struct runner *runner) {
     struct lines *lines = runner->lines;
     const char *from = runner->run->from;
     struct reason reason = {""};
@@ -105,7 +105,7 @@ static int begin(struct runner *runner) {
 }
 
 /* Returns true for the event that --retry names, or for any if it names none. */
-static bool is_meant(const struct run *run, const struct failure *failure) {
+static bool is_selected(const struct run *run, const struct failure *failure) {
     char number[24], id[QUOTE_SIZE(EVENT_FIELD_SIZE)];
     snprintf(number, sizeof number, "%" PRIu64, failure->seq);
     return run->retry == NULL || strcmp(run->retry, number) == 0 ||
@@ -119,7 +119,7 @@ static void add_failure(void *context, const struct failure *failure) {
     struct reason reason = {""};
     struct item item = {
         .seq = failure->seq, .position = failure->position, .identity = runner_hash(failure->event_id)};
-    if (!is_meant(runner->run, failure))
+    if (!is_selected(runner->run, failure))
         return;
     runner->matched++;
     int result = queues_reserve(queues, 1) ? runner_reread(runner, &item, &record, &reason)
@@ -152,7 +152,7 @@ static int open_cursor(struct runner *runner) {
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
     int found = cursor_read(runner_directory_of(runner), run->name, &runner->cursor, &reason);
-    if (found == 0 && begin(runner) != STATUS_DONE)
+    if (found == 0 && create_cursor(runner) != STATUS_DONE)
         return STATUS_PROBLEM;
     runner->waiting.known = runner->unsaved = false;
     if (found >= 0 && waiting_load(runner_directory_of(runner), run->name, schedule_queues(runner->schedule),
@@ -163,7 +163,7 @@ static int open_cursor(struct runner *runner) {
 
 /* ---- the loop ---- */
 
-static void obey(void *context, enum instruction what, uint64_t seq) {
+static void follow_instruction(void *context, enum instruction what, uint64_t seq) {
     struct runner *runner = context;
     for (size_t i = 0; i < JOBS_MAX && what == INSTRUCTION_DROP; i++)
         if (runner->job[i].busy && runner->job[i].item.seq == seq)
@@ -177,7 +177,7 @@ static void obey(void *context, enum instruction what, uint64_t seq) {
 }
 
 /* Instructions are cleared once the cursor is saved. */
-static void obey_all(struct runner *runner) {
+static void follow_instructions(struct runner *runner) {
     struct reason reason = {""};
     const char *name = runner->run->name;
     int directory = runner_directory_of(runner);
@@ -185,7 +185,7 @@ static void obey_all(struct runner *runner) {
         cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
         return;
     runner->obeying = false;
-    if (instructions_each(directory, name, obey, runner, &reason) == 0 && runner_save(runner) &&
+    if (instructions_each(directory, name, follow_instruction, runner, &reason) == 0 && runner_save(runner) &&
         !runner->obeying)
         instructions_forget(directory, name);
     cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
@@ -195,7 +195,7 @@ static void run_once(struct runner *runner) {
     runlog_limit();
     runner_save(runner);
     runner_read_new(runner);
-    obey_all(runner);
+    follow_instructions(runner);
     runner_save(runner);
     runner_start_all(runner);
     runner_write_state(runner);

@@ -85,13 +85,13 @@ static bool is_same(const struct mark *a, const struct mark *b) {
 int runner_resume(struct runner *runner, struct reason *reason) {
     struct cursor *cursor = &runner->cursor;
     struct resume *resume = &runner->resume;
-    struct reason said;
+    struct reason explanation;
     int result = resume_find(runner_directory_of(runner), cursor, resume, reason);
     if (result != 0)
         return result;
     if (!resume->holds) {
-        resume_explain(resume, runner->run->name, &said);
-        backoff_report(&runner->position_backoff, &said, "");
+        resume_explain(resume, runner->run->name, &explanation);
+        backoff_report(&runner->position_backoff, &explanation, "");
     }
     if (!is_same(&cursor->mark, &resume->mark)) {
         cursor->highest = cursor_highest(cursor);
@@ -108,7 +108,7 @@ int runner_resume(struct runner *runner, struct reason *reason) {
 }
 
 /* Takes the lock file that has the name now. */
-static int lock_again(struct runner *runner, struct reason *reason) {
+static int take_current_lock(struct runner *runner, struct reason *reason) {
     const char *name = runner->run->name;
     int lock = cursor_open_lock(runner_directory_of(runner), name, reason);
     int result = lock < 0 ? lock : cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
@@ -128,9 +128,9 @@ static int lock_again(struct runner *runner, struct reason *reason) {
 }
 
 /* Handles a replaced directory: the consumer's lock is no longer the one that other processes find. */
-static int move(struct runner *runner, struct reason *reason) {
+static int adopt_new_directory(struct runner *runner, struct reason *reason) {
     const char *name = runner->run->name;
-    int result = lock_again(runner, reason);
+    int result = take_current_lock(runner, reason);
     if (result != 0)
         return result;
     problem("the journal directory or its cursors/ was replaced: %s goes on in the one that has the name now",
@@ -156,14 +156,14 @@ static int move(struct runner *runner, struct reason *reason) {
     return result < 0 ? result : runner_resume(runner, reason);
 }
 
-static int look(struct runner *runner, struct reason *reason) {
+static int check_journal(struct runner *runner, struct reason *reason) {
     int result = runner_find_end(runner, reason);
     if (result != 0)
         return result;
     result = cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, reason);
     runner->foreign = result <= 0;
     if (result == 0) {
-        result = move(runner, reason);
+        result = adopt_new_directory(runner, reason);
         runner->foreign = result != 0;
         return result;
     }
@@ -183,7 +183,7 @@ static int parse(struct runner *runner, const struct record *record, struct reas
 }
 
 /* Marks an item as running if its command was started before the lines were reread. */
-static void take_up(struct runner *runner, struct item *item) {
+static void mark_if_running(struct runner *runner, struct item *item) {
     for (size_t i = 0; i < JOBS_MAX; i++) {
         const struct job *job = &runner->job[i];
         if (job->busy && job->item.seq == item->seq && job->item.identity == item->identity) {
@@ -219,7 +219,7 @@ static int add_line(struct runner *runner, enum scan scan, const struct record *
     item.order = runner_order_of(event);
     struct item *added = schedule_add(runner->schedule, &runner->loaded, &item, &end);
     if (added != NULL)
-        take_up(runner, added);
+        mark_if_running(runner, added);
     return 0;
 }
 
@@ -263,17 +263,17 @@ struct seq_search {
 };
 
 static int is_sought(void *context, const struct record *record, struct reason *reason) {
-    const struct seq_search *sought = context;
-    int result = parse(sought->runner, record, reason);
-    return result > 0 ? identity_of(&sought->runner->lines->event) == sought->item->identity : result;
+    const struct seq_search *search = context;
+    int result = parse(search->runner, record, reason);
+    return result > 0 ? identity_of(&search->runner->lines->event) == search->item->identity : result;
 }
 
 int runner_reread(struct runner *runner, struct item *item, struct record *record, struct reason *reason) {
-    struct seq_search sought = {.runner = runner, .item = item};
+    struct seq_search search = {.runner = runner, .item = item};
     int result = read_at(runner, item, item->position, record, reason);
     if (result != 0)
         return result;
-    result = resume_seek(runner_directory_of(runner), item->seq, &item->position, is_sought, &sought, reason);
+    result = resume_seek(runner_directory_of(runner), item->seq, &item->position, is_sought, &search, reason);
     return result > 0 ? read_at(runner, item, item->position, record, reason) : result;
 }
 
@@ -282,7 +282,7 @@ void runner_read_new(struct runner *runner) {
     struct reason reason = {""};
     if (runner->ending || runner->run->retry_failed || monotonic_now() < runner->read_backoff.again)
         return;
-    int result = look(runner, &reason);
+    int result = check_journal(runner, &reason);
     if (result == 0 && runner->any)
         result = refill(runner, &reason);
     if (result == 0) {

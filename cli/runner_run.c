@@ -10,48 +10,48 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-#define WORDS 300 /* bytes of a failed command's output that are logged */
+#define OUTPUT_SHOWN 300 /* bytes of a failed command's output that are logged */
 #define HOW_SIZE 64
-#define WORDS_SIZE (QUOTE_SIZE(WORDS) + 16)
+#define OUTPUT_TEXT_SIZE (QUOTE_SIZE(OUTPUT_SHOWN) + 16)
 
 /* Formats the end of a command's output as `; output: "..."`, or "" if there is none. */
-static const char *last_words(const struct failure *failure, char out[WORDS_SIZE]) {
+static const char *format_output(const struct failure *failure, char out[OUTPUT_TEXT_SIZE]) {
     size_t length = failure->output_length;
     while (length > 0 && strchr("\r\n", failure->output[length - 1]) != NULL)
         length--;
-    size_t shown = length < WORDS ? length : WORDS;
+    size_t shown = length < OUTPUT_SHOWN ? length : OUTPUT_SHOWN;
     out[0] = '\0';
     if (length > 0) {
-        int used = snprintf(out, WORDS_SIZE, "; output: ");
-        quote(out + used, WORDS_SIZE - (size_t)used, failure->output + length - shown, shown);
+        int used = snprintf(out, OUTPUT_TEXT_SIZE, "; output: ");
+        quote(out + used, OUTPUT_TEXT_SIZE - (size_t)used, failure->output + length - shown, shown);
     }
     return out;
 }
 
 /* Records that an item has ended. A failure is put on the list before the cursor can move past it; if that
  * fails, the event is run again. */
-static void settle(struct runner *runner, const struct item *of, enum result result,
+static void settle(struct runner *runner, const struct item *ended, enum result result,
                    const struct failure *failure) {
     struct reason reason = {""};
     const char *name = runner->run->name;
-    char words[WORDS_SIZE];
+    char output_text[OUTPUT_TEXT_SIZE];
     int status = 0;
-    if (failure != NULL && schedule_gives_up(runner->schedule, of, result)) {
+    if (failure != NULL && schedule_gives_up(runner->schedule, ended, result)) {
         status = (runner->run->retry_failed ? failed_replace : failed_add)(
             runner_directory_of(runner), runner->lock, name, failure, &reason);
         if (status == 0) {
-            problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", of->seq,
-                    failure->event_id, failure->how, last_words(failure, words), runner->run->again);
+            problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", ended->seq,
+                    failure->event_id, failure->how, format_output(failure, output_text), runner->run->again);
             runner->failures++;
         } else
             result = RESULT_POSTPONED;
     } else if (runner->run->retry_failed && result == RESULT_DONE)
-        status = failed_remove(runner_directory_of(runner), runner->lock, name, of->seq, &reason);
+        status = failed_remove(runner_directory_of(runner), runner->lock, name, ended->seq, &reason);
     if (runner->run->retry_failed)
         runner->reserved = false; /* the reservation has been used */
     if (status != 0)
         runner_pause(runner, &runner->save_backoff, &reason);
-    struct item *item = schedule_find(runner->schedule, of);
+    struct item *item = schedule_find(runner->schedule, ended);
     if (item != NULL) /* otherwise its line was deleted meanwhile */
         schedule_finish(runner->schedule, item, result, timestamp_now());
 }
@@ -85,11 +85,11 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
         return;
     memcpy(received_at, record.received_at, TIMESTAMP_SIZE - 1);
     received_at[TIMESTAMP_SIZE - 1] = '\0';
-    struct invocation occasion = {.event = &runner->lines->event,
-                                  .received_at = received_at,
-                                  .seq = item->seq,
-                                  .attempt = item->attempts};
-    int result = command_start(&job->command, runner->run->command, &occasion, record.event,
+    struct invocation invoked = {.event = &runner->lines->event,
+                                 .received_at = received_at,
+                                 .seq = item->seq,
+                                 .attempt = item->attempts};
+    int result = command_start(&job->command, runner->run->command, &invoked, record.event,
                                record.event_length, runner->run->timeout * SECOND, &reason);
     if (result != 0) {
         backoff_start(&runner->start_backoff, &reason, "; trying again");
@@ -115,7 +115,8 @@ void runner_start_all(struct runner *runner) {
 }
 
 /* Interprets an exit status from waitpid(2). */
-static enum result judge(const struct command *command, int status, int64_t timeout, char how[HOW_SIZE]) {
+static enum result interpret_status(const struct command *command, int status, int64_t timeout,
+                                    char how[HOW_SIZE]) {
     bool exited = WIFEXITED(status);
     if (command->timed_out)
         snprintf(how, HOW_SIZE, "timeout after %" PRId64 " s", timeout);
@@ -135,9 +136,9 @@ static enum result judge(const struct command *command, int status, int64_t time
 static void end_job(struct runner *runner, struct job *job, int status) {
     struct command *command = &job->command;
     const struct item *item = &job->item;
-    char how[HOW_SIZE], words[WORDS_SIZE];
+    char how[HOW_SIZE], output_text[OUTPUT_TEXT_SIZE];
     command_end(command);
-    enum result result = judge(command, status, runner->run->timeout, how);
+    enum result result = interpret_status(command, status, runner->run->timeout, how);
     if (job->dropped && result != RESULT_DONE) {
         problem("event %" PRIu64 " (%s): %s; it is dropped, as doorpost exec --drop was told", item->seq,
                 command->id, how);
@@ -154,7 +155,7 @@ static void end_job(struct runner *runner, struct job *job, int status) {
     if (result == RESULT_FAILED && item->attempts <= RING_RETRIES && !runner->run->retry_failed) {
         failed_note(runner_directory_of(runner), runner->run->name, &failure);
         problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
-                ring_retry_after[item->attempts - 1], last_words(&failure, words));
+                ring_retry_after[item->attempts - 1], format_output(&failure, output_text));
     }
     job->busy = false;
     runner->running--;

@@ -16,8 +16,8 @@ void runner_end_if_once(struct runner *runner) {
         runner_end_broken(runner);
 }
 
-void runner_pause(struct runner *runner, struct backoff *trouble, const struct reason *reason) {
-    backoff_start(trouble, reason,
+void runner_pause(struct runner *runner, struct backoff *backoff, const struct reason *reason) {
+    backoff_start(backoff, reason,
                   runner->run->once
                       ? "; nothing is run until that works: make room, or see to the owner and the "
                         "mode, and run doorpost exec again"
@@ -47,7 +47,7 @@ void runner_update_cursor(struct runner *runner) {
 }
 
 /* Saves the deferred events. */
-static bool keep_aside(struct runner *runner) {
+static bool save_deferred(struct runner *runner) {
     struct reason reason = {""};
     struct queues *queues = schedule_queues(runner->schedule);
     if (runner->waiting.known && !queues_are_changed(queues))
@@ -64,7 +64,7 @@ static bool keep_aside(struct runner *runner) {
     return true;
 }
 
-static bool keep_cursor(struct runner *runner) {
+static bool save_cursor(struct runner *runner) {
     struct reason reason = {""};
     runner_update_cursor(runner);
     if (!runner->unsaved)
@@ -84,8 +84,8 @@ static bool keep_cursor(struct runner *runner) {
 bool runner_save(struct runner *runner) {
     if (runner->run->retry_failed)
         return true;
-    bool aside = keep_aside(runner);
-    return keep_cursor(runner) && aside;
+    bool deferred_saved = save_deferred(runner);
+    return save_cursor(runner) && deferred_saved;
 }
 
 bool runner_reserve(struct runner *runner) {

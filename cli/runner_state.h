@@ -88,7 +88,7 @@ void runner_end_broken(struct runner *runner);
 void runner_end_if_once(struct runner *runner);
 
 /* Starts nothing for a while, because something cannot be saved. */
-void runner_pause(struct runner *runner, struct backoff *trouble, const struct reason *reason);
+void runner_pause(struct runner *runner, struct backoff *backoff, const struct reason *reason);
 
 /* Updates the cursor with the events that have ended. */
 void runner_update_cursor(struct runner *runner);

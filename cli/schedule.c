@@ -11,7 +11,7 @@
 
 #define LAST_DUE INT64_C(253402300799) /* end of the year 9999, in seconds */
 #define LONGEST_WAIT (60 * SECOND)
-#define LONG SECOND                     /* a command running for longer blocks others */
+#define LONG_RUN SECOND                 /* a command running for longer blocks others */
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
@@ -19,7 +19,7 @@ struct schedule {
     bool changed, queues_first;
     struct queues *queues;
     size_t first, count, left; /* `item` is a ring */
-    size_t aside;              /* items in the queues that are not on disk anywhere else */
+    size_t deferred;           /* items in the queues that are not on disk anywhere else */
     struct mark front;         /* everything before it is finished */
     struct item item[SCHEDULE_MAX];
     struct mark end[SCHEDULE_MAX]; /* of the line of each */
@@ -51,7 +51,7 @@ void schedule_free(struct schedule *schedule) {
 }
 
 void schedule_clear(struct schedule *schedule, const struct mark *front) {
-    schedule->first = schedule->count = schedule->left = schedule->aside = 0;
+    schedule->first = schedule->count = schedule->left = schedule->deferred = 0;
     schedule->front = *front;
     schedule->changed = false;
 }
@@ -82,11 +82,11 @@ static void advance(struct schedule *schedule) {
 }
 
 /* The item in the window stands in for the one in the queues until that is on disk. */
-static void put_aside(struct schedule *schedule, struct item *item, const struct item *aside) {
-    item->attempts = item_tried(aside);
-    item->due = aside->due;
+static void mark_deferred(struct schedule *schedule, struct item *item, const struct item *queued) {
+    item->attempts = item_tried(queued);
+    item->due = queued->due;
     item->state = ITEM_DEFERRED;
-    schedule->aside++;
+    schedule->deferred++;
 }
 
 /* Appends an item to the window. */
@@ -97,15 +97,15 @@ static struct item *take_next(struct schedule *schedule, const struct mark *end)
 
 struct item *schedule_add(struct schedule *schedule, const struct cursor *cursor, const struct item *line,
                           const struct mark *end) {
-    const struct item *aside = queues_find(schedule->queues, line);
-    if (cursor_has_done(cursor, line->seq) || (aside != NULL && !queues_are_changed(schedule->queues))) {
+    const struct item *queued = queues_find(schedule->queues, line);
+    if (cursor_has_done(cursor, line->seq) || (queued != NULL && !queues_are_changed(schedule->queues))) {
         schedule_skip(schedule, line->seq, end);
         return NULL;
     }
     struct item *item = take_next(schedule, end);
-    if (aside != NULL) {
+    if (queued != NULL) {
         *item = *line;
-        put_aside(schedule, item, aside);
+        mark_deferred(schedule, item, queued);
         return NULL;
     }
     *item = (struct item){
@@ -124,21 +124,21 @@ void schedule_skip(struct schedule *schedule, uint64_t seq, const struct mark *e
     advance(schedule);
 }
 
-struct item *schedule_find(struct schedule *schedule, const struct item *sought) {
-    struct item *aside = queues_find(schedule->queues, sought);
-    for (size_t i = 0; aside == NULL && i < schedule->count; i++) {
+struct item *schedule_find(struct schedule *schedule, const struct item *wanted) {
+    struct item *queued = queues_find(schedule->queues, wanted);
+    for (size_t i = 0; queued == NULL && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->seq == sought->seq && item->identity == sought->identity && item->state < ITEM_DEFERRED)
+        if (item->seq == wanted->seq && item->identity == wanted->identity && item->state < ITEM_DEFERRED)
             return item;
     }
-    return aside;
+    return queued;
 }
 
 static bool holds_up(const struct schedule *schedule, const struct item *item, int64_t now) {
     if (queues_have(schedule->queues, item->order))
         return true;
     if (item->state == ITEM_RUNNING)
-        return now < item->started || now - item->started > LONG;
+        return now < item->started || now - item->started > LONG_RUN;
     return item_time_left(item, now) > 0;
 }
 
@@ -150,31 +150,31 @@ void schedule_defer(struct schedule *schedule, int64_t now) {
         if (item->state >= ITEM_DEFERRED || !holds_up(schedule, item, now))
             continue;
         queues_add(schedule->queues, item, now);
-        put_aside(schedule, item, item);
+        mark_deferred(schedule, item, item);
         schedule->left--;
     }
 }
 
 void schedule_release_deferred(struct schedule *schedule) {
-    for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++)
+    for (size_t i = 0; schedule->deferred > 0 && i < schedule->count; i++)
         if (at(schedule, i)->state == ITEM_DEFERRED) {
             at(schedule, i)->state = ITEM_DONE;
-            schedule->aside--;
+            schedule->deferred--;
             schedule->changed = true;
         }
     advance(schedule);
 }
 
 /* Updates the stand-in of a deferred item that was run before it was on disk. */
-static void note_aside(struct schedule *schedule, const struct item *aside, bool over) {
-    for (size_t i = 0; schedule->aside > 0 && i < schedule->count; i++) {
+static void update_stand_in(struct schedule *schedule, const struct item *queued, bool over) {
+    for (size_t i = 0; schedule->deferred > 0 && i < schedule->count; i++) {
         struct item *item = at(schedule, i);
-        if (item->state != ITEM_DEFERRED || item->seq != aside->seq || item->identity != aside->identity)
+        if (item->state != ITEM_DEFERRED || item->seq != queued->seq || item->identity != queued->identity)
             continue;
-        item->attempts = aside->attempts;
-        item->due = aside->due;
+        item->attempts = queued->attempts;
+        item->due = queued->due;
         item->state = over ? ITEM_DONE : ITEM_DEFERRED;
-        schedule->aside -= over;
+        schedule->deferred -= over;
         schedule->changed = true;
     }
     advance(schedule);
@@ -182,12 +182,12 @@ static void note_aside(struct schedule *schedule, const struct item *aside, bool
 
 /* Adds an order to the set. Returns false if it was already there. */
 static bool block(struct schedule *schedule, uint64_t order) {
-    size_t place = order % BLOCKED_SIZE;
-    while (schedule->blocked[place].round == schedule->round && schedule->blocked[place].order != order)
-        place = (place + 1) % BLOCKED_SIZE;
-    bool fresh = schedule->blocked[place].round != schedule->round;
-    schedule->blocked[place].order = order;
-    schedule->blocked[place].round = schedule->round;
+    size_t index = order % BLOCKED_SIZE;
+    while (schedule->blocked[index].round == schedule->round && schedule->blocked[index].order != order)
+        index = (index + 1) % BLOCKED_SIZE;
+    bool fresh = schedule->blocked[index].round != schedule->round;
+    schedule->blocked[index].order = order;
+    schedule->blocked[index].round = schedule->round;
     return fresh;
 }
 
@@ -256,7 +256,7 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     if (!over)
         postpone(item, result, now);
     if (item->aside)
-        note_aside(schedule, item, over);
+        update_stand_in(schedule, item, over);
     if (item->aside && over)
         queues_remove(schedule->queues, item);
     else if (item->aside)

@@ -88,10 +88,10 @@ static int write_and_sync(int fd, const char *text, size_t length) {
 
 int secret_write(int directory, const char *name, const char *path, const char *text, size_t length,
                  const struct ownership *ownership) {
-    char beside[NAME_MAX + 8];
-    snprintf(beside, sizeof beside, "%s.new", name);
-    unlinkat(directory, beside, 0);
-    int fd = openat(directory, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    char temporary[NAME_MAX + 8];
+    snprintf(temporary, sizeof temporary, "%s.new", name);
+    unlinkat(directory, temporary, 0);
+    int fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return problem("cannot write %s: %s", path, strerror(errno));
     bool written = ((ownership->uid == geteuid() && ownership->gid == getegid()) ||
@@ -99,10 +99,10 @@ int secret_write(int directory, const char *name, const char *path, const char *
                    fchmod(fd, ownership->mode) == 0 && write_and_sync(fd, text, length) == 0;
     int error = errno;
     close(fd);
-    if (written && renameat(directory, beside, directory, name) == 0)
+    if (written && renameat(directory, temporary, directory, name) == 0)
         return fsync(directory) == 0 ? STATUS_DONE
                                      : problem("cannot sync the directory of %s: %s", path, strerror(errno));
     error = written ? errno : error;
-    unlinkat(directory, beside, 0);
+    unlinkat(directory, temporary, 0);
     return problem("cannot write %s: %s", path, strerror(error));
 }

@@ -36,8 +36,8 @@ static int settings_export(const struct settings *settings) {
 }
 
 /* Explains how to supply a missing setting. */
-static int tell_missing(const struct config *config, const char *name, const char *option,
-                        struct reason *reason) {
+static int explain_missing(const struct config *config, const char *name, const char *option,
+                           struct reason *reason) {
     char program[CONFIG_PATH_SIZE] = "";
     config_program_directory(program);
     if (config->file[0] != '\0')
@@ -74,9 +74,9 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
     if (result != 0)
         return result;
     if ((needs & NEED_KEYS) != 0 && config->key_file[0] == '\0')
-        return tell_missing(config, "DOORPOST_KEY_FILE", "--key-file FILE", reason);
+        return explain_missing(config, "DOORPOST_KEY_FILE", "--key-file FILE", reason);
     if ((needs & NEED_JOURNAL) != 0 && config->journal[0] == '\0')
-        return tell_missing(config, "DOORPOST_JOURNAL", "--journal DIR", reason);
+        return explain_missing(config, "DOORPOST_JOURNAL", "--journal DIR", reason);
     return 0;
 }
 

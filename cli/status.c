@@ -76,55 +76,54 @@ struct consumer_status {
 };
 
 /* Computes the consumer's position and how old its oldest unrun event is. */
-static void locate(struct consumer_status *standing) {
-    struct position position = standing->cursor->mark.position;
-    const struct lag *lag = &standing->lag;
+static void locate(struct consumer_status *shown) {
+    struct position position = shown->cursor->mark.position;
+    const struct lag *lag = &shown->lag;
     if (position.offset == 0 && position.day < lag->resume.first) /* before the first line */
         position.day = lag->resume.first;
-    segment_name(position.day, standing->segment);
-    standing->offset = position.offset;
-    standing->seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
+    segment_name(position.day, shown->segment);
+    shown->offset = position.offset;
+    shown->seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
 }
 
-static void print_standing(const struct consumer_status *standing) {
-    const struct lag *lag = &standing->lag;
-    struct reason said;
+static void print_consumer(const struct consumer_status *shown) {
+    const struct lag *lag = &shown->lag;
+    struct reason explanation;
     printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
            " s behind, %ld in flight, %zu to be "
            "tried again, %s%d failed%s\n",
-           colour(COLOUR_NAME), standing->name, colour(COLOUR_NONE),
-           standing->holder != 0 ? "running" : "not running", standing->segment, standing->offset,
-           lag->events, standing->seconds, standing->running, lag->retrying,
-           colour(standing->failed > 0 ? COLOUR_BAD : COLOUR_NONE), standing->failed, colour(COLOUR_NONE));
-    resume_explain(&lag->resume, standing->name, &said);
+           colour(COLOUR_NAME), shown->name, colour(COLOUR_NONE),
+           shown->holder != 0 ? "running" : "not running", shown->segment, shown->offset, lag->events,
+           shown->seconds, shown->running, lag->retrying,
+           colour(shown->failed > 0 ? COLOUR_BAD : COLOUR_NONE), shown->failed, colour(COLOUR_NONE));
+    resume_explain(&lag->resume, shown->name, &explanation);
     if (!lag->resume.holds)
-        printf("  %s%s%s\n", colour(COLOUR_WARNING), said.text, colour(COLOUR_NONE));
-    if (standing->last != NULL)
-        failures_print(standing->last, "  the last failure");
+        printf("  %s%s%s\n", colour(COLOUR_WARNING), explanation.text, colour(COLOUR_NONE));
+    if (shown->last != NULL)
+        failures_print(shown->last, "  the last failure");
 }
 
-static void report_standing(const struct consumer_status *standing, struct json_object *report) {
-    const struct lag *lag = &standing->lag;
+static void report_consumer(const struct consumer_status *shown, struct json_object *report) {
+    const struct lag *lag = &shown->lag;
     struct json_object *one = json_object_new_object();
-    json_object_object_add(one, "name", json_object_new_string(standing->name));
-    json_object_object_add(one, "process",
-                           standing->holder != 0 ? json_object_new_int(standing->holder) : NULL);
-    json_object_object_add(one, "segment", json_object_new_string(standing->segment));
-    json_object_object_add(one, "byte", json_object_new_int64((int64_t)standing->offset));
+    json_object_object_add(one, "name", json_object_new_string(shown->name));
+    json_object_object_add(one, "process", shown->holder != 0 ? json_object_new_int(shown->holder) : NULL);
+    json_object_object_add(one, "segment", json_object_new_string(shown->segment));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)shown->offset));
     json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
     json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
-    json_object_object_add(one, "behind_seconds", json_object_new_int64(standing->seconds));
-    json_object_object_add(one, "in_flight", json_object_new_int64(standing->running));
+    json_object_object_add(one, "behind_seconds", json_object_new_int64(shown->seconds));
+    json_object_object_add(one, "in_flight", json_object_new_int64(shown->running));
     json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
     json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
-    json_object_object_add(one, "failed", json_object_new_int(standing->failed));
-    json_object_object_add(one, "last_failure", json_object_get(standing->last));
+    json_object_object_add(one, "failed", json_object_new_int(shown->failed));
+    json_object_object_add(one, "last_failure", json_object_get(shown->last));
     json_object_array_add(report, one);
 }
 
 static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
     static struct cursor cursor;
-    struct consumer_status standing = {.name = name, .cursor = &cursor};
+    struct consumer_status shown = {.name = name, .cursor = &cursor};
     struct reason reason = {""};
     struct runner_note note;
     int found = cursor_read(lines->directory.fd, name, &cursor, &reason);
@@ -133,22 +132,22 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     int lock = cursor_open_lock(lines->directory.fd, name, &reason);
     if (lock < 0)
         return problem("%s", reason.text);
-    standing.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    shown.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
     runner_note_read(lock, &note);
-    standing.running = standing.holder != 0 ? (long)note.running : 0;
-    standing.failed = failed_each(lines->directory.fd, lock, name, NULL, NULL, &reason);
+    shown.running = shown.holder != 0 ? (long)note.running : 0;
+    shown.failed = failed_each(lines->directory.fd, lock, name, NULL, NULL, &reason);
     struct json_object *failures =
-        standing.failed >= 0 ? failures_list(lines->directory.fd, lock, name, &reason) : NULL;
+        shown.failed >= 0 ? failures_list(lines->directory.fd, lock, name, &reason) : NULL;
     close(lock);
     if (failures == NULL)
         return problem("%s", reason.text);
-    standing.last = failures_newest(failures);
-    int status = measure(lines, name, &cursor, &standing.lag);
-    locate(&standing);
+    shown.last = failures_newest(failures);
+    int status = measure(lines, name, &cursor, &shown.lag);
+    locate(&shown);
     if (status == STATUS_DONE && report == NULL)
-        print_standing(&standing);
+        print_consumer(&shown);
     else if (status == STATUS_DONE)
-        report_standing(&standing, report);
+        report_consumer(&shown, report);
     json_object_put(failures);
     return status;
 }

@@ -38,26 +38,29 @@ static const char *reading_name(const struct keys *keys, int index) {
 /* Pretty-printed or escaped JSON grows. */
 #define ROOM (8 * BODY_LIMIT)
 
-static bool fits(struct attempt *attempt, const char *body, size_t length, const char *told,
-                 const char *about_end) {
+static bool body_matches(struct attempt *attempt, const char *body, size_t length, const char *explanation,
+                         const char *about_end) {
     int key = signature_verify(attempt->keys, body, length, attempt->digest);
     if (key >= 0)
         problem("the signature does not match these bytes, but with key %s (%s) it matches %s%s",
-                keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), told,
+                keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), explanation,
                 about_end);
     return key >= 0;
 }
 
 /* A tool that changed a body often also added or removed a line break. `body` has room for one. */
-static bool fits_but_for_end(struct attempt *attempt, char *body, size_t length, const char *told) {
+static bool matches_ignoring_line_end(struct attempt *attempt, char *body, size_t length,
+                                      const char *explanation) {
     size_t bare = length;
     while (bare > 0 && (body[bare - 1] == '\n' || body[bare - 1] == '\r'))
         bare--;
-    if (fits(attempt, body, length, told, "") ||
-        (bare < length && fits(attempt, body, bare, told, "; and without the line break at the end")))
+    if (body_matches(attempt, body, length, explanation, "") ||
+        (bare < length &&
+         body_matches(attempt, body, bare, explanation, "; and without the line break at the end")))
         return true;
     body[bare] = '\n';
-    return bare > 0 && fits(attempt, body, bare + 1, told, "; and with a line break at the end");
+    return bare > 0 &&
+           body_matches(attempt, body, bare + 1, explanation, "; and with a line break at the end");
 }
 
 static bool try_bodies(struct attempt *attempt) {
@@ -66,7 +69,7 @@ static bool try_bodies(struct attempt *attempt) {
     for (const struct mistake *one = body_mistakes; body != NULL && one->undo != NULL && !found; one++)
         for (int how = one->how; (how == one->how || how <= one->last) && !found; how++) {
             ssize_t length = one->undo(attempt->body, attempt->length, how, body, ROOM);
-            found = length >= 0 && fits_but_for_end(attempt, body, (size_t)length, one->explanation);
+            found = length >= 0 && matches_ignoring_line_end(attempt, body, (size_t)length, one->explanation);
         }
     free(body);
     return found;
@@ -76,32 +79,32 @@ static bool try_bodies(struct attempt *attempt) {
 
 #define WRAPPINGS 3 /* as in export NAME="whsec_..." */
 
-static bool makes(const struct attempt *attempt, const void *key, size_t key_length, const void *text,
-                  size_t length) {
+static bool hmac_matches(const struct attempt *attempt, const void *key, size_t key_length, const void *text,
+                         size_t length) {
     crypto_auth_hmacsha256_state state;
-    uint8_t made[SIGNATURE_BYTES];
+    uint8_t computed[SIGNATURE_BYTES];
     crypto_auth_hmacsha256_init(&state, key, key_length);
     crypto_auth_hmacsha256_update(&state, text, length);
-    crypto_auth_hmacsha256_final(&state, made);
+    crypto_auth_hmacsha256_final(&state, computed);
     sodium_memzero(&state, sizeof state);
-    bool same = sodium_memcmp(made, attempt->digest, sizeof made) == 0;
-    sodium_memzero(made, sizeof made);
+    bool same = sodium_memcmp(computed, attempt->digest, sizeof computed) == 0;
+    sodium_memzero(computed, sizeof computed);
     return same;
 }
 
 /* Tries a key in both readings that Doorpost supports. */
-static bool fits_key(const struct attempt *attempt, const char *key, size_t length) {
+static bool key_matches(const struct attempt *attempt, const char *key, size_t length) {
     unsigned char bytes[KEY_TEXT_SIZE];
     size_t decoded;
-    bool same = makes(attempt, key, length, attempt->body, attempt->length) ||
+    bool same = hmac_matches(attempt, key, length, attempt->body, attempt->length) ||
                 (sodium_base642bin(bytes, sizeof bytes, key, length, NULL, &decoded, NULL,
                                    sodium_base64_VARIANT_ORIGINAL) == 0 &&
-                 makes(attempt, bytes, decoded, attempt->body, attempt->length));
+                 hmac_matches(attempt, bytes, decoded, attempt->body, attempt->length));
     sodium_memzero(bytes, sizeof bytes);
     return same;
 }
 
-static bool tell_key(int line, const struct mistake *mistake) {
+static bool report_key(int line, const struct mistake *mistake) {
     problem("the key on line %d matches, but %s", line, mistake->explanation);
     return true;
 }
@@ -111,15 +114,15 @@ static bool try_key(const struct attempt *attempt, const char *key, size_t lengt
     bool found = false;
     for (const struct mistake *one = key_mistakes; one->undo != NULL && !found; one++) {
         ssize_t left = one->undo(key, length, one->how, other, sizeof other);
-        found = left >= 0 && fits_key(attempt, other, (size_t)left) && tell_key(line, one);
+        found = left >= 0 && key_matches(attempt, other, (size_t)left) && report_key(line, one);
     }
     for (const struct mistake *one = key_wrappings; one->undo != NULL && !found && depth > 0; one++)
         for (int how = one->how; (how == one->how || how <= one->last) && !found; how++) {
             ssize_t left = one->undo(key, length, how, other, sizeof other);
             found = left >= 0 &&
-                    (fits_key(attempt, other, (size_t)left) ||
+                    (key_matches(attempt, other, (size_t)left) ||
                      try_key(attempt, other, (size_t)left, line, depth - 1)) &&
-                    tell_key(line, one);
+                    report_key(line, one);
         }
     sodium_memzero(other, sizeof other);
     return found;
@@ -140,25 +143,25 @@ enum hash { HASH_BODY, HASH_KEY_BODY, HASH_BODY_KEY, HMAC_EMPTY, HMAC_SWAPPED };
 
 static bool is_hash(const struct attempt *attempt, enum hash hash, const char *key, size_t length) {
     crypto_hash_sha256_state state;
-    uint8_t made[SIGNATURE_BYTES];
+    uint8_t computed[SIGNATURE_BYTES];
     if (hash == HMAC_EMPTY)
-        return makes(attempt, "", 0, attempt->body, attempt->length);
+        return hmac_matches(attempt, "", 0, attempt->body, attempt->length);
     if (hash == HMAC_SWAPPED)
-        return makes(attempt, attempt->body, attempt->length, key, length);
+        return hmac_matches(attempt, attempt->body, attempt->length, key, length);
     crypto_hash_sha256_init(&state);
     if (hash == HASH_KEY_BODY)
         crypto_hash_sha256_update(&state, (const unsigned char *)key, length);
     crypto_hash_sha256_update(&state, (const unsigned char *)attempt->body, attempt->length);
     if (hash == HASH_BODY_KEY)
         crypto_hash_sha256_update(&state, (const unsigned char *)key, length);
-    crypto_hash_sha256_final(&state, made);
-    return memcmp(made, attempt->digest, sizeof made) == 0;
+    crypto_hash_sha256_final(&state, computed);
+    return memcmp(computed, attempt->digest, sizeof computed) == 0;
 }
 
 static bool try_hashes(const struct attempt *attempt) {
     static const struct {
         enum hash hash;
-        const char *told;
+        const char *explanation;
     } hashes[] = {
         {HASH_BODY,
          "this is the plain SHA-256 of the body, which anybody can compute: sign with HMAC and the key"},
@@ -174,7 +177,7 @@ static bool try_hashes(const struct attempt *attempt) {
     for (int number = 0; (line = keys_next_line(&text, end, &number, &length)) != NULL;)
         for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
             if (is_hash(attempt, hashes[i].hash, line, length)) {
-                problem("%s", hashes[i].told);
+                problem("%s", hashes[i].explanation);
                 return true;
             }
     return false;
@@ -271,7 +274,7 @@ static bool has_anything(const char *text) {
 /* What surrounds the 64 digits. The first match is reported. */
 static const struct {
     bool (*applies)(const char *text);
-    const char *told;
+    const char *explanation;
 } decorations[] = {
     {has_field_name, "is a whole header line: give only its value"},
     {is_list, "is a list, and Ring sends a single signature: give only that"},
@@ -297,21 +300,21 @@ static int try_digests(struct attempt *attempt, const char *text) {
                                     : problem("none of the digests in it matches this body");
 }
 
-static int tell_length(struct attempt *attempt, const char *digits, size_t length) {
+static int report_length(struct attempt *attempt, const char *digits, size_t length) {
     static const struct {
         size_t digits;
-        const char *told;
+        const char *explanation;
     } others[] = {{32, "this looks like MD5"},
                   {40, "this looks like SHA-1, and Ring does not use it"},
                   {96, "this looks like SHA-384"},
                   {128, "this looks like SHA-512"}};
-    const char *told = length < DIGITS ? "it was cut off" : "there is something after it";
+    const char *explanation = length < DIGITS ? "it was cut off" : "there is something after it";
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].digits == length)
-            told = others[i].told;
+            explanation = others[i].explanation;
     if (length > DIGITS && is_match(attempt, digits))
-        told = "the first 64 are right, and something was put after them";
-    return problem("the digest has %zu digits, and HMAC-SHA256 has 64: %s", length, told);
+        explanation = "the first 64 are right, and something was put after them";
+    return problem("the digest has %zu digits, and HMAC-SHA256 has 64: %s", length, explanation);
 }
 
 /* What programs print for an unset variable. */
@@ -327,7 +330,7 @@ static bool is_nothing(const char *signature) {
     return strspn(value, BLANKS QUOTES) == strlen(value);
 }
 
-static int tell_base64(struct attempt *attempt, const uint8_t *bytes, size_t length) {
+static int report_base64(struct attempt *attempt, const uint8_t *bytes, size_t length) {
     char text[2 * SIGNATURE_BYTES + 1];
     if (length == DIGITS) {
         snprintf(text, sizeof text, "%.*s", (int)length, (const char *)bytes);
@@ -343,7 +346,7 @@ static int tell_base64(struct attempt *attempt, const uint8_t *bytes, size_t len
     return explain_failure(attempt);
 }
 
-static int tell_malformed(struct attempt *attempt, const char *signature) {
+static int report_malformed(struct attempt *attempt, const char *signature) {
     const char *equals = strchr(signature, '=');
     const char *digits =
         equals != NULL && equals[1] != '\0' && equals - signature < 8 ? equals + 1 : signature;
@@ -356,14 +359,14 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
         size_t i = 0;
         while (!decorations[i].applies(signature))
             i++;
-        problem("this %s", decorations[i].told);
+        problem("this %s", decorations[i].explanation);
         return try_digests(attempt, signature);
     }
     if (hex == length)
-        return tell_length(attempt, digits, length);
+        return report_length(attempt, digits, length);
     decoded = from_base64(digits, bytes, DIGITS);
     if (decoded == SIGNATURE_BYTES || (decoded == DIGITS && strspn((const char *)bytes, HEX) == DIGITS))
-        return tell_base64(attempt, bytes, decoded);
+        return report_base64(attempt, bytes, decoded);
     if (strcasestr(signature, "%3d") != NULL)
         return problem("this is URL-encoded: %%3D stands for =; decode it first");
     return problem("character %zu of the digest is not a hexadecimal digit: " RING_SIGNATURE_HEADER
@@ -373,7 +376,7 @@ static int tell_malformed(struct attempt *attempt, const char *signature) {
 
 static int verify(struct attempt *attempt, const char *signature) {
     if (signature_parse(signature, attempt->digest) != 0)
-        return tell_malformed(attempt, signature);
+        return report_malformed(attempt, signature);
     int key = signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest);
     if (key < 0)
         return explain_failure(attempt);

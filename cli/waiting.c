@@ -70,7 +70,7 @@ static bool parse(const char *text, size_t length, struct item *item) {
 }
 
 /* Parses a line of `length` bytes. Returns 1, 0 if the slot is empty, or ERROR_DAMAGED. */
-static int take(const char *text, size_t length, struct item *item) {
+static int read_slot(const char *text, size_t length, struct item *item) {
     char line[LINE + 1] = "";
     memcpy(line, text, length);
     if (strspn(line, " \n") == length)
@@ -111,7 +111,7 @@ static int next(struct slots *slots, struct item *item, uint64_t *at, struct rea
         if (length == 0)
             return 0;
         *at = slots->at + slots->used;
-        found = take(slots->text + slots->used, length, item);
+        found = read_slot(slots->text + slots->used, length, item);
         slots->used += length;
     }
     return found;
@@ -211,7 +211,7 @@ static int write_changed(int directory, const char *path, struct queues *queues)
 
 static int write_all(int directory, const char *name, const char *path, struct queues *queues,
                      struct reason *reason) {
-    char spare[PATH_SIZE];
+    char temporary[PATH_SIZE];
     size_t size = queues_size(queues), slot;
     while (size > 0 && queues_at(queues, size - 1) == NULL)
         size--;
@@ -222,10 +222,10 @@ static int write_all(int directory, const char *name, const char *path, struct q
         continue;
     for (slot = 0; slot < size; slot++)
         compose(queues_at(queues, slot), text + slot * LINE);
-    path_of(name, ".new", spare);
+    path_of(name, ".new", temporary);
     int result = replace_prepare(directory, reason);
     if (result == 0)
-        result = replace_write(directory, spare, path, text, size * LINE, reason);
+        result = replace_write(directory, temporary, path, text, size * LINE, reason);
     free(text);
     return result;
 }
