@@ -1,4 +1,4 @@
-# Doorpost. `make run` shows it at work, `make check` tests it, `make help` lists the rest.
+# Doorpost. `make run` demonstrates it, `make check` tests it, `make help` lists all targets.
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -7,25 +7,25 @@ PREFIX ?= /usr/local
 PORT ?= 8080
 BUILD ?= build
 VERSION = 0.5.0
-SOURCE_DATE_EPOCH ?= 1795478400 # of this version, for builds that can be repeated
+SOURCE_DATE_EPOCH ?= 1795478400 # date of this version, for reproducible builds
 
-# Servers live in sbin, which is not on every user's path.
+# Servers are installed in sbin, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
 
 STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi -Icli
-# A library that is newer than these lines may advise against what they call: that is told, and is no error.
+# A newer library may deprecate functions used here: warn, but do not fail.
 WARNINGS = -Wno-error=deprecated-declarations -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
-# Expanded only when something is compiled: `make help` and `make deps` work without the libraries.
+# Expanded only when compiling, so that `make help` and `make deps` work without the libraries.
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
-LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi comes without a .pc file in Debian 12
+LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi has no .pc file in Debian 12
 
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
-TESTABLE = $(LIB) $(filter-out %/main.o,$(CGI) $(CLI)) # whatever a unit test may call
+TESTABLE = $(LIB) $(filter-out %/main.o,$(CGI) $(CLI)) # objects that unit tests may call
 E2E = $(wildcard tests/e2e/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record records
@@ -41,14 +41,14 @@ SANITIZERS = -fsanitize=address,undefined
 SANITIZING = CFLAGS="-O1 -g -Werror -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(SANITIZERS)" LDFLAGS="$(SANITIZERS)"
 SANITIZED = BUILD=build/check $(SANITIZING)
 
-# The crash tests want an index that grows and is synced after a few events.
+# The crash tests need an index that grows and is synced after a few events.
 SMALL_INDEX = CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_WITHIN=131072"
 CRASHING = BUILD=build/crash $(SMALL_INDEX)
 DAMAGING = BUILD=build/damage $(SANITIZING) $(SMALL_INDEX)
 
 all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/completion.bash $(BUILD)/completion.zsh ## build build/doorpost.cgi and build/doorpost
 
-run: ## install what is missing, build, and show a signed press on its way through lighttpd (PORT=8080)
+run: ## install what is missing, build, and send a signed press through lighttpd (PORT=8080)
 	@deploy/deps.sh build run
 	@$(MAKE) --no-print-directory all
 	@deploy/demo/run.sh $(BUILD)/doorpost.cgi
@@ -71,35 +71,35 @@ test: ## run one test file, or one test in it: T=unit/journal, T=e2e/trouble:a_s
 	@$(if $(filter crash/,$(dir $(TEST_FILE))),$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs,:)
 	@QUICK=1 TEST_NAME="$(TEST_NAME)" $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),python3 $(TEST_PROGRAM).py $(TEST_NAME))
 
-check-answers: ## the unit tests and the answers behind each web server, without sanitizers
+check-answers: ## the unit tests, and the responses through each web server, without sanitizers
 	@deploy/deps.sh build answers
 	@$(MAKE) --no-print-directory -j2 CFLAGS="-O2 -g -Werror" test-programs
 	@python3 tests/run.py $(UNIT)
 	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/e2e/test_answers.py
 
-check-suite: ## try Doorpost in a new minimal root of another release (SUITE=trixie, MIRROR=its archive; FULL=1: all of make check)
+check-suite: ## test Doorpost in a new minimal root of another release (SUITE=trixie, MIRROR=its archive; FULL=1: all of make check)
 	@deploy/deps.sh suite
 	@tests/suite.sh $(SUITE) $(MIRROR)
 
-check-more: ## what takes minutes or large packages: the units under systemd, deploy/README.md as pasted, the container image, Prometheus' view of deploy/monitoring
+check-more: ## tests that need minutes or large packages: the units under systemd, deploy/README.md as pasted, the container image, deploy/monitoring under Prometheus
 	@deploy/deps.sh build run check more
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@MORE=1 LIMIT=3600 PATIENCE=1200 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_recipes.py tests/e2e/test_container.py tests/e2e/test_monitoring.py
 
-crash-check: ## the crash and fault tests at full length: 20,000 states of the disk, 20,000 acts of operators, 100,000 kinds of damage, every call failing
+crash-check: ## the crash and fault tests at full length: 20,000 disk states, 20,000 operator actions, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory $(DAMAGING) damage-programs
 	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files build/damage/fuzz-lists
 
-bench: ## measure, side by side with peers (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
+bench: ## compare performance with similar programs (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
 	@deploy/deps.sh build check bench
 	@$(MAKE) --no-print-directory BUILD=build/bench bench-programs
 	@python3 tests/bench/bench.py
 
-fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
+fuzz: ## run libFuzzer on each of its targets for FUZZ_SECONDS (60)
 	@deploy/deps.sh build check fuzz
 	@python3 tests/fuzz/seeds.py build/fuzz/seeds
 	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang CFLAGS="-O1 -g -fno-sanitize-recover=undefined \
@@ -107,12 +107,12 @@ fuzz: ## let libFuzzer work on each of its targets for FUZZ_SECONDS (60)
 	@for target in $(FUZZ); do mkdir -p build/fuzz/corpus/$$target; build/fuzz/fuzz-$$target -max_total_time=$(FUZZ_SECONDS) \
 	  -max_len=8192 -print_final_stats=1 build/fuzz/corpus/$$target build/fuzz/seeds/$$target || exit 1; done
 
-fuzz-connections: ## a million web servers, good ones and broken ones, at the other end of a connection (RUNS, SEED)
+fuzz-connections: ## simulate a million web servers, correct and broken, at the other end of a connection (RUNS, SEED)
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) build/check/fuzz-connections
 	@RUNS=$(or $(RUNS),1000000) LIMIT=3600 python3 tests/run.py build/check/fuzz-connections
 
-differential-fuzz: ## compare what is read in INPUTS (10,000,000) bodies with what Python's json reads
+differential-fuzz: ## compare the parsing of INPUTS (10,000,000) bodies with Python's json
 	@deploy/deps.sh build check
 	@$(MAKE) --no-print-directory $(SANITIZED) build/check/verdicts
 	@INPUTS=$(INPUTS) JOBS=$(JOBS) python3 tests/fuzz/test_differential.py
@@ -121,16 +121,16 @@ lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
 	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
-	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # what it counts there are the warnings of system headers
+	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # discards the count of warnings in system headers
 	shellcheck $(SCRIPTS)
 
-format: ## let clang-format lay out the sources
+format: ## format the sources with clang-format
 	clang-format -i $(SOURCES)
 
-deps: ## install what building needs, and nothing else
+deps: ## install build dependencies only
 	@deploy/deps.sh build
 
-# What is installed, below $(DESTDIR)$(PREFIX): MODE SOURCE DIRECTORY [NAME].
+# Files installed under $(DESTDIR)$(PREFIX): MODE SOURCE DIRECTORY [NAME].
 SHARE = share/doc/doorpost
 define INSTALLED
 755 $(BUILD)/doorpost.cgi lib/doorpost doorpost.cgi
@@ -148,19 +148,19 @@ endef
 export INSTALLED
 EXAMPLES = README.md ring.md apache apparmor container lighttpd monitoring nginx on-press systemd
 
-compile_commands.json: Makefile $(SOURCES) ## for clangd and other tools: how each file is compiled
+compile_commands.json: Makefile $(SOURCES) ## compile commands for clangd and other tools
 	@{ echo '['; for file in $(filter %.c,$(SOURCES)); do echo "{\"directory\": \"$(CURDIR)\", \"file\": \"$$file\"," \
 	  "\"command\": \"$(CC) $(STANDARD) $(WARNINGS) $(LIBRARY_CFLAGS) -Itests/unit -Itests/fuzz -c $$file\"},"; done | sed '$$s/,$$//'; echo ']'; } >$@
 
-tags: $(SOURCES) ## an index of names for editors
+tags: $(SOURCES) ## a tags file for editors
 	@ctags -f $@ $(SOURCES)
 
-picture: ## draw the terminal of `make run` again, in deploy/demo/run.svg
+picture: ## regenerate deploy/demo/run.svg, the terminal of `make run`
 	@deploy/deps.sh build run
 	@$(MAKE) --no-print-directory all
 	@deploy/demo/picture.sh $(BUILD)/doorpost.cgi deploy/demo/run.svg
 
-install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, the configurations as examples
+install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, example configurations
 	@echo "$$INSTALLED" | while read -r mode source directory name; do \
 	  install -D -m "$$mode" "$$source" "$(DESTDIR)$(PREFIX)/$$directory/$$name" || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/$(SHARE)/examples
@@ -168,17 +168,17 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/$(SHARE)/examples
 	find $(DESTDIR)$(PREFIX)/$(SHARE)/examples -type f -exec sed -i 's#/usr/local/#$(PREFIX)/#g' {} +
 
-uninstall: ## remove what `make install` has put there; settings, keys and journals are left
+uninstall: ## remove what `make install` installed; settings, keys and journals are kept
 	@echo "$$INSTALLED" | while read -r mode source directory name; do rm -f "$(DESTDIR)$(PREFIX)/$$directory/$$name"; done
 	rm -rf $(EXAMPLES:%=$(DESTDIR)$(PREFIX)/$(SHARE)/examples/%)
 	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) share/doc lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
 	  share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh; do \
 	  [ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; done
 
-# Whoever publishes the package puts an address of theirs into deploy/debian; the project itself has none.
+# The project has no address; the publisher of the package puts one into deploy/debian.
 NO_ADDRESS = bogus-mail-host,bogus-mail-host-in-debian-changelog
 
-deb: ## build the Debian package in build/deb, and have lintian look at it
+deb: ## build the Debian package in build/deb, and check it with lintian
 	@deploy/deps.sh build deb
 	@rm -rf build/deb && mkdir -p build/deb/doorpost-$(VERSION)
 	@cp -R cgi cli deploy lib Makefile README.md NEWS.md LICENSE build/deb/doorpost-$(VERSION)
@@ -188,8 +188,8 @@ deb: ## build the Debian package in build/deb, and have lintian look at it
 	@lintian --allow-root --suppress-tags $(NO_ADDRESS) --fail-on warning,error build/deb/doorpost_*.changes
 	@ls build/deb/doorpost_*.deb
 
-# Static, for hosts whose libraries nobody knows, and in few segments, because a CGI process is mapped for each request. The linker
-# would warn that gethostbyname() of libfcgi needs glibc's shared libraries at run time; nothing here calls it.
+# Static, for hosts with unknown libraries, and in few segments, because each request maps a new CGI process. Suppresses a linker
+# warning that gethostbyname() in libfcgi needs glibc's shared libraries at run time; nothing here calls it.
 STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,-z,noseparate-code,--no-warnings,--build-id=none"
 
 bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hosts: static programs, install.sh
@@ -197,7 +197,7 @@ bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hos
 	@$(MAKE) --no-print-directory $(STATIC) all
 	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) deploy/shared-hosting/pack.sh build/static $(VERSION)
 
-clean: ## remove build/, the demo included
+clean: ## remove build/, including the demo
 	rm -rf build
 
 help: ## list the targets
@@ -246,7 +246,7 @@ $(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(BUILD)/tests
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-# With libFuzzer's main(), or with the one of standalone.c in its place.
+# fuzz-% uses libFuzzer's main(); replay-% uses the one in standalone.c.
 $(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/records.o
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
