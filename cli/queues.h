@@ -33,11 +33,11 @@ struct item *queues_next(struct queues *queues, int64_t now);
 /* Microseconds until an item can run; 0: now; -1: none has a due time to wait for. */
 int64_t queues_wait(struct queues *queues, int64_t now);
 
-/* Ends a run: the item waits again (put_back), or is done and leaves (remove). */
+/* Returns an item that was running or taken to its queue, or removes it for good. */
 void queues_put_back(struct queues *queues, struct item *item);
 void queues_remove(struct queues *queues, struct item *item);
 
-/* The waiting head of a queue with this number; NULL if there is none. It may be removed. */
+/* Takes the waiting head of a queue that has this number; NULL if there is none. Put it back or remove it. */
 struct item *queues_take(struct queues *queues, uint64_t seq);
 
 size_t queues_count(const struct queues *queues);

@@ -271,7 +271,7 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     }
 }
 
-/* Finds an item that awaits a retry. One in the queues is moved to the front of the heap. */
+/* Finds an item that awaits a retry. One in the queues is taken off the heap. */
 static struct item *take_retry(struct schedule *schedule, uint64_t seq) {
     struct item *item = queues_take(schedule->queues, seq);
     for (size_t i = 0; item == NULL && i < schedule->count; i++)
