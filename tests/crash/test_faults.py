@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 
 from preload import BUILD, ROOT, SCRATCH, Handler, event_of, read_rejected, sanitizer
-from lab import check, press, run_tests
+from lab import check, press, run_tests, wait_for
 from test_crash import read_journal
 
 QUICK = os.environ.get("QUICK") == "1"
@@ -144,7 +144,8 @@ def try_fault(handler, sound, snapshot, body, old, fault):
     allowed = {503, good} | ({None} if fault["SHIM_FAIL"] == "write" or gave_up else set())
     check(status in allowed, "answered", status, text, log)
     if status in (200, 400):
-        sound.send(press("between"))  # a torn tail that is not answered for may stand until the next one comes
+        # A torn tail that is not answered for may stand until the next press is stored.
+        wait_for(lambda: sound.send(press("between"))[1] == 200, "the next press to be stored")
         check_kept(handler, body, old, status)
     code, status, text, log = sound.send(body)
     check((code, status) == (0, good), "afterwards:", code, status, text, log)
