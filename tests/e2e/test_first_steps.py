@@ -31,8 +31,9 @@ def run_until(end):
         if os.geteuid() == 0:  # `sudo make run` in a clone of somebody else's
             os.chown(directory, 65534, 65534)
         port = str(free_port())
-        process = subprocess.Popen([RUN, binary], env={**os.environ, "PORT": port}, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        # Under nohup the signal would be ignored, and a shell cannot change that.
+        process = subprocess.Popen([RUN, binary], env={**os.environ, "PORT": port}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, start_new_session=True, preexec_fn=lambda: signal.signal(end, signal.SIG_DFL))
         guard = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
         guard.start()
         try:
@@ -52,7 +53,7 @@ def run_until(end):
             check(shown == 2, "presses shown:", shown)
             os.killpg(process.pid, end)  # as the terminal does
             process.stdout.read()
-            process.wait(PATIENCE)
+            check(process.wait(PATIENCE) == 0, "it did not end by itself:", process.returncode)
         finally:
             guard.cancel()
         try:
