@@ -154,7 +154,7 @@ static void close_if_done(struct connection *connection) {
 }
 
 static void note_error(struct connection *connection, const char *what) {
-    snprintf(connection->trouble, sizeof connection->trouble, "%s", what);
+    snprintf(connection->warning, sizeof connection->warning, "%s", what);
 }
 
 /* The request has been answered. */

@@ -32,7 +32,7 @@ struct connection {
     struct fastcgi fastcgi;
     unsigned char *input, *output; /* read but not parsed; to be sent. NULL if empty */
     size_t input_length, output_length;
-    char trouble[96]; /* an error to log, or "" */
+    char warning[96]; /* an error to log, or "" */
 };
 
 /* Returns the poll(2) events that the connection waits for. */

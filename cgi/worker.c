@@ -91,9 +91,9 @@ static void serve(struct worker *worker, struct connection *connection) {
 /* Call after each step of a connection. */
 static void after_step(struct worker *worker, struct slot *slot) {
     struct connection *connection = &slot->connection;
-    if (connection->trouble[0] != '\0') {
-        handler_warn(worker->handler, connection->trouble);
-        connection->trouble[0] = '\0';
+    if (connection->warning[0] != '\0') {
+        handler_warn(worker->handler, connection->warning);
+        connection->warning[0] = '\0';
     }
     if (connection->state == CONNECTION_READY)
         serve(worker, connection);

@@ -340,7 +340,7 @@ static int print_report(const struct check *check) {
     json_object_object_add(all, "signatures_not_verbatim",
                            json_object_new_int64((int64_t)check->not_verbatim));
     json_object_object_add(all, "index",
-                           json_object_new_string(check->audit.left_out ? "left out"
+                           json_object_new_string(check->audit.skipped  ? "left out"
                                                   : check->audit.absent ? "absent"
                                                                         : "compared"));
     json_object_object_add(all, "problems", json_object_new_int64((int64_t)check->findings));
@@ -361,7 +361,7 @@ static void print_summary(const struct check *check) {
         if (check->not_verbatim > 0)
             printf(", %" PRIu64 " of bodies with line breaks, which cannot be", check->not_verbatim);
     }
-    printf("%s", check->audit.left_out ? ", index left out (this user cannot lock the journal)"
+    printf("%s", check->audit.skipped  ? ", index left out (this user cannot lock the journal)"
                  : check->audit.absent ? ", no index yet"
                                        : ", index compared");
     printf(": %s%s%s\n", colour(check->findings == 0 ? COLOUR_GOOD : COLOUR_BAD),

@@ -445,7 +445,7 @@ static void check_journal(struct doctor *doctor) {
         tell(doctor, LEVEL_NOTE, "journal", "no event was received yet");
         return;
     }
-    if (doctor->config.max_age == 0 && prune_was_here(doctor->directory.fd))
+    if (doctor->config.max_age == 0 && prune_has_run(doctor->directory.fd))
         tell(doctor, LEVEL_WARNING, "journal",
              "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery from those days that is "
              "replayed is stored as new. Set it to %dd or more, and no more than what prune keeps",

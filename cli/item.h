@@ -16,7 +16,7 @@ struct item {
     int64_t due;     /* earliest start, in microseconds since 1970 */
     int64_t wait;    /* last postponement, in microseconds, or 0 */
     int64_t started; /* start of its command, in microseconds since 1970, if running */
-    bool aside;      /* it is in the queues */
+    bool deferred;   /* it is in the queues */
 };
 
 /* Microseconds until the item is due. Never more than the delay the event was given, because the clock may

@@ -198,7 +198,7 @@ void queues_add(struct queues *queues, const struct item *item, int64_t now) {
     queues->free = slot->next;
     queues->count++;
     slot->item = *item;
-    slot->item.aside = slot->used = true;
+    slot->item.deferred = slot->used = true;
     slot->next = NONE;
     slot->last = number;
     limit_due(&slot->item, now);

@@ -167,11 +167,12 @@ static void follow_instruction(void *context, enum instruction what, uint64_t se
     struct runner *runner = context;
     for (size_t i = 0; i < JOBS_MAX && what == INSTRUCTION_DROP; i++)
         if (runner->job[i].busy && runner->job[i].item.seq == seq)
-            runner->job[i].dropped = runner->obeying = true;
+            runner->job[i].dropped = runner->instructions_pending = true;
     for (size_t i = 0; i < runner->loaded.retry_count; i++)
-        runner->obeying |= runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
+        runner->instructions_pending |=
+            runner->loaded.retry[i].seq == seq && runner->read.seq < seq; /* not read yet */
     if (what == INSTRUCTION_RETRY)
-        schedule_hurry(runner->schedule, seq);
+        schedule_expedite(runner->schedule, seq);
     else if (schedule_drop(runner->schedule, seq, timestamp_now()))
         problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
 }
@@ -184,9 +185,9 @@ static void follow_instructions(struct runner *runner) {
     if (runner->run->retry_failed || runner->foreign || !instructions_any(directory, name) ||
         cursor_lock(runner->lock, CURSOR_LOCK_FAILED, true, &reason) != 0)
         return;
-    runner->obeying = false;
+    runner->instructions_pending = false;
     if (instructions_each(directory, name, follow_instruction, runner, &reason) == 0 && runner_save(runner) &&
-        !runner->obeying)
+        !runner->instructions_pending)
         instructions_forget(directory, name);
     cursor_unlock(runner->lock, CURSOR_LOCK_FAILED);
 }

@@ -39,8 +39,8 @@ struct runner {
     bool unsaved, reserved;
     bool foreign; /* the directory may have been replaced and its lock not be ours: save nothing */
     bool ending, broken;
-    bool obeying;    /* an instruction concerns events that are running or not read yet */
-    int64_t stop_at; /* once ending: deadline for the running commands */
+    bool instructions_pending; /* an instruction concerns events that are running or not read yet */
+    int64_t stop_at;           /* once ending: deadline for the running commands */
     struct backoff read_backoff, save_backoff, queue_backoff, start_backoff, reread_backoff, position_backoff;
     unsigned failures, matched; /* of the events that are retried */
     size_t running;

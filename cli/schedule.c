@@ -255,13 +255,13 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
     bool over = result == RESULT_DONE || schedule_gives_up(schedule, item, result);
     if (!over)
         postpone(item, result, now);
-    if (item->aside)
+    if (item->deferred)
         update_stand_in(schedule, item, over);
-    if (item->aside && over)
+    if (item->deferred && over)
         queues_remove(schedule->queues, item);
-    else if (item->aside)
+    else if (item->deferred)
         queues_put_back(schedule->queues, item);
-    if (item->aside)
+    if (item->deferred)
         return;
     schedule->changed = true;
     item->state = over ? ITEM_DONE : ITEM_WAITING;
@@ -288,12 +288,12 @@ bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now) {
     return item != NULL;
 }
 
-void schedule_hurry(struct schedule *schedule, uint64_t seq) {
+void schedule_expedite(struct schedule *schedule, uint64_t seq) {
     struct item *item = take_retry(schedule, seq);
     if (item == NULL)
         return;
     item->due = item->wait = 0;
-    if (item->aside)
+    if (item->deferred)
         queues_put_back(schedule->queues, item);
     schedule->changed = true;
 }

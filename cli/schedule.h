@@ -66,7 +66,7 @@ void schedule_finish(struct schedule *schedule, struct item *item, enum result r
 bool schedule_drop(struct schedule *schedule, uint64_t seq, int64_t now);
 
 /* Makes the event with that number due now, if it awaits a retry. */
-void schedule_hurry(struct schedule *schedule, uint64_t seq);
+void schedule_expedite(struct schedule *schedule, uint64_t seq);
 
 /* The number of unfinished events. */
 size_t schedule_left(const struct schedule *schedule);

@@ -242,7 +242,7 @@ int status_show_failed(const struct config *config, const char *name, bool json)
 struct choice {
     const char *name, *id;
     bool drop;
-    bool here; /* to be run here: the runner does not retry it */
+    bool to_run; /* the caller runs it: no runner retries it */
 };
 
 static int choose(int directory, int lock, struct choice *choice, struct reason *reason) {
@@ -254,7 +254,7 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
     if (failures == NULL)
         return ERROR_SYSTEM;
     if (!choice->drop && (seq == 0 || given_up)) {
-        choice->here = true;
+        choice->to_run = true;
         return 0;
     }
     if (seq == 0)
@@ -291,9 +291,9 @@ int status_drop(const struct config *config, const char *name, const char *id) {
     return choose_in(config, &choice);
 }
 
-int status_retry(const struct config *config, const char *name, const char *id, bool *here) {
+int status_retry(const struct config *config, const char *name, const char *id, bool *to_run) {
     struct choice choice = {.name = name, .id = id};
     int status = choose_in(config, &choice);
-    *here = choice.here;
+    *to_run = choice.to_run;
     return status;
 }

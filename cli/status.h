@@ -13,8 +13,8 @@ int status_show_failed(const struct config *config, const char *name, bool json)
 /* Removes the event with that number or id from the list; it is not run again. */
 int status_drop(const struct config *config, const char *name, const char *id);
 
-/* If the event with that number or id still awaits a retry, has it retried at once; otherwise sets *here: the
- * caller must run it. */
-int status_retry(const struct config *config, const char *name, const char *id, bool *here);
+/* If the event with that number or id still awaits a retry, has it retried at once; otherwise sets *to_run:
+ * the caller must run it. */
+int status_retry(const struct config *config, const char *name, const char *id, bool *to_run);
 
 #endif

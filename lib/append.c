@@ -73,7 +73,7 @@ static bool matches_at(int fd, uint64_t at, const struct iovec *part) {
            memcmp(bytes, part->iov_base, length) == 0;
 }
 
-bool append_is_there(const struct append *append, int fd) {
+bool append_is_present(const struct append *append, int fd) {
     uint64_t last = append->at;
     for (int i = 0; i + 3 < append->count; i++)
         last += append->parts[i].iov_len;

@@ -34,6 +34,6 @@ enum sync append_sync(const struct append *append, struct reason *reason);
 
 /* Returns true if `fd` still holds the beginnings of the first and last lines that append_write() wrote.
  * Each line has three parts; the first contains its number and chain. */
-bool append_is_there(const struct append *append, int fd);
+bool append_is_present(const struct append *append, int fd);
 
 #endif

@@ -32,7 +32,7 @@ static int open_index(struct audit *audit, const struct deadline *deadline, stru
     struct reach reach;
     int result = directory_lock(directory, deadline, reason);
     if (result == ERROR_SYSTEM && (errno == EACCES || errno == EPERM || errno == EROFS)) {
-        audit->absent = audit->left_out = true;
+        audit->absent = audit->skipped = true;
         return directory_open(directory, reason);
     }
     if (result < 0)

@@ -10,8 +10,8 @@
 struct audit {
     struct directory *directory;
     struct index *index;
-    bool absent;             /* no index: the next delivery creates it; or left_out */
-    bool left_out;           /* skipped: this user cannot lock the journal */
+    bool absent;             /* no index: the next delivery creates it; or skipped */
+    bool skipped;            /* this user cannot lock the journal */
     struct position reached; /* all lines before it must be indexed */
     uint64_t indexed, found;
     int32_t first;

@@ -78,7 +78,7 @@ static int check_staleness(struct batch *batch, size_t index, const struct dedup
     int64_t known;
     if (!entry->event->has_time) {
         entry->rejection =
-            entry->event->time_given ? "meta.time cannot be read as a time" : "meta.time is missing";
+            entry->event->time_is_present ? "meta.time cannot be read as a time" : "meta.time is missing";
         return 0;
     }
     int result = newest_time(batch, dedup, directory, &known, reason);

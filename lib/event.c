@@ -251,7 +251,7 @@ static int read_text(struct json_object *const objects[], enum ring_field field,
 /* Only DOORPOST_MAX_AGE uses the time, so an unreadable time does not reject the event. */
 static void read_time(struct json_object *const objects[], struct event *event) {
     struct json_object *value = find(objects, RING_TIME);
-    event->time_given = value != NULL;
+    event->time_is_present = value != NULL;
     event->has_time = json_object_is_type(value, json_type_string) &&
                       timestamp_parse_iso8601(json_object_get_string(value),
                                               (size_t)json_object_get_string_len(value), &event->time) == 0;

@@ -21,7 +21,7 @@ struct event {
     char account[EVENT_FIELD_SIZE];    /* meta.account_id, or "" */
     char device[EVENT_FIELD_SIZE];     /* data.attributes.source if source_type is "devices", or "" */
     int64_t timestamp;                 /* data.attributes.timestamp, milliseconds since 1970, or 0 */
-    bool time_given;                   /* meta.time exists and is not null */
+    bool time_is_present;              /* meta.time exists and is not null */
     bool has_time;                     /* and is a valid time */
     int64_t time;                      /* meta.time, microseconds since 1970, if has_time */
 };

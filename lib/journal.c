@@ -184,7 +184,7 @@ static bool is_in_place(const struct journal *journal, struct reason *reason) {
         fd = regular_open(journal->directory.fd, name, O_RDONLY, NULL);
     bool in_place = fd >= 0 && fstatat(journal->directory.fd, name, &named, 0) == 0 &&
                     named.st_ino == journal->tail.status.st_ino &&
-                    named.st_dev == journal->tail.status.st_dev && append_is_there(append, fd);
+                    named.st_dev == journal->tail.status.st_dev && append_is_present(append, fd);
     if (!in_place)
         explain(reason,
                 "%s does not hold what was just written to it: was it moved, or do locks not work on this "

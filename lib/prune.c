@@ -26,7 +26,7 @@
 
 /* ---- the chain before the oldest line ---- */
 
-bool prune_was_here(int directory) {
+bool prune_has_run(int directory) {
     return faccessat(directory, ANCHOR, F_OK, 0) == 0;
 }
 

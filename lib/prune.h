@@ -15,7 +15,7 @@
 int prune_chain(int directory, uint64_t first, struct chain_state *chain, struct reason *reason);
 
 /* Returns true when prune_days() has deleted lines of this journal. */
-bool prune_was_here(int directory);
+bool prune_has_run(int directory);
 
 /* ---- deleting the oldest days ---- */
 

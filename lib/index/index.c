@@ -306,7 +306,7 @@ static int find_in_table(struct index *index, uint32_t table, uint64_t fingerpri
         bool last = result != 0 || bucket->used < TABLE_SLOTS;
         for (uint32_t slot = 0; result == 0 && slot < bucket->used; slot++)
             if (bucket->slot[slot].fingerprint == fingerprint)
-                result = visit(context, position_unpack(bucket->slot[slot].place));
+                result = visit(context, position_unpack(bucket->slot[slot].position));
         if (result != 0 || last)
             return result;
     }
@@ -341,7 +341,8 @@ int index_each(struct index *index,
         for (uint32_t number = 0; number < index->table[i].buckets && result == 0; number++) {
             result = table_read(&index->table[i], number, bucket, reason);
             for (uint32_t s = 0; s < bucket->used && result == 0; s++)
-                result = visit(context, bucket->slot[s].fingerprint, position_unpack(bucket->slot[s].place));
+                result =
+                    visit(context, bucket->slot[s].fingerprint, position_unpack(bucket->slot[s].position));
         }
     return result;
 }

@@ -23,7 +23,7 @@
 
 struct slot {
     uint64_t fingerprint;
-    uint64_t place; /* packed position: day << 48 | offset */
+    uint64_t position; /* packed position: day << 48 | offset */
 };
 
 struct bucket {

@@ -26,7 +26,7 @@ static void say_event(const struct event *event, const char *body, size_t length
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         say(fields[i], strlen(fields[i]));
     say(number, (size_t)snprintf(number, sizeof number, "%" PRId64, event->timestamp));
-    say(event->time_given ? "given" : "", event->time_given ? 5 : 0);
+    say(event->time_is_present ? "given" : "", event->time_is_present ? 5 : 0);
     if (event_identifiers(body, length, &spans[0], &spans[1]))
         for (int i = 0; i < 2; i++)
             say(spans[i].text, spans[i].length);

@@ -166,9 +166,9 @@ static void another_file_does_not_hold_what_was_written(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path, cases[i].text, strlen(cases[i].text), 0600);
-        assert_true(append_is_there(&none, fd));
-        assert_int_equal(append_is_there(&one, fd), cases[i].one);
-        assert_int_equal(append_is_there(&two, fd), cases[i].two);
+        assert_true(append_is_present(&none, fd));
+        assert_int_equal(append_is_present(&one, fd), cases[i].one);
+        assert_int_equal(append_is_present(&two, fd), cases[i].two);
     }
 }
 

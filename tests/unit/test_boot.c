@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE 400 /* bytes; none of the lines here is longer */
-#define MUCH 512 /* lines may be read again */
+#define LINE 400       /* bytes; none of the lines here is longer */
+#define READ_AGAIN 512 /* lines may be read again */
 
 static char *directory;
 
@@ -58,7 +58,7 @@ static void one_shot_after_one_shot(void **state, const char *const boots[], siz
             deliver(1 + i, DISPOSITION_DUPLICATE);
     }
     /* A line is read in blocks that overlap, so that some bytes are read twice. */
-    assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
+    assert_in_range(most, 1, 2 * (READ_AGAIN + 64) * LINE);
     assert_int_equal(verify(directory), 1500 + done);
 }
 
@@ -84,7 +84,7 @@ static void two_workers_without_a_boot(void **state) {
             most = disk.read > most ? disk.read : most;
         assert_int_equal(journal_upkeep(both[i / 2 % 2], &deadline, NULL), 0);
     }
-    assert_in_range(most, 1, 2 * (MUCH + 64) * LINE);
+    assert_in_range(most, 1, 2 * (READ_AGAIN + 64) * LINE);
     journal_free(both[0]);
     journal_free(both[1]);
     assert_int_equal(verify(directory), 2000);

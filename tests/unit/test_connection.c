@@ -179,7 +179,7 @@ static void an_unknown_role_is_refused(void **state) {
     send_all();
     assert_string_equal(received(), "end(3) ");
     assert_int_equal(connection.state, CONNECTION_IDLE);
-    assert_non_null(strstr(connection.trouble, "FCGI_UNKNOWN_ROLE"));
+    assert_non_null(strstr(connection.warning, "FCGI_UNKNOWN_ROLE"));
     add_begin(3, FCGI_FILTER, 0);
     send_all();
     assert_string_equal(received(), "end(3) closed");
@@ -249,7 +249,7 @@ static void a_second_request_is_refused_and_the_first_goes_on(void **state) {
     send_all();
     assert_string_equal(received(), "end(2) ");
     assert_int_equal(connection.state, CONNECTION_GATHERING);
-    assert_non_null(strstr(connection.trouble, "FCGI_CANT_MPX_CONN"));
+    assert_non_null(strstr(connection.warning, "FCGI_CANT_MPX_CONN"));
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
     add_record(FCGI_STDIN, 1, NULL, 0, 0);
     send_all();
@@ -497,13 +497,13 @@ static void padding_of_the_last_record_is_waited_for(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void junk_is_told_and_drained(void **state) {
+static void junk_is_logged_and_drained(void **state) {
     (void)state;
     memcpy(stream.bytes, "GET / HTTP/1.1\r\n\r\n", stream.length = 18);
     connection.since -= 10 * ANSWER_WITHIN; /* it has been idle for long */
     send_all();
     assert_int_equal(connection.state, CONNECTION_DRAINING);
-    assert_non_null(strstr(connection.trouble, "not FastCGI"));
+    assert_non_null(strstr(connection.warning, "not FastCGI"));
     assert_string_equal(received(), "closed");
     assert_true(has_deadline());
 }
@@ -546,7 +546,7 @@ int main(void) {
         STATE_TEST(a_draining_one_takes_what_still_comes_until_its_deadline),
         STATE_TEST(a_draining_one_goes_with_its_peer),
         STATE_TEST(padding_of_the_last_record_is_waited_for),
-        STATE_TEST(junk_is_told_and_drained),
+        STATE_TEST(junk_is_logged_and_drained),
         STATE_TEST(junk_amid_a_request_is_answered),
     };
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);

@@ -246,17 +246,17 @@ static void any_meta_time_will_do(void **state) {
                                            "\"2026-02-14 01:02:53+01:00\"", "\"20260214T000253\""};
     for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++) {
         check_altered("button_press.json", "meta.time", unreadable[i], NULL);
-        assert_true(event.time_given);
+        assert_true(event.time_is_present);
         assert_false(event.has_time);
     }
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) {
         check_altered("button_press.json", "meta.time", readable[i], NULL);
-        assert_true(event.time_given && event.has_time);
+        assert_true(event.time_is_present && event.has_time);
         assert_int_equal(event.time / SECOND, INT64_C(1771027373));
     }
     for (int i = 0; i < 2; i++) {
         check_altered("button_press.json", "meta.time", i == 0 ? NULL : "null", NULL);
-        assert_false(event.time_given || event.has_time);
+        assert_false(event.time_is_present || event.has_time);
     }
 }
 

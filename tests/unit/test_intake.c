@@ -144,7 +144,7 @@ static void an_old_event_is_usable(void **state) {
         "{\"meta\":{\"request_id\":\"r\",\"time\":\"simulated\"},\"data\":{\"id\":\"i\",\"type\":\"t\"}}";
     judge_signed(unreadable, sizeof unreadable - 1);
     assert_int_equal(decision.disposition, DISPOSITION_ACCEPTED);
-    assert_true(decision.event.time_given && !decision.event.has_time);
+    assert_true(decision.event.time_is_present && !decision.event.has_time);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, reset)

@@ -41,7 +41,7 @@ static void before_number_one_the_chain_begins(void **state) {
     assert_string_equal(chain.recorded, start.recorded);
     assert_string_equal(chain.computed, start.computed);
     assert_true(chain.known);
-    assert_false(prune_was_here(directory));
+    assert_false(prune_has_run(directory));
     close(directory);
 }
 
@@ -67,7 +67,7 @@ static void what_prune_has_noted_is_believed_if_it_fits(void **state) {
     assert_false(chain.known);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path_in(*state, "pruned"), cases[i].text, strlen(cases[i].text), 0600);
-        assert_true(prune_was_here(directory));
+        assert_true(prune_has_run(directory));
         assert_int_equal(prune_chain(directory, cases[i].first, &chain, &reason), cases[i].known);
         assert_int_equal(chain.known, cases[i].known);
         if (!chain.known)

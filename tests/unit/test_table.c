@@ -31,7 +31,7 @@ static void write_bucket(uint32_t number, uint32_t used) {
     bucket.number = number;
     bucket.used = used;
     for (uint32_t i = 0; i < TABLE_SLOTS; i++)
-        bucket.slot[i] = (struct slot){.fingerprint = number * UINT64_C(1000) + i, .place = i};
+        bucket.slot[i] = (struct slot){.fingerprint = number * UINT64_C(1000) + i, .position = i};
     assert_int_equal(table_write(&table, &bucket, &reason), 0);
 }
 
