@@ -1,12 +1,11 @@
-/* grow KEY_FILE DIRECTORY EVENTS SYNCED: appends presses straight through the library, a batch at a time, and
- * tells what one new event costs at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
- * Tab-separated: events, microseconds for one new event (median of 101 appends of one, synced), its 99th
- * percentile, the longest single append in milliseconds since the line before (0: not synced), how much of
- * that it waited for the disk, how much of that a thread beside it waited too that only overwrites a sector
- * again and again, how many appends took over 50 ms, and how many did without what that thread waited too.
- *
- * The first SYNCED events are synced batch by batch, as a worker would. Beyond that the journal is only made
- * to grow, as fast as it can; what one new event costs is synced at every stop. */
+/* grow KEY_FILE DIRECTORY EVENTS SYNCED: appends presses through the library, in batches, and reports the
+ * cost of one new event at 10^3, 10^5, 10^6, ... events, and the longest stall on the way there.
+ * Tab-separated columns: events; microseconds for one new event (median of 101 synced appends of one event);
+ * the 99th percentile; and, since the previous line, the longest single append in milliseconds (0: not
+ * synced), how much of that was spent waiting for the disk, how much of it a concurrent thread that only
+ * overwrites one sector was waiting too, the number of appends over 50 ms, and the number still over 50 ms
+ * without the time that thread was waiting. The first SYNCED events are synced batch by batch, as a worker
+ * does. After that the journal grows as fast as it can; only the measured appends are synced. */
 #define _GNU_SOURCE
 #include "journal.h"
 #include "signature.h"
@@ -26,7 +25,7 @@
 #define PROBES 101
 #define STALL (SECOND / 20)
 #define STANDSTILL (SECOND / 200)
-#define INTERVALS_MAX 65536 /* the last so many are remembered */
+#define INTERVALS_MAX 65536 /* the most recent ones are kept */
 
 struct interval {
     int64_t from, to; /* monotonic_now() */
@@ -43,7 +42,7 @@ static struct entry entries[BATCH];
 static struct entry *pointers[BATCH];
 static unsigned long next;
 static bool syncing = true;
-static int64_t waited; /* microseconds, in syncs */
+static int64_t waited; /* microseconds spent in syncs */
 
 static int wait_for_disk(long number, long a, long b, long c) {
     int64_t before = monotonic_now();
@@ -52,7 +51,7 @@ static int wait_for_disk(long number, long a, long b, long c) {
     return result;
 }
 
-/* These come before the C library's. */
+/* Override the C library's. */
 int fdatasync(int fd) {
     return wait_for_disk(SYS_fdatasync, fd, 0, 0);
 }
@@ -98,14 +97,14 @@ static struct interval append(struct journal *journal, struct keys *keys, size_t
     return interval;
 }
 
-/* ---- what the disk does to somebody else ---- */
+/* ---- what the disk does to another thread ---- */
 
-static struct interval standstills[INTERVALS_MAX]; /* of the thread beside */
+static struct interval standstills[INTERVALS_MAX]; /* of the concurrent thread */
 static size_t standstill_count;
 static pthread_mutex_t standstill_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Overwrites a sector and syncs it: it has blocks and a size, so that this waits for the disk alone, and not
- * for what the file system does about the journal beside. */
+/* Repeatedly overwrites a sector and syncs it. The file's blocks are allocated and its size is fixed, so this
+ * waits for the disk alone, and not for the file system's work for the journal. */
 static void *overwrite(void *context) {
     static const char sector[512] = "";
     int fd = *(const int *)context;
@@ -139,7 +138,7 @@ static void start_overwriting(const char *directory) {
     }
 }
 
-/* How much of it the thread beside stood still. */
+/* How much of the interval the concurrent thread was stalled too. */
 static int64_t stood_still(struct interval interval) {
     int64_t sum = 0;
     pthread_mutex_lock(&standstill_lock);
@@ -159,11 +158,11 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* What happened on the way to one stop. */
+/* Statistics between two measurements. */
 struct way {
-    struct interval longest;             /* append */
-    int64_t longest_waited;              /* of it, in syncs */
-    struct interval over[INTERVALS_MAX]; /* those longer than STALL */
+    struct interval longest;             /* the longest append */
+    int64_t longest_waited;              /* its time in syncs */
+    struct interval over[INTERVALS_MAX]; /* the appends longer than STALL */
     size_t over_count;
 };
 
@@ -185,7 +184,7 @@ static void grow(struct journal *journal, struct keys *keys, unsigned long stop,
 }
 
 static void report(unsigned long stop, const int64_t probes[PROBES], const struct way *way) {
-    unsigned without = 0; /* over STALL even without what the thread beside waited too */
+    unsigned without = 0; /* over STALL even without the time the concurrent thread was stalled */
     for (size_t i = 0; i < way->over_count && i < INTERVALS_MAX; i++)
         without += lasted(way->over[i]) - stood_still(way->over[i]) > STALL;
     printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\t%zu\t%u\n", stop, (long long)probes[PROBES / 2],

@@ -1,5 +1,5 @@
-/* Linked into one of the benchmark's binaries, where it comes before the C library's: what everything costs
- * but the writing to the disk. */
+/* Linked into one of the benchmark's binaries to override the C library: measures everything except disk
+ * writes. */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -20,7 +20,7 @@ int msync(void *address, size_t length, int flags) {
     return 0;
 }
 
-/* Nor is there anything to wait for in the background. */
+/* Without syncs there is no background work to wait for. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *context) {
     (void)thread, (void)attributes, (void)run, (void)context;
     return EAGAIN;

@@ -1,5 +1,5 @@
-/* The ceiling: a program on libfcgi that answers at once and does nothing. As CGI it is the floor of what a
- * process costs. */
+/* The ceiling: a libfcgi program that answers at once and does nothing. As CGI, it measures the cost of a
+ * process alone. */
 #include <fcgiapp.h>
 #include <unistd.h>
 

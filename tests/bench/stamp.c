@@ -1,5 +1,5 @@
-/* stamp FILE: the shortest command that there is: notes when it began, and for which event. Lines of
- * "nanoseconds since 1970, tabulator, event id". */
+/* stamp FILE: the cheapest possible command: records its start time and its event. Lines of "nanoseconds
+ * since 1970, tab, event id". */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,18 +1,16 @@
 /* Preloaded into the handler by the crash and fault tests. It can
- *
- * - record, in the file named by SHIM_RECORD, every operation on files below SHIM_DIRECTORY, and every
- * answer, in order;
- * - let the SHIM_NTH call of function SHIM_FAIL fail with error number SHIM_ERRNO ("short": half of the
- * bytes; "drop": as a kernel that fails to sync, and drops the pages), after which SHIM_FIRED is made to tell
- * that it happened;
- * - pretend another boot (SHIM_BOOT names a file with its id; if there is no such file, the id cannot be
- * read) and another time (SHIM_DAYS and SHIM_SECONDS each name a file with how many to add);
- * - pretend that the file system below SHIM_DIRECTORY is mounted read-only while a file SHIM_READONLY exists;
- * - give the files of the index inode numbers that follow from their names (SHIM_INODES), so that a disk that
- * a test makes from a recording is not taken for a copy.
- *
- * A line of the record: operation, path relative to the directory, number, bytes in hexadecimal; tabs
- * between. */
+ * - record every operation on files below SHIM_DIRECTORY, and every answer, in order, in the file named by
+ *   SHIM_RECORD;
+ * - make call number SHIM_NTH of function SHIM_FAIL fail with error number SHIM_ERRNO ("short": write half of
+ *   the bytes; "drop": fail like a kernel that fails to sync and drops the pages), and then create SHIM_FIRED
+ *   to show that it happened;
+ * - simulate another boot (SHIM_BOOT names a file with its id; if there is no such file, the id cannot be
+ *   read) and another time (SHIM_DAYS and SHIM_SECONDS each name a file with the number to add);
+ * - simulate that the file system below SHIM_DIRECTORY is mounted read-only while file SHIM_READONLY exists;
+ * - derive the inode numbers of the index's files from their names (SHIM_INODES), so that a disk rebuilt from
+ *   a recording is not taken for a copy.
+ * A line of the record: operation, path relative to the directory, number, bytes in hexadecimal, separated by
+ * tabs. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -139,7 +137,7 @@ static bool refuses_path(int at, const char *name) {
     return is_read_only() && refuse(name[0] == '/' ? is_below(name, path) : path_of(at, path));
 }
 
-/* What the kernel would make of an open that asks for more than reading. */
+/* The error that the kernel would give to an open for more than reading. */
 static bool refuses_open(int at, const char *path, int flags) {
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
     bool creates = (flags & O_CREAT) != 0 && faccessat(at, path, F_OK, 0) != 0 && errno == ENOENT;
@@ -309,8 +307,8 @@ int ftruncate(int fd, off_t length) {
     return result;
 }
 
-/* What a kernel does that cannot write dirty pages: it forgets them. What was appended last reads as zeros
- * then. */
+/* Simulates a kernel that cannot write dirty pages and discards them: the most recently appended data then
+ * reads as zeros. */
 static void drop_pages(int fd) {
     char zeros[4096] = {0};
     struct stat status;
@@ -346,7 +344,7 @@ int fsync(int fd) {
     return sync_file("fsync", SYS_fsync, fd);
 }
 
-/* The last part of a file that was mapped to be shared: the handler does so to sync it. */
+/* The most recent shared mapping of part of a file: the handler maps files to sync them. */
 static struct {
     void *address;
     int fd;
@@ -387,7 +385,7 @@ int fcntl(int fd, int command, ...) {
     return strikes("fcntl") ? fault() : (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
-/* The number in a file; 0 if there is none. */
+/* The number in a file; 0 if the file is missing. */
 static long number_in(const char *path) {
     char text[24] = "";
     int fd = path != NULL ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : -1;
@@ -404,7 +402,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return result;
 }
 
-#ifdef SHIM_MALLOC /* not beside a sanitizer, which has its own */
+#ifdef SHIM_MALLOC /* not with a sanitizer, which has its own */
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);

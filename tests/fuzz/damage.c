@@ -12,8 +12,8 @@ static void fill(uint8_t *bytes, size_t length) {
         bytes[i] = (uint8_t)draw(256);
 }
 
-/* Anywhere, or just before or after a line break: that is where damage and an unfinished write are told
- * apart. */
+/* A random position, or one just before or after a line break: that is where damage and an unfinished write
+ * are distinguished. */
 static size_t draw_place(const uint8_t *bytes, size_t size) {
     size_t at = draw(size);
     const uint8_t *line_break = draw(3) == 0 ? memchr(bytes + at, '\n', size - at) : NULL;
@@ -53,13 +53,13 @@ size_t damage_do(unsigned kind, uint8_t *bytes, size_t size, const uint8_t *othe
         if (draw(2) == 0)
             fill(bytes + size, length);
         return size + length;
-    case 6: /* after itself */
+    case 6: /* duplicates a stretch in place */
         memmove(bytes + at + count, bytes + at, size - at);
         return size + count;
     case 7:
         memmove(bytes + at, bytes + at + count, size - at - count);
         return size - count;
-    case 8: /* a stretch of another file of its kind */
+    case 8: /* inserts a stretch of another file of the same kind */
         count = count < other_size ? count : other_size;
         memcpy(bytes + at, other + draw(other_size - count + 1), count);
         return size;

@@ -1,4 +1,4 @@
-/* What becomes of the bytes of a file that is damaged at random. */
+/* Random damage to the bytes of a file. */
 #ifndef DOORPOST_DAMAGE_H
 #define DOORPOST_DAMAGE_H
 
@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 #define DAMAGES 11
-#define DAMAGE_GROWS 4096 /* bytes at most */
+#define DAMAGE_GROWS 4096 /* at most, in bytes */
 
 const char *damage_name(unsigned kind);
 
-/* Changes bytes, at least one, which have room for DAMAGE_GROWS more; `other` are those of another file of
- * the kind. Returns the new size, SIZE_MAX: deleted. */
+/* Changes at least one of the bytes; the buffer has room for DAMAGE_GROWS more. `other` holds the bytes of
+ * another file of the same kind. Returns the new size, or SIZE_MAX if the file is to be deleted. */
 size_t damage_do(unsigned kind, uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size);
 
 #endif

@@ -1,15 +1,13 @@
 /* Web servers at one end of a socket pair, a connection at the other, stepped as the worker does it. Some
- * follow the protocol: every request must get its own answer, in order, and nothing else. Some send what has
- * been changed at random, or go away, or are overdue. Whatever comes, in whatever pieces, and however late
- * the answers are read:
- *
- * - what comes back is whole records, of the types that an application sends;
- * - after a bounded number of steps the connection is free, or idle, or waits until a deadline;
- * - when the peer has gone, or the deadline has passed, it is free;
+ * follow the protocol: every request must get its own answer, in order, and nothing else. Others send
+ * randomly changed bytes, disconnect, or time out. Whatever is sent, in whatever pieces, and however late the
+ * answers are read:
+ * - the output is whole records, of the types that an application sends;
+ * - after a bounded number of steps the connection is free, idle, or waiting for a deadline;
+ * - after the peer has gone, or the deadline has passed, it is free;
  * - a good request on another connection is answered.
- *
- * RUNS is how many connections (20,000), SEED what they are drawn with, RUN the number of one that is to be
- * done alone, telling what it does. Prints one line of TAP. */
+ * RUNS is the number of connections (20,000), SEED the random seed, RUN the number of a single connection to
+ * run with verbose output. Prints one line of TAP. */
 #include "connection.h"
 #include "handler.h"
 #include "log.h"
@@ -31,19 +29,19 @@
 #define STEPS_MAX 200000
 #define CONNECTIONS 512
 
-/* ---- what a web server sends, and what must come of it ---- */
+/* ---- what a web server sends, and the expected answer ---- */
 
 struct end {
-    unsigned id, status; /* of the protocol */
-    uint32_t body;       /* 0: no answer is to be seen; else what answer_to() says */
+    unsigned id, status; /* the protocol status */
+    uint32_t body;       /* 0: no answer is visible; else what answer_to() returns */
 };
 
 struct script {
     unsigned char bytes[STREAM_SIZE];
     size_t length;
-    struct end end[ENDS_MAX]; /* that must come, if `exact` */
-    size_t ends, replies;     /* the latter: to management records */
-    bool exact, closes;       /* closes: the last request does not keep the connection */
+    struct end end[ENDS_MAX]; /* expected, if `exact` */
+    size_t ends, replies;     /* replies: to management records */
+    bool exact, closes;       /* closes: the last request does not ask to keep the connection */
 };
 
 static uint32_t hash(const unsigned char *bytes, size_t length) {
@@ -84,7 +82,7 @@ static void add_begin(struct script *script, unsigned id, unsigned role, unsigne
     add_record(script, FCGI_BEGIN_REQUEST, id, body, sizeof body);
 }
 
-/* Records that do nothing to the request of `id`. `begun`: it has, and is not whole. */
+/* Adds records that have no effect on request `id`. `begun`: the request has begun and is incomplete. */
 static void add_noise(struct script *script, unsigned id, bool begun) {
     static const char asked[] = "\x0e\x00"
                                 "FCGI_MAX_CONNS\x0d\x00"
@@ -167,7 +165,7 @@ static size_t draw_body_length(void) {
     return draw(one_in(3) ? 2000 : 40);
 }
 
-/* One request that ends as it should; returns false if the connection ends with it. */
+/* Adds a request that is answered normally; returns false if the connection ends with it. */
 static bool add_request(struct script *script) {
     static unsigned char body[BODY_LIMIT];
     unsigned char params[4096];
@@ -203,7 +201,7 @@ static void write_script(struct script *script, size_t requests) {
     }
 }
 
-/* One change: any bytes, a length or a type or an id of what may be a header, a part cut out or repeated. */
+/* One change: any bytes; a length, type or id of what may be a header; a part cut out or repeated. */
 static void change(struct script *script) {
     size_t at = draw(script->length + 1), left = script->length - at, part = draw(one_in(2) ? 16 : 400);
     unsigned char *bytes = script->bytes + at;
@@ -237,15 +235,15 @@ static void change(struct script *script) {
     script->exact = false;
 }
 
-/* ---- a connection, and its peer ---- */
+/* ---- a connection and its peer ---- */
 
 struct peer {
     struct connection connection;
     struct request *serving;
     const struct script *script;
-    int fd; /* -1: gone */
+    int fd; /* -1: closed */
     size_t sent, received;
-    size_t most;   /* bytes in one piece */
+    size_t most;   /* bytes per piece */
     bool given_up; /* the connection was overdue */
     size_t steps;
     unsigned char bytes[RECEIVED_SIZE];
@@ -285,7 +283,7 @@ static void send_some(struct peer *peer) {
     if (sent > 0)
         peer->sent += (size_t)sent;
     else if (errno != EAGAIN)
-        peer->sent = peer->script->length; /* the connection has closed */
+        peer->sent = peer->script->length; /* the connection is closed */
 }
 
 static bool read_some(struct peer *peer, size_t most) {
@@ -297,7 +295,7 @@ static bool read_some(struct peer *peer, size_t most) {
     return got > 0;
 }
 
-/* What is answered says which body was read. */
+/* The answer identifies the body that was read. */
 static size_t answer_to(uint32_t body, char out[RESPONSE_SIZE]) {
     size_t length = body % 16 == 1 ? body / 16 % (RESPONSE_SIZE - 16) : body / 16 % 300;
     memset(out, '.', 16 + length);
@@ -344,7 +342,7 @@ static void pass_deadline(struct peer *peer) {
     connection_overdue(&peer->connection);
 }
 
-/* Sends the script, with whatever happens meanwhile. */
+/* Sends the script, with random events in between. */
 static void act(struct peer *peer) {
     bool reads = !one_in(4), patient = !one_in(20), stays = !one_in(20);
     peer->most = one_in(3) ? 1 + draw(64) : one_in(2) ? 1 + draw(4096) : STREAM_SIZE;
@@ -367,9 +365,9 @@ static void act(struct peer *peer) {
     }
 }
 
-/* Goes on until nothing changes any more: the peer sends the rest and reads everything. */
+/* Continues until nothing changes: the peer sends the rest and reads everything. */
 static void settle(struct peer *peer) {
-    /* What is thrown away changes nothing that can be seen; a socket pair holds a few hundred KiB. */
+    /* Discarded input changes nothing visible; a socket pair holds a few hundred KiB. */
     unsigned enough = peer->connection.state == CONNECTION_DRAINING ? 30 : 2;
     for (unsigned quiet = 0; quiet < enough && !is_free(peer) && !has_failed();) {
         const struct connection before = peer->connection;
@@ -387,7 +385,7 @@ static void settle(struct peer *peer) {
         continue;
 }
 
-/* ---- what has come ---- */
+/* ---- what was received ---- */
 
 struct coming {
     size_t ends, replies;
@@ -477,7 +475,7 @@ static void look_at_state(const struct peer *peer) {
         wrong("it rests in state %d after good requests", connection->state);
 }
 
-/* In the end the peer goes, or time passes, or the worker ends. */
+/* At the end the peer disconnects, time passes, or the worker ends. */
 static void finish(struct peer *peer) {
     size_t way = draw(3);
     if (way == 0) {

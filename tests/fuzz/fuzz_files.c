@@ -1,15 +1,13 @@
-/* Damages the files of a journal, its index and its cursors at random, while one writer has them open, and
- * goes on: new events and repetitions, through that writer and through new ones. Whatever was damaged, the
- * program's own reading of the day files says what each answer must be:
- *
+/* Damages the files of a journal, its index and its cursors at random while a writer has them open, then
+ * continues: new events and repetitions, through that writer and through new ones. Whatever was damaged, an
+ * independent reading of the day files determines each answer:
  * - a new event is stored, and is then in the day files, whole, once;
- * - an event of which a line is whole, in the day that it was stored in, is a duplicate;
- * - an event whose line was damaged is stored once more, or is a duplicate if its identifiers are there;
- * - no whole line is destroyed, no number of one is given again, and what is cut off is kept in damaged/;
- * - trouble passes after a few attempts, because everything else is rebuilt from the lines.
- *
- * RUNS is how many times (300), SEED what they are drawn with, RUN the number of one that is to be done
- * alone, telling what it does. Prints one line of TAP. */
+ * - an event with a whole line in the day it was stored in is a duplicate;
+ * - an event whose line was damaged is stored again, or is a duplicate if its identifiers are there;
+ * - no whole line is destroyed, its number is not given again, and what is cut off is kept in damaged/;
+ * - errors end after a few attempts, because everything else is rebuilt from the lines.
+ * RUNS is the number of runs (300), SEED the random seed, RUN the number of a single run with verbose output.
+ * Prints one line of TAP. */
 #define _GNU_SOURCE /* memmem */
 #include "cursor.h"
 #include "damage.h"
@@ -31,10 +29,10 @@
 #define BASES 24
 #define EVENTS 160
 #define BODY_SIZE 256
-#define LINES 4 /* of one event, the damaged ones included */
+#define LINES 4 /* of one event, including damaged ones */
 #define FILES 64
-#define PATH_SIZE 288 /* of a room, a slash, and whatever name */
-#define PATIENCE 3    /* attempts in a row that may bring trouble */
+#define PATH_SIZE 288 /* a directory, a slash, and any name */
+#define PATIENCE 3    /* attempts in a row that may fail */
 #define BATCH 16
 #define NOON (1795435200 * INT64_C(1000000)) /* of 2026-11-23 */
 #define DAY (86400 * INT64_C(1000000))
@@ -42,7 +40,7 @@
 
 /* ---- files ---- */
 
-static char root[64]; /* the directory that the journal is in */
+static char root[64]; /* the journal's parent directory */
 static const char *const rooms[] = {".", "seen", "cursors", "rejected", "damaged"};
 #define ROOMS (sizeof rooms / sizeof *rooms)
 
@@ -78,7 +76,7 @@ static void read_whole(const char *name, struct file *file) {
     close(descriptor);
 }
 
-/* Calls visit with each file of a room, by its path from the journal. */
+/* Calls visit for each file of a directory, with its path relative to the journal. */
 static void each_file(const char *room, void (*visit)(void *context, const char *path), void *context) {
     DIR *stream = opendir(path_in(room));
     const struct dirent *entry;
@@ -105,7 +103,7 @@ static int by_path(const void *a, const void *b) {
     return strcmp(((const struct file *)a)->path, ((const struct file *)b)->path);
 }
 
-/* Reads the files of the rooms from `first` to before `last`, in an order that does not depend on the file
+/* Reads the files of the directories from `first` to before `last`, in an order independent of the file
  * system. */
 static void read_tree(struct tree *tree, size_t first, size_t last) {
     tree->count = 0;
@@ -155,13 +153,13 @@ static void lay_out(const struct tree *tree) {
     }
 }
 
-/* ---- what was stored, and what is there of it ---- */
+/* ---- what was stored, and what is left of it ---- */
 
 struct line_sent {
     char text[RECORD_HEADER_SIZE + BODY_SIZE];
     size_t length;
-    char day[SEGMENT_NAME_SIZE]; /* the file that it was stored in */
-    bool whole, at_home;         /* as of the last look: in any day, and in that one */
+    char day[SEGMENT_NAME_SIZE]; /* the file it was stored in */
+    bool whole, at_home;         /* when last looked for: in any day, and in its own */
 };
 
 struct sent {
@@ -171,7 +169,7 @@ struct sent {
 
 static struct sent sent[EVENTS];
 
-/* The day files, each followed by a line break: the last line of a file may lack its own. */
+/* The day files, each followed by a line break, because the last line of a file may lack its own. */
 static char *days, *days_before; /* now, and before the last append */
 static size_t days_length, days_before_length;
 
@@ -197,17 +195,17 @@ static bool is_day(const char *name) {
     return strlen(name) == strlen("2026-11-23.jsonl") && strcmp(name + 10, ".jsonl") == 0;
 }
 
-/* Is the end of the line that ends at `end` to be told: by a line break, or, where that was damaged, by the
- * line after it? */
+/* Returns true if the end of the line at `end` is recognizable: by a line break or, if that was damaged, by
+ * the line after it. */
 static bool ends_well(const char *end) {
     size_t left = (size_t)(days + days_length - end);
     return *end == '\n' || (left > 1 && memcmp(end, "\r\n", 2) == 0) ||
            (left > sizeof LINE_START && memcmp(end + 1, LINE_START, sizeof LINE_START - 1) == 0);
 }
 
-static struct tree tree; /* the same by file, with what else is beside them */
+static struct tree tree; /* the same by file, including the other files */
 
-/* The name of the day file that a place in `days` is of. */
+/* The name of the day file that contains position `at` of `days`. */
 static const char *day_of(const char *at) {
     const char *end = days;
     size_t i = 0;
@@ -250,7 +248,7 @@ static void look(void) {
 }
 
 /* A copy that damage has put into another day, while the original was damaged, does not count: the index
- * leads to the day of the original, and nobody reads all days for each new event. */
+ * leads to the original's day, and reading all days for each new event would cost too much. */
 static bool any_at_home(size_t number) {
     for (size_t i = 0; i < sent[number].count; i++)
         if (sent[number].line[i].at_home)
@@ -265,19 +263,18 @@ static bool any_whole(size_t number) {
     return false;
 }
 
-/* Do the day files say one of its identifiers anywhere? */
+/* Returns true if the day files contain one of its identifiers. */
 static bool is_mentioned(size_t number) {
     return memmem(days, days_length, id_of(number), strlen(id_of(number))) != NULL ||
            memmem(days, days_length, request_of(number), strlen(request_of(number))) != NULL;
 }
 
-/* The number that a line gives itself. */
+/* The number in a line. */
 static uint64_t seq_of(const char *text) {
     return strtoull(text + sizeof LINE_START - 1, NULL, 10);
 }
 
-/* Finds the line of an event that was just stored: how many there are that were not there before, and keeps
- * one. */
+/* Finds the line of an event that was just stored, and keeps one. Returns how many such lines are new. */
 static unsigned find_stored(size_t number, uint64_t seq) {
     char start[48];
     int length = snprintf(start, sizeof start, LINE_START "%" PRIu64 ",", seq);
@@ -332,7 +329,7 @@ static void prepare(struct delivery *delivery, size_t number) {
                                      .length = length,
                                      .key = "9f86d081",
                                      .signature = signature,
-                                     .received_at = now++, /* so that no two lines are alike */
+                                     .received_at = now++, /* makes every line different */
                                      .event = &delivery->event};
 }
 
@@ -364,7 +361,7 @@ static void judge(const struct delivery *delivery) {
         wrong("event %zu was neither stored nor a duplicate: %d", number, (int)delivery->entry.disposition);
 }
 
-/* Which whole lines there are, before an append; they must be there after it. */
+/* The lines that were whole before an append; they must be whole after it. */
 static bool before[EVENTS][LINES];
 
 static void note_whole_lines(void) {
@@ -395,8 +392,8 @@ static size_t common(const struct file *a, const struct file *b) {
     return same;
 }
 
-/* Does damaged/ hold what day `old` had from byte `same` on, or from before? The line that was written in its
- * place may begin with the same bytes. */
+/* Returns true if damaged/ holds the contents of day `old` from byte `same` or earlier on. The line written
+ * in its place may begin with the same bytes. */
 static bool is_kept_apart(const struct file *old, size_t same) {
     static struct tree kept;
     bool found = false;
@@ -414,7 +411,7 @@ static bool is_kept_apart(const struct file *old, size_t same) {
     return found;
 }
 
-/* Do these bytes hold what was once part of a line? What the damage has added need not be kept. */
+/* Returns true if these bytes were once part of a line. Bytes that the damage added need not be kept. */
 static bool is_of_a_line(const uint8_t *bytes, size_t length) {
     static const char *const parts[] = {LINE_START,
                                         "\"signature\":", "\"chain\":", "\"event\":", "\"data\":"};
@@ -424,8 +421,8 @@ static bool is_of_a_line(const uint8_t *bytes, size_t length) {
     return false;
 }
 
-/* The day files are as they were, with lines added at an end, or with something cut off there that was kept.
- * A line break that was damaged may be put right: that changes one byte. */
+/* The day files are unchanged, except for lines added at the end, or an end cut off and kept. A damaged line
+ * break may be repaired, which changes one byte. */
 static void check_cuts(const struct tree *old) {
     for (size_t i = 0; i < old->count; i++) {
         const struct file *was = &old->file[i], *is = NULL;
@@ -448,7 +445,7 @@ static void check_cuts(const struct tree *old) {
     }
 }
 
-/* Delivers them at once, and those again that met trouble. */
+/* Delivers them as a batch, and retries those that failed. */
 static void deliver(struct journal *journal, const size_t numbers[], size_t count) {
     static struct delivery delivery[BATCH];
     struct entry *entries[BATCH];
@@ -483,7 +480,7 @@ static void deliver(struct journal *journal, const size_t numbers[], size_t coun
                 continue;
             }
             reason = delivery[i].entry.reason;
-            prepare(&delivery[waiting++], delivery[i].number); /* what was written meanwhile counts */
+            prepare(&delivery[waiting++], delivery[i].number); /* lines written since then count */
         }
         left = waiting;
     }
@@ -497,12 +494,12 @@ static struct journal *open_journal(void) {
     return journal;
 }
 
-/* ---- bases: journals that nothing has happened to ---- */
+/* ---- bases: undamaged journals ---- */
 
 struct base {
     struct tree tree;
     struct sent sent[EVENTS];
-    size_t next; /* number of the next new event */
+    size_t next; /* the number of the next new event */
     int64_t now;
 };
 
@@ -591,7 +588,7 @@ static void damage(void) {
     free_tree(&there);
 }
 
-/* A damaged cursor is read, or refused. */
+/* A damaged cursor is read or refused. */
 static void read_cursor(void) {
     static struct cursor cursor;
     struct reason reason = {""};
@@ -610,7 +607,7 @@ static void go_on(struct journal *journal, size_t *next) {
         numbers[i] = draw(2) == 0 && *next < EVENTS - 1 ? *next + fresh++ : draw(*next);
         for (size_t j = 0; j < i; j++)
             if (numbers[j] == numbers[i])
-                count = i; /* a batch has each once: which of two is the first is another test's */
+                count = i; /* no event twice in a batch: another test checks which of two is the first */
     }
     deliver(journal, numbers, count);
     for (size_t i = 0; i < count; i++)
@@ -638,7 +635,7 @@ static void run(void) {
     lay_out(&base->tree);
     struct journal *journal = open_journal(), *later = NULL;
     for (size_t i = 1 + draw(2); i > 0;
-         i--) /* the index that was laid out is a copy: this makes one of its own */
+         i--) /* the restored index is a copy: this makes the journal create its own */
         go_on(journal, &next);
     for (size_t round = 1 + draw(2); round > 0; round--) {
         for (size_t i = 1 + draw(3); i > 0; i--)

@@ -1,5 +1,5 @@
-/* Any bytes, rightly signed, are decided on: usable, or rejected with a reason. What is usable makes a
- * journal line that reads back as what it was, and has the identifiers that event_identifiers() finds. */
+/* Any correctly signed bytes get a decision: usable, or rejected with a reason. A usable body makes a journal
+ * line that reads back unchanged and has the identifiers that event_identifiers() finds. */
 #include "intake.h"
 #include "record.h"
 
@@ -28,7 +28,7 @@ static void start(void) {
     unlink(path);
 }
 
-/* The fast way to the identifiers ends at the same ones. */
+/* The fast extraction of the identifiers finds the same ones. */
 static void check_identifiers(const struct event *event, const char *body, size_t length) {
     struct span request, id;
     if (event_identifiers(body, length, &request, &id) &&
@@ -38,7 +38,7 @@ static void check_identifiers(const struct event *event, const char *body, size_
         abort();
 }
 
-/* The line of a usable event, written and read. */
+/* Writes the line of a usable event and reads it back. */
 static void check_line(const struct decision *decision, char *body, size_t length) {
     static char line[RECORD_LIMIT];
     struct chain_state writing = chain_start(), reading = chain_start();

@@ -1,11 +1,9 @@
-/* Damages what a consumer keeps beside its place, at random: the events that it has set aside, has given up,
- * failed with last, or is told to do. Then each is read, changed and read again, as the runner and the tool
- * do:
- *
+/* Damages the files that a consumer keeps with its cursor, at random: the events that are deferred, given up,
+ * failed most recently, or requested. Then each file is read, changed and read again, as the runner and the
+ * tool do:
  * - nothing is undefined, and what cannot be read is counted, or refused with a reason;
- * - a line that is still as it was written, where one can be, is read;
- * - what is added is there then, and with it all that could be read before; what is taken out is not.
- *
+ * - an unchanged line is read, if any line can be;
+ * - what is added is then there, with everything that could be read before; what is removed is not.
  * RUNS (3000), SEED and RUN are as in fuzz_files.c. Prints one line of TAP. */
 #include "cursor.h"
 #include "damage.h"
@@ -30,12 +28,12 @@
 #define SEEN 4096
 #define FILE_SIZE 65536
 #define NOON (INT64_C(1795435200) * SECOND)
-#define FRESH UINT64_C(900000) /* a number that no line has */
+#define FRESH UINT64_C(900000) /* a number that no line uses */
 
 static char root[64];
 static int directory, lock;
 
-/* What the modules under test say to a person is of no interest. */
+/* Discards the messages of the modules under test. */
 int problem(const char *format, ...) {
     (void)format;
     return STATUS_PROBLEM;
@@ -56,7 +54,7 @@ static void put(const char *suffix, const void *bytes, size_t size) {
     close(fd);
 }
 
-/* Returns the size, 0 if there is no such file. */
+/* Returns the size, or 0 if there is no such file. */
 static size_t get(const char *suffix, uint8_t bytes[FILE_SIZE]) {
     int fd = open(path_of(suffix), O_RDONLY | O_CLOEXEC);
     ssize_t size = fd >= 0 ? read(fd, bytes, FILE_SIZE) : 0;
@@ -67,9 +65,9 @@ static size_t get(const char *suffix, uint8_t bytes[FILE_SIZE]) {
     return (size_t)size;
 }
 
-/* ---- what is written, and what is read of it ---- */
+/* ---- what is written, and what is read back ---- */
 
-static char lines[2][ITEMS][1024]; /* of what is set aside, and of what was given up */
+static char lines[2][ITEMS][1024]; /* of deferred events, and of those given up */
 static size_t count[2];
 
 struct seen {
@@ -107,7 +105,7 @@ static bool has(const struct seen *seen, uint64_t seq) {
     return false;
 }
 
-/* All of these, apart from one number? */
+/* Expects all of these, except for one number. */
 static void expect_all(const struct seen *before, const struct seen *after, uint64_t but, const char *when) {
     for (size_t i = 0; i < before->count; i++)
         if (before->seq[i] != but && !has(after, before->seq[i]))
@@ -211,7 +209,7 @@ static void check_waiting(void) {
     queues_free(queues);
 }
 
-/* Is the line in the file, from the start of a line of it to its end? */
+/* Returns true if the file contains the line as one whole line. */
 static bool is_intact(const uint8_t *bytes, size_t size, const char *line) {
     size_t length = strlen(line);
     for (size_t at = 0; at + length <= size; at++)

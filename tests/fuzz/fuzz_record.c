@@ -1,5 +1,5 @@
-/* Any bytes read as a segment: the reading ends, takes every byte up to the last line break once, and names
- * only what lies within. */
+/* Any bytes read as a segment: reading ends, consumes every byte up to the last line break once, and returns
+ * only pointers into the buffer. */
 #include "record.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Any bytes from a web server: however they are cut into pieces, the same comes of them. */
+/* Any bytes from a web server: the result does not depend on how they are split. */
 #include "records.h"
 
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Events, replies and requests, one after the other. */
+/* Events, replies and requests, in order. */
 struct told {
     unsigned char bytes[TOLD_MAX];
     size_t length;

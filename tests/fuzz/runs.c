@@ -8,7 +8,7 @@
 #define FAILURES_TOLD 10
 
 static uint64_t state;
-static bool telling, failed; /* failed: this run has */
+static bool telling, failed; /* failed: the current run has */
 static unsigned failures;
 static size_t run_number;
 

@@ -1,5 +1,6 @@
-/* Drives a fuzz target without a fuzzer: every file that is named, and RUNS changes of each (2000), drawn
- * with SEED. For make check; make fuzz lets libFuzzer look for more. Prints one line of TAP. */
+/* Runs a fuzz target without a fuzzer: on every named file, and on RUNS changed versions of each (2000),
+ * seeded with SEED. Used by make check; make fuzz uses libFuzzer to search further. Prints one line of TAP.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +27,12 @@ static size_t change(uint8_t *bytes, size_t size, size_t room) {
     case 1:
         bytes[at] = (uint8_t) "\"\\{}[]:,\n\0 9-e.u"[draw(17)];
         return size > 0 ? size : 1;
-    case 2: /* something is repeated */
+    case 2: /* repeat a part */
         if (at + length > size || size + length > room)
             return size;
         memmove(bytes + at + length, bytes + at, size - at);
         return size + length;
-    default: /* or left out */
+    default: /* or remove it */
         if (at + length > size)
             return size;
         memmove(bytes + at, bytes + at + length, size - at - length);
@@ -54,8 +55,9 @@ int main(int argc, char **argv) {
             size_t changed = size;
             for (size_t step = 0; step < run % 8; step++)
                 changed = change(bytes, changed, sizeof bytes);
-            uint8_t *exact =
-                malloc(changed > 0 ? changed : 1); /* so that a sanitizer sees one byte too many */
+            uint8_t *exact = malloc(
+                changed > 0 ? changed
+                            : 1); /* exactly sized, so that a sanitizer detects an overrun of one byte */
             if (exact == NULL)
                 return 1;
             memcpy(exact, bytes, changed);

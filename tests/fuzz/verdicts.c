@@ -1,7 +1,7 @@
-/* For test_differential.py: reads bodies from standard input, each after its length (four bytes, as this
- * machine orders them), and writes one answer for each in the same form: what event_parse() says, in fields
- * with a NUL after each. "taken" is followed by the identifiers, the type and whatever else was read,
- * anything else by the reason. */
+/* For test_differential.py: reads bodies from standard input, each preceded by its length (four bytes, native
+ * byte order), and writes one answer for each in the same form: the result of event_parse(), as fields that
+ * each end with a NUL. "taken" is followed by the identifiers, the type and the other members, anything else
+ * by the reason. */
 #include "event.h"
 
 #include <inttypes.h>
@@ -39,7 +39,7 @@ int main(void) {
         static struct event event;
         struct reason reason;
         char *body = malloc(
-            length > 0 ? length : 1); /* of the exact size, so that a sanitizer sees one byte too many */
+            length > 0 ? length : 1); /* exactly sized, so that a sanitizer detects an overrun of one byte */
         if (body == NULL || fread(body, 1, length, stdin) != length)
             return 1;
         int result = event_parse(parser, body, length, &event, &reason);

@@ -13,8 +13,7 @@ static void read_back(FILE *file, char *out, size_t size) {
     fclose(file);
 }
 
-/* Leaves out what a sanitizer does at the end of a process: what a process that ends has not freed is no
- * leak. */
+/* Skips the sanitizer's checks at exit: memory still allocated when a process ends is not a leak. */
 static void leave(int status, void *context) {
     (void)context;
     fflush(NULL);

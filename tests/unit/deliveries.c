@@ -90,7 +90,7 @@ void check_known(struct journal *journal, unsigned from, unsigned to) {
         check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
 }
 
-/* ---- reading it back ---- */
+/* ---- reading back ---- */
 
 #define READ_MAX 20000 /* lines */
 
@@ -109,7 +109,7 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Notes the number and the identifiers of a line. */
+/* Records the number and the identifiers of a line. */
 static void take(struct event_parser *parser, const struct record *record, struct contents *contents) {
     static struct event event;
     unsigned number;

@@ -78,7 +78,7 @@ int posix_fadvise(int fd, off_t at, off_t length, int advice) {
     return 0;
 }
 
-/* A descriptor from which this text is read. */
+/* A descriptor that reads this text. */
 static int file_of(const char *text) {
     int fd = (int)syscall(SYS_memfd_create, "boot", 0);
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || lseek(fd, 0, SEEK_SET) != 0)

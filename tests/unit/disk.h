@@ -1,4 +1,4 @@
-/* A disk, and a kernel, that can be told to fail. The calls in disk.c come before the C library's. */
+/* A disk and a kernel that can be made to fail. The functions in disk.c override the C library's. */
 #ifndef DOORPOST_TESTS_DISK_H
 #define DOORPOST_TESTS_DISK_H
 
@@ -6,23 +6,23 @@
 #include <sys/types.h>
 
 extern struct disk {
-    int failing_syncs; /* so many calls of fdatasync() to come fail with EIO */
+    int failing_syncs; /* number of fdatasync() calls that will fail with EIO */
     void (*on_failing_sync)(int fd);
-    bool slow_reads;     /* each takes a tenth of a millisecond */
+    bool slow_reads;     /* each read takes a tenth of a millisecond */
     unsigned prefetched; /* calls of posix_fadvise(POSIX_FADV_WILLNEED) */
-    unsigned long read;  /* bytes, by pread() */
+    unsigned long read;  /* bytes read by pread() */
     unsigned opened;     /* calls of openat() */
     ino_t unreadable;    /* pread() of this file fails with EIO */
-    const char *boot;    /* what the kernel says of which boot this is; NULL: the truth, "": nothing */
-    bool remote;         /* every file system says that it is NFS */
-    char calls[512];     /* what was done to the disk, in order: 'n' fsync, 's' fdatasync, 'w' pwritev */
+    const char *boot;    /* the boot id that the kernel reports; NULL: the real one, "": none */
+    bool remote;         /* every file system is reported as NFS */
+    char calls[512];     /* operations in order: 'n' fsync, 's' fdatasync, 'w' pwritev */
 } disk;
 
-/* The calls but for 'n': the directory is synced once more when the time of its last change is no longer the
- * present, which may be at any moment of a test. */
+/* The calls without 'n': the directory is synced once more when its modification time is in the past, which
+ * may happen at any point of a test. */
 const char *data_calls(void);
 
-/* Set-up for cmocka: all is well, and nothing has been done yet. */
+/* cmocka set-up: no faults, and no calls recorded. */
 void reset_disk(void);
 
 #endif

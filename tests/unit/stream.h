@@ -1,4 +1,4 @@
-/* What a web server sends: records, one after the other, in `stream`. */
+/* What a web server sends: records, one after another, in `stream`. */
 #ifndef DOORPOST_TESTS_STREAM_H
 #define DOORPOST_TESTS_STREAM_H
 
@@ -12,14 +12,14 @@ struct stream {
 
 extern struct stream stream;
 
-/* Pairs of a POST with a body of five bytes, in every form of lengths. */
+/* The parameters of a POST with a body of five bytes, in every encoding of lengths. */
 extern const char params[];
 extern const size_t params_length;
 
 void add_record(int type, int id, const void *content, size_t length, int padding);
 void add_begin(int id, int role, int flags);
 
-/* A whole request, its streams in records of `piece` bytes, padded. */
+/* Adds a whole request, its streams split into padded records of `piece` bytes. */
 void add_request(int id, int flags, const char *body, size_t length, size_t piece);
 
 #endif

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* As main() of every program does first. TEST_NAME chooses one test, for `make test`. */
+/* As at the start of main() in every program. TEST_NAME selects one test, for `make test`. */
 __attribute__((constructor)) static void initialize(void) {
     const char *name = getenv("TEST_NAME");
     if (sodium_init() < 0)

@@ -1,4 +1,4 @@
-/* What the unit tests share: a directory of their own, the sample deliveries, and bodies made to measure. */
+/* What the unit tests share: a temporary directory, the sample deliveries, and generated bodies. */
 #ifndef DOORPOST_TESTS_SUPPORT_H
 #define DOORPOST_TESTS_SUPPORT_H
 
@@ -18,11 +18,11 @@
 
 #define SAMPLE_SIZE 4096
 
-/* cmocka set-up and tear-down: a new directory in *state (a char *), removed with all that is in it. */
+/* cmocka set-up and tear-down: a new directory in *state (a char *), removed with its contents. */
 int make_directory(void **state);
 int remove_directory(void **state);
 
-/* PATH = DIRECTORY/NAME; good until the next call but three. */
+/* DIRECTORY/NAME; valid for the next three calls. */
 const char *path_in(const char *directory, const char *name);
 
 /* Writes a file with the given mode. */
@@ -34,10 +34,10 @@ char *read_file(const char *path, size_t *length);
 /* Reads tests/vectors/NAME; returns its length. */
 size_t read_sample(const char *name, char out[SAMPLE_SIZE]);
 
-/* The sample keys: key.txt, its text reading at index 0 and the base64 one at 1. */
+/* The sample keys: key.txt read as text at index 0, as base64 at 1. */
 struct keys *sample_keys(void);
 
-/* Writes the `number`th press: request id, event id and device are made of it. Returns its length. */
+/* Writes press `number`: request id, event id and device are derived from it. Returns its length. */
 size_t make_press(unsigned number, char out[SAMPLE_SIZE]);
 
 #endif

@@ -1,4 +1,4 @@
-/* Bytes at the end of a file: all of them or none, and on the disk or said not to be. */
+/* Appending to a file: all bytes or none, and either on the disk or reported as not. */
 #include "support.h"
 
 #include "apart.h"
@@ -32,7 +32,7 @@ static int tear_down(void **state) {
     return remove_directory(state);
 }
 
-/* Where the last line ends, whatever the distance to it: it is looked for in windows of 4096 bytes. */
+/* The end of the last line, at any distance: the search reads windows of 4096 bytes. */
 static void the_last_line_break_is_found(void **state) {
     static const size_t lengths[] = {0, 1, 2, 4095, 4096, 4097, 8191, 8192, 8193, 20000};
     static char text[20001];
@@ -40,7 +40,7 @@ static void the_last_line_break_is_found(void **state) {
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (size_t after = 0; after <= lengths[i]; after += after < 3 ? 1 : 1365) {
             uint64_t end = 99;
-            size_t at = lengths[i] - after; /* of the byte after the line break; 0: there is none */
+            size_t at = lengths[i] - after; /* the byte after the line break; 0: there is none */
             memset(text, 'x', sizeof text);
             if (at > 0)
                 text[at - 1] = '\n';
@@ -58,7 +58,7 @@ static void what_comes_after_the_size_is_not_looked_at(void **state) {
     write_file(path, "a\nb\nc\n", 6, 0600);
     assert_int_equal(append_end(fd, 3, &end, &reason), 0);
     assert_int_equal(end, 2);
-    assert_int_equal(append_end(fd, 7, &end, &reason), 0); /* it is shorter than it was */
+    assert_int_equal(append_end(fd, 7, &end, &reason), 0); /* it is shorter than expected */
     assert_int_equal(end, 6);
 }
 
@@ -121,7 +121,7 @@ static void a_file_that_cannot_be_cut_back_is_said(void **state) {
     close(append.fd);
 }
 
-/* After a failed sync the kernel may have dropped the pages and calls the next one a success. */
+/* After a failed sync the kernel may have dropped the pages, and reports success for the next sync. */
 static void drop_the_pages(int which) {
     assert_int_equal(ftruncate(which, 3), 0);
 }
@@ -151,10 +151,10 @@ static void after_a_failed_sync_the_bytes_are_written_again_once(void **state) {
 static void another_file_does_not_hold_what_was_written(void **state) {
     static const struct {
         const char *text;
-        bool one, two; /* does it hold the first line, and both? */
+        bool one, two; /* does the file hold the first line, and both? */
     } cases[] = {{"ab\n" TEXT, true, true},
                  {"ab\n" TEXT "more\n", true, true},
-                 {"xyz" TEXT, true, true}, /* what stands before is not asked about */
+                 {"xyz" TEXT, true, true}, /* what precedes is not compared */
                  {"ab\nhead-1 body}\nhead-3 }\n", true, false},
                  {"ab\nhead-1 body}\n", true, false},
                  {"ab\nhead-1 body}\nhead-2", true, false},

@@ -1,4 +1,4 @@
-/* The index is compared with the journal, made again beside it, and old days are deleted. */
+/* The index is compared with the journal and rebuilt while in use, and old days are deleted. */
 #include "deliveries.h"
 
 #include "audit.h"
@@ -26,8 +26,8 @@ static struct journal *open_worker(void **state) {
     return journal;
 }
 
-/* Goes through the journal as `doorpost check` does. Returns how many lines the index does not hold, or -1 if
- * it does not agree for another reason, or an error of it. */
+/* Walks the journal as `doorpost check` does. Returns the number of lines that are missing in the index, or
+ * -1 on any other difference or error. */
 static int audit(const char *path, bool *absent) {
     struct directory directory;
     struct audit audit;
@@ -82,9 +82,9 @@ static void an_index_in_use_agrees(void **state) {
     struct deadline deadline = soon();
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_REJECTED, 0);
-    assert_int_equal(audit(*state, &absent), 0); /* what is in rejected/ is no line */
+    assert_int_equal(audit(*state, &absent), 0); /* what is in rejected/ is not a line */
     journal_free(journal);
-    run("rm '%s/" FIRST "'", (char *)*state); /* places of deleted days are no difference */
+    run("rm '%s/" FIRST "'", (char *)*state); /* index entries of deleted days do not count */
     assert_int_equal(audit(*state, &absent), 0);
     run("rm -r '%s/seen'", (char *)*state);
     assert_int_equal(audit(*state, &absent), 0);
@@ -124,7 +124,7 @@ static void an_index_is_made_again_beside_a_worker(void **state) {
         check_known(journal, 1, 30 + turn);
         check(append_number(journal, 31 + turn), DISPOSITION_STORED, 31 + turn);
         check_by_another(*state, 31 + turn, DISPOSITION_DUPLICATE, 31 + turn);
-        if (turn == 0) /* what a run that was killed has left is in nobody's way */
+        if (turn == 0) /* leftovers of a killed run do no harm */
             run("cd '%s' && mkdir -p seen.new/seen seen.old && echo x >seen.new/seen/state && echo x "
                 ">seen.old/00",
                 (char *)*state);
@@ -160,9 +160,9 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     assert_int_equal(prune_chain(directory.fd, 12, &chain, &reason), 0);
     assert_int_equal(prune_chain(directory.fd, 1, &chain, &reason), 1);
     check_known(journal, 11, 30);
-    check(append_number(journal, 1), DISPOSITION_STORED, 31); /* it is no longer kept */
+    check(append_number(journal, 1), DISPOSITION_STORED, 31); /* no longer kept */
     assert_int_equal(prune_days(&directory, day + 100, false, NULL, &deadline, &pruned, &reason), 0);
-    assert_int_equal(pruned.days, 1); /* but never the newest */
+    assert_int_equal(pruned.days, 1); /* the newest is never pruned */
     check(append_number(journal, 1), DISPOSITION_DUPLICATE, 31);
     check_known(journal, 21, 30);
     check(append_number(journal, 32), DISPOSITION_STORED, 32);

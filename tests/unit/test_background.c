@@ -1,4 +1,4 @@
-/* The second thread: it does one thing at a time, and says once that it is done. */
+/* The background thread: runs one job at a time, and signals its end once. */
 #include "support.h"
 
 #include "background.h"
@@ -23,7 +23,7 @@ static bool can_be_read(const struct background *background, int milliseconds) {
     return poll(&file, 1, milliseconds) == 1;
 }
 
-/* Work that lasts until a byte is written. */
+/* A job that lasts until a byte is written. */
 struct work {
     int let_go[2];
     int turns;
@@ -76,7 +76,7 @@ static void it_is_said_once_each_time(void **state) {
     close(work.let_go[1]);
 }
 
-/* They are the first thread's: they interrupt its waits. */
+/* Signals must interrupt the main thread's waits. */
 static void no_signal_is_delivered_to_it(void **state) {
     static const int signals[] = {SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     struct work work = {.turns = 0};

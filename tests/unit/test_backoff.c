@@ -1,4 +1,4 @@
-/* What does not work now is said once an hour, and tried again after a delay that grows to a minute. */
+/* A persistent error is logged once an hour, and retried after a delay that doubles up to a minute. */
 #include "support.h"
 
 #include "apart.h"

@@ -1,4 +1,4 @@
-/* A body is read whole, up to what the handler takes, and not a byte of a larger one is taken for one. */
+/* A body is read whole up to the handler's limit; a larger one is refused, never truncated. */
 #include "support.h"
 
 #include "apart.h"
@@ -16,7 +16,7 @@ static void write_bytes(void **state, size_t length) {
     write_file(path_in(*state, "body"), bytes, length, 0600);
 }
 
-/* Says how long the body is, read under this name and from standard input. */
+/* Returns the length of the body, read from this path and from standard input. */
 static int read_it(void *context) {
     const char *path = path_in(context, "body");
     const char *const names[] = {path, "-", NULL};

@@ -1,5 +1,5 @@
-/* Which boot of the machine this is may be unknown, or seem to change with every process: the answers are
- * right, and what has to be read again stays bounded. */
+/* The boot id may be unknown, or change with every process: answers stay correct, and the amount read again
+ * stays bounded. */
 #include "deliveries.h"
 
 #include "index/index.h"
@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE 400       /* bytes; none of the lines here is longer */
-#define READ_AGAIN 512 /* lines may be read again */
+#define LINE 400       /* bytes; no line in this test is longer */
+#define READ_AGAIN 512 /* lines that may be read again */
 
 static char *directory;
 
@@ -25,8 +25,8 @@ static void set_up_journal(void **state, unsigned lines) {
     journal_free(journal);
 }
 
-/* So many new deliveries one after the other by a process of its own, with what it does afterwards. Returns
- * how many bytes it has read for the first. */
+/* A child process delivers `count` new events, one by one, and does its background work. Returns the bytes
+ * that it read for the first. */
 static unsigned long deliver_some(unsigned number, unsigned count, enum disposition disposition) {
     struct deadline deadline = soon();
     struct reason reason = {""};
@@ -52,12 +52,12 @@ static void one_shot_after_one_shot(void **state, const char *const boots[], siz
     for (unsigned i = 0, some = 1; done < 700; i++, done += some, some = i % 8 + 1) {
         disk.boot = boots[i % count];
         unsigned long read = deliver_some(1501 + done, some, DISPOSITION_STORED);
-        if (i > 2) /* the first one has the whole journal to read, for it was never synced */
+        if (i > 2) /* the first one reads the whole journal, because it was never synced */
             most = read > most ? read : most;
         if (i % 25 == 0)
             deliver(1 + i, DISPOSITION_DUPLICATE);
     }
-    /* A line is read in blocks that overlap, so that some bytes are read twice. */
+    /* A line is read in overlapping blocks, so some bytes are read twice. */
     assert_in_range(most, 1, 2 * (READ_AGAIN + 64) * LINE);
     assert_int_equal(verify(directory), 1500 + done);
 }
@@ -70,7 +70,7 @@ static void boots_alternate(void **state) {
     one_shot_after_one_shot(state, (const char *const[]){"one", "two"}, 2);
 }
 
-/* Two workers that live, and do not know which boot this is. */
+/* Two long-running workers without a boot id. */
 static void two_workers_without_a_boot(void **state) {
     set_up_journal(state, 1000);
     disk.boot = "";
@@ -90,7 +90,7 @@ static void two_workers_without_a_boot(void **state) {
     assert_int_equal(verify(directory), 2000);
 }
 
-/* After a real reboot: much is read again once, and not by the process after. */
+/* After a real reboot much is read again once, and not by the next process. */
 static void a_reboot_is_paid_for_once(void **state) {
     set_up_journal(state, 3000);
     disk.boot = "after";
@@ -101,7 +101,7 @@ static void a_reboot_is_paid_for_once(void **state) {
         deliver(i, DISPOSITION_DUPLICATE);
 }
 
-/* What the index lost in a crash, and the journal too. */
+/* The index and the journal both lost data in a crash. */
 static void after_a_crash_only_what_was_synced_counts(void **state) {
     set_up_journal(state, 300);
     run("cd '%s/seen' && for table in 0*; do head -c $(stat -c %%s $table) /dev/zero >zeros; cat zeros "
@@ -116,7 +116,7 @@ static void after_a_crash_only_what_was_synced_counts(void **state) {
 
 /* ---- a network file system ---- */
 
-/* Nothing stays open from one lock to the next, and checkpoints are made all the same. */
+/* Nothing stays open between locks, and checkpoints are still made. */
 static void a_remote_journal_is_opened_each_time(void **state) {
     directory = *state;
     disk.remote = true;
@@ -137,14 +137,14 @@ static void a_remote_journal_is_opened_each_time(void **state) {
     run("rm -r '%s.away'", directory);
 }
 
-/* Here, what is open stays open; there, the lock, the segment, the state and a table are opened each time. */
+/* Locally, files stay open; remotely, the lock, the segment, the state and a table are opened each time. */
 static void only_a_remote_journal_is_opened_again(void **state) {
     directory = *state;
     for (unsigned remote = 0; remote < 2; remote++) {
         disk.remote = remote == 1;
         struct journal *journal = open_journal(directory);
         (void)append_number(journal, 1);
-        run("touch -d yesterday '%s'", directory); /* it has settled */
+        run("touch -d yesterday '%s'", directory); /* its modification time is in the past */
         (void)append_number(journal, 1);
         disk.opened = 0;
         check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1);
@@ -156,7 +156,7 @@ static void only_a_remote_journal_is_opened_again(void **state) {
     }
 }
 
-/* All lines are with the server before the lock is given back. */
+/* All lines are on the server before the lock is released. */
 static void remote_lines_are_sent_with_the_lock_held(void **state) {
     directory = *state;
     disk.remote = true;
@@ -176,7 +176,7 @@ static void remote_lines_are_sent_with_the_lock_held(void **state) {
     check(entry, DISPOSITION_REJECTED, 0);
     memset(disk.calls, 0, sizeof disk.calls);
     check(append_number(journal, 2), DISPOSITION_STORED, 2);
-    assert_non_null(strstr(disk.calls, "wss")); /* with the lock, and for the answer */
+    assert_non_null(strstr(disk.calls, "wss")); /* under the lock, and for the answer */
     journal_free(journal);
 }
 

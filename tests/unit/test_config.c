@@ -15,7 +15,7 @@ static int clean_environment(void **state) {
     return make_directory(state);
 }
 
-/* Writes an env file and points DOORPOST_CONF to it. */
+/* Writes an env file and sets DOORPOST_CONF to it. */
 static void use_file(const char *directory, const char *text) {
     const char *path = path_in(directory, "doorpost.env");
     write_file(path, text, strlen(text), 0600);

@@ -1,4 +1,4 @@
-/* A connection's states, over a socket pair: each test is the web server at the other end. */
+/* A connection's states, over a socket pair: each test plays the web server. */
 #include "connection.h"
 #include "handler.h"
 #include "log.h"
@@ -16,7 +16,7 @@
 
 static struct connection connection;
 static int peer;                    /* our end; -1: closed */
-static unsigned char came[1 << 20]; /* a record that is not whole yet */
+static unsigned char came[1 << 20]; /* an incomplete record */
 static size_t came_length;
 
 static int open_both(void **state) {
@@ -52,7 +52,7 @@ static void step(void) {
         connection_input(&connection);
 }
 
-/* Sends bytes of the stream, or all that there are. */
+/* Sends `length` bytes of the stream, or all that are left. */
 static void send_bytes(size_t length) {
     length = length < stream.length ? length : stream.length;
     assert_int_equal(send(peer, stream.bytes, length, MSG_NOSIGNAL), length);
@@ -72,7 +72,7 @@ static void answer(const char *text) {
     connection_answer(&connection, NULL, 0, text, strlen(text));
 }
 
-/* What has come, as text, one word a record; "closed" at its end. */
+/* What was received, as text, one word a record; "closed" at the end. */
 static const char *received(void) {
     static char told[1 << 20];
     size_t at = 0, used = 0;
@@ -113,7 +113,7 @@ static void fill_with(int type, int count) {
         add_record(type, 0, NULL, 0, 0);
 }
 
-/* Leaves no room for what is sent to the peer. */
+/* Leaves minimal room for output to the peer. */
 static void make_narrow(void) {
     int least = 1;
     assert_int_equal(setsockopt(connection.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
@@ -126,7 +126,7 @@ static void an_idle_one_waits_for_ever_and_goes_with_its_peer(void **state) {
     assert_int_equal(connection.state, CONNECTION_IDLE);
     assert_int_equal(connection_events(&connection), POLLIN);
     assert_true(connection_deadline(&connection) == INT64_MAX);
-    step(); /* nothing has come */
+    step(); /* nothing was received */
     assert_int_equal(connection.state, CONNECTION_IDLE);
     leave();
     step();
@@ -155,7 +155,7 @@ static void replies_that_nobody_takes_stop_it_and_get_a_deadline(void **state) {
     assert_true(has_deadline());
     assert_true(connection.output_length <= FASTCGI_REPLY_SIZE);
     size_t waiting = connection.output_length;
-    connection_input(&connection); /* it reads nothing more */
+    connection_input(&connection); /* reads no more */
     assert_int_equal(connection.output_length, waiting);
     size_t count = 0;
     for (int i = 0; i < 1000 && count < 3000; i++) {
@@ -268,7 +268,7 @@ static void replies_beside_a_request_do_not_put_its_deadline_off(void **state) {
     send_all();
     assert_int_equal(connection_events(&connection), POLLOUT);
     assert_true(connection_deadline(&connection) == deadline);
-    connection_overdue(&connection); /* the answer waits behind them */
+    connection_overdue(&connection); /* the answer waits after them */
     answer("503");
     assert_true(connection_events(&connection) == POLLOUT && has_deadline());
     connection_overdue(&connection);
@@ -305,7 +305,7 @@ static void an_abort_while_it_is_served_waits_for_the_batch(void **state) {
     connection_answer(&connection, NULL, 0, "200", 3);
     assert_string_equal(received(), "end(1) ");
     assert_int_equal(connection.state, CONNECTION_IDLE);
-    add_request(1, FCGI_KEEP_CONN, "again", 5, 100); /* its abort is not this one's */
+    add_request(1, FCGI_KEEP_CONN, "again", 5, 100); /* its abort does not apply to this one */
     send_all();
     answer("200");
     assert_string_equal(received(), "out(1:200) out(1:) end(1) ");
@@ -339,7 +339,7 @@ static void the_next_request_waits_its_turn(void **state) {
     (void)state;
     for (int id = 1; id <= 3; id++)
         add_request(id, id < 3 ? FCGI_KEEP_CONN : 0, "hello", 5, 100);
-    add_record(FCGI_STDIN, 9, NULL, 0, 0); /* behind the last one, which closes: nobody looks at it */
+    add_record(FCGI_STDIN, 9, NULL, 0, 0); /* after the last one, which closes the connection: never read */
     send_all();
     for (int id = 1; id <= 3; id++) {
         assert_true(connection_events(&connection) == 0 || id == 3);
@@ -404,7 +404,7 @@ static void an_answer_that_nobody_takes_ends_at_its_deadline(void **state) {
         answer(text);
         connection_resume(&connection);
     }
-    assert_int_equal(connection.state, CONNECTION_IDLE); /* what was sent ahead is not looked at */
+    assert_int_equal(connection.state, CONNECTION_IDLE); /* data sent ahead is ignored */
     assert_true(has_deadline());
     connection_overdue(&connection);
     assert_int_equal(connection.state, CONNECTION_FREE);
@@ -465,7 +465,7 @@ static void a_draining_one_takes_what_still_comes_until_its_deadline(void **stat
         step();
     }
     assert_int_equal(connection.state, CONNECTION_DRAINING);
-    assert_true(connection_deadline(&connection) == deadline); /* sending does not put it off */
+    assert_true(connection_deadline(&connection) == deadline); /* sending does not extend it */
     assert_int_equal(connection_events(&connection), POLLIN);
     connection_overdue(&connection);
     assert_int_equal(connection.state, CONNECTION_FREE);
@@ -490,7 +490,7 @@ static void padding_of_the_last_record_is_waited_for(void **state) {
     answer("200");
     assert_int_equal(connection.state, CONNECTION_DRAINING);
     assert_string_equal(received(), "out(1:200) out(1:) end(1) closed");
-    send_all(); /* fails where the connection is closed already */
+    send_all(); /* fails if the connection is already closed */
     assert_int_equal(connection.state, CONNECTION_DRAINING);
     leave();
     step();
@@ -500,7 +500,7 @@ static void padding_of_the_last_record_is_waited_for(void **state) {
 static void junk_is_logged_and_drained(void **state) {
     (void)state;
     memcpy(stream.bytes, "GET / HTTP/1.1\r\n\r\n", stream.length = 18);
-    connection.since -= 10 * ANSWER_WITHIN; /* it has been idle for long */
+    connection.since -= 10 * ANSWER_WITHIN; /* it has been idle for a long time */
     send_all();
     assert_int_equal(connection.state, CONNECTION_DRAINING);
     assert_non_null(strstr(connection.warning, "not FastCGI"));

@@ -1,4 +1,4 @@
-/* Counters never go down, have a bounded number of labels, and believe no damaged file. */
+/* Counters never decrease, have a bounded number of labels, and ignore a damaged file. */
 #include "support.h"
 
 #include "counters.h"
@@ -33,7 +33,7 @@ static int64_t count_of(struct json_object *counts, const char *name) {
     return json_object_object_get_ex(counts, name, &count) ? json_object_get_int64(count) : -1;
 }
 
-/* A line of an event of this type, device and time; it was received at 1000 s. */
+/* A line of an event with this type, device and time; received at 1000 s. */
 static const struct lines *line(int32_t day, const char *type, const char *device, int64_t timestamp) {
     static struct lines lines;
     lines.position.day = day;
@@ -61,7 +61,7 @@ static void events_are_counted_by_type_unless_they_are_tests_or_counted_already(
     assert_int_equal(count_of(counters.reasons, "stale"), 1);
 }
 
-/* Two clocks may disagree, and a sender may give any number. */
+/* Two clocks may disagree, and a sender may give any time. */
 static void a_delay_is_never_below_zero_and_needs_a_time(void **state) {
     static const struct {
         int64_t timestamp; /* milliseconds */
@@ -161,7 +161,7 @@ static void a_damaged_file_is_reported_and_not_counted_on(void **state) {
     assert_true(counters_read(directory, &counters, &reason) < 0);
 }
 
-/* A hundred names and `other`, as a full file has them. */
+/* A hundred names and `other`: a full file. */
 static void a_file_has_no_more_labels_than_are_counted(void **state) {
     for (unsigned names = 101; names <= 102; names++) {
         char text[4096] = "", all[4400];

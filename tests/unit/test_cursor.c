@@ -1,4 +1,5 @@
-/* A consumer's place: what is written is read, what is damaged is told, and one process holds a lock. */
+/* A consumer's cursor: it is read back as written, damage is reported, and only one process holds its lock.
+ */
 #include "support.h"
 
 #include "cursor.h"
@@ -44,7 +45,7 @@ static void what_is_written_is_read(void **state) {
     close(journal);
 }
 
-/* Each with one thing that is not as we write it. */
+/* Each differs in one detail from what we write. */
 static void what_is_damaged_is_told(void **state) {
 #define MARK "\"day\":\"2026-02-03\",\"offset\":5,\"seq\":1"
 #define LISTS ",\"done\":[],\"retry\":[]}"
@@ -139,7 +140,7 @@ static int count(void *context, const char *name) {
     return 0;
 }
 
-/* A cursor fits into the room that was reserved for it, and what was reserved is no consumer. */
+/* A cursor fits into the space reserved for it, and the reserved file is not listed as a consumer. */
 static void room_is_reserved_and_used(void **state) {
     int journal = open_journal(state), found = 0;
     struct stat spare, used;

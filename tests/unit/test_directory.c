@@ -1,5 +1,4 @@
-/* The journal's directory and its lock are those that have the name now, and their format is one that is
- * known. */
+/* The journal's directory and its lock are those that have the name now, and a format must be a known one. */
 #include "support.h"
 
 #include "directory.h"
@@ -19,7 +18,7 @@ static struct directory directory;
 static struct reason reason;
 static char path[256];
 
-/* The journal is in a directory of its own, so that it can be replaced. */
+/* The journal has its own directory, so that it can be replaced. */
 static int set_up(void **state) {
     reset_disk();
     if (make_directory(state) != 0)
@@ -64,7 +63,7 @@ static void a_missing_one_is_named(void **state) {
 
 static void formats_of_later_programs_are_refused(void **state) {
     static const struct {
-        const char *text, *named; /* NULL: it is the known one */
+        const char *text, *named; /* NULL: the known format */
     } cases[] = {{"1", NULL},
                  {"1\n", NULL},
                  {"2\n", "format 2,"},
@@ -104,7 +103,7 @@ static void it_is_opened_once(void **state) {
 static void another_directory_of_that_name_is_opened(void **state) {
     assert_int_equal(lock(), 1);
     assert_int_equal(rename(path, path_in(*state, "old")), 0);
-    assert_int_equal(lock(), ERROR_SYSTEM); /* there is none now */
+    assert_int_equal(lock(), ERROR_SYSTEM); /* it is missing now */
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(lock(), 1);
     assert_int_equal(lock(), 0);
@@ -171,7 +170,7 @@ static void a_new_entry_shows_in_its_time(void **state) {
     assert_int_equal(lock(), 0);
     assert_int_equal(directory.mtime_ns, INT64_C(1000123456789));
     touch("entry");
-    assert_int_equal(directory.mtime_ns, INT64_C(1000123456789)); /* as of the lock */
+    assert_int_equal(directory.mtime_ns, INT64_C(1000123456789)); /* as when locked */
     directory_refresh_mtime(&directory);
     assert_true(directory.mtime_ns > INT64_C(1000123456789));
 }
@@ -190,7 +189,7 @@ static void a_subdirectory_is_made_if_wanted_and_its_name_synced(void **state) {
     assert_string_equal(disk.calls, "n");
     close(fd);
     fd = directory_open_subdirectory(journal, "sub", true, &reason);
-    assert_string_equal(disk.calls, "n"); /* it was there */
+    assert_string_equal(disk.calls, "n"); /* it existed */
     close(fd);
     touch("file");
     for (int make = 0; make < 2; make++) {
@@ -201,14 +200,14 @@ static void a_subdirectory_is_made_if_wanted_and_its_name_synced(void **state) {
     assert_int_equal(rmdir(path_in(path, "sub")), 0);
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(directory_open_subdirectory(journal, "sub", true, &reason),
-                     ERROR_SYSTEM); /* it cannot be made */
+                     ERROR_SYSTEM); /* it cannot be created */
     close(journal);
 }
 
 static void all_files_in_it_can_be_removed_for_good(void **state) {
     int journal = open_plainly();
     (void)state;
-    assert_int_equal(directory_clear(journal, "sub", &reason), 0); /* there is none */
+    assert_int_equal(directory_clear(journal, "sub", &reason), 0); /* it is missing */
     assert_string_equal(disk.calls, "");
     assert_int_equal(mkdir(path_in(path, "sub"), 0700), 0);
     touch("sub/a");

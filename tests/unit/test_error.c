@@ -1,4 +1,4 @@
-/* A reason is one sentence that fits, and giving it disturbs nothing. */
+/* A reason is one sentence that fits, and setting it has no side effects. */
 #include "support.h"
 
 #include "error.h"
@@ -22,12 +22,12 @@ static void a_reason_is_optional(void **state) {
     explain(NULL, "%s", "nobody reads this");
 }
 
-/* Callers decide by errno after they have given the reason. */
+/* Callers check errno after setting the reason. */
 static void errno_stays(void **state) {
     struct reason reason;
     (void)state;
     errno = EACCES;
-    explain(&reason, "%ls", L"\x110000"); /* which cannot be converted: EILSEQ */
+    explain(&reason, "%ls", L"\x110000"); /* cannot be converted: EILSEQ */
     assert_int_equal(errno, EACCES);
     explain(&reason, "%s", strerror(errno));
     assert_int_equal(errno, EACCES);

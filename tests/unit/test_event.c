@@ -80,7 +80,7 @@ static void every_documented_type_is_read(void **state) {
     assert_string_equal(event.device, "ava1.ring.device.EINGANGST\xc3\x9cR");
 }
 
-/* A sample with the member at `path` replaced by the JSON text `value`, or removed where that is NULL. */
+/* A sample with the member at `path` replaced by the JSON text `value`, or removed if `value` is NULL. */
 static size_t altered(const char *sample, const char *path, const char *value, char *out, size_t size) {
     char body[SAMPLE_SIZE], parts[64];
     read_sample(sample, body);
@@ -312,7 +312,7 @@ static void a_name_is_all_of_its_characters(void **state) {
     assert_string_equal(event.id, "ava1.ring.device.FRONTDOOR01_button_press_1771027372393");
 }
 
-/* What event_identifiers() says of a body is what event_parse() says, or nothing. */
+/* event_identifiers() finds the same identifiers as event_parse(), or none. */
 static bool identifies(const char *body) {
     struct span request_id, id;
     size_t length = strlen(body);
@@ -368,7 +368,7 @@ static void unknown_members_are_no_matter(void **state) {
 #define OPENING TEN(TEN("["))
 #define CLOSING TEN(TEN("]"))
 
-/* `levels` arrays in one another, the innermost holding `inner`. */
+/* `levels` nested arrays, the innermost holding `inner`. */
 static const char *nested(int levels, const char *inner) {
     static char text[4096];
     snprintf(text, sizeof text, "%.*s%s%.*s", levels, OPENING, inner, levels, CLOSING);
@@ -384,7 +384,7 @@ static void depth_is_limited(void **state) {
                   "nested deeper than 64 levels");
     check_altered("button_press.json", "data.relationships", nested(63, ""), "nested deeper than 64 levels");
     check_refused(OPENING, strlen(OPENING), "nested deeper than 64 levels");
-    assert_int_equal(parse("{}", 2), ERROR_INVALID); /* and the parser serves on */
+    assert_int_equal(parse("{}", 2), ERROR_INVALID); /* the parser still works */
     assert_string_equal(reason.text, "meta is missing or not an object");
 }
 
@@ -480,12 +480,12 @@ static void white_space_may_surround(void **state) {
     size_t length = read_sample("button_press.json", whole);
     int used = snprintf(body, sizeof body, "\t\n\r %.*s \r\n\t", (int)length, whole);
     assert_int_equal(parse(body, (size_t)used), 0);
-    used =
-        snprintf(body, sizeof body, "\xef\xbb\xbf%.*s", (int)length, whole); /* a byte order mark is none */
+    used = snprintf(body, sizeof body, "\xef\xbb\xbf%.*s", (int)length,
+                    whole); /* a byte order mark is not white space */
     check_refused(body, (size_t)used, "the body is not JSON");
 }
 
-/* Versions of json-c differ in what they take of these. */
+/* Versions of json-c differ in which of these they accept. */
 static void all_of_json_is_taken(void **state) {
     (void)state;
     static const char *const values[] = {
@@ -510,7 +510,7 @@ static void damaged_samples_are_survived(void **state) {
     size_t length = read_sample("button_press_utf8.json", body);
     for (size_t i = 0; i < length; i++) {
         char *copy =
-            malloc(i == 0 ? 1 : i); /* of the exact size, so that a sanitizer sees one byte too many */
+            malloc(i == 0 ? 1 : i); /* exactly sized, so that a sanitizer detects an overrun of one byte */
         memcpy(copy, body, i);
         assert_int_equal(parse(copy, i), ERROR_INVALID);
         free(copy);

@@ -1,4 +1,4 @@
-/* The lists of what has failed: nothing that is on them is lost, and nothing in them can spoil them. */
+/* The lists of failures: no entry is lost, and a damaged entry does not affect the others. */
 #include "support.h"
 
 #include "apart.h"
@@ -46,7 +46,7 @@ static void add(uint64_t seq, int attempts) {
     assert_int_equal(failed_add(directory, lock, "bell", &failure, &reason), 0);
 }
 
-/* Notes each as seq:attempts. */
+/* Records each as seq:attempts. */
 static void note(void *context, const struct failure *failure) {
     char *list = context;
     snprintf(list + strlen(list), 256 - strlen(list), "%u:%d ", (unsigned)failure->seq, failure->attempts);
@@ -141,7 +141,7 @@ static int list_apart(void *context) {
 
 #define GOOD(seq) "{\"seq\":" #seq ",\"day\":\"2026-11-23\",\"offset\":8,\"attempts\":7}\n"
 
-/* A member that only people read may be missing. */
+/* A member that is only for people may be missing. */
 static void a_damaged_line_costs_itself_and_stays(void **state) {
     static const char *const damaged[] = {"{\"seq\":1,\"day\":\"2026-11-23\",\"offset\":8,\"attempts\":7\n",
                                           "damage\n",

@@ -1,4 +1,4 @@
-/* What has failed, from all files that know of it, as one list. */
+/* All failures, from every file that records them, as one list. */
 #include "support.h"
 
 #include "apart.h"
@@ -126,7 +126,7 @@ static void one_is_found_by_its_number_or_by_its_id_as_it_is_shown(void **state)
                  {"", NULL}, {"4", NULL},      {"event", NULL}};
     (void)state;
     give_up(1, "event-1", "", 0);
-    give_up(2, "\"T\\u00dcR 2\"", "", 0); /* the runner notes an id as the log shows it */
+    give_up(2, "\"T\\u00dcR 2\"", "", 0); /* the runner stores an id as the log shows it */
     give_up(3, "", "", 0);
     struct json_object *all = list();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -159,7 +159,7 @@ static void output_is_shown_to_its_end_and_cannot_act_on_the_terminal(void **sta
     json_object_put(all);
 }
 
-/* What was given up is never said to be nothing because one of the files cannot be read. */
+/* Given-up events are never reported as none because one of the files cannot be read. */
 static void a_file_that_cannot_be_read_is_an_error(void **state) {
     static const char *const names[] = {"cursors/bell", "cursors/bell.failed", "cursors/bell.waiting",
                                         "cursors/bell.recent"};

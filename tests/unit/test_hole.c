@@ -1,4 +1,4 @@
-/* Where holes begin and end, compared with a plain walk over the blocks of a file. */
+/* Where holes begin and end, compared with a scan of every block of a file. */
 #include "support.h"
 
 #include "hole.h"
@@ -10,8 +10,8 @@
 #define BLOCKS 24
 #define FAR (INT64_C(1) << 40)
 
-/* Fills those blocks of a new file whose bits are set. Returns the size of its blocks, or 0 if it has no
- * holes. */
+/* Fills the blocks of a new file whose bits are set. Returns its block size, or 0 if the file has no holes.
+ */
 static uint64_t make_file(const char *path, uint32_t filled, int *fd) {
     struct stat status;
     *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -1,5 +1,5 @@
-/* The index by itself: what was stored is found, whoever was killed when; what is not to be believed is told.
- */
+/* The index alone: what was stored is found, whichever process is killed at any time; untrustworthy files are
+ * reported. */
 #include "deliveries.h"
 
 #include "directory.h"
@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FULL_FIRST 76   /* identifiers fill a table of FEW buckets; */
-#define FULL_SECOND 380 /* so many fill the second one too, */
-#define FULL_THIRD 1596 /* and so many the third */
+#define FULL_FIRST 76   /* number of identifiers that fills a table of FEW buckets, */
+#define FULL_SECOND 380 /* that fills the second table too, */
+#define FULL_THIRD 1596 /* and the third */
 #define SIZE_OF(table) ((size_t)512 * FEW << 2 * (table))
 
 static struct reason reason;
@@ -94,7 +94,7 @@ static int add_up(void *context, uint64_t fingerprint, struct position position)
     return 0;
 }
 
-/* Is each of the first `count` identifiers in the index, and once? */
+/* Checks that each of the first `count` identifiers is in the index, once. */
 static void check_whole(const char *path, unsigned count) {
     struct view view = open_view(path);
     uint64_t sums[2] = {0}, wanted = 0;
@@ -143,7 +143,7 @@ static void the_kinds_of_identifier_are_apart(void **state) {
 static void storing_twice_is_storing_once(void **state) {
     struct view view = open_view(*state);
     for (unsigned turn = 0; turn < 3; turn++)
-        insert(&view, 0, FULL_SECOND); /* what is in an older table, too */
+        insert(&view, 0, FULL_SECOND); /* including those in an older table */
     assert_int_equal(index_count(view.index), FULL_SECOND);
     close_view(&view);
     check_whole(*state, FULL_SECOND);
@@ -154,7 +154,7 @@ static void it_grows_over_several_tables(void **state) {
     insert(&view, 0, 10);
     insert(&other, 10, 20);
     insert(&sleeper, 20, 30);
-    for (unsigned from = 30; from < 6586; from += 149) { /* two processes, in turn */
+    for (unsigned from = 30; from < 6586; from += 149) { /* two processes, alternating */
         insert(&view, from, from + 70);
         insert(&other, from + 70, from + 149);
     }
@@ -162,14 +162,14 @@ static void it_grows_over_several_tables(void **state) {
     assert_int_equal(begin(&view), 0);
     for (unsigned i = 0; i < 6586; i++)
         assert_int_equal(look_for(&view, i), 1);
-    insert(&sleeper, 6586, 6590); /* which knew of one table only */
+    insert(&sleeper, 6586, 6590); /* which knew of only one table */
     close_view(&view);
     close_view(&other);
     close_view(&sleeper);
     check_whole(*state, 6590);
 }
 
-/* What another process has put into the newest table is seen although its bucket was read before. */
+/* What another process added to the newest table is found, although its bucket was read before. */
 static void a_bucket_is_read_again_under_each_lock(void **state) {
     struct view view = open_view(*state), other = open_view(*state);
     for (unsigned i = 0; i < 40; i++) {
@@ -189,7 +189,7 @@ static int count_places(void *context, struct position position) {
     return 0;
 }
 
-/* One fingerprint for many identifiers: all their places are visited, also where they spill over many
+/* Many identifiers with one fingerprint: all their positions are visited, even if they spill over many
  * buckets. */
 static void collisions_are_all_visited(void **state) {
     struct view view = open_view(*state);
@@ -237,7 +237,7 @@ static void its_reach_is_remembered(void **state) {
 
 /* ---- checkpoints ---- */
 
-/* Before the C library's. */
+/* Overrides the C library's. */
 static int failing_msyncs;
 int msync(void *address, size_t length, int flags) {
     (void)address;
@@ -246,7 +246,7 @@ int msync(void *address, size_t length, int flags) {
     return failing_msyncs > 0 && failing_msyncs-- > 0 ? -1 : 0;
 }
 
-/* The number up to which the index can be trusted after a crash of the machine; 0: it cannot. */
+/* The sequence number up to which the index can be trusted after a system crash; 0: not at all. */
 static unsigned trusted(const char *path) {
     struct view view = open_view(path);
     struct reach reach;
@@ -273,8 +273,8 @@ static void whole_step(struct view *view) {
     assert_int_equal(step(view), 0);
 }
 
-#define DUE 8192 /* inserts make a step due */
-#define STEPS 2  /* make a round of the usual first table, which has two megabytes */
+#define DUE 8192 /* inserts until a step is due */
+#define STEPS 2  /* steps in a round of the usual first table of two megabytes */
 
 static void a_checkpoint_is_made_in_steps(void **state) {
     struct view view = open_view_of(*state, 0);
@@ -293,7 +293,7 @@ static void a_checkpoint_is_made_in_steps(void **state) {
     close_view(&view);
 }
 
-/* While rounds are made, tables fill and are begun: two rounds are the most that has to be read again. */
+/* While rounds are made, tables fill up and new ones begin: at most two rounds have to be read again. */
 static void a_growing_index_is_synced_too(void **state) {
     struct view view = open_view_of(*state, 0);
     for (unsigned turn = 1; turn <= 30; turn++) {
@@ -308,7 +308,7 @@ static void a_growing_index_is_synced_too(void **state) {
     close_view(&view);
 }
 
-/* When the newest table is full, the next one is there. */
+/* When the newest table is full, the next one is ready. */
 static void the_next_table_is_prepared(void **state) {
     struct view view = open_view_of(*state, 0);
     size_t last = 0;
@@ -319,13 +319,13 @@ static void the_next_table_is_prepared(void **state) {
         (void)stat(path_in(*state, "seen/01"), &status);
         if (turn < 4)
             assert_int_equal(status.st_size, 0);
-        else /* the second half of the table pays for it, a piece at each step */
+        else /* inserts into the second half of the table prepare it, piece by piece */
             assert_in_range((size_t)status.st_size, last + 1, last + 4 * (2 << 20) / 4);
         last = (size_t)status.st_size;
     }
     assert_in_range(last, 3 * (2 << 20), 4 * (2 << 20));
     close_view(&view);
-    view = open_view_of(*state, 0); /* another process goes on where that one stopped */
+    view = open_view_of(*state, 0); /* another process continues from there */
     insert(&view, 9 * DUE, 10 * DUE);
     assert_int_equal(size_of(path_in(*state, "seen/01")), 4 * (2 << 20));
     close_view(&view);
@@ -346,7 +346,7 @@ static void a_whole_step_is_a_checkpoint(void **state) {
     close_view(&view);
 }
 
-/* Both sync the same stretch; it counts once. */
+/* Both sync the same range; it counts once. */
 static void two_processes_make_one_checkpoint(void **state) {
     struct view view = open_view_of(*state, 0), other = open_view_of(*state, 0);
     insert(&view, 0, DUE);
@@ -369,7 +369,7 @@ static void two_processes_make_one_checkpoint(void **state) {
     close_view(&other);
 }
 
-/* One process is slow with a stretch while the other makes the rest of the round, and a round more. */
+/* One process is slow to sync a range while the other completes that round and another. */
 static void a_late_step_changes_nothing(void **state) {
     struct view late = open_view_of(*state, 0), view = open_view_of(*state, 0);
     insert(&late, 0, DUE);
@@ -388,7 +388,7 @@ static void a_late_step_changes_nothing(void **state) {
     close_view(&view);
 }
 
-/* What was inserted after a step, the machine has lost: no step of before the crash counts. */
+/* What was inserted after a step was lost in the crash: no step from before the crash counts. */
 static void a_reboot_begins_the_round_anew(void **state) {
     struct view view = open_view_of(*state, 0);
     insert(&view, 0, DUE);
@@ -416,7 +416,7 @@ static void after_a_reboot_later_tables_do_not_count(void **state) {
     insert(&view, FULL_FIRST - 10, FULL_SECOND + 10);
     close_view(&view);
     assert_true(has_table(*state, 2));
-    for (unsigned i = 1; i <= 2; i++) /* their blocks never came to the disk */
+    for (unsigned i = 1; i <= 2; i++) /* their blocks never reached the disk */
         run("truncate -s 0 '%s/seen/0%u'", (char *)*state, i);
     view = open_view(*state);
     disk.boot = "another";
@@ -435,8 +435,8 @@ static void after_a_reboot_later_tables_do_not_count(void **state) {
     close_view(&view);
 }
 
-/* Two workers that do not know which boot this is: what each has synced counts, although the other one does
- * not believe it meanwhile. A new table may cost one more attempt of each. */
+/* Two workers that do not know the boot id: what each has synced counts, although the other does not trust it
+ * at first. A new table may cost each of them one more attempt. */
 static void checkpoints_advance_without_a_boot_id(void **state) {
     struct view both[] = {open_view(*state), open_view(*state)};
     unsigned number = 0, behind = 0;
@@ -479,7 +479,7 @@ static void a_sync_that_fails_is_damage(void **state) {
     assert_int_equal(trusted(*state), 0);
 }
 
-/* The journal's end was lost in a crash, and what is written there now has to be indexed. */
+/* The journal's end was lost in a crash; what is written there now must be indexed. */
 static void the_checkpoint_does_not_outlast_the_journal(void **state) {
     struct view view = open_view(*state);
     struct reach back = reach_of(30);
@@ -493,10 +493,10 @@ static void the_checkpoint_does_not_outlast_the_journal(void **state) {
 
 /* ---- killed at each call ---- */
 
-static long calls_left = -1; /* -1: no end */
+static long calls_left = -1; /* -1: unlimited */
 
-/* Before the C library's. A process that is killed at a call has not made it, or has and knows nothing of it;
- * the second is the first of the next call. */
+/* Overrides the C library's. A process killed at a call either has not made it, or has made it without seeing
+ * the result; the latter equals the start of the next call. */
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
     if (calls_left > 0 && --calls_left == 0)
         _exit(9);
@@ -505,7 +505,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
 
 #define KILLED_UNTIL 150
 
-/* Inserts and makes steps, from where the index reaches until there are KILLED_UNTIL. */
+/* Inserts and makes steps, from the end of the index up to KILLED_UNTIL. */
 static void work_on(const char *path) {
     struct view view = open_view_of(path, 1);
     for (unsigned number; (number = reached(&view)) < KILLED_UNTIL;) {
@@ -529,7 +529,7 @@ static void a_kill_at_any_call_costs_nothing(void **state) {
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 9));
         struct view view = open_view(*state);
-        /* Killed when not even the first state was written, there is no index to be believed. */
+        /* If it was killed before the first state was written, there is no usable index. */
         if (begin(&view) == ERROR_DAMAGED)
             assert_int_equal(index_discard(view.index, &reason), 0);
         close_view(&view);
@@ -543,7 +543,7 @@ static void a_kill_at_any_call_costs_nothing(void **state) {
 
 /* ---- starting over ---- */
 
-/* Deleted while in use: the next one starts over, and so does the process that had it open. */
+/* Deleted while in use: the next process starts over, and so does the one that had it open. */
 static void a_deleted_index_begins_anew(void **state) {
     struct view view = open_view(*state), other = open_view(*state);
     insert(&view, 0, 200);
@@ -587,7 +587,7 @@ static void check_no_older_files(const char *path) {
 static void files_of_older_versions_go(void **state) {
     struct view view = open_view(*state);
     write_older_files(*state);
-    insert(&view, 0, 10); /* the first index is made over them */
+    insert(&view, 0, 10); /* the first index replaces them */
     check_no_older_files(*state);
     check_whole(*state, 10);
     write_older_files(*state);
@@ -600,12 +600,12 @@ static void files_of_older_versions_go(void **state) {
     close_view(&view);
 }
 
-/* ---- what is not believed ---- */
+/* ---- untrustworthy files ---- */
 
 #define STORED (FULL_SECOND + 20)
 
-/* Opens the index again and looks for everything. Returns the first error; what is not found and no error
- * fails the test. */
+/* Opens the index again and looks for everything. Returns the first error; fails the test if an entry is
+ * missing without an error. */
 static int look_for_all(const char *path) {
     struct view view = open_view(path);
     int result = begin(&view);
@@ -629,7 +629,7 @@ static int set_up_tables(void **state) {
     return look_for_all(*state);
 }
 
-/* A look at every bucket finds the damage, and so does a search, unless it needs another bucket only. */
+/* Reading every bucket finds the damage; a search does too, unless it needs only other buckets. */
 static void check_damaged(const char *path) {
     struct view view = open_view(path);
     uint64_t sums[2] = {0};
@@ -682,7 +682,7 @@ static void a_missing_table_is_found(void **state) {
     }
 }
 
-/* Nobody can tell of what moment a copy is. */
+/* A copy may be of any age. */
 static void a_copied_file_is_found(void **state) {
     static const char *const names[] = {"seen/00", "seen/01", "seen/02", "seen/state"};
     for (unsigned i = 0; i < 4; i++) {
@@ -738,7 +738,7 @@ static void a_damaged_state_is_found(void **state) {
     free(bad);
 }
 
-/* The other slot is the state before, and says no more than what is true. */
+/* The other slot has the previous state, which claims less, but nothing false. */
 static void one_damaged_slot_costs_one_step(void **state) {
     char path[512];
     snprintf(path, sizeof path, "%s/seen/state", (char *)*state);
@@ -774,7 +774,8 @@ static void an_older_state_is_found_by_who_knows_better(void **state) {
     write_file(path, older_state, length, 0600);
     assert_int_equal(begin(&view), ERROR_DAMAGED);
     close_view(&view);
-    view = open_view(*state); /* who does not know better reads on from there, and nothing is missing */
+    view =
+        open_view(*state); /* without that knowledge, reading continues from there, and nothing is missing */
     assert_int_equal(reached(&view), STORED);
     insert(&view, STORED, STORED + 5);
     close_view(&view);
@@ -782,7 +783,7 @@ static void an_older_state_is_found_by_who_knows_better(void **state) {
     free(older_state);
 }
 
-/* Errors on the way are neither damage nor absence. */
+/* I/O errors are neither damage nor absence. */
 static void trouble_is_told_apart_from_damage(void **state) {
     struct stat status;
     struct view view = open_view(*state);

@@ -1,4 +1,5 @@
-/* Bringing the index up to the journal: in as many turns as the deadline allows, and past what is damaged. */
+/* Bringing the index up to date with the journal: in as many turns as the deadline allows, and past damage.
+ */
 #include "days.h"
 
 #include "disk.h"
@@ -61,7 +62,7 @@ static const struct event *event_of(unsigned number) {
     return &event;
 }
 
-/* Is the event in the index, under both identifiers, at this place? */
+/* Returns true if the event is in the index, under both identifiers, at this position. */
 static bool holds(unsigned number, int32_t day, size_t offset) {
     struct position position = {.day = day, .offset = offset};
     struct identity identity = indexer_identify(the_index, event_of(number));
@@ -83,7 +84,7 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
     write_day(*state, DAY);
     offsets[2] = add_event(2);
     offsets[3] = add_event(3);
-    size_t end = --text.length; /* with the lock held nobody is just writing the line break */
+    size_t end = --text.length; /* with the lock held, no writer is about to add the line break */
     write_day(*state, DAY + 2);
     for (int again = 0; again < 2; again++) {
         mark = (struct mark){.position = {.day = DAY}};
@@ -99,7 +100,7 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
     }
 }
 
-/* Half a second is left for the rest, so with less than that it stops as soon as it looks at the clock. */
+/* It leaves half a second for the rest; with less than that it stops at the first look at the clock. */
 static void at_the_deadline_what_was_done_counts(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     unsigned turns = 0;
@@ -131,17 +132,17 @@ static void what_cannot_be_read_is_passed_over(void **state) {
     assert_int_equal(mark.seq, 3);
 }
 
-/* Only then it was given by this journal, and must not be given again. */
+/* Only a number that the chain proves was given by this journal, and must not be given again. */
 static void the_highest_number_is_one_that_the_chain_proves(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     struct chain_state other = {.seq = 900, .known = true};
     add_event(0);
     add_event(1);
-    add_line(&other, 0, body_of(2)); /* put there by somebody */
+    add_line(&other, 0, body_of(2)); /* inserted by someone else */
     write_day(*state, DAY);
     assert_int_equal(index_until(DAY, &mark, 100 * SECOND), 0);
     assert_int_equal(indexer_highest(&indexer), 2);
-    assert_int_equal(index_count(the_index), 6); /* but it is there */
+    assert_int_equal(index_count(the_index), 6); /* it is indexed */
 }
 
 static void an_error_leaves_the_mark_before_it(void **state) {
@@ -173,9 +174,9 @@ static void either_identifier_finds_the_line(void **state) {
     add_text("damage\n", 7);
     size_t wanted = add_line(&link_now, 0,
                              "{\"meta\":{\"request_id\":\"re\\u0071uest-1\"},\"data\":{\"id\":\"event-1\","
-                             "\"type\":\"test\"}}"); /* which a quick look does not see */
+                             "\"type\":\"test\"}}"); /* not found by the quick scan */
     size_t last = add_event(11);
-    text.length--; /* of the last line the line break may be missing */
+    text.length--; /* the last line may lack its line break */
     write_day(*state, DAY);
     assert_int_equal(search(1, 99, &offset, 100 * SECOND), 1);
     assert_int_equal(offset, wanted);

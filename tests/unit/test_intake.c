@@ -39,7 +39,7 @@ static void method_and_length_decide_first(void **state) {
     static const struct {
         const char *method, *length;
         size_t sent;
-        enum disposition disposition; /* VERDICT_UNSIGNED: the signature is looked at next */
+        enum disposition disposition; /* VERDICT_UNSIGNED: the signature is checked next */
     } cases[] = {
         {"POST", "0", 0, DISPOSITION_UNAUTHORIZED},
         {"POST", "5", 5, DISPOSITION_UNAUTHORIZED},
@@ -127,7 +127,7 @@ static void signed_nonsense_is_rejected_with_a_reason(void **state) {
     assert_string_equal(decision.cause.text, "meta.request_id is missing");
 }
 
-/* Age is judged when the journal has been asked (test_journal.c). */
+/* Age is judged after asking the journal (test_journal.c). */
 static void an_old_event_is_usable(void **state) {
     (void)state;
     static const char old[] = "{\"meta\":{\"time\":\"1999-01-01T00:00:00Z\",\"request_id\":\"r\"},"

@@ -1,4 +1,4 @@
-/* Characters that nobody sees are found and named, and no others. */
+/* Invisible characters are found and named, and no others. */
 #include "support.h"
 
 #include "invisible.h"
@@ -8,7 +8,7 @@
 
 static void each_is_named_and_its_neighbours_are_not(void **state) {
     static const struct {
-        const char *text; /* "": nothing is found in the text after it */
+        const char *text; /* "": nothing is found in the text that follows */
         const char *found;
     } cases[] = {{"\x01", "U+0001 (control)"},
                  {"\x08", "U+0008 (control)"},
@@ -45,7 +45,7 @@ static void each_is_named_and_its_neighbours_are_not(void **state) {
                  {"\xef\xb8\x8f", "U+FE0F (variation)"},
                  {BYTE_ORDER_MARK, "U+FEFF (byte order mark)"},
                  {"\xef\xbb\xbe", ""},
-                 /* What is no UTF-8 hides nothing. */
+                 /* Invalid UTF-8 hides nothing. */
                  {"\xc0\x80", ""}, /* overlong */
                  {"\xa0", "U+00A0 (no-break space)"},
                  {"\xc2", ""},

@@ -16,7 +16,7 @@ static void what_was_never_tried_does_not_wait(void **state) {
 static void nothing_waits_longer_than_its_delay(void **state) {
     static const struct {
         int attempts;
-        int64_t wait, due, left; /* from NOON */
+        int64_t wait, due, left; /* relative to NOON */
     } cases[] = {{1, 0, SECOND, SECOND},
                  {1, 0, A_YEAR, SECOND},
                  {3, 0, 29 * SECOND, 29 * SECOND},
@@ -25,7 +25,7 @@ static void nothing_waits_longer_than_its_delay(void **state) {
                  {7, 0, A_YEAR, 3600 * SECOND}, /* there is no seventh delay */
                  {1000000, 0, A_YEAR, 3600 * SECOND},
                  {0, 16 * SECOND, A_YEAR, 16 * SECOND},
-                 {6, 2 * SECOND, A_YEAR, 2 * SECOND}, /* it was postponed, and that counts */
+                 {6, 2 * SECOND, A_YEAR, 2 * SECOND}, /* it was postponed, and postponements count */
                  {1, 0, 0, 0},
                  {1, 0, -A_YEAR, -A_YEAR}};
     (void)state;
@@ -44,7 +44,7 @@ static void an_attempt_that_is_under_way_has_not_ended(void **state) {
     }
 }
 
-/* Ring's schedule, and what is kept because of it. */
+/* Ring's schedule, and the retention that follows from it. */
 static void a_delivery_can_be_as_late_as_all_retries_and_three_days(void **state) {
     int64_t seconds = 0;
     (void)state;

@@ -33,7 +33,7 @@ static void either_identifier_makes_a_duplicate(void **state) {
     check(append_one(journal, "r2", "e9"), DISPOSITION_DUPLICATE, 2);
     check(append_one(journal, "r9", "e1"), DISPOSITION_DUPLICATE, 1);
     check(append_one(journal, "e1", "r1"), DISPOSITION_STORED,
-          3); /* another kind of identifier is another one */
+          3); /* identifiers of different kinds are distinct */
     journal_free(journal);
     assert_int_equal(verify(*state), 3);
 }
@@ -63,7 +63,7 @@ static void a_slow_disk_is_told_at_once_what_the_batch_wants(void **state) {
     struct entry entries[8];
     for (unsigned i = 1; i <= 400; i++)
         check(append_number(journal, i), DISPOSITION_STORED, i);
-    assert_int_equal(disk.prefetched, 0); /* not for one event */
+    assert_int_equal(disk.prefetched, 0); /* not for a single event */
     disk.slow_reads = true;
     append_pairs(journal, pairs, 8, entries);
     disk.slow_reads = false;
@@ -111,7 +111,7 @@ static void many_processes_write_at_once(void **state) {
         if (children[p] == 0) {
             struct journal *journal = open_journal(*state);
             int wrong = 0;
-            for (unsigned i = 0; i < EVENTS; i++) { /* each event is sent by two of them */
+            for (unsigned i = 0; i < EVENTS; i++) { /* two processes send each event */
                 struct entry entry = append_number(journal, (p / 2) * EVENTS + i);
                 wrong |=
                     entry.disposition != DISPOSITION_STORED && entry.disposition != DISPOSITION_DUPLICATE;
@@ -166,7 +166,7 @@ static void a_torn_tail_is_cut(void **state) {
     five_lines(*state);
     char *line = read_file(path_in(*state, FIRST), &length);
     size_t whole = strcspn(line, "\n");
-    for (size_t torn = 1; torn < whole; torn += 13) { /* a beginning that was written, no end */
+    for (size_t torn = 1; torn < whole; torn += 13) { /* the beginning of a line, without its end */
         add_bytes(path_in(*state, FIRST), line, torn);
         struct journal *journal = open_journal(*state);
         struct entry entry = append_number(journal, 1000 + (unsigned)torn);
@@ -177,8 +177,8 @@ static void a_torn_tail_is_cut(void **state) {
     verify(*state);
 }
 
-/* A killed writer leaves any part of its line. It was never acknowledged: the line is completed if only its
- * line break is missing, or else goes, and nothing is kept of it. */
+/* A killed writer leaves any part of its line, which was never acknowledged. The line is completed if only
+ * its line break is missing; otherwise it is removed and not kept. */
 static void every_torn_line_goes(void **state) {
     size_t known, length;
     struct journal *journal = open_journal(*state);
@@ -228,7 +228,7 @@ static void a_segment_of_nothing_but_garbage_is_survived(void **state) {
     assert_int_equal(verify(*state), 1);
 }
 
-/* Whole lines that are damaged stay where they are; their numbers stay theirs. */
+/* Damaged whole lines stay where they are, and their numbers stay used. */
 static void damaged_lines_are_kept_and_counted(void **state) {
     five_lines(*state);
     size_t length;
@@ -238,7 +238,7 @@ static void damaged_lines_are_kept_and_counted(void **state) {
     write_file(path_in(*state, FIRST), all, length, 0600);
     check_goes_on(*state, 6);
     assert_true(size_of(path_in(*state, FIRST)) > length);
-    memset(all, 'z', length); /* not one line is left */
+    memset(all, 'z', length); /* no line is left */
     write_file(path_in(*state, FIRST), all, length - 1, 0600);
     add_bytes(path_in(*state, FIRST), "\n", 1);
     struct journal *journal = open_journal(*state);
@@ -257,7 +257,7 @@ static void an_empty_newest_segment_continues_the_chain(void **state) {
 
 /* ---- the index ---- */
 
-/* Makes one index of another, under the same inode numbers, as if nothing had been written since. */
+/* Copies one index over another, with the same inode numbers, as if nothing had been written since. */
 static void copy_index(const char *path, const char *from, const char *to) {
     run("mkdir -p '%s/%s' && cd '%s/%s' && for file in *; do cat $file >'%s/%s/'$file; done", path, to, path,
         from, path, to);
@@ -268,7 +268,7 @@ static void a_deleted_index_changes_no_answer(void **state) {
     for (unsigned i = 1; i <= 300; i++)
         check(append_number(journal, i), DISPOSITION_STORED, i);
     run("rm -rf '%s/seen'", (char *)*state);
-    for (unsigned i = 1; i <= 300; i++) /* also for a process that had it open */
+    for (unsigned i = 1; i <= 300; i++) /* including a process that had it open */
         check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
     journal_free(journal);
     run("rm -rf '%s/seen'", (char *)*state);
@@ -276,7 +276,7 @@ static void a_deleted_index_changes_no_answer(void **state) {
     assert_int_equal(verify(*state), 301);
 }
 
-/* Killed between writing the lines and indexing them: the index is an older one. */
+/* Killed between writing the lines and indexing them: the index is older. */
 static void an_index_that_fell_behind_catches_up(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 10; i++)
@@ -294,7 +294,7 @@ static void an_index_that_fell_behind_catches_up(void **state) {
     journal_free(journal);
 }
 
-/* Power failed: the index was written out, the last lines of the journal were not. */
+/* After a power failure: the index reached the disk, the last lines of the journal did not. */
 static void an_index_that_is_ahead_is_harmless(void **state) {
     five_lines(*state);
     size_t length;
@@ -330,7 +330,7 @@ static void a_scrambled_index_is_made_anew(void **state) {
     journal_free(journal);
 }
 
-/* Fingerprints that lead to other events' lines, to the middle of lines, and beyond the end: none makes a
+/* Fingerprints that lead to lines of other events, into the middle of lines, and beyond the end: none makes a
  * duplicate. */
 static void a_colliding_fingerprint_drops_no_event(void **state) {
     five_lines(*state);
@@ -399,7 +399,7 @@ static void a_checkpoint_is_taken_when_due(void **state) {
     close(directory);
 }
 
-/* ---- trouble ---- */
+/* ---- errors ---- */
 
 static void a_failed_sync_is_followed_by_writing_again(void **state) {
     struct journal *journal = open_journal(*state);
@@ -408,7 +408,8 @@ static void a_failed_sync_is_followed_by_writing_again(void **state) {
     check(append_number(journal, 2), DISPOSITION_STORED, 2);
     disk.failing_syncs = 2;
     check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0);
-    check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3); /* the disk works again: now it is there */
+    check(append_number(journal, 3), DISPOSITION_DUPLICATE,
+          3); /* the disk works again, so it is stored now */
     disk.failing_syncs = 1;
     check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0); /* a duplicate is not promised either */
     check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3);
@@ -418,7 +419,7 @@ static void a_failed_sync_is_followed_by_writing_again(void **state) {
 
 static size_t kept_by_disk;
 
-/* A kernel that drops what it could not write, and holds no more than what the disk has. */
+/* Simulates a kernel that drops what it could not write: the file holds only what is on the disk. */
 static void drop_pages(int fd) {
     char zeros[4096] = {0};
     struct stat status;
@@ -439,7 +440,7 @@ static void dropped_pages_lose_nothing_that_was_promised(void **state) {
     disk.failing_syncs = 2;
     check(append_number(journal, 21), DISPOSITION_UNAVAILABLE, 0);
     disk.on_failing_sync = NULL;
-    check(append_number(journal, 21), DISPOSITION_STORED, 22); /* gone from the file: cut, and stored anew */
+    check(append_number(journal, 21), DISPOSITION_STORED, 22); /* gone from the file: cut, and stored again */
     journal_free(journal);
     assert_int_equal(verify(*state), 21);
 }
@@ -451,7 +452,7 @@ static void a_full_disk_keeps_nothing_half(void **state) {
     size_t size = size_of(path_in(*state, FIRST));
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &saved), 0);
-    /* The index's file is larger than the journal here, and already has its size. */
+    /* Here the index file is larger than the journal, and already has its full size. */
     for (size_t room = 0; room < size; room += 50) {
         limit = (struct rlimit){.rlim_cur = size + room, .rlim_max = saved.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -511,7 +512,7 @@ static void a_held_lock_is_trouble_at_the_deadline(void **state) {
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_non_null(strstr(entry.reason.text, "lock"));
-    /* Told to end, it does not wait for the whole deadline. */
+    /* When asked to stop, it does not wait for the whole deadline. */
     static volatile sig_atomic_t hurry = 1;
     int64_t before = monotonic_now();
     deadline = (struct deadline){.at = before + 3600 * SECOND, .stop_requested = &hurry};

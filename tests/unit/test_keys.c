@@ -49,7 +49,7 @@ static void several_lines_are_a_rotation(void **state) {
     static const char text[] = "\xef\xbb\xbf# new\r\n\t" BASE64 " \r\n\n  # old\n" TEXT "\n" TEXT "\n";
     struct keys *keys = keys_alloc();
     assert_int_equal(load(*state, keys, text, sizeof text - 1, 0640), 0);
-    assert_int_equal(keys_count(keys), 3); /* the line that stands twice counts once */
+    assert_int_equal(keys_count(keys), 3); /* the repeated line counts once */
     assert_string_equal(keys_fingerprint(keys, 0), "69ffb5b9");
     keys_free(keys);
 }
@@ -71,7 +71,7 @@ static void files_without_a_key_are_refused(void **state) {
 static void short_keys_are_refused_by_line(void **state) {
     check_refused(*state, "# c\n" BASE64 "\nfifteen-bytes-k\n", sizeof BASE64 + 20, 0600,
                   "line 3: a key of under 16");
-    assert_null(strstr(reason.text, "fifteen")); /* not even a bad key is told */
+    assert_null(strstr(reason.text, "fifteen")); /* even a bad key is not revealed */
 }
 
 static void open_files_are_refused(void **state) {
@@ -99,7 +99,7 @@ static void a_comment_behind_a_key_is_none_of_it(void **state) {
     assert_int_equal(keys_count(keys), 3);
     assert_string_equal(keys_fingerprint(keys, 0), "69ffb5b9");
     assert_string_equal(keys_fingerprint(keys, 2),
-                        "293eac95"); /* a # without a blank is a character like any */
+                        "293eac95"); /* a # without a preceding blank is an ordinary character */
     keys_free(keys);
     check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # follows a blank");
 }
@@ -150,7 +150,7 @@ static void a_changed_file_is_read_again(void **state) {
     assert_int_equal(load(*state, keys, TEXT, sizeof TEXT - 1, 0600), 0);
     char before[FINGERPRINT_SIZE];
     strcpy(before, keys_fingerprint(keys, 0));
-    /* in place, at once, of the same size: the time stamps may not tell */
+    /* changed in place, immediately, with the same size: the timestamps may be equal */
     char other[] = TEXT;
     other[0] = 'R';
     write_file(path_in(*state, "keys"), other, sizeof other - 1, 0600);

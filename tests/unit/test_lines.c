@@ -1,4 +1,4 @@
-/* The journal's lines for people: those that the filter lets through, and the last so many of them. */
+/* The journal's lines for people: those that pass the filter, and the last N of them. */
 #include "days.h"
 
 #include "apart.h"
@@ -23,7 +23,7 @@ static int set_up(void **state) {
     return make_directory(state);
 }
 
-/* Adds an event, received so many seconds after midnight of the day 0, whose body is padded. */
+/* Adds an event with a padded body, received `second` seconds after midnight of day 0. */
 static void add_event(int64_t second, unsigned device, unsigned account, const char *type, size_t padding) {
     static char body[16384];
     snprintf(body, sizeof body,
@@ -42,7 +42,7 @@ static struct lines *open_lines(void **state) {
     return lines;
 }
 
-/* The numbers of all lines that are let through. */
+/* The numbers of all lines that pass. */
 static const char *passing(struct lines *lines, const struct filter *filter) {
     static char numbers[512];
     int result;
@@ -118,7 +118,7 @@ static int read_damaged(void *context) {
     return 0;
 }
 
-/* No JSON, no event, and a time that no calendar has: none of them can be shown. */
+/* Invalid JSON, an unusable event, and a time out of range: none of them can be shown. */
 static void damage_is_counted_and_the_first_three_are_reported(void **state) {
     add_event(1, 1, 1, "button_press", 0);
     for (unsigned i = 0; i < 2; i++) {
@@ -151,7 +151,7 @@ static void a_journal_that_is_not_there_is_named(void **state) {
     assert_non_null(strstr(ending->said, "cannot open the journal directory /nonexistent/journal: "));
 }
 
-/* ---- since when ---- */
+/* ---- since ---- */
 
 static void no_line_since_a_time_is_before_its_day(void **state) {
     static const struct {
@@ -201,11 +201,11 @@ static void times_that_make_no_sense_are_refused(void **state) {
     assert_int_equal(filter.until, 101 * SECOND);
 }
 
-/* ---- the last so many ---- */
+/* ---- the last N ---- */
 
 #define MOST 100
 
-/* Days of all sizes, larger and smaller than the windows in which they are read from the end. */
+/* Days of many sizes, larger and smaller than the windows in which they are read from the end. */
 static void write_many(void **state) {
     for (unsigned i = 0; i < 60; i++) /* 65536 bytes are about 40 of these */
         add_event(i, i % 7, i % 2, "button_press", i * 370 % 3000);
@@ -251,7 +251,7 @@ static void the_last_n_begin_at_the_nth_from_the_end(void **state) {
     }
 }
 
-/* With -n 0 -f only what comes is shown. */
+/* With -n 0 -f only new lines are shown. */
 static void the_last_none_is_the_end(void **state) {
     struct lines *lines;
     struct position position;

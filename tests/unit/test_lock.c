@@ -1,5 +1,4 @@
-/* The append lock, with a clock of the test's own: nobody waits past the deadline, and nobody gives up
- * before. */
+/* The append lock, with a simulated clock: no caller waits past the deadline or gives up before it. */
 #include "support.h"
 
 #include "lock.h"
@@ -14,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t now, step; /* each look at the clock moves it on */
+static int64_t now, step; /* each look at the clock advances it */
 static void (*on_look)(void);
 
 int clock_gettime(clockid_t clock, struct timespec *out) {
@@ -82,7 +81,7 @@ static int tear_down(void **state) {
     return remove_directory(state);
 }
 
-/* Does the lock exclude another process now? */
+/* Returns true if the lock excludes another process now. */
 static bool excludes(void **state) {
     int status;
     pid_t child = fork();
@@ -115,7 +114,7 @@ static void a_held_one_is_waited_for_until_the_deadline(void **state) {
 static void one_that_is_given_back_meanwhile_is_taken(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
     hold_apart(state);
-    on_look = let_go; /* so this process is waiting when it happens */
+    on_look = let_go; /* so this process is already waiting */
     assert_int_equal(lock_take(fd, &deadline, &reason), 0);
     assert_null(on_look);
     assert_true(excludes(state));

@@ -1,4 +1,4 @@
-/* The log: one line of logfmt each, that nothing from outside can break; repetitions are counted, and none is
+/* The log: each entry is one line of logfmt that no input can break; repetitions are counted, and none is
  * lost. */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "support.h"
@@ -30,7 +30,7 @@ static void refuse(const char *cause) {
                &(struct log_answer){.status = 401, .disposition = "unauthorized", .cause = cause});
 }
 
-/* How often the lines have this text. */
+/* How many times the lines contain this text. */
 static unsigned count(const char *lines, const char *text) {
     unsigned found = 0;
     for (; (lines = strstr(lines, text)) != NULL; lines++)
@@ -91,7 +91,7 @@ static int write_longest(void *context) {
     return 0;
 }
 
-/* A pipe takes it whole, so that lines of several processes do not mix. */
+/* A pipe takes the line whole, so lines of several processes do not mix. */
 static void the_longest_line_is_whole_and_no_longer_than_a_pipe_takes(void **state) {
     (void)state;
     const char *said = run_apart(write_longest, NULL)->said;
@@ -133,7 +133,7 @@ static void the_level_decides_which_answers_are_written(void **state) {
 
 /* ---- what repeats ---- */
 
-/* A thousand of one cause in an instant, then one a tenth of a second for ten seconds. */
+/* A thousand of one cause at once, then one every tenth of a second for ten seconds. */
 static int repeat(void *context) {
     (void)context;
     for (int i = 0; i < 1000; i++)
@@ -146,7 +146,7 @@ static int repeat(void *context) {
     return 0;
 }
 
-/* Adds up what the lines say: one each, or so many as were counted. */
+/* Adds up what the lines report: one each, or their count. */
 static unsigned long total(const char *lines) {
     unsigned long sum = 0;
     for (const char *line = lines, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
@@ -200,7 +200,7 @@ static void what_ring_signed_is_always_written(void **state) {
     assert_int_equal(count(run_apart(repeat_what_ring_signed, NULL)->said, "verdict=rejected"), 50);
 }
 
-/* Says when there is more to write, and what there is at that time. */
+/* Prints when more is due, and what is written then. */
 static int wait_for_counts(void *context) {
     (void)context;
     printf("%d ", log_summarize(false) == INT64_MAX);
@@ -254,7 +254,7 @@ static void without_a_reader_whole_lines_are_held_and_the_rest_counted(void **st
     }
 }
 
-/* Writes into a pipe that nobody reads until it is full. */
+/* Fills a pipe that nobody reads. */
 static int fill_pipe(void *context) {
     int ends[2];
     char bytes[65536];
@@ -289,7 +289,7 @@ static int rotate(void *context) {
     log_error("first");
     if (rename(path, old) != 0)
         return 1;
-    log_error("second"); /* nothing has the name yet */
+    log_error("second"); /* the name does not exist yet */
     if (close(open(path, O_WRONLY | O_CREAT, 0600)) != 0)
         return 2;
     log_error("third");

@@ -1,4 +1,4 @@
-/* A mark holds while the line that ends there is the one it was. */
+/* A mark is valid while the line that ends there is unchanged. */
 #include "deliveries.h"
 
 #include "mark.h"
@@ -82,7 +82,7 @@ static void it_does_not_hold_when_the_line_is_another(void **state) {
     }
 }
 
-/* A line as long as lines can be, and something longer. */
+/* A line of the maximum length, and a longer one. */
 static void long_lines_are_read(void **state) {
     static char text[3 * RECORD_LIMIT], read[RECORD_LIMIT + 1];
     static const size_t lengths[] = {4095, 4096, 4097, RECORD_LIMIT - 1, RECORD_LIMIT};
@@ -126,7 +126,7 @@ static void an_error_is_no_answer(void **state) {
     close(fd);
 }
 
-/* The last line of a day that can be read. */
+/* The last readable line of a day. */
 static void the_end_of_a_day_is_marked(void **state) {
     static const struct {
         const char *act;

@@ -1,4 +1,4 @@
-/* What a body or a key was before somebody changed it; and never more than there is room for. */
+/* Recovers the original of a changed body or key, and never writes more than fits. */
 #include "support.h"
 
 #include "mistake.h"
@@ -9,7 +9,7 @@
 
 #define ROOM 512
 
-/* Is `wanted` among what the mistakes of the table make of the text? */
+/* Returns true if the mistakes of the table turn the text into `wanted`. */
 static bool is_made(const struct mistake *table, const char *text, size_t length, const char *wanted) {
     char out[ROOM];
     for (const struct mistake *one = table; one->undo != NULL; one++)
@@ -30,7 +30,7 @@ static bool is_made(const struct mistake *table, const char *text, size_t length
 static void what_was_done_to_a_body_is_undone(void **state) {
     static const struct {
         const char *text;
-        size_t length; /* 0: that of a string */
+        size_t length; /* 0: the length of the string */
         const char *wanted;
     } cases[] = {
         {SIGNED "\n", 0, SIGNED},
@@ -116,7 +116,7 @@ static void what_does_not_wrap_a_key_is_left_alone(void **state) {
                 fail_msg("\"%s\" is unwrapped", keys[i]);
 }
 
-/* With room for each length, on the heap, so that a byte too many is seen. */
+/* The output buffers have each possible size, on the heap, so that an overrun of one byte is detected. */
 static void nothing_is_written_past_the_room_for_it(void **state) {
     static const char *const texts[] = {"",
                                         "a",

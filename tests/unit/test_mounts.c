@@ -1,4 +1,4 @@
-/* doorpost doctor reads from the list of mounts whether locks exclude other machines. */
+/* doorpost doctor determines from the mount list whether locks exclude other machines. */
 #include "support.h"
 
 #include "mounts.h"
@@ -31,7 +31,7 @@ static void locks_of_each_mount(void **state) {
     assert_null(locks_of(0));
     assert_null(locks_of(50));
     assert_string_equal(locks_of(51), "nolock");
-    assert_null(locks_of(52)); /* flock(2) is not what Doorpost uses */
+    assert_null(locks_of(52)); /* Doorpost does not use flock(2) */
     assert_string_equal(locks_of(53), "local_lock=posix");
     assert_string_equal(locks_of(54), "not found");
     assert_string_equal(locks_of(99), "not found");

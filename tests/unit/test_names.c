@@ -1,5 +1,5 @@
-/* Identity is a name: whatever a person does to the files while workers have them open, what is stored is in
- * the file that has the name, and nothing is there twice. */
+/* Identity is the file name: whatever an operator does to the files while workers have them open, events are
+ * stored in the file with the name, and none is stored twice. */
 #include "deliveries.h"
 
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 static char *directory;
 
-/* A journal of two days, events 1 to 10 and 11 to 20, that a worker has open. */
+/* A journal of two days, events 1 to 10 and 11 to 20, opened by a worker. */
 static struct journal *open_worker(void **state) {
     directory = *state;
     struct journal *journal = open_journal(directory);
@@ -33,8 +33,7 @@ static bool holds(const char *name, unsigned number) {
     return found;
 }
 
-/* The worker, and one that comes later, go on: old events are known, new ones are stored once, under the
- * name. */
+/* The worker and a later one continue: old events are known, new ones are stored once, under the name. */
 static void goes_on(struct journal *journal, unsigned from, unsigned to, unsigned seq) {
     check_known(journal, from, to);
     check(append_number(journal, 100), DISPOSITION_STORED, seq);
@@ -78,7 +77,7 @@ static void an_older_segment_is_replaced_by_a_copy(void **state) {
 static void all_segments_are_moved_away(void **state) {
     struct journal *journal = open_worker(state);
     run("mkdir '%s/away' && mv '%s'/*.jsonl '%s/away'", directory, directory, directory);
-    check(append_number(journal, 5), DISPOSITION_STORED, 21); /* it is no longer in the journal */
+    check(append_number(journal, 5), DISPOSITION_STORED, 21); /* no longer in the journal */
     check(append_number(journal, 5), DISPOSITION_DUPLICATE, 21);
     check_by_another(directory, 5, DISPOSITION_DUPLICATE, 21);
     journal_free(journal);
@@ -95,7 +94,7 @@ static void an_empty_directory_takes_the_place(void **state) {
     goes_on(journal, 1, 20, 21);
 }
 
-/* A copy of hard links has the same lock file, the same index, the same segments: but its own names. */
+/* A copy of hard links has the same lock file, index and segments, but its own names. */
 static void a_copy_of_hard_links_takes_the_place(void **state) {
     struct journal *journal = open_worker(state);
     run("cp -al '%s' '%s.away' && mv '%s' '%s.old' && mv '%s.away' '%s'", directory, directory, directory,
@@ -110,7 +109,7 @@ static void the_lock_file_is_replaced(void **state) {
     check(append_number(journal, 20), DISPOSITION_DUPLICATE, 20);
     run("cd '%s' && mv lock old && : >lock", directory);
     check(append_number(journal, 20), DISPOSITION_DUPLICATE, 20);
-    /* Whoever holds the lock that has the name holds off this one. */
+    /* Only the lock file that has the name excludes this process. */
     int ready[2];
     char byte;
     assert_int_equal(pipe(ready), 0);
@@ -120,7 +119,7 @@ static void the_lock_file_is_replaced(void **state) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         if (fcntl(lock, F_SETLK, &whole) != 0 || write(ready[1], "x", 1) != 1)
             _exit(1);
-        alarm(60); /* should the test fail, nobody kills it */
+        alarm(60); /* ends the child if the test fails */
         pause();
         _exit(1);
     }
@@ -181,7 +180,7 @@ static struct entry entry_of_hundred(struct event *event, char *body, size_t siz
                           .event = event};
 }
 
-/* Does `act` to the newest segment between journal_write() and journal_sync(). */
+/* Runs `act` on the newest segment between journal_write() and journal_sync(). */
 static struct entry disturb(struct journal *journal, const char *act) {
     static struct event event;
     static char body[512];
@@ -252,14 +251,14 @@ static void the_name_comes_to_the_disk_before_the_first_line(void **state) {
     journal_free(journal);
 }
 
-/* Whoever made the file was killed before its name was on the disk. */
+/* The process that created the file was killed before its name was on the disk. */
 static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
     directory = *state;
     check_by_another(directory, 1, DISPOSITION_STORED, 1);
     write_file(path_in(directory, SECOND_DAY), "", 0, 0600);
     clock_now += A_DAY;
     struct journal *journal = open_journal(directory);
-    check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1); /* takes notice of the file */
+    check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1); /* notices the file */
     memset(disk.calls, 0, sizeof disk.calls);
     check(append_number(journal, 2), DISPOSITION_STORED, 2);
     assert_memory_equal(disk.calls, "n", 1);
@@ -267,7 +266,7 @@ static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
     journal_free(journal);
 }
 
-/* Whoever put a copy in the place of the file may not have synced the directory. */
+/* The operator's copy may be there without a sync of the directory. */
 static void the_name_of_a_file_that_was_moved_comes_to_the_disk(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && cp " SECOND_DAY " copy && mv copy " SECOND_DAY, directory);

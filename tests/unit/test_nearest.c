@@ -1,4 +1,4 @@
-/* What was probably meant: near names are found, and no name is made out of noise. */
+/* Suggestions: close names are found, and noise gets no suggestion. */
 #include "support.h"
 
 #include "nearest.h"
@@ -19,8 +19,8 @@ static void a_near_name_is_found(void **state) {
     static const struct {
         const char *word, *name;
     } cases[] = {{"pruen", "prune"},                             /* swapped */
-                 {"prun", "prune"},                              /* left out: a beginning */
-                 {"prrune", "prune"},                            /* put in */
+                 {"prun", "prune"},                              /* left out: a prefix */
+                 {"prrune", "prune"},                            /* inserted */
                  {"prone", "prune"},                             /* changed */
                  {"chekc", "check"},   {"rejcetde", "rejected"}, /* two swaps */
                  {"cheeek", "check"},  {"verify", "verify-signature"},
@@ -43,7 +43,7 @@ static void the_nearest_wins_and_of_equals_the_first(void **state) {
     assert_string_equal(nearest_to("json", (const char *const[]){"jsons-all", "jso", NULL}), "jsons-all");
 }
 
-/* The table of distances has room for 32 letters. */
+/* The distance table has room for 32 letters. */
 static void longer_words_are_near_to_nothing(void **state) {
     static const char long_name[] = "abcdefghijklmnopqrstuvwxyz012345",
                       longer[] = "abcdefghijklmnopqrstuvwxyz0123456";

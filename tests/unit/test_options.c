@@ -1,4 +1,4 @@
-/* The command line: what is given is set, and what makes no sense ends the program with 2 and says why. */
+/* The command line: options are set, and invalid ones end the program with status 2 and a reason. */
 #include "support.h"
 
 #include "apart.h"
@@ -32,7 +32,7 @@ static struct verb verb = {.name = "try",
 
 #define ARGUMENTS_MAX 80
 
-/* Parses arguments given as words between blanks; argv[0] is the verb. */
+/* Parses arguments separated by blanks; argv[0] is the verb. */
 static int parse(const char *line, char *argv[ARGUMENTS_MAX + 1]) {
     static char text[1024];
     int argc = 0;
@@ -50,10 +50,10 @@ static int parse(const char *line, char *argv[ARGUMENTS_MAX + 1]) {
 static int parse_apart(void *context) {
     char *argv[ARGUMENTS_MAX + 1];
     parse(context, argv);
-    return 77; /* nothing was wrong with it */
+    return 77; /* no error */
 }
 
-/* Says `wanted` and ends with that status. */
+/* Checks that it prints `wanted` and exits with that status. */
 static void check(const char *line, int status, const char *wanted) {
     char copy[1024], text[1400];
     snprintf(copy, sizeof copy, "%s", line);
@@ -249,7 +249,7 @@ static void a_problem_cannot_act_on_the_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_problem_cannot_act_on_the_terminal), /* first: no verb is known yet */
+        cmocka_unit_test(a_problem_cannot_act_on_the_terminal), /* first, because no verb is known yet */
         cmocka_unit_test(each_way_to_write_an_option_sets_it),
         cmocka_unit_test(what_is_not_given_stays),
         cmocka_unit_test(after_a_double_dash_all_are_operands),

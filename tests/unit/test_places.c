@@ -1,4 +1,4 @@
-/* A place proves itself: whatever is done to the lines of a day, an event that is still in a file is a
+/* Index entries are verified: whatever is done to the lines of a day, an event that is still in a file is a
  * duplicate, under its own number, and a new one is stored once. */
 #include "deliveries.h"
 
@@ -30,15 +30,15 @@ static struct journal *open_worker(void **state) {
     return journal;
 }
 
-/* What was in the files when check_all() began. */
+/* The files' contents when check_all() began. */
 static struct contents read_before;
 
 static void later(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL); /* on the clock of any file system */
+    nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL); /* longer than a tick of any file system */
 }
 
-/* Each event that is in a file is a duplicate; the others are stored, once. By this worker, and then by
- * another process. */
+/* Each event that is in a file is a duplicate; the others are stored, once. Checked with this worker, and
+ * then with another process. */
 static void check_all(struct journal *journal) {
     uint64_t seq[31] = {0};
     read_before = read_journal(directory);
@@ -63,8 +63,8 @@ static void check_all(struct journal *journal) {
     read_journal(directory);
 }
 
-/* Does `act` to the journal in a shell, for a worker that has it open, for one that begins, for one after a
- * reboot, and for one that finds no index. */
+/* Runs `act` in a shell on the journal, with a worker that has it open, a new one, one after a reboot, and
+ * one without an index. */
 static void disturb(void **state, const char *act) {
     for (unsigned who = 0; who < 4; who++) {
         disk.boot = "one boot";
@@ -103,7 +103,7 @@ static void a_line_is_erased(void **state) {
     DISTURB(state, acts);
 }
 
-/* The numbers of lines that were erased from the end in this boot are not given again. */
+/* The numbers of lines erased from the end in this boot are not given again. */
 static void the_last_line_is_erased(void **state) {
     for (unsigned who = 0; who < 2; who++) {
         struct journal *journal = open_worker(state);
@@ -174,7 +174,7 @@ static void a_line_break_is_lost(void **state) {
     }
 }
 
-/* Only the line after it is lost, of which a part is damaged too. */
+/* Only the next line is lost, which is damaged too. */
 static void a_line_is_damaged_with_the_line_break_before_it(void **state) {
     static const char *const acts[] = {
         IN_PLACE("sed '1{N;s/\\n/x/;s/\"key\":\"/&x/2}'", ONE),
@@ -208,7 +208,7 @@ static void a_line_is_damaged(void **state) {
 
 /* ---- files from another time ---- */
 
-/* Keeps a copy of a day, or of all, when there were four events of each. */
+/* Keeps a copy of one day, or of all, taken when each had four events. */
 static void older_copies_are_put_back(void **state) {
     static const char *const acts[] = {
         IN_PLACE("head -n 4", ONE),
@@ -252,7 +252,7 @@ static void a_day_is_away_for_a_while(void **state) {
     }
 }
 
-/* A day that the journal had before its index was made; its last lines may be damaged. */
+/* A day older than the index; its last lines may be damaged. */
 static void a_day_is_brought_in_from_a_backup(void **state) {
     static const char *const damage[] = {":",
                                          IN_PLACE("sed '$s/seq/sqe/'", ONE),
@@ -277,7 +277,7 @@ static void a_day_is_brought_in_from_a_backup(void **state) {
         }
 }
 
-/* In one tick of the file system's clock: the directory's time is the same as when it was listed. */
+/* Within one tick of the file system's clock: the directory's modification time is as when it was listed. */
 static void a_day_is_brought_in_within_one_tick(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && mv " ONE " saved && rm -r seen", directory);
@@ -292,8 +292,8 @@ static void a_day_is_brought_in_within_one_tick(void **state) {
     check_all(journal);
 }
 
-/* The index as it was after event `at`, under the same inode numbers, and then something is done to the
- * files: what it says of how far it reaches may be the end of a line by chance, or lead into one. */
+/* Restores the index as it was after event `at`, with the same inode numbers, and then changes the files: the
+ * recorded end of the index may happen to be the end of a line, or lie within one. */
 static void put_index_back(void **state, unsigned at, bool worker_lives, const char *act) {
     clock_now = DAY_ONE;
     directory = *state;
@@ -332,20 +332,20 @@ static void an_older_index_is_put_back(void **state) {
         }
 }
 
-/* An identifier of which more places turn out to be wrong than one search takes. */
+/* An identifier with more wrong positions than one search visits. */
 static void a_day_is_edited_again_and_again(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 0; i < 12; i++) {
         later();
         run("cd '%s' && " IN_PLACE("sed '1i\\\\'", ONE), directory);
-        run("cd '%s' && mv " ONE " saved && mv saved " ONE, directory); /* is looked through again */
+        run("cd '%s' && mv " ONE " saved && mv saved " ONE, directory); /* is searched again */
         check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
     }
     run("cd '%s' && " IN_PLACE("sed '1i\\\\'", ONE), directory);
     check_all(journal);
 }
 
-/* Each place is in a day of its own, and only the last one is right. */
+/* Each entry is for a different day, and only the last one is right. */
 static void a_day_wanders(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && mv " ONE " 2026-11-01.jsonl", directory);
@@ -355,7 +355,7 @@ static void a_day_wanders(void **state) {
         run("cd '%s' && mv 2026-11-%02u.jsonl 2026-11-%02u.jsonl", directory, i, i + 1);
     }
     check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
-    /* All the earlier names are taken by something else. */
+    /* Something else now has all the earlier names. */
     run("cd '%s' && for day in 01 02 03 04 05 06 07 08 09 10 11; do echo none >2026-11-$day.jsonl; done",
         directory);
     check(append_number(journal, 18), DISPOSITION_DUPLICATE, 18);
@@ -406,7 +406,7 @@ static void a_day_that_cannot_be_read(void **state) {
     check_all(journal);
 }
 
-/* At every number of descriptors that are left. */
+/* With every possible number of descriptors left. */
 static void descriptors_run_out(void **state) {
     struct journal *journal = open_worker(state);
     struct rlimit saved, few;
@@ -457,7 +457,7 @@ static void a_day_that_may_not_be_read(void **state) {
         skip();
     run("chown -R 65534:65534 '%s'", directory);
     assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
-    assert_int_equal(chmod(day_one, 0400), 0); /* an older day need not be written to */
+    assert_int_equal(chmod(day_one, 0400), 0); /* an older day need not be writable */
     assert_int_equal(append_as_nobody(3, DISPOSITION_DUPLICATE), 0);
     assert_int_equal(chmod(day_one, 0), 0);
     assert_int_equal(append_as_nobody(3, DISPOSITION_UNAVAILABLE), 0);

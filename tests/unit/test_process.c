@@ -1,4 +1,4 @@
-/* What a program inherits, and what it has after it was prepared. */
+/* What a program inherits, and its state after preparation. */
 #include "support.h"
 
 #include "apart.h"

@@ -1,4 +1,4 @@
-/* Retention: whole days go, never the newest that has lines, and what is left can still be verified. */
+/* Retention: whole days are deleted, never the newest one with lines, and the rest can still be verified. */
 #include "deliveries.h"
 
 #include "prune.h"
@@ -90,7 +90,7 @@ static void a_note_that_cannot_be_read_is_trouble(void **state) {
 
 /* ---- which days go ---- */
 
-/* The next line's number and chain come from the newest day that has lines. */
+/* The next line's number and chain come from the newest day with lines. */
 static void the_newest_day_with_lines_is_kept(void **state) {
     static const struct {
         const char *days; /* one letter each: l has lines, e is empty, - is missing */

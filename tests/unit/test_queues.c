@@ -1,4 +1,4 @@
-/* Events that were set aside: a queue a device, the earliest first, and every change of a slot is known. */
+/* Deferred events: one queue a device, the earliest first, and every change of a slot is reported. */
 #include "support.h"
 
 #include "queues.h"
@@ -72,7 +72,7 @@ static void the_earliest_runs_first_and_none_before_its_time(void **state) {
 static void the_next_of_a_device_waits_for_the_one_before(void **state) {
     struct queues *queues = *state;
     add(queues, 1, 5, NOON + 10 * SECOND);
-    add(queues, 2, 5, NOON); /* its time has come, its turn has not */
+    add(queues, 2, 5, NOON); /* it is due, but not its turn */
     add(queues, 3, 5, NOON);
     assert_int_equal(next(queues, NOON), 0);
     assert_int_equal(next(queues, NOON + 10 * SECOND), 1);
@@ -102,7 +102,7 @@ static void an_event_is_found_anywhere_in_its_queue(void **state) {
         assert_null(find(queues, seq, 6));
     }
     struct item other = item_of(4, 5, 0);
-    other.identity++; /* the number was given again to another event */
+    other.identity++; /* another event has the number now */
     assert_null(queues_find(queues, &other));
 }
 
@@ -131,14 +131,14 @@ static void each_slot_that_changed_is_reported_once(void **state) {
     assert_false(queues_are_changed(queues));
     assert_false(queues_take_changed(queues, &slot));
     struct item *item = queues_next(queues, NOON);
-    assert_false(queues_are_changed(queues)); /* what is under way is not written down */
+    assert_false(queues_are_changed(queues)); /* a running attempt is not saved */
     queues_put_back(queues, item);
     queues_remove(queues, queues_next(queues, NOON));
     assert_true(queues_take_changed(queues, &slot));
     assert_int_equal(slot, first);
     assert_null(queues_at(queues, slot));
     assert_false(queues_take_changed(queues, &slot));
-    add(queues, 2, 2, NOON); /* it gets the slot that is free */
+    add(queues, 2, 2, NOON); /* gets the free slot */
     assert_true(queues_take_changed(queues, &slot));
     assert_int_equal(slot, first);
 }
@@ -153,10 +153,10 @@ static void all_can_be_forgotten(void **state) {
     assert_int_equal(next(queues, NOON), 2);
 }
 
-/* ---- anything, against the simplest thing that could be right ---- */
+/* ---- random operations, compared with the simplest correct model ---- */
 
 #define MOST 3000
-#define ORDERS 97 /* some queues are long, and orders share buckets */
+#define ORDERS 97 /* makes long queues, and orders that share buckets */
 
 static struct {
     uint64_t order;
@@ -178,7 +178,7 @@ static bool is_first(uint64_t seq) {
     return model[seq].here;
 }
 
-/* The time of the earliest that could run; -1: none could. */
+/* The due time of the earliest event that could run; -1: none. */
 static int64_t earliest(void) {
     int64_t due = -1;
     for (uint64_t i = 1; i <= MOST; i++)
@@ -252,7 +252,7 @@ static void whatever_is_done_the_earliest_first_of_a_queue_is_next(void **state)
             check_slots(queues);
     }
     check_slots(queues);
-    assert_true(queues_size(queues) > 1024); /* it has grown on the way */
+    assert_true(queues_size(queues) > 1024); /* it has grown */
 }
 
 #define QUEUES_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

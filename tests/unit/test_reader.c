@@ -1,5 +1,4 @@
-/* Reading on in a day's file: every line once and in order, whatever its length and whatever stands around
- * it. */
+/* Reading forward in a day file: every line once and in order, whatever its length and surroundings. */
 #include "days.h"
 
 #include "disk.h"
@@ -48,7 +47,7 @@ static void start(void) {
     reader_start(&reader, fd, 0, chain_start());
 }
 
-/* The next line is this one. */
+/* Checks the next line. */
 static void check_line(enum scan wanted, uint64_t seq, size_t begins) {
     struct record record;
     enum scan scan;
@@ -101,7 +100,7 @@ static void lines_of_every_length_are_read(void **state) {
     check_end(text.length);
 }
 
-/* More than a window of bytes without a line break is passed over in pieces. */
+/* More than a window of bytes without a line break is skipped in pieces. */
 static void after_garbage_of_any_length_the_next_line_is_found(void **state) {
     static const size_t lengths[] = {1, RECORD_LIMIT, WINDOW - 2, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW};
     static char garbage[3 * WINDOW];
@@ -144,7 +143,7 @@ static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
     assert_int_equal(record.seq, 2);
     assert_true(disk.read < 5 * WINDOW);
 
-    /* And one at the end of the file. */
+    /* And a hole at the end of the file. */
     assert_int_equal(ftruncate(fd, (off_t)first), 0);
     assert_int_equal(ftruncate(fd, (off_t)far), 0);
     disk.read = 0;
@@ -155,12 +154,12 @@ static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
     assert_true(disk.read < 3 * WINDOW);
 }
 
-/* Of the last line of a day that gets no more lines, the line break may be missing. */
+/* The last line of a day that gets no more lines may lack its line break. */
 static void the_rest_is_a_line_if_only_its_line_break_is_missing(void **state) {
     static const struct {
         const char *before; /* on the same line of text */
-        size_t missing;     /* bytes of the line's end */
-        int found;          /* lines, the damaged ones included */
+        size_t missing;     /* bytes missing at the end of the line */
+        int found;          /* lines, including damaged ones */
     } cases[] = {{"", 1, 1}, {"", 3, 0}, {"", 100, 0}, {"xyz", 1, 2}, {"xyz", 3, 0}};
     struct record record;
     enum scan scan;
@@ -209,7 +208,7 @@ static void reading_may_begin_at_any_line(void **state) {
     add_next();
     write_text();
     reader_start(&reader, fd, second, (struct chain_state){.known = false});
-    check_line(SCAN_RECORD, 2, second); /* taken at its word */
+    check_line(SCAN_RECORD, 2, second); /* accepted without proof */
     check_line(SCAN_RECORD, 3, reader_offset(&reader));
     reader_start(&reader, fd, second, chain_start());
     check_line(SCAN_UNCHAINED, 2, second);

@@ -9,7 +9,7 @@
 #define SIGNATURE "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df"
 #define AT INT64_C(1795435200123456)
 
-/* Writes the line of one body after `link`. Returns its length. */
+/* Writes the line of one body that continues `chain`. Returns its length. */
 static size_t write_line(struct chain_state *chain, char *body, size_t length, char *out) {
     bool verbatim = record_flatten(body, length);
     size_t head = record_write_header(chain, AT, KEY, SIGNATURE, verbatim, body, length, out);
@@ -18,7 +18,7 @@ static size_t write_line(struct chain_state *chain, char *body, size_t length, c
     return head + length + sizeof RECORD_TAIL - 1;
 }
 
-/* Three presses in three lines. Returns their length; *second and *third are where those lines begin. */
+/* Three presses in three lines. Returns their length; sets *second and *third to where those lines begin. */
 static size_t three_lines(char *out, size_t *second, size_t *third) {
     struct chain_state chain = chain_start();
     char body[SAMPLE_SIZE];
@@ -83,8 +83,8 @@ static void line_breaks_become_spaces_and_that_is_said(void **state) {
     assert_string_equal(crlf, "{  }");
 }
 
-/* Each byte of the middle line is changed, to each of several values; also its line break. The change must
- * show, and the line after it must still be read. */
+/* Each byte of the middle line, and its line break, is changed to several values. The change must be
+ * detected, and the next line must still be read. */
 static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
     (void)state;
     static char text[4 * SAMPLE_SIZE], good[4 * SAMPLE_SIZE];
@@ -114,7 +114,7 @@ static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
         }
 }
 
-/* A line whose own bytes are right is not lost when only its line break is damaged. */
+/* An undamaged line is not lost if only its line break is damaged. */
 static void a_damaged_line_break_loses_no_event(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE];
@@ -137,7 +137,7 @@ static void a_removed_or_moved_line_shows(void **state) {
     struct record record;
     assert_int_equal(record_scan(text, second, &chain, &record, &used), SCAN_RECORD);
     assert_int_equal(record_scan(text + third, length - third, &chain, &record, &used), SCAN_UNCHAINED);
-    assert_int_equal(chain.seq, 3); /* and counting goes on behind it */
+    assert_int_equal(chain.seq, 3); /* counting continues after it */
     chain = chain_start();
     assert_int_equal(record_scan(text + second, third - second, &chain, &record, &used), SCAN_UNCHAINED);
 }
@@ -148,7 +148,7 @@ static void the_chain_goes_on_behind_damage(void **state) {
     size_t second, third, length = three_lines(text, &second, &third), used;
     struct chain_state chain = chain_start();
     struct record record;
-    memset(text + second, 0, third - second - 1); /* lost in a crash, say */
+    memset(text + second, 0, third - second - 1); /* for example, lost in a crash */
     size_t start = 0;
     while (record_scan(text + start, third - start, &chain, &record, &used) != SCAN_INCOMPLETE)
         start += used;
@@ -177,8 +177,8 @@ static void what_is_incomplete_waits(void **state) {
     }
 }
 
-/* Two lines without a line break between them: gone, or another byte. Both are read whole, also by whoever
- * begins there and has nothing to compare the first one with. */
+/* Two lines whose line break is missing or another byte. Both are read whole, even by a reader that starts
+ * there and cannot verify the first one. */
 static void a_lost_line_break_costs_no_line(void **state) {
     (void)state;
     static char good[4 * SAMPLE_SIZE], text[4 * SAMPLE_SIZE];

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What came of it, as text: an event or a reply a word. */
+/* The result, as text: one word for each event or reply. */
 static char told[4096];
 static struct request request;
 static struct fastcgi fastcgi;
@@ -36,7 +36,7 @@ static void tell(enum fastcgi_event event) {
         strcat(told, names[event]);
 }
 
-/* Reads the stream in pieces, and answers each request at once unless it is to stay unanswered. */
+/* Reads the stream in pieces, and answers each request at once if `answers`. */
 static const char *read_stream(size_t piece, bool answers) {
     static unsigned char answer[512];
     struct fastcgi_reply reply = {.length = 0};
@@ -44,7 +44,7 @@ static const char *read_stream(size_t piece, bool answers) {
     told[0] = '\0';
     for (size_t at = 0; at < stream.length;) {
         size_t length = stream.length - at < piece ? stream.length - at : piece, used;
-        unsigned char *copy = malloc(length); /* so that a read beyond the end shows */
+        unsigned char *copy = malloc(length); /* detects a read beyond the end */
         memcpy(copy, stream.bytes + at, length);
         enum fastcgi_event event = fastcgi_read(&fastcgi, copy, length, &used, &reply);
         free(copy);
@@ -185,7 +185,7 @@ static void pairs_that_lie_cost_nothing(void **state) {
         add_record(FCGI_STDIN, 1, NULL, 0, 0);
         assert_string_equal(read_stream(11, false), "begun request ");
         assert_int_equal(request.fault, REQUEST_MALFORMED);
-        add_request(2, 0, "hello", 5, 100); /* the records themselves were well formed */
+        add_request(2, 0, "hello", 5, 100); /* the records themselves were well-formed */
         assert_string_equal(read_stream(11, true), "begun request begun request ");
         assert_int_equal(request.fault, REQUEST_FINE);
     }
@@ -209,7 +209,7 @@ static void management_records_are_answered(void **state) {
                                                        "FCGI_MPXS_CONNS0) "
                                                        "values(\x0e\x01"
                                                        "FCGI_MAX_CONNS7) values() unknown(99) unknown(1) ");
-    /* Between the records of a request, and in a number that no reply holds at once. */
+    /* Also between the records of a request, and more of them than fit into one reply. */
     stream.length = 0;
     add_begin(1, FCGI_RESPONDER, 0);
     add_record(FCGI_PARAMS, 1, params, 9, 0);
@@ -237,7 +237,8 @@ static void what_belongs_to_no_request_is_passed_over(void **state) {
     add_record(FCGI_PARAMS, 2, "\xff\xff", 2, 0);
     add_record(FCGI_PARAMS, 1, params, params_length, 0);
     add_record(FCGI_DATA, 1, "x", 1, 0);
-    add_record(77, 1, "\x01\x01\x00\x01\x00\x08", 6, 0); /* what looks like a record in a record is none */
+    add_record(77, 1, "\x01\x01\x00\x01\x00\x08", 6,
+               0); /* what looks like a record inside a record is not one */
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
     add_record(FCGI_STDIN, 1, "hello", 5, 0);
     add_record(FCGI_STDIN, 2, NULL, 0, 0);
@@ -275,7 +276,7 @@ static void without_memory_a_request_is_refused_and_the_next_one_served(void **s
     told[0] = '\0';
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes, stream.length, &at, &reply), FASTCGI_BEGUN);
     fastcgi_overloaded(&fastcgi, &reply);
-    assert_true(fastcgi_is_mid_message(&fastcgi)); /* the rest of it comes still */
+    assert_true(fastcgi_is_mid_message(&fastcgi)); /* the rest of it is still to come */
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes + at, stream.length - at, &used, &reply),
                      FASTCGI_BEGUN);
     fastcgi_gather(&fastcgi, &request, 1);
@@ -314,10 +315,10 @@ static void the_next_request_waits_for_the_answer(void **state) {
 static void contradictions_are_told(void **state) {
     (void)state;
     struct {
-        int first, second; /* types of records after the beginning */
+        int first, second; /* types of the records after the beginning */
         size_t length;
         const char *told;
-    } cases[] = {{FCGI_STDIN, FCGI_STDIN, 1, "begun request lost "}, /* before the parameters have ended */
+    } cases[] = {{FCGI_STDIN, FCGI_STDIN, 1, "begun request lost "}, /* before the end of the parameters */
                  {FCGI_BEGIN_REQUEST, FCGI_STDIN, 8, "begun request lost "},
                  {FCGI_BEGIN_REQUEST, FCGI_STDIN, 7, "begun request lost "}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,4 +1,4 @@
-/* What stands in place of a file in the journal or the settings is refused at once. */
+/* Anything but a regular file in the journal or the settings is refused at once. */
 #include "support.h"
 
 #include "config.h"
@@ -25,8 +25,7 @@ static int open_directory(void **state) {
     return fd;
 }
 
-/* Puts something else in place of the file `name`. Returns false after the last of them, or where it cannot
- * be made. */
+/* Puts something else in place of the file. Returns false after the last kind, or if it cannot be created. */
 static bool put(const char *path, int which) {
     unlink(path);
     rmdir(path);
@@ -38,7 +37,7 @@ static bool put(const char *path, int which) {
     case 2:
         return mkdir(path, 0700) == 0;
     case 3:
-        return mknod(path, S_IFCHR | 0600, makedev(1, 5)) == 0; /* root can; it is /dev/zero */
+        return mknod(path, S_IFCHR | 0600, makedev(1, 5)) == 0; /* for root: /dev/zero */
     default:
         return false;
     }
@@ -78,7 +77,7 @@ static int visit(void *context, const struct rejection *rejection) {
     return 0;
 }
 
-/* A FIFO would hang the test; it has the deadline of the runner. */
+/* A FIFO would hang the test, until the runner's deadline. */
 static void nothing_in_a_journal_is_waited_for(void **state) {
     struct directory directory;
     int journal = open_directory(state);
@@ -122,7 +121,7 @@ static void settings_are_in_a_file(void **state) {
         assert_int_equal(config_read(&config, &reason), ERROR_SYSTEM);
         assert_non_null(strstr(reason.text, "not a regular file"));
     }
-    setenv("DOORPOST_CONF", "/dev/null", 1); /* says that there are none */
+    setenv("DOORPOST_CONF", "/dev/null", 1); /* reports that there are none */
     assert_int_equal(config_read(&config, &reason), 0);
     unsetenv("DOORPOST_CONF");
 }

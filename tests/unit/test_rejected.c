@@ -1,4 +1,5 @@
-/* rejected/: what was signed but is no usable event is kept whole, and once. And who is too old. */
+/* rejected/: signed deliveries that are not usable events are kept whole, once. And events that are too old.
+ */
 #include "deliveries.h"
 
 #include "rejected.h"
@@ -38,7 +39,7 @@ static struct entry reject(struct journal *journal, unsigned number) {
     return entry;
 }
 
-/* How many lines of all of rejected/ have that signature. */
+/* The number of lines in all of rejected/ with that signature. */
 static unsigned times(unsigned number) {
     char command[1200];
     unsigned count = 0;
@@ -92,7 +93,7 @@ static int count_lines(void *context, const struct rejection *rejection) {
     return 0;
 }
 
-/* What a killed writer leaves is a line that cannot be read, and costs no other. */
+/* A killed writer leaves a line that cannot be read; the others are not affected. */
 static void a_torn_line_costs_no_other(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 1; i <= 5; i++) {
@@ -160,7 +161,7 @@ static void once_whatever_happens_between(void **state) {
     journal_free(journal);
 }
 
-/* The index is begun anew because no day of it is left. */
+/* The index starts over because none of its days is left. */
 static void once_when_all_days_are_gone(void **state) {
     struct journal *journal = open_worker(state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
@@ -210,7 +211,7 @@ static void what_is_removed_is_kept_again(void **state) {
     }
 }
 
-/* ---- trouble ---- */
+/* ---- errors ---- */
 
 static void it_is_on_the_disk_or_it_is_trouble(void **state) {
     struct journal *journal = open_worker(state);
@@ -226,7 +227,7 @@ static void it_is_on_the_disk_or_it_is_trouble(void **state) {
     journal_free(journal);
 }
 
-/* A sync that failed may have dropped the line: it is written again before it is vouched for. */
+/* A failed sync may have dropped the line: it is written again before it is acknowledged. */
 static void what_the_disk_lost_is_written_again(void **state) {
     struct journal *journal = open_worker(state);
     disk.failing_syncs = 2;
@@ -250,13 +251,13 @@ static void an_error_is_no_absence(void **state) {
     assert_int_equal(stat(path_in(directory, "rejected/" FIRST), &status), 0);
     disk.unreadable = status.st_ino;
     check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
-    clock_now += A_DAY; /* when it would go to another file */
+    clock_now += A_DAY; /* now it would go to another file */
     check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
     clock_now = DAY_ONE;
     disk.unreadable = 0;
     run("cd '%s/rejected' && mv " FIRST " saved && mkdir " FIRST, directory);
     check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
-    check_by_another(directory, 1, DISPOSITION_STORED, 1); /* which is another matter */
+    check_by_another(directory, 1, DISPOSITION_STORED, 1); /* which is independent */
     run("cd '%s/rejected' && rmdir " FIRST " && mv saved " FIRST, directory);
     run("cd '%s' && mv rejected saved && : >rejected", directory);
     check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
@@ -268,7 +269,7 @@ static void an_error_is_no_absence(void **state) {
 
 static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
     struct journal *journal = open_worker(state);
-    mkdir(path_in(directory, "rejected"), 0700); /* whoever made them was killed */
+    mkdir(path_in(directory, "rejected"), 0700); /* their creator was killed */
     write_file(path_in(directory, "rejected/" FIRST), "", 0, 0600);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     memset(disk.calls, 0, sizeof disk.calls);
@@ -280,8 +281,7 @@ static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
     journal_free(journal);
 }
 
-/* However much is in rejected/ that the index does not know yet, the lock is held no longer than a delivery
- * may wait. */
+/* However much of rejected/ is not indexed yet, the lock is not held longer than a delivery may wait. */
 static void a_long_list_keeps_nobody_waiting(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 0; i < 5; i++)
@@ -337,7 +337,7 @@ static void an_old_event_is_stale_once(void **state) {
     }
     check(append_sent(journal, 3, clock_now - HOUR, 0), DISPOSITION_STORED, 2);
     check(append_sent(journal, 4, clock_now + 10 * HOUR, 0), DISPOSITION_STORED,
-          3); /* their clock is ahead */
+          3); /* the sender's clock is ahead */
     journal_free(journal);
     assert_int_equal(verify(directory), 3);
 }
@@ -356,7 +356,7 @@ static void a_clock_that_is_wrong_refuses_nothing_for_good(void **state) {
     struct journal *journal = open_worker(state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     int64_t truth = clock_now;
-    clock_now += 30 * A_DAY; /* by a clock that ran away */
+    clock_now += 30 * A_DAY; /* by a clock that ran far ahead */
     struct entry entry = append_sent(journal, 2, truth, 0);
     check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_null(entry.rejection);

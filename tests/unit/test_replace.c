@@ -1,5 +1,5 @@
-/* Files that are replaced as a whole: a reader finds the old text or the new one, and errors are no absence.
- */
+/* Files that are replaced as a whole: a reader finds the old text or the new one, and an error is not taken
+ * for absence. */
 #include "support.h"
 
 #include "apart.h"
@@ -79,7 +79,7 @@ static void a_nul_is_read_too(void **state) {
     free(text);
 }
 
-/* And the reason that the caller has already stays. */
+/* The caller's reason is left unchanged. */
 static void what_is_missing_is_no_error(void **state) {
     char *text = (char *)1;
     size_t length = 1;
@@ -137,7 +137,7 @@ static void what_was_reserved_is_used(void **state) {
     assert_int_equal(size_of_file("new"), 100);
     ino_t spare = inode_of("new");
     assert_int_equal(replace_reserve(directory, "new", 10, &reason), 0);
-    assert_int_equal(size_of_file("new"), 100); /* nothing is given back */
+    assert_int_equal(size_of_file("new"), 100); /* the space is not given back */
     assert_int_equal(replace_reserve(directory, "new", 200, &reason), 0);
     assert_int_equal(size_of_file("new"), 200);
     assert_int_equal(write_text("text"), 0);
@@ -150,7 +150,7 @@ struct limits {
     bool nobody;
 };
 
-/* Reserves and writes under limits. Says both results. */
+/* Reserves and writes under limits. Returns both results. */
 static int write_with_limits(void *context) {
     const struct limits *limits = context;
     struct rlimit limit = {.rlim_cur = limits->size, .rlim_max = RLIM_INFINITY};
@@ -179,7 +179,7 @@ static void a_full_disk_leaves_the_old_text(void **state) {
     check_text("twenty bytes of text");
 }
 
-/* Trying again is of no use there. */
+/* Retrying would not help. */
 static void a_directory_that_may_not_be_written_to_is_not_taken_for_a_full_disk(void **state) {
     char wanted[16];
     assert_int_equal(write_text("old"), 0);

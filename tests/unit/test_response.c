@@ -1,4 +1,4 @@
-/* Each disposition has one status, and the answer to it says no more than its sender may know. */
+/* Each disposition has one status, and its answer reveals no more than the sender may know. */
 #include "support.h"
 
 #include "response.h"
@@ -76,7 +76,7 @@ static void head_gets_no_body_and_no_fields_of_one(void **state) {
                         "Status: 405 Method Not Allowed\r\nCache-Control: no-store\r\nAllow: POST\r\n\r\n");
 }
 
-/* The bytes that grow most when they are escaped. */
+/* Made of the bytes that grow most when escaped. */
 static void the_longest_identifier_and_reason_fit(void **state) {
     (void)state;
     for (int rejected = 0; rejected < 2; rejected++) {

@@ -1,4 +1,4 @@
-/* Where a consumer goes on: at its place if that proves itself, else at the first line that it has not run.
+/* Where a consumer resumes: at its position if that is verified, else at the first line that it has not run.
  */
 #include "days.h"
 
@@ -17,7 +17,7 @@ static int directory;
 static struct cursor cursor;
 static struct reason reason;
 static struct chain_state link_now;
-static struct mark marks[16]; /* after line number so and so */
+static struct mark marks[16]; /* after each line number */
 
 static int set_up(void **state) {
     memset(&cursor, 0, sizeof cursor);
@@ -34,7 +34,7 @@ static int tear_down(void **state) {
     return remove_directory(state);
 }
 
-/* Writes a day with so many more lines, one received each second. */
+/* Writes a day with `lines` more lines, received one second apart. */
 static void add_day(void **state, int32_t day, unsigned lines) {
     struct record record;
     for (; lines > 0; lines--) {
@@ -45,7 +45,7 @@ static void add_day(void **state, int32_t day, unsigned lines) {
     write_day(*state, DAY + day);
 }
 
-/* The mark is the one after that line; 0: before all. */
+/* Checks that the mark is the one after line `seq`; 0: before all. */
 static void check_mark(struct mark mark, unsigned seq) {
     assert_int_equal(mark.seq, seq);
     assert_int_equal(mark.position.day, marks[seq].position.day);
@@ -79,11 +79,11 @@ static void a_line_is_new_by_its_number_or_its_time(void **state) {
                  {5, THEN, true, false, 3, EARLIER, 1, false}, /* it was moved to a later day */
                  {5, THEN, true, false, 3, LATER, 1, true},    /* its number was given again */
                  {5, "", true, false, 3, LATER, 0, true},      {5, THEN, false, false, 6, EARLIER, 0, true},
-                 {5, THEN, false, false, 5, LATER, 0, false}, /* the numbers count */
-                 {5, THEN, false, true, 5, LATER, 0, true},   /* they do not */
+                 {5, THEN, false, false, 5, LATER, 0, false}, /* the numbers are usable */
+                 {5, THEN, false, true, 5, LATER, 0, true},   /* they are not */
                  {5, THEN, false, true, 5, THEN, 0, false},    {5, THEN, false, true, 1, EARLIER, 0, false},
                  {5, THEN, false, true, 9, EARLIER, 0, true},  {5, "", false, true, 3, EARLIER, -1, false},
-                 {5, "", false, true, 3, EARLIER, 0, true}, /* better once more than not at all */
+                 {5, "", false, true, 3, EARLIER, 0, true}, /* better run twice than never */
                  {0, "", false, false, 1, EARLIER, -9, true}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -96,7 +96,7 @@ static void a_line_is_new_by_its_number_or_its_time(void **state) {
     }
 }
 
-/* ---- where to go on ---- */
+/* ---- where to resume ---- */
 
 static void a_place_that_proves_itself_is_taken(void **state) {
     add_day(state, 0, 3);
@@ -134,7 +134,7 @@ static void one_that_was_moved_is_found_by_its_number(void **state) {
     assert_non_null(strstr(said.text, "the place of bell does not hold: event 2 does not end at byte "));
     assert_non_null(strstr(said.text, "it goes on from event 3"));
 
-    moved = marks[6]; /* all was run */
+    moved = marks[6]; /* all were run */
     moved.position.offset += 7;
     resume = find(moved);
     assert_int_equal(resume.next, 0);
@@ -159,7 +159,7 @@ static void numbers_that_were_given_again_are_recognized_by_the_time(void **stat
     struct reason said;
     add_day(state, 0, 4);
     struct mark was = marks[3];
-    link_now = chain_start(); /* the journal was restored from a copy with two lines, and went on */
+    link_now = chain_start(); /* the journal was restored from a copy with two lines, and continued */
     add_day(state, 0, 2);
     add_day(state, 1, 4);
     struct resume resume = find(was);
@@ -232,7 +232,7 @@ static void a_line_of_that_number_that_is_another_is_not_taken(void **state) {
     assert_int_equal(resume_seek(directory, 4, &position, is_wanted, marks[3].chain, &reason), 0);
     assert_int_equal(position.offset, 42);
 
-    /* And looking goes on after it: the same number is in another day. */
+    /* The search continues after it: another day has the same number. */
     link_now = chain_start();
     add_day(state, 1, 1);
     add_day(state, 2, 2);

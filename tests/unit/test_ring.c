@@ -37,7 +37,7 @@ static bool is_value(const char *name, size_t length) {
     return false;
 }
 
-/* Writes a sample with 1 or the value's own name in the place of each value, and the type in that of its. */
+/* Writes a sample, replacing each value with 1 or its own name, except for the type. */
 static size_t fill_in(const char *type, char out[SAMPLE_SIZE]) {
     FILE *stream = fmemopen(out, SAMPLE_SIZE, "w");
     for (const char *next = ring_sample(type); *next != '\0'; next++) {

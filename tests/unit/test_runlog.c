@@ -1,4 +1,4 @@
-/* The file into which a runner writes that nobody watches: it stays small, and whole lines stay. */
+/* The log file of an unattended runner: it stays small, and lines stay whole. */
 #include "support.h"
 
 #include "apart.h"
@@ -23,7 +23,7 @@ static void redirect(const char *directory, const char *name) {
     dup2(open(path_in(directory, name), O_RDWR | O_APPEND | O_CREAT, 0600), STDERR_FILENO);
 }
 
-/* Writes numbered lines of 16 bytes until that many bytes are there, and has it limited. */
+/* Writes numbered lines of 16 bytes, `size` bytes in all, and limits the file. */
 static void write_lines(size_t size) {
     static char text[2 * LIMIT + 1];
     for (size_t at = 0; at < size; at += 16)
@@ -38,7 +38,7 @@ static int fill(void *context) {
     write_lines(LIMIT);
     struct stat status;
     if (!runlog_is_used() || fstat(STDERR_FILENO, &status) != 0 || status.st_size != LIMIT)
-        return 1; /* so much it may have */
+        return 1; /* its limit */
     write_lines(16);
     problem("said");
     return 0;
@@ -52,13 +52,13 @@ static void the_newer_half_stays(void **state) {
     assert_memory_equal(text, "000000000002050\n", 16); /* the first whole line of it */
     const char *end = strstr(text, "000000000004095\n000000000000000\n");
     assert_non_null(end);
-    assert_non_null(strstr(end, "Z doorpost: said\n")); /* with its time */
+    assert_non_null(strstr(end, "Z doorpost: said\n")); /* with a timestamp */
     free(text);
 }
 
 static int start_with_much(void *context) {
     redirect(context, NAME);
-    write_lines(2 * LIMIT); /* of which nothing is known yet */
+    write_lines(2 * LIMIT); /* not yet seen by this process */
     runlog_start(context, "on-event");
     return 0;
 }
@@ -70,7 +70,7 @@ static void what_an_earlier_runner_has_left_is_limited_too(void **state) {
     assert_in_range(length, LIMIT / 2 - 16, LIMIT / 2);
 }
 
-/* An operator who redirects standard error gets all of it. */
+/* If an operator redirects standard error, that file gets everything. */
 static int write_elsewhere(void *context) {
     redirect(context, "elsewhere");
     runlog_start(context, "on-event");
@@ -87,7 +87,7 @@ static void another_file_is_left_alone(void **state) {
     assert_int_equal(length, 2 * LIMIT + strlen("doorpost: said\n"));
     free(text);
     assert_int_equal(unlink(path_in(*state, NAME)), 0);
-    assert_int_equal(symlink("../elsewhere", path_in(*state, NAME)), 0); /* a link is not the file */
+    assert_int_equal(symlink("../elsewhere", path_in(*state, NAME)), 0); /* a link is not the file itself */
     assert_int_equal(run_apart(write_elsewhere, *state)->status, 0);
 }
 

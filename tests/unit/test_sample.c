@@ -1,4 +1,4 @@
-/* Made-up events are what Ring documents: each is taken for what it says it is. */
+/* Generated events are as Ring documents them: each is accepted as its own type. */
 #include "support.h"
 
 #undef SAMPLE_SIZE /* of the recorded ones */

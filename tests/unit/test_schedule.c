@@ -1,4 +1,4 @@
-/* What is run when: order, retries, what the cursor is moved over. With a clock of the test's own. */
+/* What is run when: order, retries, and what the cursor moves past. With a simulated clock. */
 #include "support.h"
 
 #include <string.h>
@@ -134,7 +134,7 @@ static void no_retry_waits_longer_than_its_delay(void **state) {
         assert_null(schedule_next(other, NOON));
         assert_int_equal(schedule_wait(other, NOON), seconds[attempts - 1] * SECOND);
         assert_int_equal(schedule_next(other, NOON + seconds[attempts - 1] * SECOND)->attempts, attempts + 1);
-        schedule_save(other, &cursor); /* an attempt that is under way does not forget those before */
+        schedule_save(other, &cursor); /* an attempt in progress keeps the count of those before */
         schedule_free(other);
     }
 }
@@ -181,7 +181,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     assert_int_equal(cursor.retry[0].seq, 5);
     assert_int_equal(cursor.retry[0].due, NOON / SECOND + 1);
 
-    /* And another process takes it up there. */
+    /* And another process continues there. */
     struct schedule *other = schedule_new(RING_RETRIES);
     for (uint64_t seq = 2; seq <= 7; seq++)
         add(other, seq, seq);
@@ -230,7 +230,7 @@ static void what_fails_never_holds_up_the_others(void **state) {
     assert_true(schedule_save(schedule, &cursor));
     assert_true(cursor.mark.seq > last - SCHEDULE_MAX);
 
-    /* And then those run too, each device's in order. */
+    /* Then those run too, each device's in order. */
     uint64_t before[64] = {0};
     int64_t now = NOON;
     while (schedule_left(schedule) > 0) {
@@ -245,7 +245,7 @@ static void what_fails_never_holds_up_the_others(void **state) {
     assert_int_equal(queues_count(schedule_queues(schedule)), 0);
 }
 
-/* Until it is on the disk, the cursor stays before what was set aside; whatever becomes of it. */
+/* The cursor stays before a deferred event until that is on the disk, whatever happens to it. */
 static void the_cursor_waits_for_what_is_set_aside(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
@@ -256,7 +256,7 @@ static void the_cursor_waits_for_what_is_set_aside(void **state) {
     for (uint64_t seq = 4; !schedule_is_full(schedule); seq++)
         pass_over(schedule, seq);
     schedule_defer(schedule, NOON + 2 * SECOND);
-    assert_int_equal(queues_count(schedule_queues(schedule)), 2); /* what failed is due, and could be run */
+    assert_int_equal(queues_count(schedule_queues(schedule)), 2); /* what failed is due, and could run */
     assert_true(schedule_is_full(schedule));
     assert_true(schedule_save(schedule, &cursor));
     assert_int_equal(cursor.mark.seq, 0);

@@ -69,7 +69,7 @@ static int ask(void *context) {
     return 0;
 }
 
-/* Of standard input, so that another answer can follow. */
+/* From standard input, so that another answer can follow. */
 static void one_line_is_asked_for_and_no_more_is_taken(void **state) {
     write_file(path_in(*state, "key"), "first\n\nlast", 11, 0600);
     const struct ending *ending = run_apart(ask, *state);
@@ -103,7 +103,7 @@ static void a_new_text_takes_the_place_durably_and_with_its_mode(void **state) {
     check_key(state, "new\n", 0640);
 }
 
-/* Somebody has put a link there, to have root write elsewhere. */
+/* Someone has put a link there, to make root write elsewhere. */
 static void nothing_is_written_through_a_link(void **state) {
     write_file(path_in(*state, "victim"), "victim", 6, 0600);
     assert_int_equal(symlink("victim", path_in(*state, "key.new")), 0);

@@ -1,4 +1,4 @@
-/* Days' files: their names, which of them there are, and what is none. */
+/* Day files: their names, which of them exist, and which files are not day files. */
 #include "support.h"
 
 #include "apart.h"
@@ -114,7 +114,7 @@ static void opening_makes_nothing_and_making_keeps_what_is_there(void **state) {
     close(directory);
 }
 
-/* An absence would be an error in disguise: the day has a name, and what it holds is not known. */
+/* Reporting it as absent would hide an error: the day exists, and its contents are unknown. */
 static void what_is_no_file_is_trouble_and_no_absence(void **state) {
     int directory = open_directory(state);
     bool read_only;
@@ -133,9 +133,7 @@ static void what_is_no_file_is_trouble_and_no_absence(void **state) {
     close(directory);
 }
 
-/* Returns 0 if a file that may only be read, one that may be written, and one that is missing are
- * distinguished.
- */
+/* Returns 0 if a read-only file, a writable one, and a missing one are distinguished. */
 static int open_either(void *context) {
     int directory = *(int *)context, fd;
     bool read_only;

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Each row of signatures.tsv, made by another implementation, holds under the key that it names and no other.
- */
+/* Each row of signatures.tsv, made by another implementation, verifies with the key that it names and no
+ * other. */
 static void the_samples_verify(void **state) {
     struct reason reason;
     struct keys *keys = keys_alloc();

@@ -1,5 +1,4 @@
-/* The state of the index: the newest slot that is whole counts, and only in the file it was written to.
- */
+/* The state of the index: the newest undamaged slot counts, and only in the file it was written to. */
 #include "support.h"
 
 #include "index/internal.h"
@@ -33,7 +32,7 @@ static int tear_down(void **directory) {
     return remove_directory(directory);
 }
 
-/* Writes a state that differs from those before. */
+/* Writes a state that differs from the previous ones. */
 static void write_next(void) {
     state.last_seq = state.generation + 101;
     assert_int_equal(state_write(fd, &state, &reason), 0);

@@ -1,4 +1,4 @@
-/* A table of the index: a bucket is read as it was written, or it is damage. */
+/* A table of the index: a bucket is read back as written, or reported as damaged. */
 #include "support.h"
 
 #include "index/internal.h"
@@ -39,7 +39,7 @@ static int read_bucket(uint32_t number) {
     return table_read(&table, number, &read_back, &reason);
 }
 
-/* The size of a table is four times that of the one before: the largest one is the tenth. */
+/* Each table is four times as large as the one before: the largest is the tenth. */
 static void fingerprints_are_spread_over_all_buckets_of_any_table(void **state) {
     static const uint32_t sizes[] = {1, 3, MIN_BUCKETS, FIRST_BUCKETS, UINT32_C(4096) << 18};
     (void)state;
@@ -83,7 +83,7 @@ static void what_was_never_a_bucket_of_this_place_is_damage(void **state) {
     assert_string_equal(reason.text, "a table of the index in seen/ is damaged");
     write_bucket(0, 1);
     assert_int_equal(pwrite(table.fd, &bucket, sizeof bucket, table_offset(1)), sizeof bucket);
-    assert_int_equal(read_bucket(1), ERROR_DAMAGED); /* it is number 0 */
+    assert_int_equal(read_bucket(1), ERROR_DAMAGED); /* this is number 0 */
     assert_int_equal(pwrite(table.fd, zeros, sizeof zeros, table_offset(1)), sizeof zeros);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED);
     write_bucket(1, TABLE_SLOTS + 1);
@@ -101,7 +101,7 @@ static void buckets_are_cleared_from_the_first_to_before_the_last(void **state) 
         write_bucket(number, 5);
     assert_int_equal(table_clear(&table, 7, 7, &reason), 0);
     assert_int_equal(table_clear(&table, 9, 2, &reason), 0);
-    assert_int_equal(table_clear(&table, 3, 180, &reason), 0); /* more than are written at once */
+    assert_int_equal(table_clear(&table, 3, 180, &reason), 0); /* more than one write clears */
     for (uint32_t number = 0; number < BUCKETS; number++) {
         assert_int_equal(read_bucket(number), 0);
         assert_int_equal(read_back.used, number >= 3 && number < 180 ? 0 : 5);

@@ -1,5 +1,5 @@
-/* The end of the journal: what a killed writer left is cut off, and whatever else is wrong there is damage:
- * kept, told, and its numbers are not given again. */
+/* The end of the journal: what a killed writer left is cut off; anything else wrong there is damage: it is
+ * kept and reported, and its numbers are not given again. */
 #include "deliveries.h"
 
 #include "cursor.h"
@@ -16,7 +16,7 @@
 
 static char *directory;
 static char segment[512];
-static size_t ends[8]; /* where line n ends, counted from 1 */
+static size_t ends[8]; /* the end of line n, counted from 1 */
 
 /* A journal of events 1 to 5, on day one. */
 static struct journal *open_worker(void **state) {
@@ -30,7 +30,7 @@ static struct journal *open_worker(void **state) {
     return journal;
 }
 
-/* Another process, which knows of the journal what the index says. */
+/* Another process, which knows of the journal what the index records. */
 static struct journal *again(struct journal *journal) {
     journal_free(journal);
     return open_journal(directory);
@@ -62,7 +62,7 @@ static const char *kept_name(const char *day, size_t offset) {
 
 #define DAY "2026-11-23"
 
-/* Events up to `left` are there; the next ones get numbers from `seq` on. */
+/* Events up to `left` are there; new ones get numbers from `seq` on. */
 static void goes_on(struct journal *journal, unsigned left, uint64_t seq) {
     check_known(journal, 1, left);
     for (unsigned i = left + 1; i <= 6; i++)
@@ -76,7 +76,7 @@ static void warns(const struct journal *journal, const char *of) {
         fail_msg("no warning of %s: \"%s\"", of, journal_warning(journal));
 }
 
-/* ---- the same boot: what is known was written ---- */
+/* ---- the same boot: what was written is known ---- */
 
 /* Zeros or garbage from some byte of line 3, 4 or 5 to the end. */
 static void known_lines_that_are_overwritten_are_kept(void **state) {
@@ -97,13 +97,13 @@ static void known_lines_that_are_overwritten_are_kept(void **state) {
             check_kept(kept_name(DAY, ends[left]), all + ends[left], size - ends[left]);
             free(all);
             goes_on(journal, left, 6);
-            assert_string_equal(journal_warning(journal), ""); /* it is told once */
+            assert_string_equal(journal_warning(journal), ""); /* it is reported once */
             journal_free(journal);
             run("rm -r '%s'/*", directory);
         }
 }
 
-/* Even if what is left looks like the beginning of a line: it was a whole one. */
+/* Even if the rest looks like the beginning of a line: it was a whole one. */
 static void a_known_line_that_is_cut_short_is_kept(void **state) {
     for (size_t cut = 0; cut < 2; cut++) {
         struct journal *journal = open_worker(state);
@@ -139,7 +139,7 @@ static void missing_lines_are_told_and_their_numbers_too(void **state) {
         }
 }
 
-/* A line that another process wrote is lost, so that the file is again as this one knows it. */
+/* A line written by another process is lost, which leaves the file as this process knows it. */
 static void a_missing_line_of_another_process_is_told(void **state) {
     struct stat status;
     struct journal *journal = open_worker(state);
@@ -155,7 +155,7 @@ static void a_missing_line_of_another_process_is_told(void **state) {
     verify(directory);
 }
 
-/* What is kept is not overwritten by what is kept later. */
+/* A kept file is not overwritten by a later one. */
 static void damage_in_one_place_twice_is_kept_twice(void **state) {
     static const char *const bad[] = {"first damage", "second damage", "third damage, and longer"};
     struct journal *journal = open_worker(state);
@@ -170,7 +170,7 @@ static void damage_in_one_place_twice_is_kept_twice(void **state) {
         run("grep -rqx '%s' '%s/damaged'", bad[i], directory);
 }
 
-/* Kept already when the process was killed before it could cut: once is enough. */
+/* The process was killed after keeping it and before cutting: it is kept only once. */
 static void damage_that_was_kept_is_not_kept_again(void **state) {
     journal_free(open_worker(state));
     for (size_t half = 0; half < 2; half++) {
@@ -203,7 +203,7 @@ static void a_torn_line_is_cut_without_a_word(void **state) {
     }
 }
 
-/* After a crash of the machine nobody knows what was written; but a killed writer leaves no zeros. */
+/* After a system crash it is unknown what was written; but a killed writer leaves no zeros. */
 static void zeros_after_another_boot_are_kept(void **state) {
     static const char zeros[10 * RECORD_LIMIT];
     static const size_t lengths[] = {1, 100, 4096, RECORD_LIMIT, 3 * RECORD_LIMIT, sizeof zeros};
@@ -223,7 +223,7 @@ static void zeros_after_another_boot_are_kept(void **state) {
         }
 }
 
-/* Lines that were never synced are gone after a crash of the machine: nobody had heard 200 for them. */
+/* Lines that were never synced are gone after a system crash: none was answered with 200. */
 static void after_another_boot_the_end_is_the_end(void **state) {
     disk.boot = "before";
     journal_free(open_worker(state));
@@ -237,7 +237,7 @@ static void after_another_boot_the_end_is_the_end(void **state) {
     journal_free(journal);
 }
 
-/* But a consumer has run only what was on the disk. */
+/* But a consumer runs only what was on the disk. */
 static void what_a_consumer_has_run_keeps_its_number(void **state) {
     for (unsigned how = 0; how < 2; how++) {
         static struct cursor cursor;
@@ -280,7 +280,7 @@ static void a_missing_last_line_break_is_put_right(void **state) {
     }
 }
 
-/* In an older day, too: the new day begins after it. */
+/* In an older day, too, before the new day begins. */
 static void a_missing_last_line_break_of_an_older_day_is_put_right(void **state) {
     journal_free(open_worker(state));
     assert_int_equal(truncate(segment, (off_t)ends[5] - 1), 0);
@@ -291,7 +291,7 @@ static void a_missing_last_line_break_of_an_older_day_is_put_right(void **state)
     assert_int_equal(verify(directory), 6);
 }
 
-/* The end of an older day was the newest once, and then it was whole: what is torn there is damage. */
+/* The end of an older day was once the newest and whole, so a torn line there is damage. */
 static void a_torn_line_of_an_older_day_is_kept(void **state) {
     for (unsigned how = 0; how < 2; how++) {
         struct journal *journal = open_worker(state);
@@ -313,8 +313,8 @@ static void a_torn_line_of_an_older_day_is_kept(void **state) {
     }
 }
 
-/* The last line of a day was damaged, and its number is known; then it is cut short. That looks like the
- * beginning of a line that nobody knows. */
+/* The last line of a day was damaged, and its number is known; then it is cut short, which looks like the
+ * beginning of an unknown line. */
 static void a_line_that_was_damaged_before_is_kept(void **state) {
     journal_free(open_worker(state));
     clock_now += A_DAY;
@@ -326,7 +326,7 @@ static void a_line_that_was_damaged_before_is_kept(void **state) {
     run("test $(stat -c %%s '%s/damaged/2026-11-24-0') = 100", directory);
 }
 
-/* ---- what cannot be written to ---- */
+/* ---- what is not writable ---- */
 
 /* As a user who may not write to the file. */
 static void append_as_nobody(unsigned number, enum disposition wanted) {
@@ -358,14 +358,14 @@ static void a_read_only_end_stays_as_it_is(void **state) {
     assert_int_equal(verify(directory), 6);
 }
 
-/* Of a file that is only said to be huge, nothing but the data is read or copied. */
+/* Of a huge sparse file, only the data is read or copied. */
 static void a_huge_hole_is_not_read(void **state) {
     static const off_t huge = (off_t)1 << 40;
     journal_free(open_worker(state));
-    write_file(path_in(directory, "2026-11-20.jsonl"), "", 0, 0600); /* an older day is one */
+    write_file(path_in(directory, "2026-11-20.jsonl"), "", 0, 0600); /* an older day is sparse */
     assert_int_equal(truncate(path_in(directory, "2026-11-20.jsonl"), huge), 0);
     assert_int_equal(truncate(segment, huge), 0);
-    run("rm -r '%s/seen'", directory); /* so that all is read */
+    run("rm -r '%s/seen'", directory); /* so that everything is read */
     struct journal *journal = open_journal(directory);
     disk.read = 0;
     check(append_number(journal, 6), DISPOSITION_STORED, 6);

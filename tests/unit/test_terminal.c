@@ -1,4 +1,4 @@
-/* Times as people write them, and text from outside that cannot act on the terminal. */
+/* Times as people write them, and untrusted text that cannot control the terminal. */
 #include "support.h"
 
 #include "terminal.h"
@@ -96,12 +96,12 @@ static void anything_else_is_no_time(void **state) {
 static void dates_are_of_the_zone_and_ages_of_none(void **state) {
     static const struct {
         const char *text;
-        int64_t at; /* from the same text in UTC */
+        int64_t at; /* of the same text in UTC */
     } cases[] = {{"2026-11-23", 5 * 3600 * SECOND},
                  {"2026-03-08", 5 * 3600 * SECOND},
                  {"2026-03-08 12:00", 4 * 3600 * SECOND},
                  {"2026-07-01 00:00", 4 * 3600 * SECOND},
-                 {"2026-11-23T08:30:01Z", 0}, /* says UTC */
+                 {"2026-11-23T08:30:01Z", 0}, /* specifies UTC */
                  {"@1795392000", 0},
                  {"8d", 0},
                  {"today", 5 * 3600 * SECOND}};
@@ -111,7 +111,7 @@ static void dates_are_of_the_zone_and_ages_of_none(void **state) {
     tzset();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(parsed(cases[i].text, false) - parsed(cases[i].text, true), cases[i].at);
-    int64_t changed = parsed("2026-03-08 12:00", false); /* the day on which the clock is changed */
+    int64_t changed = parsed("2026-03-08 12:00", false); /* the day of the clock change */
     assert_int_equal(parsed_at("today", false, changed), parsed("2026-03-08", false));
     assert_int_equal(parsed_at("yesterday", false, changed), parsed("2026-03-07", false));
     assert_int_equal(parsed_at("today", false, parsed("2026-07-01 12:00", false)),
@@ -161,7 +161,7 @@ static void what_a_terminal_would_act_on_is_shown_as_an_escape(void **state) {
         "\xc3\x9c \xf0\x9f\x94\x94\t\n\\u001b[2J\\u000d\\u0000\\u007f\\u009b\\u202e\\u00ff\\u00c3");
 }
 
-/* Standard output is no terminal here. */
+/* Standard output is not a terminal here. */
 static void what_is_piped_on_is_not_changed(void **state) {
     (void)state;
     assert_string_equal(colour(COLOUR_BAD), "");

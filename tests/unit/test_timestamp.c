@@ -192,8 +192,7 @@ static void not_everything_is_a_time(void **state) {
         int64_t time;
         if (timestamp_parse_iso8601(cases[i], strlen(cases[i]), &time) == 0)
             fail_msg("took \"%s\"", cases[i]);
-        for (size_t length = 0; length < strlen(cases[i]);
-             length++) { /* of the exact size, for a sanitizer */
+        for (size_t length = 0; length < strlen(cases[i]); length++) { /* exactly sized, for a sanitizer */
             char *copy = malloc(length > 0 ? length : 1);
             memcpy(copy, cases[i], length);
             timestamp_parse_iso8601(copy, length, &time);

@@ -1,4 +1,4 @@
-/* Whether a lesser user can change where a path leads. The test's own user stands in for the owner. */
+/* Whether a less privileged user can change where a path leads. The test's own user acts as the owner. */
 #include "support.h"
 
 #include "trust.h"
@@ -13,7 +13,7 @@
 static struct reason reason;
 static char base[512]; /* the path of *state, without links */
 
-/* a/b/file, and nothing of it open to others. TMPDIR is sticky, or nobody else's. */
+/* a/b/file, closed to others. TMPDIR is sticky, or writable by nobody else. */
 static int set_up(void **state) {
     if (make_directory(state) != 0 || realpath(*state, base) == NULL)
         return -1;
@@ -47,7 +47,7 @@ static void each_directory_on_the_way_has_to_be_closed(void **state) {
     }
 }
 
-/* Root's own group is as good as root; a user's own group is that user's. */
+/* Root's own group is as good as root; a user's private group is that user's. */
 static void a_group_may_write_only_if_it_is_the_owners(void **state) {
     struct stat status;
     (void)state;
@@ -61,13 +61,13 @@ static void a_group_may_write_only_if_it_is_the_owners(void **state) {
     check("a/b/file", ERROR_SYSTEM, "a group can write to ");
 }
 
-/* As in /tmp, where only the owner of an entry can change that entry. */
+/* As in /tmp: only the owner of an entry can change it. */
 static void in_a_sticky_directory_an_entry_is_its_owners(void **state) {
     (void)state;
     set_mode("a", 01777);
     check("a/b/file", 0, NULL);
     check("a/b", 0, NULL);
-    check("a", ERROR_SYSTEM, "everybody can write to "); /* at the end, what it holds is asked about */
+    check("a", ERROR_SYSTEM, "everybody can write to "); /* as the last component, its contents matter */
     check("a/missing", ERROR_SYSTEM, "other users could make it");
 }
 
@@ -139,8 +139,7 @@ static void a_path_that_is_too_long_is_refused(void **state) {
     for (size_t i = 0; i + 1 < 8000; i += 2)
         memcpy(path + i, "a/", 2);
     path[8000] = '\0';
-    assert_int_equal(trust_path(path, geteuid(), &reason),
-                     ERROR_INVALID); /* of which there is no first part */
+    assert_int_equal(trust_path(path, geteuid(), &reason), ERROR_INVALID); /* which has no directory part */
 }
 
 /* ---- the last name ---- */
@@ -164,7 +163,7 @@ static void a_path_is_split_before_its_last_name(void **state) {
                  {"..", NULL, NULL},
                  {"a/.", NULL, NULL},
                  {"a/../", NULL, NULL},
-                 {"0123456789012345", NULL, NULL}}; /* which has no room */
+                 {"0123456789012345", NULL, NULL}}; /* does not fit */
     char directory[16], name[16];
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

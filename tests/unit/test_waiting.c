@@ -1,4 +1,4 @@
-/* What was set aside is on the disk as it is in the queues, and a damaged slot costs itself. */
+/* Deferred events are on the disk as in the queues, and a damaged slot affects only itself. */
 #include "support.h"
 
 #include "apart.h"
@@ -58,7 +58,7 @@ static void write_text(void **state, const char *text) {
     write_file(path_in(*state, PATH), text, strlen(text), 0600);
 }
 
-/* Notes each as seq:attempts. */
+/* Records each as seq:attempts. */
 static void note(void *context, const struct item *item) {
     char *list = context;
     snprintf(list + strlen(list), 256 - strlen(list), "%u:%d ", (unsigned)item->seq, item->attempts);
@@ -136,7 +136,7 @@ static void only_what_has_changed_is_written_and_in_place(void **state) {
     assert_memory_equal(after, before, length);
     free(before);
     free(after);
-    write_text(state, "somebody wrote over it"); /* which nothing makes this process look at */
+    write_text(state, "somebody wrote over it"); /* this process has no reason to look at it */
     save();
     assert_int_equal(inode(), first);
 }
@@ -152,7 +152,7 @@ static void when_nothing_is_left_the_file_goes(void **state) {
     save();
     assert_int_equal(inode(), 0);
     add(2, 2);
-    save(); /* all of it, for the file is gone */
+    save(); /* all of it, because the file is gone */
     assert_string_equal(kept(), "2:3 ");
 }
 

@@ -1,4 +1,4 @@
-/* A walk through the days: in order, to the end of the last one and on when there is more. */
+/* A walk through the days: in order, to the end of the last one, and on when more is appended. */
 #include "days.h"
 
 #include "disk.h"
@@ -33,7 +33,7 @@ static int tear_down(void **state) {
     return remove_directory(state);
 }
 
-/* Writes a day with so many more lines; of the last one, `missing` bytes are not there. */
+/* Writes a day with `lines` more lines; the last one lacks `missing` bytes. */
 static void add_day(void **state, int32_t day, unsigned lines, size_t missing) {
     while (lines-- > 0)
         add_line(&link_now, 0, BODY);
@@ -46,7 +46,7 @@ static void start(int32_t day, int32_t last) {
     walk_until(&walk, DAY + last);
 }
 
-/* Reads to the end, and notes each line as day.seq, "x" if it is damaged, "u" if the chain breaks. */
+/* Reads to the end, and records each line as day.seq, "x" if it is damaged, "u" if the chain breaks. */
 static const char *rest_of_it(void) {
     static char lines[256];
     struct record record;
@@ -96,23 +96,23 @@ static void it_begins_and_ends_as_asked(void **state) {
 
 static void it_goes_on_when_there_is_more(void **state) {
     start(0, 0);
-    assert_string_equal(rest_of_it(), ""); /* there is not even a file */
+    assert_string_equal(rest_of_it(), ""); /* the file does not exist */
     add_day(state, 0, 1, 0);
     assert_string_equal(rest_of_it(), "0.1 ");
     link_now = chain_start();
     add_day(state, 0, 3, 0); /* the same line, and two more */
     assert_string_equal(rest_of_it(), "0.2 0.3 ");
     add_day(state, 2, 1, 0);
-    assert_string_equal(rest_of_it(), ""); /* it does not know yet that there is a newer day */
+    assert_string_equal(rest_of_it(), ""); /* it does not know yet of the newer day */
     walk_until(&walk, DAY + 2);
     assert_string_equal(rest_of_it(), "2.4 ");
     add_day(state, 4, 1, 0);
     walk_until(&walk, DAY + 4);
-    walk_until(&walk, DAY + 3); /* never goes back */
+    walk_until(&walk, DAY + 3); /* never moves back */
     assert_string_equal(rest_of_it(), "4.5 ");
 }
 
-/* The last day may be just being written to; an earlier one is not. */
+/* The last day may still be written to; an earlier one is not. */
 static void half_a_line_is_waited_for_in_the_last_day_alone(void **state) {
     add_day(state, 0, 2, 1); /* its line break is missing */
     add_day(state, 1, 2, 1);
