@@ -36,8 +36,7 @@ struct entry append_one(struct journal *journal, const char *request, const char
 /* Appends event `number`: its identifiers are derived from it. */
 struct entry append_number(struct journal *journal, unsigned number);
 
-/* Fails the test unless the entry has this disposition and number. `seq` is not compared if `disposition` is
- * UNAVAILABLE. */
+/* Fails the test unless the entry has this disposition, and this `seq` if it is STORED or DUPLICATE. */
 #define check(entry, disposition, seq) check_entry((entry), (disposition), (seq), __FILE__, __LINE__)
 void check_entry(struct entry entry, enum disposition disposition, uint64_t seq, const char *file, int line);
 

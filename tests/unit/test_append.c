@@ -52,7 +52,7 @@ static void the_last_line_break_is_found(void **state) {
         }
 }
 
-static void what_comes_after_the_size_is_not_looked_at(void **state) {
+static void bytes_beyond_the_size_are_ignored(void **state) {
     uint64_t end;
     (void)state;
     write_file(path, "a\nb\nc\n", 6, 0600);
@@ -78,7 +78,7 @@ static void check_file(const char *wanted) {
     free(text);
 }
 
-static void the_parts_are_written_at_their_place_as_one(void **state) {
+static void parts_are_written_in_one_call_at_the_offset(void **state) {
     struct append append = append_of(6);
     (void)state;
     write_file(path, "ab\n", 3, 0600);
@@ -100,7 +100,7 @@ static int append_to_a_full_disk(void *context) {
     return result == ERROR_SYSTEM ? 0 : 2;
 }
 
-static void on_a_full_disk_nothing_half_is_left(void **state) {
+static void a_full_disk_leaves_no_partial_write(void **state) {
     (void)state;
     for (rlim_t room = 0; room < sizeof TEXT - 1; room += 7) {
         rlim_t size = 3 + room;
@@ -112,7 +112,7 @@ static void on_a_full_disk_nothing_half_is_left(void **state) {
     }
 }
 
-static void a_file_that_cannot_be_cut_back_is_said(void **state) {
+static void a_failed_truncation_is_reported(void **state) {
     struct append append = append_of(6);
     (void)state;
     append.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
@@ -126,7 +126,7 @@ static void drop_the_pages(int which) {
     assert_int_equal(ftruncate(which, 3), 0);
 }
 
-static void after_a_failed_sync_the_bytes_are_written_again_once(void **state) {
+static void after_a_failed_sync_bytes_are_rewritten_once(void **state) {
     static const struct {
         int failing;
         enum sync result;
@@ -148,7 +148,7 @@ static void after_a_failed_sync_the_bytes_are_written_again_once(void **state) {
     assert_non_null(strstr(reason.text, "cannot sync the journal: "));
 }
 
-static void another_file_does_not_hold_what_was_written(void **state) {
+static void another_file_does_not_hold_the_written_bytes(void **state) {
     static const struct {
         const char *text;
         bool one, two; /* does the file hold the first line, and both? */
@@ -177,12 +177,12 @@ static void another_file_does_not_hold_what_was_written(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         APPEND_TEST(the_last_line_break_is_found),
-        APPEND_TEST(what_comes_after_the_size_is_not_looked_at),
-        APPEND_TEST(the_parts_are_written_at_their_place_as_one),
-        APPEND_TEST(on_a_full_disk_nothing_half_is_left),
-        APPEND_TEST(a_file_that_cannot_be_cut_back_is_said),
-        APPEND_TEST(after_a_failed_sync_the_bytes_are_written_again_once),
-        APPEND_TEST(another_file_does_not_hold_what_was_written),
+        APPEND_TEST(bytes_beyond_the_size_are_ignored),
+        APPEND_TEST(parts_are_written_in_one_call_at_the_offset),
+        APPEND_TEST(a_full_disk_leaves_no_partial_write),
+        APPEND_TEST(a_failed_truncation_is_reported),
+        APPEND_TEST(after_a_failed_sync_bytes_are_rewritten_once),
+        APPEND_TEST(another_file_does_not_hold_the_written_bytes),
     };
     return cmocka_run_group_tests_name("append", tests, NULL, NULL);
 }

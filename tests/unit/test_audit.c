@@ -91,7 +91,7 @@ static void an_index_in_use_agrees(void **state) {
     assert_true(absent);
 }
 
-static void a_line_that_the_index_does_not_hold_shows(void **state) {
+static void a_line_missing_in_the_index_is_found(void **state) {
     bool absent;
     journal_free(open_worker(state));
     struct index *index = index_new(0);
@@ -112,7 +112,7 @@ static void a_line_that_the_index_does_not_hold_shows(void **state) {
     assert_int_equal(audit(*state, &absent), ERROR_DAMAGED);
 }
 
-static void an_index_is_made_again_beside_a_worker(void **state) {
+static void an_index_is_rebuilt_while_a_worker_runs(void **state) {
     bool absent;
     struct directory directory;
     struct journal *journal = open_worker(state);
@@ -173,8 +173,8 @@ static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(an_index_in_use_agrees),
-        JOURNAL_TEST(a_line_that_the_index_does_not_hold_shows),
-        JOURNAL_TEST(an_index_is_made_again_beside_a_worker),
+        JOURNAL_TEST(a_line_missing_in_the_index_is_found),
+        JOURNAL_TEST(an_index_is_rebuilt_while_a_worker_runs),
         JOURNAL_TEST(pruned_days_are_gone_and_the_chain_is_known),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

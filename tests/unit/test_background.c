@@ -39,7 +39,7 @@ static void wait_for_it(void *context) {
     work->turns += read(work->let_go[0], &byte, 1) == 1;
 }
 
-static void the_first_thread_goes_on_meanwhile(void **state) {
+static void the_main_thread_continues_meanwhile(void **state) {
     struct background *background = *state;
     struct work work = {.turns = 0};
     assert_int_equal(pipe(work.let_go), 0);
@@ -56,7 +56,7 @@ static void the_first_thread_goes_on_meanwhile(void **state) {
     close(work.let_go[1]);
 }
 
-static void it_is_said_once_each_time(void **state) {
+static void the_end_of_a_job_is_signalled_once(void **state) {
     struct background *background = *state;
     struct work work = {.turns = 0};
     assert_int_equal(pipe(work.let_go), 0);
@@ -77,7 +77,7 @@ static void it_is_said_once_each_time(void **state) {
 }
 
 /* Signals must interrupt the main thread's waits. */
-static void no_signal_is_delivered_to_it(void **state) {
+static void no_signal_is_delivered_to_the_thread(void **state) {
     static const int signals[] = {SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     struct work work = {.turns = 0};
     sigset_t mine;
@@ -94,7 +94,7 @@ static void no_signal_is_delivered_to_it(void **state) {
     close(work.let_go[1]);
 }
 
-static void none_can_be_stopped_too(void **state) {
+static void stopping_without_a_thread_is_allowed(void **state) {
     (void)state;
     background_stop(NULL);
 }
@@ -103,10 +103,10 @@ static void none_can_be_stopped_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BACKGROUND_TEST(the_first_thread_goes_on_meanwhile),
-        BACKGROUND_TEST(it_is_said_once_each_time),
-        BACKGROUND_TEST(no_signal_is_delivered_to_it),
-        cmocka_unit_test(none_can_be_stopped_too),
+        BACKGROUND_TEST(the_main_thread_continues_meanwhile),
+        BACKGROUND_TEST(the_end_of_a_job_is_signalled_once),
+        BACKGROUND_TEST(no_signal_is_delivered_to_the_thread),
+        cmocka_unit_test(stopping_without_a_thread_is_allowed),
     };
     return cmocka_run_group_tests_name("background", tests, NULL, NULL);
 }

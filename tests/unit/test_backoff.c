@@ -37,7 +37,7 @@ static int hold_again_and_again(void *context) {
     return 0;
 }
 
-static void the_delay_doubles_to_a_minute_until_it_works_again(void **state) {
+static void the_delay_doubles_up_to_a_minute_until_success(void **state) {
     (void)state;
     const struct ending *ending = run_apart(hold_again_and_again, NULL);
     assert_int_equal(ending->status, 0);
@@ -63,7 +63,7 @@ static int tell_at_times(void *context) {
     return 0;
 }
 
-static void the_same_is_said_once_an_hour_and_another_at_once(void **state) {
+static void the_same_error_is_logged_hourly_and_another_at_once(void **state) {
     (void)state;
     assert_string_equal(
         run_apart(tell_at_times, NULL)->said,
@@ -72,8 +72,8 @@ static void the_same_is_said_once_an_hour_and_another_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_delay_doubles_to_a_minute_until_it_works_again),
-        cmocka_unit_test(the_same_is_said_once_an_hour_and_another_at_once),
+        cmocka_unit_test(the_delay_doubles_up_to_a_minute_until_success),
+        cmocka_unit_test(the_same_error_is_logged_hourly_and_another_at_once),
     };
     return cmocka_run_group_tests_name("backoff", tests, NULL, NULL);
 }

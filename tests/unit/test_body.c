@@ -30,7 +30,7 @@ static int read_it(void *context) {
     return 0;
 }
 
-static void any_body_that_the_handler_takes_is_read(void **state) {
+static void a_body_up_to_the_limit_is_read(void **state) {
     static const size_t lengths[] = {0, 1, 5000, BODY_LIMIT};
     char wanted[64];
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -42,7 +42,7 @@ static void any_body_that_the_handler_takes_is_read(void **state) {
     }
 }
 
-static void a_larger_one_is_refused(void **state) {
+static void a_larger_body_is_refused(void **state) {
     write_bytes(state, BODY_LIMIT + 1);
     const struct ending *ending = run_apart(read_it, *state);
     assert_string_equal(ending->out, "-1 -1 -1 ");
@@ -50,7 +50,7 @@ static void a_larger_one_is_refused(void **state) {
     assert_non_null(strstr(ending->said, "doorpost: the input has more than 131072 bytes"));
 }
 
-static void what_cannot_be_read_is_named(void **state) {
+static void an_unreadable_body_is_named(void **state) {
     const struct ending *ending = run_apart(read_it, *state);
     assert_non_null(strstr(ending->said, "doorpost: cannot read /"));
     assert_non_null(strstr(ending->said, "/body: No such file or directory\n"));
@@ -60,9 +60,9 @@ static void what_cannot_be_read_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BODY_TEST(any_body_that_the_handler_takes_is_read),
-        BODY_TEST(a_larger_one_is_refused),
-        BODY_TEST(what_cannot_be_read_is_named),
+        BODY_TEST(a_body_up_to_the_limit_is_read),
+        BODY_TEST(a_larger_body_is_refused),
+        BODY_TEST(an_unreadable_body_is_named),
     };
     return cmocka_run_group_tests_name("body", tests, NULL, NULL);
 }

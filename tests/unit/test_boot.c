@@ -62,16 +62,16 @@ static void one_shot_after_one_shot(void **state, const char *const boots[], siz
     assert_int_equal(verify(directory), 1500 + done);
 }
 
-static void the_boot_is_unknown(void **state) {
+static void an_unknown_boot_id(void **state) {
     one_shot_after_one_shot(state, (const char *const[]){""}, 1);
 }
 
-static void boots_alternate(void **state) {
+static void alternating_boot_ids(void **state) {
     one_shot_after_one_shot(state, (const char *const[]){"one", "two"}, 2);
 }
 
 /* Two long-running workers without a boot id. */
-static void two_workers_without_a_boot(void **state) {
+static void two_workers_without_a_boot_id(void **state) {
     set_up_journal(state, 1000);
     disk.boot = "";
     struct journal *both[] = {open_journal(directory), open_journal(directory)};
@@ -91,7 +91,7 @@ static void two_workers_without_a_boot(void **state) {
 }
 
 /* After a real reboot much is read again once, and not by the next process. */
-static void a_reboot_is_paid_for_once(void **state) {
+static void a_reboot_is_costly_only_once(void **state) {
     set_up_journal(state, 3000);
     disk.boot = "after";
     assert_true(deliver(3001, DISPOSITION_STORED) > 3000 * 200);
@@ -199,10 +199,10 @@ static void a_remote_index_is_synced_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(the_boot_is_unknown),
-        JOURNAL_TEST(boots_alternate),
-        JOURNAL_TEST(two_workers_without_a_boot),
-        JOURNAL_TEST(a_reboot_is_paid_for_once),
+        JOURNAL_TEST(an_unknown_boot_id),
+        JOURNAL_TEST(alternating_boot_ids),
+        JOURNAL_TEST(two_workers_without_a_boot_id),
+        JOURNAL_TEST(a_reboot_is_costly_only_once),
         JOURNAL_TEST(after_a_crash_only_what_was_synced_counts),
         JOURNAL_TEST(a_remote_journal_is_opened_each_time),
         JOURNAL_TEST(only_a_remote_journal_is_opened_again),

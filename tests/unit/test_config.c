@@ -61,7 +61,7 @@ static void paths_in_an_env_file_are_relative_to_it(void **state) {
     check_refused("DOORPOST_JOURNAL must be an absolute path");
 }
 
-static void each_of_the_two_is_missed_by_name(void **state) {
+static void each_missing_setting_is_named(void **state) {
     (void)state;
     check_refused("DOORPOST_KEY_FILE is not set");
     setenv("DOORPOST_KEY_FILE", "/k", 1);
@@ -89,7 +89,7 @@ static void a_named_file_must_be_there(void **state) {
     check_refused("cannot read the settings in");
 }
 
-static void broken_lines_are_told_by_number(void **state) {
+static void invalid_lines_are_reported_by_number(void **state) {
     char text[CONFIG_PATH_SIZE + 128];
     use_file(*state, "# one\nDOORPOST_KEY_FILE\n");
     check_refused("line 2: must be KEY=value");
@@ -101,7 +101,7 @@ static void broken_lines_are_told_by_number(void **state) {
     check_refused("line 1: longer than");
 }
 
-static void a_byte_order_mark_is_no_part_of_the_first_line(void **state) {
+static void a_byte_order_mark_is_skipped(void **state) {
     static const char *const texts[] = {
         "\xef\xbb\xbf# settings\r\nDOORPOST_KEY_FILE=/k\r\nDOORPOST_JOURNAL=/j\r\nDOORPOST_MAX_AGE=8d\r\n",
         "\xef\xbb\xbf"
@@ -116,7 +116,7 @@ static void a_byte_order_mark_is_no_part_of_the_first_line(void **state) {
     }
 }
 
-static void what_nobody_sees_is_named(void **state) {
+static void invisible_characters_are_named(void **state) {
     static const struct {
         const char *text, *wanted;
     } cases[] = {
@@ -155,7 +155,7 @@ static void what_nobody_sees_is_named(void **state) {
     check_refused("DOORPOST_JOURNAL in the environment contains the invisible character U+00A0");
 }
 
-static void ages_take_units(void **state) {
+static void ages_may_have_units(void **state) {
     (void)state;
     static const struct {
         const char *text;
@@ -169,7 +169,7 @@ static void ages_take_units(void **state) {
     }
 }
 
-static void nonsense_is_refused_by_name(void **state) {
+static void invalid_values_are_refused_by_name(void **state) {
     (void)state;
     static const struct {
         const char *name, *value;
@@ -225,7 +225,7 @@ static void a_misspelt_name_is_warned_about(void **state) {
     assert_non_null(strstr(load().warning.text, "did you mean \"DOORPOST_MAX_AGE\"?"));
 }
 
-static void a_setting_that_is_missing_may_be_there_by_another_name(void **state) {
+static void a_similar_name_is_suggested_for_a_missing_setting(void **state) {
     use_file(*state, "DOORPOST_KEYFILE=/k\nDOORPOST_JOURNAL=/j\n");
     check_refused(
         "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key; no setting is "
@@ -248,17 +248,17 @@ static void a_path_that_is_too_long_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(two_settings_are_enough),
-        TEST(each_of_the_two_is_missed_by_name),
+        TEST(each_missing_setting_is_named),
         TEST(paths_in_an_env_file_are_relative_to_it),
         TEST(a_file_is_read_and_the_environment_wins),
         TEST(a_named_file_must_be_there),
-        TEST(broken_lines_are_told_by_number),
-        TEST(a_byte_order_mark_is_no_part_of_the_first_line),
-        TEST(what_nobody_sees_is_named),
-        TEST(ages_take_units),
-        TEST(nonsense_is_refused_by_name),
+        TEST(invalid_lines_are_reported_by_number),
+        TEST(a_byte_order_mark_is_skipped),
+        TEST(invisible_characters_are_named),
+        TEST(ages_may_have_units),
+        TEST(invalid_values_are_refused_by_name),
         TEST(a_misspelt_name_is_warned_about),
-        TEST(a_setting_that_is_missing_may_be_there_by_another_name),
+        TEST(a_similar_name_is_suggested_for_a_missing_setting),
         TEST(a_path_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -121,7 +121,7 @@ static void make_narrow(void) {
 
 /* ---- IDLE ---- */
 
-static void an_idle_one_waits_for_ever_and_goes_with_its_peer(void **state) {
+static void an_idle_connection_waits_until_its_peer_closes(void **state) {
     (void)state;
     assert_int_equal(connection.state, CONNECTION_IDLE);
     assert_int_equal(connection_events(&connection), POLLIN);
@@ -133,7 +133,7 @@ static void an_idle_one_waits_for_ever_and_goes_with_its_peer(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void management_records_leave_it_idle(void **state) {
+static void management_records_keep_it_idle(void **state) {
     (void)state;
     add_record(FCGI_GET_VALUES, 0, NULL, 0, 3);
     add_record(99, 0, "zz", 2, 0);
@@ -145,7 +145,7 @@ static void management_records_leave_it_idle(void **state) {
     assert_true(connection_deadline(&connection) == INT64_MAX);
 }
 
-static void replies_that_nobody_takes_stop_it_and_get_a_deadline(void **state) {
+static void unread_replies_stop_input_and_get_a_deadline(void **state) {
     (void)state;
     make_narrow();
     fill_with(99, 3000);
@@ -219,7 +219,7 @@ static void an_overdue_request_is_answered(void **state) {
     assert_true(has_deadline());
 }
 
-static void a_peer_that_goes_amid_a_request_takes_it_along(void **state) {
+static void a_request_ends_if_its_peer_closes(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_bytes(60);
@@ -242,7 +242,7 @@ static void an_aborted_request_ends_at_once(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void a_second_request_is_refused_and_the_first_goes_on(void **state) {
+static void a_second_request_is_refused_and_the_first_continues(void **state) {
     (void)state;
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
     add_begin(2, FCGI_RESPONDER, 0);
@@ -258,7 +258,7 @@ static void a_second_request_is_refused_and_the_first_goes_on(void **state) {
     assert_int_equal(connection.state, CONNECTION_IDLE);
 }
 
-static void replies_beside_a_request_do_not_put_its_deadline_off(void **state) {
+static void replies_during_a_request_do_not_extend_its_deadline(void **state) {
     (void)state;
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
     send_all();
@@ -277,7 +277,7 @@ static void replies_beside_a_request_do_not_put_its_deadline_off(void **state) {
 
 /* ---- READY, SERVING ---- */
 
-static void a_ready_one_may_wait_and_still_be_aborted(void **state) {
+static void a_ready_request_can_wait_and_be_aborted(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -289,7 +289,7 @@ static void a_ready_one_may_wait_and_still_be_aborted(void **state) {
     assert_int_equal(connection.state, CONNECTION_IDLE);
 }
 
-static void an_abort_while_it_is_served_waits_for_the_batch(void **state) {
+static void an_abort_while_served_waits_for_the_batch(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -311,7 +311,7 @@ static void an_abort_while_it_is_served_waits_for_the_batch(void **state) {
     assert_string_equal(received(), "out(1:200) out(1:) end(1) ");
 }
 
-static void a_peer_that_goes_while_it_is_served_is_seen_afterwards(void **state) {
+static void a_peer_closing_while_served_is_noticed_afterwards(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -324,7 +324,7 @@ static void a_peer_that_goes_while_it_is_served_is_seen_afterwards(void **state)
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void a_peer_that_only_ends_its_sending_gets_its_answer(void **state) {
+static void a_half_closed_peer_gets_its_answer(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -354,7 +354,7 @@ static void the_next_request_waits_its_turn(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void the_log_goes_out_before_the_answer(void **state) {
+static void the_log_is_sent_before_the_answer(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -363,7 +363,7 @@ static void the_log_goes_out_before_the_answer(void **state) {
     assert_string_equal(received(), "log(1:line\n) log(1:) out(1:200) out(1:) end(1) ");
 }
 
-static void answers_that_do_not_fit_are_sent_later_and_none_is_lost(void **state) {
+static void answers_that_do_not_fit_are_sent_later(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE], log[LOG_HELD];
     make_narrow();
@@ -392,7 +392,7 @@ static void answers_that_do_not_fit_are_sent_later_and_none_is_lost(void **state
     assert_int_equal(connection.state, CONNECTION_IDLE);
 }
 
-static void an_answer_that_nobody_takes_ends_at_its_deadline(void **state) {
+static void an_unread_answer_ends_at_its_deadline(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE];
     memset(text, 't', sizeof text - 1);
@@ -412,7 +412,7 @@ static void an_answer_that_nobody_takes_ends_at_its_deadline(void **state) {
 
 /* ---- ENDING, DRAINING ---- */
 
-static void an_ending_one_closes_when_all_is_sent(void **state) {
+static void an_ending_connection_closes_when_all_is_sent(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE];
     memset(text, 't', sizeof text - 1);
@@ -443,7 +443,7 @@ static void an_ending_one_closes_when_all_is_sent(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void a_draining_one_takes_what_still_comes_until_its_deadline(void **state) {
+static void a_draining_connection_discards_input_until_its_deadline(void **state) {
     (void)state;
     static const char body[60000];
     add_begin(1, FCGI_RESPONDER, 0);
@@ -471,7 +471,7 @@ static void a_draining_one_takes_what_still_comes_until_its_deadline(void **stat
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void a_draining_one_goes_with_its_peer(void **state) {
+static void a_draining_connection_closes_with_its_peer(void **state) {
     (void)state;
     add_request(1, 0, "hello", 5, 100);
     add_request(1, 0, "ahead", 5, 100); /* was read, too */
@@ -483,7 +483,7 @@ static void a_draining_one_goes_with_its_peer(void **state) {
     assert_int_equal(connection.state, CONNECTION_FREE);
 }
 
-static void padding_of_the_last_record_is_waited_for(void **state) {
+static void the_last_records_padding_is_awaited(void **state) {
     (void)state;
     add_request(1, 0, "hello", 5, 100);
     send_bytes(stream.length - 200);
@@ -508,7 +508,7 @@ static void junk_is_logged_and_drained(void **state) {
     assert_true(has_deadline());
 }
 
-static void junk_amid_a_request_is_answered(void **state) {
+static void junk_during_a_request_is_answered(void **state) {
     (void)state;
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_bytes(16);
@@ -524,30 +524,30 @@ static void junk_amid_a_request_is_answered(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        STATE_TEST(an_idle_one_waits_for_ever_and_goes_with_its_peer),
-        STATE_TEST(management_records_leave_it_idle),
-        STATE_TEST(replies_that_nobody_takes_stop_it_and_get_a_deadline),
+        STATE_TEST(an_idle_connection_waits_until_its_peer_closes),
+        STATE_TEST(management_records_keep_it_idle),
+        STATE_TEST(unread_replies_stop_input_and_get_a_deadline),
         STATE_TEST(an_unknown_role_is_refused),
         STATE_TEST(a_request_is_gathered_byte_by_byte_until_it_is_ready),
         STATE_TEST(an_overdue_request_is_answered),
-        STATE_TEST(a_peer_that_goes_amid_a_request_takes_it_along),
+        STATE_TEST(a_request_ends_if_its_peer_closes),
         STATE_TEST(an_aborted_request_ends_at_once),
-        STATE_TEST(a_second_request_is_refused_and_the_first_goes_on),
-        STATE_TEST(replies_beside_a_request_do_not_put_its_deadline_off),
-        STATE_TEST(a_ready_one_may_wait_and_still_be_aborted),
-        STATE_TEST(an_abort_while_it_is_served_waits_for_the_batch),
-        STATE_TEST(a_peer_that_goes_while_it_is_served_is_seen_afterwards),
-        STATE_TEST(a_peer_that_only_ends_its_sending_gets_its_answer),
+        STATE_TEST(a_second_request_is_refused_and_the_first_continues),
+        STATE_TEST(replies_during_a_request_do_not_extend_its_deadline),
+        STATE_TEST(a_ready_request_can_wait_and_be_aborted),
+        STATE_TEST(an_abort_while_served_waits_for_the_batch),
+        STATE_TEST(a_peer_closing_while_served_is_noticed_afterwards),
+        STATE_TEST(a_half_closed_peer_gets_its_answer),
         STATE_TEST(the_next_request_waits_its_turn),
-        STATE_TEST(the_log_goes_out_before_the_answer),
-        STATE_TEST(answers_that_do_not_fit_are_sent_later_and_none_is_lost),
-        STATE_TEST(an_answer_that_nobody_takes_ends_at_its_deadline),
-        STATE_TEST(an_ending_one_closes_when_all_is_sent),
-        STATE_TEST(a_draining_one_takes_what_still_comes_until_its_deadline),
-        STATE_TEST(a_draining_one_goes_with_its_peer),
-        STATE_TEST(padding_of_the_last_record_is_waited_for),
+        STATE_TEST(the_log_is_sent_before_the_answer),
+        STATE_TEST(answers_that_do_not_fit_are_sent_later),
+        STATE_TEST(an_unread_answer_ends_at_its_deadline),
+        STATE_TEST(an_ending_connection_closes_when_all_is_sent),
+        STATE_TEST(a_draining_connection_discards_input_until_its_deadline),
+        STATE_TEST(a_draining_connection_closes_with_its_peer),
+        STATE_TEST(the_last_records_padding_is_awaited),
         STATE_TEST(junk_is_logged_and_drained),
-        STATE_TEST(junk_amid_a_request_is_answered),
+        STATE_TEST(junk_during_a_request_is_answered),
     };
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static const struct lines *line(int32_t day, const char *type, const char *devic
     return &lines;
 }
 
-static void events_are_counted_by_type_unless_they_are_tests_or_counted_already(void **state) {
+static void events_are_counted_by_type_except_tests_and_earlier_days(void **state) {
     (void)state;
     counters.through = 5;
     assert_true(counters_add(&counters, line(6, "button_press", "front", 0)));
@@ -62,7 +62,7 @@ static void events_are_counted_by_type_unless_they_are_tests_or_counted_already(
 }
 
 /* Two clocks may disagree, and a sender may give any time. */
-static void a_delay_is_never_below_zero_and_needs_a_time(void **state) {
+static void a_delay_is_never_negative_and_needs_a_time(void **state) {
     static const struct {
         int64_t timestamp; /* milliseconds */
         bool known;
@@ -82,7 +82,7 @@ static void a_delay_is_never_below_zero_and_needs_a_time(void **state) {
     assert_true(counters.delay_sum == sum);
 }
 
-static void only_so_many_names_have_a_label_of_their_own(void **state) {
+static void the_number_of_labels_is_limited(void **state) {
     char name[16];
     (void)state;
     for (int round = 0; round < 2; round++)
@@ -95,7 +95,7 @@ static void only_so_many_names_have_a_label_of_their_own(void **state) {
     assert_int_equal(count_of(counters.types, "other"), 4);
 }
 
-static void what_is_written_is_read(void **state) {
+static void counters_are_read_back_as_written(void **state) {
     (void)state;
     counters.through = 20780;
     counters.delays = 3;
@@ -113,7 +113,7 @@ static void what_is_written_is_read(void **state) {
     assert_int_equal(count_of(counters.reasons, "stale"), 1);
 }
 
-static void without_a_file_counting_begins_with_the_first_day(void **state) {
+static void without_a_file_counting_starts_at_the_first_day(void **state) {
     (void)state;
     assert_int_equal(counters_read(directory, &counters, &reason), 0);
     assert_int_equal(counters.through, -1);
@@ -126,7 +126,7 @@ static void without_a_file_counting_begins_with_the_first_day(void **state) {
     ",\"delay_seconds\":" seconds "}\n"
 #define THROUGH "\"2026-08-24\""
 
-static void a_damaged_file_is_reported_and_not_counted_on(void **state) {
+static void a_damaged_file_is_reported_and_ignored(void **state) {
     static const struct {
         const char *text;
         bool good;
@@ -162,7 +162,7 @@ static void a_damaged_file_is_reported_and_not_counted_on(void **state) {
 }
 
 /* A hundred names and `other`: a full file. */
-static void a_file_has_no_more_labels_than_are_counted(void **state) {
+static void a_file_with_too_many_labels_is_damaged(void **state) {
     for (unsigned names = 101; names <= 102; names++) {
         char text[4096] = "", all[4400];
         for (unsigned i = 0; i < names; i++)
@@ -180,13 +180,13 @@ static void a_file_has_no_more_labels_than_are_counted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        COUNTERS_TEST(events_are_counted_by_type_unless_they_are_tests_or_counted_already),
-        COUNTERS_TEST(a_delay_is_never_below_zero_and_needs_a_time),
-        COUNTERS_TEST(only_so_many_names_have_a_label_of_their_own),
-        COUNTERS_TEST(what_is_written_is_read),
-        COUNTERS_TEST(without_a_file_counting_begins_with_the_first_day),
-        COUNTERS_TEST(a_damaged_file_is_reported_and_not_counted_on),
-        COUNTERS_TEST(a_file_has_no_more_labels_than_are_counted),
+        COUNTERS_TEST(events_are_counted_by_type_except_tests_and_earlier_days),
+        COUNTERS_TEST(a_delay_is_never_negative_and_needs_a_time),
+        COUNTERS_TEST(the_number_of_labels_is_limited),
+        COUNTERS_TEST(counters_are_read_back_as_written),
+        COUNTERS_TEST(without_a_file_counting_starts_at_the_first_day),
+        COUNTERS_TEST(a_damaged_file_is_reported_and_ignored),
+        COUNTERS_TEST(a_file_with_too_many_labels_is_damaged),
     };
     return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static int open_journal(void **state) {
     return open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void what_is_written_is_read(void **state) {
+static void a_cursor_is_read_back_as_written(void **state) {
     int journal = open_journal(state);
     assert_int_equal(cursor_read(journal, "bell", &read_back, &reason), 0);
     memset(&cursor, 0, sizeof cursor);
@@ -46,7 +46,7 @@ static void what_is_written_is_read(void **state) {
 }
 
 /* Each differs in one detail from what we write. */
-static void what_is_damaged_is_told(void **state) {
+static void damage_is_reported(void **state) {
 #define MARK "\"day\":\"2026-02-03\",\"offset\":5,\"seq\":1"
 #define LISTS ",\"done\":[],\"retry\":[]}"
     static const char *const texts[] = {
@@ -105,7 +105,7 @@ static void what_is_damaged_is_told(void **state) {
     close(journal);
 }
 
-static void what_is_no_file_is_told_and_not_waited_for(void **state) {
+static void anything_but_a_file_is_refused_without_waiting(void **state) {
     int journal = open_journal(state);
     assert_int_equal(cursor_write(journal, "bell", &cursor, &reason), 0);
     assert_int_equal(mkdir(path_in(*state, "cursors/folder"), 0700), 0);
@@ -141,7 +141,7 @@ static int count(void *context, const char *name) {
 }
 
 /* A cursor fits into the space reserved for it, and the reserved file is not listed as a consumer. */
-static void room_is_reserved_and_used(void **state) {
+static void space_is_reserved_and_used(void **state) {
     int journal = open_journal(state), found = 0;
     struct stat spare, used;
     memset(&cursor, 0, sizeof cursor);
@@ -166,7 +166,7 @@ static void room_is_reserved_and_used(void **state) {
     close(journal);
 }
 
-static void a_cursor_is_made_once_and_at_the_end(void **state) {
+static void a_cursor_is_created_once_at_the_end(void **state) {
     struct directory directory;
     struct deadline deadline = {.at = monotonic_now() + 60 * SECOND};
     write_file(path_in(*state, "2026-11-23.jsonl"), "12345\n", 6, 0600);
@@ -224,14 +224,14 @@ static void names_cannot_leave_their_directory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_written_is_read, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(what_is_damaged_is_told, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(what_is_no_file_is_told_and_not_waited_for, make_directory,
+        cmocka_unit_test_setup_teardown(a_cursor_is_read_back_as_written, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(damage_is_reported, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(anything_but_a_file_is_refused_without_waiting, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(a_cursor_of_an_earlier_release_is_read, make_directory,
                                         remove_directory),
-        cmocka_unit_test_setup_teardown(room_is_reserved_and_used, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(a_cursor_is_made_once_and_at_the_end, make_directory,
+        cmocka_unit_test_setup_teardown(space_is_reserved_and_used, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_cursor_is_created_once_at_the_end, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(one_process_holds_a_lock, make_directory, remove_directory),
         cmocka_unit_test(names_cannot_leave_their_directory),

@@ -52,7 +52,7 @@ static int lock(void) {
 
 /* ---- opening ---- */
 
-static void a_missing_one_is_named(void **state) {
+static void a_missing_directory_is_named(void **state) {
     (void)state;
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
@@ -61,7 +61,7 @@ static void a_missing_one_is_named(void **state) {
     assert_int_equal(lock(), ERROR_SYSTEM);
 }
 
-static void formats_of_later_programs_are_refused(void **state) {
+static void later_formats_are_refused(void **state) {
     static const struct {
         const char *text, *named; /* NULL: the known format */
     } cases[] = {{"1", NULL},
@@ -85,7 +85,7 @@ static void formats_of_later_programs_are_refused(void **state) {
     }
 }
 
-static void a_format_that_cannot_be_read_is_not_taken_for_the_known_one(void **state) {
+static void an_unreadable_format_is_not_taken_for_the_known_one(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(path, "format"), 0700), 0);
     assert_int_equal(directory_open(&directory, &reason), ERROR_SYSTEM);
@@ -93,14 +93,14 @@ static void a_format_that_cannot_be_read_is_not_taken_for_the_known_one(void **s
 
 /* ---- the lock ---- */
 
-static void it_is_opened_once(void **state) {
+static void the_lock_is_opened_once(void **state) {
     (void)state;
     assert_int_equal(lock(), 1);
     assert_int_equal(lock(), 0);
     assert_false(directory.remote);
 }
 
-static void another_directory_of_that_name_is_opened(void **state) {
+static void a_replaced_directory_is_opened(void **state) {
     assert_int_equal(lock(), 1);
     assert_int_equal(rename(path, path_in(*state, "old")), 0);
     assert_int_equal(lock(), ERROR_SYSTEM); /* it is missing now */
@@ -112,7 +112,7 @@ static void another_directory_of_that_name_is_opened(void **state) {
     assert_int_equal(directory.status.st_ino, named.st_ino);
 }
 
-static void another_lock_file_is_opened_also_if_it_is_a_hard_link(void **state) {
+static void a_replaced_lock_file_is_opened_even_if_hard_linked(void **state) {
     assert_int_equal(lock(), 1);
     assert_int_equal(unlink(path_in(path, "lock")), 0);
     assert_int_equal(lock(), 1);
@@ -127,7 +127,7 @@ static void another_lock_file_is_opened_also_if_it_is_a_hard_link(void **state) 
     assert_int_equal(lock(), 0);
 }
 
-static void a_remote_one_is_opened_each_time(void **state) {
+static void a_remote_lock_is_opened_each_time(void **state) {
     (void)state;
     disk.remote = true;
     assert_int_equal(lock(), 1);
@@ -135,7 +135,7 @@ static void a_remote_one_is_opened_each_time(void **state) {
     assert_int_equal(lock(), 1);
 }
 
-static void a_lock_that_is_no_file_is_trouble(void **state) {
+static void a_lock_that_is_not_a_file_is_an_error(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(path, "lock"), 0700), 0);
     assert_int_equal(lock(), ERROR_SYSTEM);
@@ -145,7 +145,7 @@ static void a_lock_that_is_no_file_is_trouble(void **state) {
     assert_int_equal(lock(), 1);
 }
 
-static void a_held_lock_ends_the_wait_at_the_deadline(void **state) {
+static void a_held_lock_is_awaited_until_the_deadline(void **state) {
     static const struct deadline past = {.at = 0};
     int status;
     (void)state;
@@ -162,7 +162,7 @@ static void a_held_lock_ends_the_wait_at_the_deadline(void **state) {
     directory_unlock(&directory);
 }
 
-static void a_new_entry_shows_in_its_time(void **state) {
+static void a_new_entry_changes_the_modification_time(void **state) {
     struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000, .tv_nsec = 123456789}};
     (void)state;
     assert_int_equal(lock(), 1);
@@ -177,7 +177,7 @@ static void a_new_entry_shows_in_its_time(void **state) {
 
 /* ---- subdirectories ---- */
 
-static void a_subdirectory_is_made_if_wanted_and_its_name_synced(void **state) {
+static void a_subdirectory_is_created_on_request_and_synced(void **state) {
     int journal = open_plainly();
     struct stat status;
     (void)state;
@@ -204,7 +204,7 @@ static void a_subdirectory_is_made_if_wanted_and_its_name_synced(void **state) {
     close(journal);
 }
 
-static void all_files_in_it_can_be_removed_for_good(void **state) {
+static void a_subdirectory_can_be_cleared_durably(void **state) {
     int journal = open_plainly();
     (void)state;
     assert_int_equal(directory_clear(journal, "sub", &reason), 0); /* it is missing */
@@ -218,7 +218,7 @@ static void all_files_in_it_can_be_removed_for_good(void **state) {
     close(journal);
 }
 
-static void what_cannot_be_removed_is_trouble(void **state) {
+static void a_failed_removal_is_an_error(void **state) {
     int journal = open_plainly();
     (void)state;
     assert_int_equal(mkdir(path_in(path, "sub"), 0700), 0);
@@ -250,19 +250,19 @@ static void errors_are_left_in_errno(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        DIRECTORY_TEST(a_missing_one_is_named),
-        DIRECTORY_TEST(formats_of_later_programs_are_refused),
-        DIRECTORY_TEST(a_format_that_cannot_be_read_is_not_taken_for_the_known_one),
-        DIRECTORY_TEST(it_is_opened_once),
-        DIRECTORY_TEST(another_directory_of_that_name_is_opened),
-        DIRECTORY_TEST(another_lock_file_is_opened_also_if_it_is_a_hard_link),
-        DIRECTORY_TEST(a_remote_one_is_opened_each_time),
-        DIRECTORY_TEST(a_lock_that_is_no_file_is_trouble),
-        DIRECTORY_TEST(a_held_lock_ends_the_wait_at_the_deadline),
-        DIRECTORY_TEST(a_new_entry_shows_in_its_time),
-        DIRECTORY_TEST(a_subdirectory_is_made_if_wanted_and_its_name_synced),
-        DIRECTORY_TEST(all_files_in_it_can_be_removed_for_good),
-        DIRECTORY_TEST(what_cannot_be_removed_is_trouble),
+        DIRECTORY_TEST(a_missing_directory_is_named),
+        DIRECTORY_TEST(later_formats_are_refused),
+        DIRECTORY_TEST(an_unreadable_format_is_not_taken_for_the_known_one),
+        DIRECTORY_TEST(the_lock_is_opened_once),
+        DIRECTORY_TEST(a_replaced_directory_is_opened),
+        DIRECTORY_TEST(a_replaced_lock_file_is_opened_even_if_hard_linked),
+        DIRECTORY_TEST(a_remote_lock_is_opened_each_time),
+        DIRECTORY_TEST(a_lock_that_is_not_a_file_is_an_error),
+        DIRECTORY_TEST(a_held_lock_is_awaited_until_the_deadline),
+        DIRECTORY_TEST(a_new_entry_changes_the_modification_time),
+        DIRECTORY_TEST(a_subdirectory_is_created_on_request_and_synced),
+        DIRECTORY_TEST(a_subdirectory_can_be_cleared_durably),
+        DIRECTORY_TEST(a_failed_removal_is_an_error),
         DIRECTORY_TEST(errors_are_left_in_errno),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

@@ -117,7 +117,7 @@ static const char *const strings_of_a_press[] = {
     "meta.request_id", "meta.account_id",        "data.id",
     "data.type",       "data.attributes.source", "data.attributes.source_type"};
 
-static void every_field_of_a_press_is_needed(void **state) {
+static void every_field_of_a_press_is_required(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof strings_of_a_press / sizeof *strings_of_a_press; i++) {
         const char *path = strings_of_a_press[i];
@@ -189,7 +189,7 @@ static void a_press_has_an_integer_timestamp(void **state) {
     assert_int_equal(event.timestamp, 0);
 }
 
-static void other_types_need_three_fields(void **state) {
+static void other_types_require_three_fields(void **state) {
     (void)state;
     static const char *const needed[] = {"meta.request_id", "data.id", "data.type"};
     static const char *const free_ones[] = {
@@ -231,7 +231,7 @@ static void an_older_press_may_lack_the_account(void **state) {
     assert_false(event.has_time);
 }
 
-static void any_meta_time_will_do(void **state) {
+static void any_meta_time_is_accepted(void **state) {
     (void)state;
     static const char *const unreadable[] = {"\"\"",
                                              "17",
@@ -260,7 +260,7 @@ static void any_meta_time_will_do(void **state) {
     }
 }
 
-static void identifiers_have_a_longest_length(void **state) {
+static void identifiers_have_a_maximum_length(void **state) {
     (void)state;
     char value[EVENT_FIELD_SIZE + 3];
     memset(value, 'x', sizeof value);
@@ -276,7 +276,7 @@ static void identifiers_have_a_longest_length(void **state) {
         check_altered("button_press.json", strings_of_a_press[i], value, strings_of_a_press[i]);
 }
 
-static void of_a_member_given_twice_the_last_counts(void **state) {
+static void the_last_of_duplicate_members_counts(void **state) {
     (void)state;
     check_altered("button_press.json", "data.id", "\"first\",\"id\":\"last\"", NULL);
     assert_string_equal(event.id, "last");
@@ -298,7 +298,7 @@ static void of_a_member_given_twice_the_last_counts(void **state) {
     check_altered("button_press.json", "data", DATA("1") ",\"data\":[]", "data is missing or not an object");
 }
 
-static void a_name_is_all_of_its_characters(void **state) {
+static void names_are_compared_whole(void **state) {
     (void)state;
     static const char nul[] = "a member name contains a NUL character";
     check_altered("button_press.json", "meta.request_id", "\"1\",\"request_id\\u0000x\":\"2\"", nul);
@@ -325,7 +325,7 @@ static bool identifies(const char *body) {
     return true;
 }
 
-static void identifiers_are_found_without_reading(void **state) {
+static void identifiers_are_found_without_parsing(void **state) {
     (void)state;
 #define BODY(meta, data) "{\"meta\":{" meta "},\"data\":{" data ",\"type\":\"t\"}}"
 #define REQUEST "\"request_id\":\"r\""
@@ -357,7 +357,7 @@ static void identifiers_are_found_without_reading(void **state) {
         assert_false(identifies(not_told[i]));
 }
 
-static void unknown_members_are_no_matter(void **state) {
+static void unknown_members_are_ignored(void **state) {
     (void)state;
     check_altered("button_press.json", "data.relationships",
                   "{\"new\":[1,2.5e-3,-0,null,false,{\"a\":\"\\ud83d\\udd14\"}]}", NULL);
@@ -388,7 +388,7 @@ static void depth_is_limited(void **state) {
     assert_string_equal(reason.text, "meta is missing or not an object");
 }
 
-static void what_is_not_json_is_refused(void **state) {
+static void invalid_json_is_refused(void **state) {
     (void)state;
     static const char *const cases[] = {
         "",
@@ -474,7 +474,7 @@ static void what_is_not_json_is_refused(void **state) {
         check_refused(others[i], strlen(others[i]), "the body is not a JSON object");
 }
 
-static void white_space_may_surround(void **state) {
+static void surrounding_white_space_is_allowed(void **state) {
     (void)state;
     char body[SAMPLE_SIZE + 16], whole[SAMPLE_SIZE];
     size_t length = read_sample("button_press.json", whole);
@@ -486,7 +486,7 @@ static void white_space_may_surround(void **state) {
 }
 
 /* Versions of json-c differ in which of these they accept. */
-static void all_of_json_is_taken(void **state) {
+static void all_valid_json_is_accepted(void **state) {
     (void)state;
     static const char *const values[] = {
         "\"\xc3\x9c\xe2\x82\xac\xf0\x9f\x94\x94\x7f\"",
@@ -504,7 +504,7 @@ static void all_of_json_is_taken(void **state) {
 
 /* Every prefix of a sample, and every sample with one byte changed, is refused or read; nothing else happens.
  */
-static void damaged_samples_are_survived(void **state) {
+static void damaged_samples_are_handled(void **state) {
     (void)state;
     char body[SAMPLE_SIZE];
     size_t length = read_sample("button_press_utf8.json", body);
@@ -527,21 +527,21 @@ static void damaged_samples_are_survived(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_documented_type_is_read),
-        cmocka_unit_test(every_field_of_a_press_is_needed),
+        cmocka_unit_test(every_field_of_a_press_is_required),
         cmocka_unit_test(a_press_has_an_integer_timestamp),
-        cmocka_unit_test(other_types_need_three_fields),
+        cmocka_unit_test(other_types_require_three_fields),
         cmocka_unit_test(an_older_press_may_lack_the_account),
-        cmocka_unit_test(any_meta_time_will_do),
-        cmocka_unit_test(identifiers_have_a_longest_length),
-        cmocka_unit_test(of_a_member_given_twice_the_last_counts),
-        cmocka_unit_test(a_name_is_all_of_its_characters),
-        cmocka_unit_test(identifiers_are_found_without_reading),
-        cmocka_unit_test(unknown_members_are_no_matter),
+        cmocka_unit_test(any_meta_time_is_accepted),
+        cmocka_unit_test(identifiers_have_a_maximum_length),
+        cmocka_unit_test(the_last_of_duplicate_members_counts),
+        cmocka_unit_test(names_are_compared_whole),
+        cmocka_unit_test(identifiers_are_found_without_parsing),
+        cmocka_unit_test(unknown_members_are_ignored),
         cmocka_unit_test(depth_is_limited),
-        cmocka_unit_test(what_is_not_json_is_refused),
-        cmocka_unit_test(white_space_may_surround),
-        cmocka_unit_test(all_of_json_is_taken),
-        cmocka_unit_test(damaged_samples_are_survived),
+        cmocka_unit_test(invalid_json_is_refused),
+        cmocka_unit_test(surrounding_white_space_is_allowed),
+        cmocka_unit_test(all_valid_json_is_accepted),
+        cmocka_unit_test(damaged_samples_are_handled),
     };
     return cmocka_run_group_tests_name("event", tests, set_up, tear_down);
 }

@@ -75,7 +75,7 @@ static void compare(void *context, const struct failure *failure) {
     check_same(failure, context);
 }
 
-static void what_is_put_on_the_list_is_read_back(void **state) {
+static void entries_are_read_back_as_added(void **state) {
     static const char output[] = "two\nlines, \"quotes\" \\ \x1b[2J \xc3\x9c and a NUL \0 in between";
     char id[513];
     struct failure failure = failure_of(INT64_MAX);
@@ -99,7 +99,7 @@ static void an_empty_list_is_no_error(void **state) {
     assert_int_equal(failed_remove(directory, lock, "bell", 1, &reason), 0);
 }
 
-static void one_of_the_same_number_is_replaced(void **state) {
+static void an_entry_with_the_same_number_is_replaced(void **state) {
     (void)state;
     add(1, 7);
     add(12, 7);
@@ -112,7 +112,7 @@ static void one_of_the_same_number_is_replaced(void **state) {
     assert_string_equal(listed(), "2:7 112:7 12:8 1:9 ");
 }
 
-static void one_is_taken_off_and_no_other(void **state) {
+static void only_the_given_entry_is_removed(void **state) {
     static const struct {
         uint64_t seq;
         const char *left;
@@ -142,7 +142,7 @@ static int list_apart(void *context) {
 #define GOOD(seq) "{\"seq\":" #seq ",\"day\":\"2026-11-23\",\"offset\":8,\"attempts\":7}\n"
 
 /* A member that is only for people may be missing. */
-static void a_damaged_line_costs_itself_and_stays(void **state) {
+static void a_damaged_line_affects_only_itself_and_stays(void **state) {
     static const char *const damaged[] = {"{\"seq\":1,\"day\":\"2026-11-23\",\"offset\":8,\"attempts\":7\n",
                                           "damage\n",
                                           "[]\n",
@@ -164,7 +164,7 @@ static void a_damaged_line_costs_itself_and_stays(void **state) {
     }
 }
 
-static void a_list_whose_last_line_break_is_missing_loses_nothing(void **state) {
+static void a_list_without_its_last_line_break_loses_nothing(void **state) {
     char text[] = GOOD(5);
     text[strlen(text) - 1] = '\0'; /* as some editors leave it */
     write_list(state, text);
@@ -176,7 +176,7 @@ static void a_list_whose_last_line_break_is_missing_loses_nothing(void **state) 
     assert_string_equal(listed(), "");
 }
 
-static void a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(void **state) {
+static void an_unreadable_list_is_not_taken_for_an_empty_one(void **state) {
     struct failure failure = failure_of(1);
     assert_int_equal(mkdir(path_in(*state, "cursors/bell.failed"), 0700), 0);
     assert_true(failed_each(directory, lock, "bell", note, NULL, &reason) < 0);
@@ -185,7 +185,7 @@ static void a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(void **stat
     assert_true(failed_reserve(directory, lock, "bell", &reason) < 0);
 }
 
-static void there_is_room_for_a_shorter_list(void **state) {
+static void space_is_reserved_for_a_shorter_list(void **state) {
     struct stat list, spare;
     add(1, 7);
     add(2, 7);
@@ -207,7 +207,7 @@ static const char *recent(void) {
     return list;
 }
 
-static void of_each_event_the_newest_failure_is_known(void **state) {
+static void the_newest_failure_of_each_event_is_kept(void **state) {
     (void)state;
     for (unsigned i = 0; i < 7; i++) {
         struct failure failure = failure_of(1 + i % 3);
@@ -217,7 +217,7 @@ static void of_each_event_the_newest_failure_is_known(void **state) {
     assert_string_equal(recent(), "2:4 3:5 1:6 ");
 }
 
-static void only_so_many_are_kept_and_the_oldest_go(void **state) {
+static void the_number_kept_is_limited_and_the_oldest_go(void **state) {
     static char output[1024];
     struct failure failure;
     struct stat status;
@@ -239,16 +239,16 @@ static void only_so_many_are_kept_and_the_oldest_go(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FAILED_TEST(what_is_put_on_the_list_is_read_back),
+        FAILED_TEST(entries_are_read_back_as_added),
         FAILED_TEST(an_empty_list_is_no_error),
-        FAILED_TEST(one_of_the_same_number_is_replaced),
-        FAILED_TEST(one_is_taken_off_and_no_other),
-        FAILED_TEST(a_damaged_line_costs_itself_and_stays),
-        FAILED_TEST(a_list_whose_last_line_break_is_missing_loses_nothing),
-        FAILED_TEST(a_list_that_cannot_be_read_is_not_taken_for_an_empty_one),
-        FAILED_TEST(there_is_room_for_a_shorter_list),
-        FAILED_TEST(of_each_event_the_newest_failure_is_known),
-        FAILED_TEST(only_so_many_are_kept_and_the_oldest_go),
+        FAILED_TEST(an_entry_with_the_same_number_is_replaced),
+        FAILED_TEST(only_the_given_entry_is_removed),
+        FAILED_TEST(a_damaged_line_affects_only_itself_and_stays),
+        FAILED_TEST(a_list_without_its_last_line_break_loses_nothing),
+        FAILED_TEST(an_unreadable_list_is_not_taken_for_an_empty_one),
+        FAILED_TEST(space_is_reserved_for_a_shorter_list),
+        FAILED_TEST(the_newest_failure_of_each_event_is_kept),
+        FAILED_TEST(the_number_kept_is_limited_and_the_oldest_go),
     };
     return cmocka_run_group_tests_name("failed", tests, NULL, NULL);
 }

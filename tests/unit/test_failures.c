@@ -76,7 +76,7 @@ static struct json_object *list(void) {
     return all;
 }
 
-static void all_that_is_known_comes_together(void **state) {
+static void all_sources_are_merged(void **state) {
     (void)state;
     give_up(1, "event-1", "no", 2);
     memset(&cursor, 0, sizeof cursor);
@@ -107,7 +107,7 @@ static void all_that_is_known_comes_together(void **state) {
 }
 
 /* It waits for another event of its device. */
-static void what_was_never_tried_has_not_failed(void **state) {
+static void an_event_never_tried_has_not_failed(void **state) {
     struct reason said = {"something"};
     (void)state;
     set_aside(4, 0);
@@ -119,7 +119,7 @@ static void what_was_never_tried_has_not_failed(void **state) {
     json_object_put(all);
 }
 
-static void one_is_found_by_its_number_or_by_its_id_as_it_is_shown(void **state) {
+static void a_failure_is_found_by_number_or_displayed_id(void **state) {
     static const struct {
         const char *sought, *seq;
     } cases[] = {{"1", "1"}, {"event-1", "1"}, {"T\xc3\x9cR 2", "2"}, {"3", "3"},
@@ -143,7 +143,7 @@ static int print_first(void *context) {
     return 0;
 }
 
-static void output_is_shown_to_its_end_and_cannot_act_on_the_terminal(void **state) {
+static void output_is_shown_whole_and_escaped(void **state) {
     static const char output[] = "a\0b\x1b[2J\n";
     struct reason said;
     (void)state;
@@ -160,7 +160,7 @@ static void output_is_shown_to_its_end_and_cannot_act_on_the_terminal(void **sta
 }
 
 /* Given-up events are never reported as none because one of the files cannot be read. */
-static void a_file_that_cannot_be_read_is_an_error(void **state) {
+static void an_unreadable_file_is_an_error(void **state) {
     static const char *const names[] = {"cursors/bell", "cursors/bell.failed", "cursors/bell.waiting",
                                         "cursors/bell.recent"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -176,11 +176,11 @@ static void a_file_that_cannot_be_read_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FAILURES_TEST(all_that_is_known_comes_together),
-        FAILURES_TEST(what_was_never_tried_has_not_failed),
-        FAILURES_TEST(one_is_found_by_its_number_or_by_its_id_as_it_is_shown),
-        FAILURES_TEST(output_is_shown_to_its_end_and_cannot_act_on_the_terminal),
-        FAILURES_TEST(a_file_that_cannot_be_read_is_an_error),
+        FAILURES_TEST(all_sources_are_merged),
+        FAILURES_TEST(an_event_never_tried_has_not_failed),
+        FAILURES_TEST(a_failure_is_found_by_number_or_displayed_id),
+        FAILURES_TEST(output_is_shown_whole_and_escaped),
+        FAILURES_TEST(an_unreadable_file_is_an_error),
     };
     return cmocka_run_group_tests_name("failures", tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ static void holes_are_found(void **state) {
     }
 }
 
-static void a_file_of_any_size_takes_no_time(void **state) {
+static void huge_files_take_no_time(void **state) {
     int fd;
     uint64_t block = make_file(path_in(*state, "file"), 1, &fd);
     if (block == 0 || ftruncate(fd, FAR) != 0 || pwrite(fd, "x", 1, FAR) != 1)
@@ -61,7 +61,7 @@ static void a_file_of_any_size_takes_no_time(void **state) {
     close(fd);
 }
 
-static void what_has_no_holes_has_none(void **state) {
+static void files_without_holes_have_none(void **state) {
     int fd, ends[2];
     uint64_t block = make_file(path_in(*state, "file"), (1U << BLOCKS) - 1, &fd);
     assert_false(hole_before(fd, BLOCKS * block));
@@ -79,7 +79,7 @@ static void what_has_no_holes_has_none(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(holes_are_found, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(a_file_of_any_size_takes_no_time, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(what_has_no_holes_has_none, make_directory, remove_directory)};
+        cmocka_unit_test_setup_teardown(huge_files_take_no_time, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(files_without_holes_have_none, make_directory, remove_directory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,7 +130,7 @@ static void what_was_stored_is_found(void **state) {
     check_whole(*state, 50);
 }
 
-static void the_kinds_of_identifier_are_apart(void **state) {
+static void the_kinds_of_identifier_are_distinct(void **state) {
     struct view view = open_view(*state);
     assert_int_equal(begin(&view), 0);
     uint64_t request = index_fingerprint(view.index, IDENTIFIER_REQUEST, "x", 1);
@@ -205,7 +205,7 @@ static void collisions_are_all_visited(void **state) {
     close_view(&view);
 }
 
-static void its_reach_is_remembered(void **state) {
+static void the_indexed_position_is_remembered(void **state) {
     struct view view = open_view(*state);
     struct reach reach, wanted = {.mark = {{20001, 777}, 5, "0123456789abcdef0123456789abcdef"},
                                   .last_seq = 6,
@@ -389,7 +389,7 @@ static void a_late_step_changes_nothing(void **state) {
 }
 
 /* What was inserted after a step was lost in the crash: no step from before the crash counts. */
-static void a_reboot_begins_the_round_anew(void **state) {
+static void a_reboot_restarts_the_round(void **state) {
     struct view view = open_view_of(*state, 0);
     insert(&view, 0, DUE);
     for (unsigned i = 1; i < STEPS; i++) {
@@ -544,7 +544,7 @@ static void a_kill_at_any_call_costs_nothing(void **state) {
 /* ---- starting over ---- */
 
 /* Deleted while in use: the next process starts over, and so does the one that had it open. */
-static void a_deleted_index_begins_anew(void **state) {
+static void a_deleted_index_starts_over(void **state) {
     struct view view = open_view(*state), other = open_view(*state);
     insert(&view, 0, 200);
     assert_true(index_exists(view.directory));
@@ -584,7 +584,7 @@ static void check_no_older_files(const char *path) {
     }
 }
 
-static void files_of_older_versions_go(void **state) {
+static void files_of_older_versions_are_removed(void **state) {
     struct view view = open_view(*state);
     write_older_files(*state);
     insert(&view, 0, 10); /* the first index replaces them */
@@ -763,7 +763,7 @@ static void one_damaged_slot_costs_one_step(void **state) {
     free(bad);
 }
 
-static void an_older_state_is_found_by_who_knows_better(void **state) {
+static void an_older_state_is_detected_by_a_process_that_knew_more(void **state) {
     char path[512];
     snprintf(path, sizeof path, "%s/seen/state", (char *)*state);
     struct view view = open_view(*state);
@@ -774,8 +774,7 @@ static void an_older_state_is_found_by_who_knows_better(void **state) {
     write_file(path, older_state, length, 0600);
     assert_int_equal(begin(&view), ERROR_DAMAGED);
     close_view(&view);
-    view =
-        open_view(*state); /* without that knowledge, reading continues from there, and nothing is missing */
+    view = open_view(*state); /* one that did not know reads on from there; nothing is missing */
     assert_int_equal(reached(&view), STORED);
     insert(&view, STORED, STORED + 5);
     close_view(&view);
@@ -784,7 +783,7 @@ static void an_older_state_is_found_by_who_knows_better(void **state) {
 }
 
 /* I/O errors are neither damage nor absence. */
-static void trouble_is_told_apart_from_damage(void **state) {
+static void system_errors_are_distinguished_from_damage(void **state) {
     struct stat status;
     struct view view = open_view(*state);
     assert_int_equal(begin(&view), 0);
@@ -810,34 +809,34 @@ static int set_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(what_was_stored_is_found),
-        TEST(the_kinds_of_identifier_are_apart),
+        TEST(the_kinds_of_identifier_are_distinct),
         TEST(storing_twice_is_storing_once),
         TEST(it_grows_over_several_tables),
         TEST(a_bucket_is_read_again_under_each_lock),
         TEST(collisions_are_all_visited),
-        TEST(its_reach_is_remembered),
+        TEST(the_indexed_position_is_remembered),
         TEST(a_checkpoint_is_made_in_steps),
         TEST(a_growing_index_is_synced_too),
         TEST(the_next_table_is_prepared),
         TEST(a_whole_step_is_a_checkpoint),
         TEST(two_processes_make_one_checkpoint),
         TEST(a_late_step_changes_nothing),
-        TEST(a_reboot_begins_the_round_anew),
+        TEST(a_reboot_restarts_the_round),
         TEST(after_a_reboot_later_tables_do_not_count),
         TEST(checkpoints_advance_without_a_boot_id),
         TEST(a_sync_that_fails_is_damage),
         TEST(the_checkpoint_does_not_outlast_the_journal),
         TEST(a_kill_at_any_call_costs_nothing),
-        TEST(a_deleted_index_begins_anew),
-        TEST(files_of_older_versions_go),
+        TEST(a_deleted_index_starts_over),
+        TEST(files_of_older_versions_are_removed),
         TABLES_TEST(damage_of_any_bucket_is_found),
         TABLES_TEST(a_missing_table_is_found),
         TABLES_TEST(a_copied_file_is_found),
         TABLES_TEST(a_table_of_another_index_is_found),
         TABLES_TEST(a_damaged_state_is_found),
         TABLES_TEST(one_damaged_slot_costs_one_step),
-        TABLES_TEST(an_older_state_is_found_by_who_knows_better),
-        TABLES_TEST(trouble_is_told_apart_from_damage),
+        TABLES_TEST(an_older_state_is_detected_by_a_process_that_knew_more),
+        TABLES_TEST(system_errors_are_distinguished_from_damage),
     };
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
 }
 
 /* It leaves half a second for the rest; with less than that it stops at the first look at the clock. */
-static void at_the_deadline_what_was_done_counts(void **state) {
+static void progress_at_the_deadline_counts(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     unsigned turns = 0;
     for (unsigned i = 0; i < LINES; i++)
@@ -118,7 +118,7 @@ static void at_the_deadline_what_was_done_counts(void **state) {
     assert_int_equal(index_count(the_index), 2 * LINES);
 }
 
-static void what_cannot_be_read_is_passed_over(void **state) {
+static void unreadable_lines_are_skipped(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     size_t first = add_event(0);
     add_text("damage\n", 7);
@@ -133,7 +133,7 @@ static void what_cannot_be_read_is_passed_over(void **state) {
 }
 
 /* Only a number that the chain proves was given by this journal, and must not be given again. */
-static void the_highest_number_is_one_that_the_chain_proves(void **state) {
+static void the_highest_number_is_proven_by_the_chain(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     struct chain_state other = {.seq = 900, .known = true};
     add_event(0);
@@ -189,13 +189,13 @@ static void either_identifier_finds_the_line(void **state) {
     assert_int_equal(search(99, 99, &offset, 100 * SECOND), 0);
 }
 
-static void a_day_that_is_not_there_does_not_have_it(void **state) {
+static void a_missing_day_does_not_have_the_event(void **state) {
     size_t offset;
     (void)state;
     assert_int_equal(search(1, 1, &offset, 100 * SECOND), 0);
 }
 
-static void an_error_or_the_deadline_is_no_absence(void **state) {
+static void an_error_or_timeout_is_not_an_absence(void **state) {
     size_t offset;
     struct stat status;
     for (unsigned i = 0; i < LINES; i++)
@@ -213,13 +213,13 @@ static void an_error_or_the_deadline_is_no_absence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         INDEXER_TEST(every_event_of_every_day_is_indexed_once),
-        INDEXER_TEST(at_the_deadline_what_was_done_counts),
-        INDEXER_TEST(what_cannot_be_read_is_passed_over),
-        INDEXER_TEST(the_highest_number_is_one_that_the_chain_proves),
+        INDEXER_TEST(progress_at_the_deadline_counts),
+        INDEXER_TEST(unreadable_lines_are_skipped),
+        INDEXER_TEST(the_highest_number_is_proven_by_the_chain),
         INDEXER_TEST(an_error_leaves_the_mark_before_it),
         INDEXER_TEST(either_identifier_finds_the_line),
-        INDEXER_TEST(a_day_that_is_not_there_does_not_have_it),
-        INDEXER_TEST(an_error_or_the_deadline_is_no_absence),
+        INDEXER_TEST(a_missing_day_does_not_have_the_event),
+        INDEXER_TEST(an_error_or_timeout_is_not_an_absence),
     };
     return cmocka_run_group_tests_name("indexer", tests, NULL, NULL);
 }

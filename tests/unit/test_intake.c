@@ -39,7 +39,7 @@ static void method_and_length_decide_first(void **state) {
     static const struct {
         const char *method, *length;
         size_t sent;
-        enum disposition disposition; /* VERDICT_UNSIGNED: the signature is checked next */
+        enum disposition disposition; /* DISPOSITION_UNAUTHORIZED: the signature is checked next */
     } cases[] = {
         {"POST", "0", 0, DISPOSITION_UNAUTHORIZED},
         {"POST", "5", 5, DISPOSITION_UNAUTHORIZED},
@@ -117,7 +117,7 @@ static void without_a_signature_nothing_is_read(void **state) {
     }
 }
 
-static void signed_nonsense_is_rejected_with_a_reason(void **state) {
+static void unusable_signed_bodies_are_rejected_with_a_reason(void **state) {
     (void)state;
     judge_signed("hello", 5);
     assert_int_equal(decision.disposition, DISPOSITION_REJECTED);
@@ -154,7 +154,7 @@ int main(void) {
         TEST(method_and_length_decide_first),
         TEST(a_signed_press_is_usable),
         TEST(without_a_signature_nothing_is_read),
-        TEST(signed_nonsense_is_rejected_with_a_reason),
+        TEST(unusable_signed_bodies_are_rejected_with_a_reason),
         TEST(an_old_event_is_usable),
     };
     return cmocka_run_group_tests_name("intake", tests, set_up, tear_down);

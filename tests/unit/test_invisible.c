@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void each_is_named_and_its_neighbours_are_not(void **state) {
+static void each_character_is_named_and_its_neighbours_are_not(void **state) {
     static const struct {
         const char *text; /* "": nothing is found in the text that follows */
         const char *found;
@@ -75,14 +75,14 @@ static void a_nul_is_named(void **state) {
     assert_false(invisible_find("\xc2\xa0", 1, out));
 }
 
-static void the_first_one_is_named(void **state) {
+static void the_first_character_is_named(void **state) {
     char out[INVISIBLE_SIZE];
     (void)state;
     assert_true(invisible_find("a\xe3\x80\x80\xc2\xa0", 6, out));
     assert_string_equal(out, "the invisible character U+3000 (space)");
 }
 
-static void utf16_is_known_by_its_mark_or_its_zeros(void **state) {
+static void utf16_is_recognized_by_its_mark_or_zeros(void **state) {
     static const struct {
         const char *text;
         size_t length;
@@ -103,10 +103,10 @@ static void utf16_is_known_by_its_mark_or_its_zeros(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_is_named_and_its_neighbours_are_not),
+        cmocka_unit_test(each_character_is_named_and_its_neighbours_are_not),
         cmocka_unit_test(a_nul_is_named),
-        cmocka_unit_test(the_first_one_is_named),
-        cmocka_unit_test(utf16_is_known_by_its_mark_or_its_zeros),
+        cmocka_unit_test(the_first_character_is_named),
+        cmocka_unit_test(utf16_is_recognized_by_its_mark_or_zeros),
     };
     return cmocka_run_group_tests_name("invisible", tests, NULL, NULL);
 }

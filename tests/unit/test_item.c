@@ -7,7 +7,7 @@
 #define NOON (INT64_C(1771070400) * SECOND)
 #define A_YEAR (INT64_C(31536000) * SECOND)
 
-static void what_was_never_tried_does_not_wait(void **state) {
+static void an_event_never_tried_does_not_wait(void **state) {
     struct item item = {.due = NOON + A_YEAR};
     (void)state;
     assert_true(item_time_left(&item, NOON) <= 0);
@@ -35,7 +35,7 @@ static void nothing_waits_longer_than_its_delay(void **state) {
     }
 }
 
-static void an_attempt_that_is_under_way_has_not_ended(void **state) {
+static void a_running_attempt_has_not_ended(void **state) {
     static const enum item_state states[] = {ITEM_WAITING, ITEM_RUNNING, ITEM_DEFERRED, ITEM_DONE};
     (void)state;
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
@@ -59,9 +59,9 @@ static void a_delivery_can_be_as_late_as_all_retries_and_three_days(void **state
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_never_tried_does_not_wait),
+        cmocka_unit_test(an_event_never_tried_does_not_wait),
         cmocka_unit_test(nothing_waits_longer_than_its_delay),
-        cmocka_unit_test(an_attempt_that_is_under_way_has_not_ended),
+        cmocka_unit_test(a_running_attempt_has_not_ended),
         cmocka_unit_test(a_delivery_can_be_as_late_as_all_retries_and_three_days),
     };
     return cmocka_run_group_tests_name("item", tests, NULL, NULL);

@@ -56,7 +56,7 @@ static void a_batch_is_judged_entry_by_entry(void **state) {
     assert_int_equal(verify(*state), 3);
 }
 
-static void a_slow_disk_is_told_at_once_what_the_batch_wants(void **state) {
+static void on_a_slow_disk_a_batch_prefetches_its_buckets(void **state) {
     static const char *const pairs[8][2] = {{"a", "1"}, {"b", "2"}, {"request-5", "3"}, {"d", "4"},
                                             {"e", "5"}, {"f", "6"}, {"g", "event-9"},   {"h", "8"}};
     struct journal *journal = open_journal(*state);
@@ -128,7 +128,7 @@ static void many_processes_write_at_once(void **state) {
     assert_int_equal(verify(*state), PROCESSES / 2 * EVENTS);
 }
 
-static void a_clock_that_steps_back_opens_no_earlier_day(void **state) {
+static void a_clock_set_back_does_not_open_an_earlier_day(void **state) {
     struct journal *journal = open_journal(*state);
     clock_now += A_DAY;
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
@@ -179,7 +179,7 @@ static void a_torn_tail_is_cut(void **state) {
 
 /* A killed writer leaves any part of its line, which was never acknowledged. The line is completed if only
  * its line break is missing; otherwise it is removed and not kept. */
-static void every_torn_line_goes(void **state) {
+static void every_torn_line_is_removed(void **state) {
     size_t known, length;
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 4; i++)
@@ -218,7 +218,7 @@ static void zeros_at_the_end_are_cut(void **state) {
     }
 }
 
-static void a_segment_of_nothing_but_garbage_is_survived(void **state) {
+static void a_segment_of_garbage_is_handled(void **state) {
     static char garbage[3 * RECORD_LIMIT];
     memset(garbage, 'g', sizeof garbage);
     write_file(path_in(*state, FIRST), garbage, sizeof garbage, 0600);
@@ -277,7 +277,7 @@ static void a_deleted_index_changes_no_answer(void **state) {
 }
 
 /* Killed between writing the lines and indexing them: the index is older. */
-static void an_index_that_fell_behind_catches_up(void **state) {
+static void an_outdated_index_catches_up(void **state) {
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 10; i++)
         check(append_number(journal, i), DISPOSITION_STORED, i);
@@ -311,7 +311,7 @@ static void an_index_that_is_ahead_is_harmless(void **state) {
     assert_int_equal(verify(*state), 5);
 }
 
-static void a_scrambled_index_is_made_anew(void **state) {
+static void a_scrambled_index_is_rebuilt(void **state) {
     static const char *const tables[] = {"seen/state", "seen/00", "seen/01", "seen/02"};
     struct journal *journal = open_journal(*state);
     for (unsigned i = 1; i <= 200; i++)
@@ -355,7 +355,7 @@ static int any_place(void *context, struct position position) {
     return 1;
 }
 
-static void a_checkpoint_is_taken_when_due(void **state) {
+static void a_checkpoint_is_made_when_due(void **state) {
     struct journal *journal = journal_new(*state, 0);
     struct reason reason = {""};
     struct entry *pointers[JOURNAL_BATCH], entries[JOURNAL_BATCH];
@@ -401,7 +401,7 @@ static void a_checkpoint_is_taken_when_due(void **state) {
 
 /* ---- errors ---- */
 
-static void a_failed_sync_is_followed_by_writing_again(void **state) {
+static void a_failed_sync_is_followed_by_rewriting(void **state) {
     struct journal *journal = open_journal(*state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     disk.failing_syncs = 1;
@@ -428,7 +428,7 @@ static void drop_pages(int fd) {
         assert_int_equal(pwrite(fd, zeros, 1, (off_t)at), 1);
 }
 
-static void dropped_pages_lose_nothing_that_was_promised(void **state) {
+static void dropped_pages_lose_nothing_acknowledged(void **state) {
     struct journal *journal = open_journal(*state);
     disk.on_failing_sync = drop_pages;
     for (unsigned i = 1; i <= 20; i++) {
@@ -445,7 +445,7 @@ static void dropped_pages_lose_nothing_that_was_promised(void **state) {
     assert_int_equal(verify(*state), 21);
 }
 
-static void a_full_disk_keeps_nothing_half(void **state) {
+static void a_full_disk_leaves_no_partial_line(void **state) {
     struct rlimit limit, saved;
     struct journal *journal = open_journal(*state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
@@ -467,7 +467,7 @@ static void a_full_disk_keeps_nothing_half(void **state) {
     assert_int_equal(verify(*state), 2);
 }
 
-static void a_missing_directory_is_trouble_until_it_is_there(void **state) {
+static void a_missing_directory_is_an_error_until_it_exists(void **state) {
     char path[512];
     snprintf(path, sizeof path, "%s/later", (char *)*state);
     struct journal *journal = open_journal(path);
@@ -483,7 +483,7 @@ static void a_missing_directory_is_trouble_until_it_is_there(void **state) {
     assert_int_equal(verify(path), 2);
 }
 
-static void a_held_lock_is_trouble_at_the_deadline(void **state) {
+static void a_held_lock_is_an_error_at_the_deadline(void **state) {
     struct journal *journal = open_journal(*state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     int ready[2];
@@ -531,28 +531,28 @@ int main(void) {
         JOURNAL_TEST(events_are_numbered_and_chained),
         JOURNAL_TEST(either_identifier_makes_a_duplicate),
         JOURNAL_TEST(a_batch_is_judged_entry_by_entry),
-        JOURNAL_TEST(a_slow_disk_is_told_at_once_what_the_batch_wants),
+        JOURNAL_TEST(on_a_slow_disk_a_batch_prefetches_its_buckets),
         JOURNAL_TEST(duplicates_are_known_across_days_and_restarts),
         JOURNAL_TEST(two_handles_see_each_other),
         JOURNAL_TEST(many_processes_write_at_once),
-        JOURNAL_TEST(a_clock_that_steps_back_opens_no_earlier_day),
+        JOURNAL_TEST(a_clock_set_back_does_not_open_an_earlier_day),
         JOURNAL_TEST(a_torn_tail_is_cut),
-        JOURNAL_TEST(every_torn_line_goes),
+        JOURNAL_TEST(every_torn_line_is_removed),
         JOURNAL_TEST(zeros_at_the_end_are_cut),
-        JOURNAL_TEST(a_segment_of_nothing_but_garbage_is_survived),
+        JOURNAL_TEST(a_segment_of_garbage_is_handled),
         JOURNAL_TEST(damaged_lines_are_kept_and_counted),
         JOURNAL_TEST(an_empty_newest_segment_continues_the_chain),
         JOURNAL_TEST(a_deleted_index_changes_no_answer),
-        JOURNAL_TEST(an_index_that_fell_behind_catches_up),
+        JOURNAL_TEST(an_outdated_index_catches_up),
         JOURNAL_TEST(an_index_that_is_ahead_is_harmless),
-        JOURNAL_TEST(a_scrambled_index_is_made_anew),
+        JOURNAL_TEST(a_scrambled_index_is_rebuilt),
         JOURNAL_TEST(a_colliding_fingerprint_drops_no_event),
-        JOURNAL_TEST(a_checkpoint_is_taken_when_due),
-        JOURNAL_TEST(a_failed_sync_is_followed_by_writing_again),
-        JOURNAL_TEST(dropped_pages_lose_nothing_that_was_promised),
-        JOURNAL_TEST(a_full_disk_keeps_nothing_half),
-        JOURNAL_TEST(a_missing_directory_is_trouble_until_it_is_there),
-        JOURNAL_TEST(a_held_lock_is_trouble_at_the_deadline),
+        JOURNAL_TEST(a_checkpoint_is_made_when_due),
+        JOURNAL_TEST(a_failed_sync_is_followed_by_rewriting),
+        JOURNAL_TEST(dropped_pages_lose_nothing_acknowledged),
+        JOURNAL_TEST(a_full_disk_leaves_no_partial_line),
+        JOURNAL_TEST(a_missing_directory_is_an_error_until_it_exists),
+        JOURNAL_TEST(a_held_lock_is_an_error_at_the_deadline),
     };
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
 }

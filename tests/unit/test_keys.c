@@ -38,7 +38,7 @@ static void each_line_has_two_readings(void **state) {
     keys_free(keys);
 }
 
-static void text_that_is_no_base64_has_one(void **state) {
+static void text_that_is_not_base64_has_one(void **state) {
     struct keys *keys = keys_alloc();
     assert_int_equal(load(*state, keys, TEXT, sizeof TEXT - 1, 0600), 0);
     assert_int_equal(keys_count(keys), 1);
@@ -74,13 +74,13 @@ static void short_keys_are_refused_by_line(void **state) {
     assert_null(strstr(reason.text, "fifteen")); /* even a bad key is not revealed */
 }
 
-static void open_files_are_refused(void **state) {
+static void files_open_to_others_are_refused(void **state) {
     check_refused(*state, BASE64, sizeof BASE64 - 1, 0604, "open to everybody");
     check_refused(*state, BASE64, sizeof BASE64 - 1, 0602, "open to everybody");
     check_refused(*state, BASE64, sizeof BASE64 - 1, 0666, "chmod");
 }
 
-static void what_cannot_be_a_key_is_refused(void **state) {
+static void impossible_keys_are_refused(void **state) {
     static char big[20000];
     memset(big, 'k', sizeof big);
     check_refused(*state, BASE64 "\0x", sizeof BASE64 + 1, 0600, "U+0000 (NUL, as UTF-16 has)");
@@ -92,7 +92,7 @@ static void what_cannot_be_a_key_is_refused(void **state) {
     check_refused(*state, many, strlen(many), 0600, "more than 16 keys");
 }
 
-static void a_comment_behind_a_key_is_none_of_it(void **state) {
+static void a_comment_after_a_key_is_not_part_of_it(void **state) {
     static const char text[] = BASE64 "\t # staging and production\r\n" TEXT "#1\n";
     struct keys *keys = keys_alloc();
     assert_int_equal(load(*state, keys, text, sizeof text - 1, 0600), 0);
@@ -104,7 +104,7 @@ static void a_comment_behind_a_key_is_none_of_it(void **state) {
     check_refused(*state, TEXT " # or not", sizeof TEXT + 8, 0600, "line 1: a # follows a blank");
 }
 
-static void what_follows_a_key_may_be_no_comment(void **state) {
+static void other_text_after_a_key_is_refused(void **state) {
     static const char *const cases[] = {BASE64 "#staging", BASE64 " ; staging", BASE64 "\t// staging",
                                         BASE64 ";",        BASE64 "\",",        BASE64 " " BASE64,
                                         BASE64 "," BASE64, BASE64 BASE64};
@@ -116,7 +116,7 @@ static void what_follows_a_key_may_be_no_comment(void **state) {
     keys_free(keys);
 }
 
-static void what_nobody_sees_is_named(void **state) {
+static void invisible_characters_are_named(void **state) {
     static const struct {
         const char *text, *wanted;
     } cases[] = {
@@ -167,16 +167,16 @@ static void a_changed_file_is_read_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(each_line_has_two_readings),
-        TEST(text_that_is_no_base64_has_one),
+        TEST(text_that_is_not_base64_has_one),
         TEST(several_lines_are_a_rotation),
         TEST(a_missing_file_is_refused),
         TEST(files_without_a_key_are_refused),
         TEST(short_keys_are_refused_by_line),
-        TEST(open_files_are_refused),
-        TEST(what_cannot_be_a_key_is_refused),
-        TEST(a_comment_behind_a_key_is_none_of_it),
-        TEST(what_follows_a_key_may_be_no_comment),
-        TEST(what_nobody_sees_is_named),
+        TEST(files_open_to_others_are_refused),
+        TEST(impossible_keys_are_refused),
+        TEST(a_comment_after_a_key_is_not_part_of_it),
+        TEST(other_text_after_a_key_is_refused),
+        TEST(invisible_characters_are_named),
         TEST(a_changed_file_is_read_again),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

@@ -144,7 +144,7 @@ static int open_nothing(void *context) {
     return lines_open(context) == NULL ? 0 : 1;
 }
 
-static void a_journal_that_is_not_there_is_named(void **state) {
+static void a_missing_journal_is_named(void **state) {
     (void)state;
     const struct ending *ending = run_apart(open_nothing, (char[]){"/nonexistent/journal"});
     assert_int_equal(ending->status, 0);
@@ -153,7 +153,7 @@ static void a_journal_that_is_not_there_is_named(void **state) {
 
 /* ---- since ---- */
 
-static void no_line_since_a_time_is_before_its_day(void **state) {
+static void since_skips_earlier_days(void **state) {
     static const struct {
         int64_t since;
         int32_t day;
@@ -178,7 +178,7 @@ static int start_filter(void *context) {
     return 77;
 }
 
-static void times_that_make_no_sense_are_refused(void **state) {
+static void invalid_times_are_refused(void **state) {
     static const struct {
         const char *since, *until, *said;
     } cases[] = {{"soon", NULL, "--since wants a time as in "},
@@ -221,7 +221,7 @@ static void write_many(void **state) {
     write_day(*state, DAY + 4);
 }
 
-static void the_last_n_begin_at_the_nth_from_the_end(void **state) {
+static void the_last_n_start_at_the_nth_from_the_end(void **state) {
     static const struct filter filters[] = {
         {.since = INT64_MIN, .until = INT64_MAX},
         {.since = INT64_MIN, .until = INT64_MAX, .devices = {.count = 1, .item = {"device-3"}}},
@@ -252,7 +252,7 @@ static void the_last_n_begin_at_the_nth_from_the_end(void **state) {
 }
 
 /* With -n 0 -f only new lines are shown. */
-static void the_last_none_is_the_end(void **state) {
+static void the_last_zero_lines_start_at_the_end(void **state) {
     struct lines *lines;
     struct position position;
     write_many(state);
@@ -263,7 +263,7 @@ static void the_last_none_is_the_end(void **state) {
     lines_close(lines);
 }
 
-static void the_end_is_found_without_reading_it_all(void **state) {
+static void the_last_lines_are_found_without_reading_everything(void **state) {
     struct position position;
     for (unsigned i = 0; i < 60; i++)
         add_event(i, 1, 1, "button_press", 15000);
@@ -282,12 +282,12 @@ int main(void) {
         LINES_TEST(a_line_passes_if_all_conditions_hold),
         LINES_TEST(an_empty_journal_has_no_lines),
         LINES_TEST(damage_is_counted_and_the_first_three_are_reported),
-        LINES_TEST(a_journal_that_is_not_there_is_named),
-        cmocka_unit_test(no_line_since_a_time_is_before_its_day),
-        cmocka_unit_test(times_that_make_no_sense_are_refused),
-        LINES_TEST(the_last_n_begin_at_the_nth_from_the_end),
-        LINES_TEST(the_last_none_is_the_end),
-        LINES_TEST(the_end_is_found_without_reading_it_all),
+        LINES_TEST(a_missing_journal_is_named),
+        cmocka_unit_test(since_skips_earlier_days),
+        cmocka_unit_test(invalid_times_are_refused),
+        LINES_TEST(the_last_n_start_at_the_nth_from_the_end),
+        LINES_TEST(the_last_zero_lines_start_at_the_end),
+        LINES_TEST(the_last_lines_are_found_without_reading_everything),
     };
     return cmocka_run_group_tests_name("lines", tests, NULL, NULL);
 }

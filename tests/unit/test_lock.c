@@ -101,7 +101,7 @@ static void a_free_lock_is_taken_at_any_time(void **state) {
     assert_false(excludes(state));
 }
 
-static void a_held_one_is_waited_for_until_the_deadline(void **state) {
+static void a_held_lock_is_awaited_until_the_deadline(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
     hold_apart(state);
     step = SECOND;
@@ -111,7 +111,7 @@ static void a_held_one_is_waited_for_until_the_deadline(void **state) {
     let_go();
 }
 
-static void one_that_is_given_back_meanwhile_is_taken(void **state) {
+static void a_lock_released_meanwhile_is_taken(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
     hold_apart(state);
     on_look = let_go; /* so this process is already waiting */
@@ -120,7 +120,7 @@ static void one_that_is_given_back_meanwhile_is_taken(void **state) {
     assert_true(excludes(state));
 }
 
-static void a_hurried_caller_waits_half_a_second_more(void **state) {
+static void a_stopping_caller_waits_half_a_second_more(void **state) {
     static volatile sig_atomic_t hurry;
     static const struct {
         int64_t at;
@@ -139,7 +139,7 @@ static void a_hurried_caller_waits_half_a_second_more(void **state) {
     let_go();
 }
 
-static void no_interrupts_are_left_behind(void **state) {
+static void no_timer_is_left_running(void **state) {
     struct deadline deadline = {.at = SECOND};
     struct itimerval timer = {.it_value.tv_sec = 1};
     hold_apart(state);
@@ -150,7 +150,7 @@ static void no_interrupts_are_left_behind(void **state) {
     let_go();
 }
 
-static void what_cannot_be_locked_is_trouble_and_not_waited_for(void **state) {
+static void what_cannot_be_locked_is_an_error_without_waiting(void **state) {
     struct deadline deadline = {.at = INT64_MAX};
     int read_only = open(path_in(*state, "lock"), O_RDONLY | O_CLOEXEC);
     assert_int_equal(lock_take(read_only, &deadline, &reason), ERROR_SYSTEM);
@@ -163,11 +163,11 @@ static void what_cannot_be_locked_is_trouble_and_not_waited_for(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         LOCK_TEST(a_free_lock_is_taken_at_any_time),
-        LOCK_TEST(a_held_one_is_waited_for_until_the_deadline),
-        LOCK_TEST(one_that_is_given_back_meanwhile_is_taken),
-        LOCK_TEST(a_hurried_caller_waits_half_a_second_more),
-        LOCK_TEST(no_interrupts_are_left_behind),
-        LOCK_TEST(what_cannot_be_locked_is_trouble_and_not_waited_for),
+        LOCK_TEST(a_held_lock_is_awaited_until_the_deadline),
+        LOCK_TEST(a_lock_released_meanwhile_is_taken),
+        LOCK_TEST(a_stopping_caller_waits_half_a_second_more),
+        LOCK_TEST(no_timer_is_left_running),
+        LOCK_TEST(what_cannot_be_locked_is_an_error_without_waiting),
     };
     return cmocka_run_group_tests_name("lock", tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static int write_full(void *context) {
     return 0;
 }
 
-static void a_line_says_what_is_known_and_escapes_it(void **state) {
+static void a_line_has_the_known_fields_escaped(void **state) {
     (void)state;
 #define AT "doorpost time=2026-11-23T12:00:00.000000Z "
     assert_string_equal(run_apart(write_full, NULL)->said,
@@ -92,7 +92,7 @@ static int write_longest(void *context) {
 }
 
 /* A pipe takes the line whole, so lines of several processes do not mix. */
-static void the_longest_line_is_whole_and_no_longer_than_a_pipe_takes(void **state) {
+static void the_longest_line_is_an_atomic_pipe_write(void **state) {
     (void)state;
     const char *said = run_apart(write_longest, NULL)->said;
     size_t length = strlen(said);
@@ -177,7 +177,7 @@ static int repeat_several(void *context) {
     return 0;
 }
 
-static void causes_are_counted_apart_and_too_many_lose_nothing(void **state) {
+static void causes_are_counted_separately_and_too_many_lose_nothing(void **state) {
     (void)state;
     for (unsigned causes = 1; causes <= 20; causes += 19) {
         const char *said = run_apart(repeat_several, &causes)->said;
@@ -195,7 +195,7 @@ static int repeat_what_ring_signed(void *context) {
     return 0;
 }
 
-static void what_ring_signed_is_always_written(void **state) {
+static void signed_deliveries_are_always_logged(void **state) {
     (void)state;
     assert_int_equal(count(run_apart(repeat_what_ring_signed, NULL)->said, "verdict=rejected"), 50);
 }
@@ -240,7 +240,7 @@ static int take_held(void *context) {
     return fwrite(out, 1, taken, stdout) == taken ? 0 : 2;
 }
 
-static void without_a_reader_whole_lines_are_held_and_the_rest_counted(void **state) {
+static void without_a_reader_lines_are_kept_whole_or_counted(void **state) {
     (void)state;
     for (size_t size = 100; size <= LOG_HELD; size += LOG_HELD - 100) {
         const struct ending *ending = run_apart(take_held, &size);
@@ -272,7 +272,7 @@ static int fill_pipe(void *context) {
     return 0;
 }
 
-static void nobody_waits_for_a_reader_and_what_was_dropped_is_said(void **state) {
+static void logging_never_blocks_and_dropped_lines_are_reported(void **state) {
     unsigned dropped = 0;
     (void)state;
     const struct ending *ending = run_apart(fill_pipe, NULL);
@@ -310,15 +310,15 @@ static void after_rotation_the_new_file_is_the_log(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_line_says_what_is_known_and_escapes_it),
-        cmocka_unit_test(the_longest_line_is_whole_and_no_longer_than_a_pipe_takes),
+        cmocka_unit_test(a_line_has_the_known_fields_escaped),
+        cmocka_unit_test(the_longest_line_is_an_atomic_pipe_write),
         cmocka_unit_test(the_level_decides_which_answers_are_written),
         cmocka_unit_test(repetitions_are_counted_and_none_is_lost),
-        cmocka_unit_test(causes_are_counted_apart_and_too_many_lose_nothing),
-        cmocka_unit_test(what_ring_signed_is_always_written),
+        cmocka_unit_test(causes_are_counted_separately_and_too_many_lose_nothing),
+        cmocka_unit_test(signed_deliveries_are_always_logged),
         cmocka_unit_test(counts_are_due_a_second_later),
-        cmocka_unit_test(without_a_reader_whole_lines_are_held_and_the_rest_counted),
-        cmocka_unit_test(nobody_waits_for_a_reader_and_what_was_dropped_is_said),
+        cmocka_unit_test(without_a_reader_lines_are_kept_whole_or_counted),
+        cmocka_unit_test(logging_never_blocks_and_dropped_lines_are_reported),
         cmocka_unit_test_setup_teardown(after_rotation_the_new_file_is_the_log, make_directory,
                                         remove_directory),
     };

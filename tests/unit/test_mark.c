@@ -40,7 +40,7 @@ static void set_up_lines(void **state) {
     }
 }
 
-static void a_mark_holds(void **state) {
+static void a_mark_is_valid(void **state) {
     set_up_lines(state);
     for (unsigned i = 1; i <= 3; i++) {
         struct mark mark = marks[i];
@@ -66,7 +66,7 @@ static void a_mark_holds(void **state) {
     close(fd);
 }
 
-static void it_does_not_hold_when_the_line_is_another(void **state) {
+static void a_mark_is_invalid_if_the_line_changed(void **state) {
     static const char *const acts[] = {"sed 1d " FIRST,        "sed 3d " FIRST,
                                        "sed '1s/^/ /' " FIRST, "sed '3s/seq/qes/' " FIRST,
                                        "head -c -1 " FIRST,    "sed -n '2{h;d};3{p;x};p' " FIRST,
@@ -112,7 +112,7 @@ static void long_lines_are_read(void **state) {
     close(fd);
 }
 
-static void an_error_is_no_answer(void **state) {
+static void an_error_is_neither_valid_nor_invalid(void **state) {
     struct stat status;
     struct reason reason = {""};
     set_up_lines(state);
@@ -156,10 +156,10 @@ static void the_end_of_a_day_is_marked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(a_mark_holds),
-        JOURNAL_TEST(it_does_not_hold_when_the_line_is_another),
+        JOURNAL_TEST(a_mark_is_valid),
+        JOURNAL_TEST(a_mark_is_invalid_if_the_line_changed),
         JOURNAL_TEST(long_lines_are_read),
-        JOURNAL_TEST(an_error_is_no_answer),
+        JOURNAL_TEST(an_error_is_neither_valid_nor_invalid),
         JOURNAL_TEST(the_end_of_a_day_is_marked),
     };
     return cmocka_run_group_tests_name("mark", tests, NULL, NULL);

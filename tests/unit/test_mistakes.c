@@ -27,7 +27,7 @@ static bool is_made(const struct mistake *table, const char *text, size_t length
     "a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df\",\"chain\":"                  \
     "\"0123456789abcdef0123456789abcdef\",\"event\":"
 
-static void what_was_done_to_a_body_is_undone(void **state) {
+static void changes_to_a_body_are_undone(void **state) {
     static const struct {
         const char *text;
         size_t length; /* 0: the length of the string */
@@ -76,7 +76,7 @@ static void what_was_done_to_a_body_is_undone(void **state) {
             fail_msg("case %zu: nothing makes \"%s\" of it", i, cases[i].wanted);
 }
 
-static void what_was_done_to_a_key_is_undone(void **state) {
+static void changes_to_a_key_are_undone(void **state) {
     static const struct {
         const struct mistake *table;
         const char *text, *wanted;
@@ -104,7 +104,7 @@ static void what_was_done_to_a_key_is_undone(void **state) {
 }
 
 /* Otherwise the key itself would be found under a mistake that was not made. */
-static void what_does_not_wrap_a_key_is_left_alone(void **state) {
+static void a_key_that_is_not_wrapped_is_unchanged(void **state) {
     static const char *const keys[] = {"secret",  "\"secret", "\"secret'", "=secret", "whsec_",
                                        "export ", "secret=",  "\"\"",      "a b=c"};
     char out[ROOM];
@@ -117,7 +117,7 @@ static void what_does_not_wrap_a_key_is_left_alone(void **state) {
 }
 
 /* The output buffers have each possible size, on the heap, so that an overrun of one byte is detected. */
-static void nothing_is_written_past_the_room_for_it(void **state) {
+static void nothing_is_written_past_the_buffer(void **state) {
     static const char *const texts[] = {"",
                                         "a",
                                         "=",
@@ -155,10 +155,10 @@ static void nothing_is_written_past_the_room_for_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_done_to_a_body_is_undone),
-        cmocka_unit_test(what_was_done_to_a_key_is_undone),
-        cmocka_unit_test(what_does_not_wrap_a_key_is_left_alone),
-        cmocka_unit_test(nothing_is_written_past_the_room_for_it),
+        cmocka_unit_test(changes_to_a_body_are_undone),
+        cmocka_unit_test(changes_to_a_key_are_undone),
+        cmocka_unit_test(a_key_that_is_not_wrapped_is_unchanged),
+        cmocka_unit_test(nothing_is_written_past_the_buffer),
     };
     return cmocka_run_group_tests_name("mistakes", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static void locks_of_each_mount(void **state) {
     assert_string_equal(locks_of(99), "not found");
 }
 
-static void an_option_that_only_contains_the_word(void **state) {
+static void options_are_compared_whole(void **state) {
     (void)state;
     assert_null(mounts_local_locks("rw,xnolock,nolocks,local_lock=all2"));
     assert_null(mounts_local_locks(""));
@@ -47,6 +47,6 @@ static void an_option_that_only_contains_the_word(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(locks_of_each_mount),
-                                       cmocka_unit_test(an_option_that_only_contains_the_word)};
+                                       cmocka_unit_test(options_are_compared_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

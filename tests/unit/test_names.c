@@ -54,7 +54,7 @@ static void the_newest_segment_is_renamed(void **state) {
     assert_false(holds("saved", 100));
 }
 
-static void the_newest_segment_is_deleted_but_lives(void **state) {
+static void the_newest_segment_is_deleted_while_open(void **state) {
     struct journal *journal = open_worker(state);
     run("ln '%s/" SECOND_DAY "' '%s/saved' && rm '%s/" SECOND_DAY "'", directory, directory, directory);
     goes_on(journal, 1, 10, 21);
@@ -196,7 +196,7 @@ static void start_again(void) {
     run("rm -r '%s' && cp -a '%s.saved' '%s'", directory, directory, directory);
 }
 
-static void a_line_that_was_written_over_is_not_promised(void **state) {
+static void an_overwritten_line_is_not_acknowledged(void **state) {
     static const char *const acts[] = {
         "printf '%%-200s' '{\"seq\":21,' | dd of=" SECOND_DAY " bs=1 conv=notrunc status=none seek=%zu",
         "printf '{' | dd of=" SECOND_DAY " bs=1 conv=notrunc status=none seek=%zu",
@@ -219,7 +219,7 @@ static void a_line_that_was_written_over_is_not_promised(void **state) {
     run("rm -r '%s.saved'", directory);
 }
 
-static void a_segment_that_moved_is_not_promised(void **state) {
+static void a_line_in_a_moved_segment_is_not_acknowledged(void **state) {
     static const char *const acts[] = {"mv " SECOND_DAY " moved", "rm " SECOND_DAY,
                                        "cp " SECOND_DAY " copy && mv copy " SECOND_DAY,
                                        "head -n 20 " SECOND_DAY " >copy && mv copy " SECOND_DAY};
@@ -239,7 +239,7 @@ static void a_segment_that_moved_is_not_promised(void **state) {
 
 /* ---- a name on the disk ---- */
 
-static void the_name_comes_to_the_disk_before_the_first_line(void **state) {
+static void the_name_is_synced_before_the_first_line(void **state) {
     directory = *state;
     struct journal *journal = open_journal(directory);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
@@ -252,7 +252,7 @@ static void the_name_comes_to_the_disk_before_the_first_line(void **state) {
 }
 
 /* The process that created the file was killed before its name was on the disk. */
-static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
+static void the_name_of_an_empty_file_is_synced(void **state) {
     directory = *state;
     check_by_another(directory, 1, DISPOSITION_STORED, 1);
     write_file(path_in(directory, SECOND_DAY), "", 0, 0600);
@@ -267,7 +267,7 @@ static void the_name_of_an_empty_file_comes_to_the_disk(void **state) {
 }
 
 /* The operator's copy may be there without a sync of the directory. */
-static void the_name_of_a_file_that_was_moved_comes_to_the_disk(void **state) {
+static void the_name_of_a_replaced_file_is_synced(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && cp " SECOND_DAY " copy && mv copy " SECOND_DAY, directory);
     memset(disk.calls, 0, sizeof disk.calls);
@@ -282,7 +282,7 @@ static void the_name_of_a_file_that_was_moved_comes_to_the_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(the_newest_segment_is_renamed),
-        JOURNAL_TEST(the_newest_segment_is_deleted_but_lives),
+        JOURNAL_TEST(the_newest_segment_is_deleted_while_open),
         JOURNAL_TEST(the_newest_segment_is_replaced_by_a_copy),
         JOURNAL_TEST(an_older_segment_is_replaced_by_a_copy),
         JOURNAL_TEST(all_segments_are_moved_away),
@@ -292,11 +292,11 @@ int main(void) {
         JOURNAL_TEST(the_state_of_the_index_is_replaced),
         JOURNAL_TEST(a_table_of_the_index_is_replaced),
         JOURNAL_TEST(the_index_is_replaced_by_one_of_another_journal),
-        JOURNAL_TEST(a_line_that_was_written_over_is_not_promised),
-        JOURNAL_TEST(a_segment_that_moved_is_not_promised),
-        JOURNAL_TEST(the_name_comes_to_the_disk_before_the_first_line),
-        JOURNAL_TEST(the_name_of_an_empty_file_comes_to_the_disk),
-        JOURNAL_TEST(the_name_of_a_file_that_was_moved_comes_to_the_disk),
+        JOURNAL_TEST(an_overwritten_line_is_not_acknowledged),
+        JOURNAL_TEST(a_line_in_a_moved_segment_is_not_acknowledged),
+        JOURNAL_TEST(the_name_is_synced_before_the_first_line),
+        JOURNAL_TEST(the_name_of_an_empty_file_is_synced),
+        JOURNAL_TEST(the_name_of_a_replaced_file_is_synced),
     };
     return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@ static const char *nearest_to(const char *word, const char *const *names) {
     return nearest.name != NULL ? nearest.name : "nothing";
 }
 
-static void a_near_name_is_found(void **state) {
+static void a_close_name_is_found(void **state) {
     static const char *const verbs[] = {
         "init", "key", "log", "exec", "check", "prune", "rejected", "verify-signature", NULL};
     static const struct {
@@ -35,7 +35,7 @@ static void a_near_name_is_found(void **state) {
         assert_string_equal(nearest_to(cases[i].word, verbs), cases[i].name);
 }
 
-static void the_nearest_wins_and_of_equals_the_first(void **state) {
+static void the_closest_wins_and_ties_go_to_the_first(void **state) {
     (void)state;
     assert_string_equal(nearest_to("retries", (const char *const[]){"entries", "retried", NULL}), "retried");
     assert_string_equal(nearest_to("retries", (const char *const[]){"retried", "retires", NULL}), "retried");
@@ -44,7 +44,7 @@ static void the_nearest_wins_and_of_equals_the_first(void **state) {
 }
 
 /* The distance table has room for 32 letters. */
-static void longer_words_are_near_to_nothing(void **state) {
+static void long_words_match_nothing(void **state) {
     static const char long_name[] = "abcdefghijklmnopqrstuvwxyz012345",
                       longer[] = "abcdefghijklmnopqrstuvwxyz0123456";
     (void)state;
@@ -71,9 +71,9 @@ static void the_hint_names_it_or_is_empty(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_near_name_is_found),
-        cmocka_unit_test(the_nearest_wins_and_of_equals_the_first),
-        cmocka_unit_test(longer_words_are_near_to_nothing),
+        cmocka_unit_test(a_close_name_is_found),
+        cmocka_unit_test(the_closest_wins_and_ties_go_to_the_first),
+        cmocka_unit_test(long_words_match_nothing),
         cmocka_unit_test(the_hint_names_it_or_is_empty),
     };
     return cmocka_run_group_tests_name("nearest", tests, NULL, NULL);

@@ -83,7 +83,7 @@ static void each_way_to_write_an_option_sets_it(void **state) {
     }
 }
 
-static void what_is_not_given_stays(void **state) {
+static void options_not_given_are_unchanged(void **state) {
     char *argv[ARGUMENTS_MAX + 1];
     (void)state;
     assert_int_equal(parse("", argv), -1);
@@ -103,7 +103,7 @@ static void after_a_double_dash_all_are_operands(void **state) {
 }
 
 /* As for `doorpost exec ... COMMAND --json`. */
-static void another_programs_options_are_left_to_it(void **state) {
+static void another_programs_options_are_not_parsed(void **state) {
     char *argv[ARGUMENTS_MAX + 1];
     (void)state;
     verb.stops = true;
@@ -157,14 +157,14 @@ static void numbers_and_lengths_of_time_have_limits(void **state) {
     }
 }
 
-static void an_empty_value_is_no_number(void **state) {
+static void an_empty_value_is_not_a_number(void **state) {
     (void)state;
     check("--number=", STATUS_USAGE, "--number wants a number, not \"\"");
     check("--age=", STATUS_USAGE,
           "--age-of-the-oldest-one wants a length of time as in 30s, 5m, 12h or 90d, not \"\"");
 }
 
-static void a_list_takes_so_many_and_no_more(void **state) {
+static void a_list_has_a_maximum_length(void **state) {
     char *argv[ARGUMENTS_MAX + 1], line[1024] = "";
     (void)state;
     for (size_t i = 0; i < LIST_MAX; i++)
@@ -176,7 +176,7 @@ static void a_list_takes_so_many_and_no_more(void **state) {
     check(line, STATUS_USAGE, "--type can be given 64 times at most");
 }
 
-static void an_empty_list_has_everything(void **state) {
+static void an_empty_list_matches_everything(void **state) {
     struct list list = {.count = 0};
     (void)state;
     assert_true(list_has(&list, "a"));
@@ -187,7 +187,7 @@ static void an_empty_list_has_everything(void **state) {
     assert_false(list_has(&list, ""));
 }
 
-static void what_makes_no_sense_is_named(void **state) {
+static void invalid_arguments_are_named(void **state) {
     static const struct {
         const char *line, *wanted;
     } cases[] = {{"--jsno", "cannot make sense of --jsno: did you mean \"--json\"?"},
@@ -235,7 +235,7 @@ static int say(void *context) {
     return problem("%s", "bad\x1b[2J\nline");
 }
 
-static void a_problem_cannot_act_on_the_terminal(void **state) {
+static void error_messages_are_escaped_for_the_terminal(void **state) {
     unsigned year = 0;
     char rest[64] = "";
     (void)state;
@@ -249,16 +249,17 @@ static void a_problem_cannot_act_on_the_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_problem_cannot_act_on_the_terminal), /* first, because no verb is known yet */
+        cmocka_unit_test(
+            error_messages_are_escaped_for_the_terminal), /* first, because no verb is known yet */
         cmocka_unit_test(each_way_to_write_an_option_sets_it),
-        cmocka_unit_test(what_is_not_given_stays),
+        cmocka_unit_test(options_not_given_are_unchanged),
         cmocka_unit_test(after_a_double_dash_all_are_operands),
-        cmocka_unit_test(another_programs_options_are_left_to_it),
+        cmocka_unit_test(another_programs_options_are_not_parsed),
         cmocka_unit_test(numbers_and_lengths_of_time_have_limits),
-        cmocka_unit_test(an_empty_value_is_no_number),
-        cmocka_unit_test(a_list_takes_so_many_and_no_more),
-        cmocka_unit_test(an_empty_list_has_everything),
-        cmocka_unit_test(what_makes_no_sense_is_named),
+        cmocka_unit_test(an_empty_value_is_not_a_number),
+        cmocka_unit_test(a_list_has_a_maximum_length),
+        cmocka_unit_test(an_empty_list_matches_everything),
+        cmocka_unit_test(invalid_arguments_are_named),
         cmocka_unit_test(help_names_every_option),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -122,7 +122,7 @@ static void the_last_line_is_erased(void **state) {
     }
 }
 
-static void editors_add_their_marks(void **state) {
+static void editors_add_marks_and_line_ends(void **state) {
     static const char *const acts[] = {
         IN_PLACE("sed '1s/^/\\xef\\xbb\\xbf/'", ONE),
         IN_PLACE("sed '1s/^/\\xef\\xbb\\xbf/'", THREE),
@@ -346,7 +346,7 @@ static void a_day_is_edited_again_and_again(void **state) {
 }
 
 /* Each entry is for a different day, and only the last one is right. */
-static void a_day_wanders(void **state) {
+static void a_day_is_renamed_repeatedly(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && mv " ONE " 2026-11-01.jsonl", directory);
     for (unsigned i = 1; i <= 11; i++) {
@@ -477,7 +477,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(a_line_is_erased),
         JOURNAL_TEST(the_last_line_is_erased),
-        JOURNAL_TEST(editors_add_their_marks),
+        JOURNAL_TEST(editors_add_marks_and_line_ends),
         JOURNAL_TEST(lines_are_swapped),
         JOURNAL_TEST(a_line_break_is_lost),
         JOURNAL_TEST(a_line_is_damaged_with_the_line_break_before_it),
@@ -489,7 +489,7 @@ int main(void) {
         JOURNAL_TEST(a_day_is_brought_in_within_one_tick),
         JOURNAL_TEST(an_older_index_is_put_back),
         JOURNAL_TEST(a_day_is_edited_again_and_again),
-        JOURNAL_TEST(a_day_wanders),
+        JOURNAL_TEST(a_day_is_renamed_repeatedly),
         JOURNAL_TEST(a_directory_in_place_of_a_day),
         JOURNAL_TEST(a_day_that_cannot_be_read),
         JOURNAL_TEST(descriptors_run_out),

@@ -26,7 +26,7 @@ static int prepare_without_descriptors(void *context) {
     return opened > 2 && (closed[0] || closed[1] || closed[2] || opened == next) ? 0 : 4;
 }
 
-static void a_file_that_is_opened_never_gets_a_standard_number(void **state) {
+static void opened_files_never_get_standard_descriptors(void **state) {
     static int closed[8][3];
     (void)state;
     for (int which = 0; which < 8; which++) {
@@ -58,7 +58,7 @@ static int prepare_with_signals(void *context) {
     return 0;
 }
 
-static void signals_are_as_they_have_to_be(void **state) {
+static void signals_are_set_up(void **state) {
     (void)state;
     assert_int_equal(run_apart(prepare_with_signals, NULL)->status, 0);
 }
@@ -70,16 +70,16 @@ static int prepare_with_umask(void *context) {
     return (int)umask(0);
 }
 
-static void files_are_closed_to_others(void **state) {
+static void files_are_not_open_to_others(void **state) {
     (void)state;
     assert_int_equal(run_apart(prepare_with_umask, NULL)->status, 077);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_that_is_opened_never_gets_a_standard_number),
-        cmocka_unit_test(signals_are_as_they_have_to_be),
-        cmocka_unit_test(files_are_closed_to_others),
+        cmocka_unit_test(opened_files_never_get_standard_descriptors),
+        cmocka_unit_test(signals_are_set_up),
+        cmocka_unit_test(files_are_not_open_to_others),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ static int open_directory(void **state) {
 
 /* ---- the chain before the oldest line ---- */
 
-static void before_number_one_the_chain_begins(void **state) {
+static void the_chain_starts_before_number_one(void **state) {
     struct chain_state chain = {.seq = 5}, start = chain_start();
     int directory = open_directory(state);
     assert_int_equal(prune_chain(directory, 1, &chain, &reason), 1);
@@ -45,7 +45,7 @@ static void before_number_one_the_chain_begins(void **state) {
     close(directory);
 }
 
-static void what_prune_has_noted_is_believed_if_it_fits(void **state) {
+static void the_note_is_used_if_it_matches(void **state) {
     static const struct {
         const char *text;
         uint64_t first;
@@ -79,7 +79,7 @@ static void what_prune_has_noted_is_believed_if_it_fits(void **state) {
     close(directory);
 }
 
-static void a_note_that_cannot_be_read_is_trouble(void **state) {
+static void an_unreadable_note_is_an_error(void **state) {
     int directory = open_directory(state);
     struct chain_state chain;
     assert_int_equal(mkdir(path_in(*state, "pruned"), 0700), 0);
@@ -138,7 +138,7 @@ static void fill(void **state) {
     write_file(path_in(*state, "2024-10-04.txt"), "", 0, 0600);
 }
 
-static void days_before_the_limit_go_from_both_directories(void **state) {
+static void days_before_the_limit_are_deleted_in_both_directories(void **state) {
     struct pruned pruned;
     int called = 0;
     fill(state);
@@ -158,7 +158,7 @@ static void days_before_the_limit_go_from_both_directories(void **state) {
     assert_int_equal(pruned.days, 0);
 }
 
-static void a_dry_run_says_the_same_and_changes_nothing(void **state) {
+static void a_dry_run_reports_the_same_and_changes_nothing(void **state) {
     struct pruned pruned;
     int called = 0;
     fill(state);
@@ -171,7 +171,7 @@ static void a_dry_run_says_the_same_and_changes_nothing(void **state) {
     assert_int_not_equal(access(path_in(*state, "pruned"), F_OK), 0);
 }
 
-static void what_is_to_be_done_before_can_stop_it(void **state) {
+static void a_failing_callback_prevents_pruning(void **state) {
     struct pruned pruned;
     int called = ERROR_SYSTEM;
     fill(state);
@@ -198,13 +198,13 @@ static void a_journal_of_rejections_alone_is_pruned_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(before_number_one_the_chain_begins),
-        JOURNAL_TEST(what_prune_has_noted_is_believed_if_it_fits),
-        JOURNAL_TEST(a_note_that_cannot_be_read_is_trouble),
+        JOURNAL_TEST(the_chain_starts_before_number_one),
+        JOURNAL_TEST(the_note_is_used_if_it_matches),
+        JOURNAL_TEST(an_unreadable_note_is_an_error),
         JOURNAL_TEST(the_newest_day_with_lines_is_kept),
-        JOURNAL_TEST(days_before_the_limit_go_from_both_directories),
-        JOURNAL_TEST(a_dry_run_says_the_same_and_changes_nothing),
-        JOURNAL_TEST(what_is_to_be_done_before_can_stop_it),
+        JOURNAL_TEST(days_before_the_limit_are_deleted_in_both_directories),
+        JOURNAL_TEST(a_dry_run_reports_the_same_and_changes_nothing),
+        JOURNAL_TEST(a_failing_callback_prevents_pruning),
         JOURNAL_TEST(a_journal_of_rejections_alone_is_pruned_too),
     };
     return cmocka_run_group_tests_name("prune", tests, NULL, NULL);

@@ -37,7 +37,7 @@ static struct item *find(struct queues *queues, uint64_t seq, uint64_t order) {
     return queues_find(queues, &item);
 }
 
-static void none_is_found_in_no_queue(void **state) {
+static void empty_queues_have_no_events(void **state) {
     struct queues *queues = queues_new();
     size_t slot;
     (void)state;
@@ -53,7 +53,7 @@ static void none_is_found_in_no_queue(void **state) {
     queues_free(queues);
 }
 
-static void the_earliest_runs_first_and_none_before_its_time(void **state) {
+static void the_earliest_runs_first_and_only_when_due(void **state) {
     struct queues *queues = *state;
     static const int64_t dues[] = {50, 10, 40, 20, 30, 0, 60};
     for (uint64_t i = 0; i < 7; i++)
@@ -106,7 +106,7 @@ static void an_event_is_found_anywhere_in_its_queue(void **state) {
     assert_null(queues_find(queues, &other));
 }
 
-static void one_that_waits_can_be_taken_out_whatever_its_time(void **state) {
+static void a_waiting_event_can_be_taken_before_it_is_due(void **state) {
     struct queues *queues = *state;
     for (uint64_t seq = 1; seq <= 4; seq++)
         add(queues, seq, seq % 3, NOON + (int64_t)seq * SECOND);
@@ -200,7 +200,7 @@ static void check_slots(struct queues *queues) {
     assert_int_equal(queues_count(queues), here);
 }
 
-static void whatever_is_done_the_earliest_first_of_a_queue_is_next(void **state) {
+static void after_any_operations_the_earliest_queue_head_is_next(void **state) {
     struct queues *queues = *state;
     int64_t now = NOON;
     uint64_t last = 0;
@@ -259,14 +259,14 @@ static void whatever_is_done_the_earliest_first_of_a_queue_is_next(void **state)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none_is_found_in_no_queue),
-        QUEUES_TEST(the_earliest_runs_first_and_none_before_its_time),
+        cmocka_unit_test(empty_queues_have_no_events),
+        QUEUES_TEST(the_earliest_runs_first_and_only_when_due),
         QUEUES_TEST(the_next_of_a_device_waits_for_the_one_before),
         QUEUES_TEST(an_event_is_found_anywhere_in_its_queue),
-        QUEUES_TEST(one_that_waits_can_be_taken_out_whatever_its_time),
+        QUEUES_TEST(a_waiting_event_can_be_taken_before_it_is_due),
         QUEUES_TEST(each_slot_that_changed_is_reported_once),
         QUEUES_TEST(all_can_be_forgotten),
-        QUEUES_TEST(whatever_is_done_the_earliest_first_of_a_queue_is_next),
+        QUEUES_TEST(after_any_operations_the_earliest_queue_head_is_next),
     };
     return cmocka_run_group_tests_name("queues", tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ static void what_is_not_ascii_is_escaped(void **state) {
     CHECK("\xff\xc0\x80", "\"\\u00ff\\u00c0\\u0080\"");
 }
 
-static void is_cut_between_characters(void **state) {
+static void long_text_is_cut_between_characters(void **state) {
     (void)state;
     char out[16];
     for (size_t size = 3; size <= sizeof out; size++) {
@@ -81,7 +81,7 @@ int main(void) {
         cmocka_unit_test(plain_text_stays),
         cmocka_unit_test(nothing_ends_a_string_or_a_line),
         cmocka_unit_test(what_is_not_ascii_is_escaped),
-        cmocka_unit_test(is_cut_between_characters),
+        cmocka_unit_test(long_text_is_cut_between_characters),
         cmocka_unit_test(utf8_is_decoded_strictly),
     };
     return cmocka_run_group_tests_name("quote", tests, NULL, NULL);

@@ -101,7 +101,7 @@ static void lines_of_every_length_are_read(void **state) {
 }
 
 /* More than a window of bytes without a line break is skipped in pieces. */
-static void after_garbage_of_any_length_the_next_line_is_found(void **state) {
+static void a_line_is_found_after_garbage_of_any_length(void **state) {
     static const size_t lengths[] = {1, RECORD_LIMIT, WINDOW - 2, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW};
     static char garbage[3 * WINDOW];
     (void)state;
@@ -123,7 +123,7 @@ static void after_garbage_of_any_length_the_next_line_is_found(void **state) {
     }
 }
 
-static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
+static void a_huge_hole_is_skipped_without_reading_it(void **state) {
     uint64_t far = UINT64_C(1) << 40, begins = 0;
     struct record record;
     enum scan scan;
@@ -155,7 +155,7 @@ static void a_huge_hole_is_passed_over_without_reading_it(void **state) {
 }
 
 /* The last line of a day that gets no more lines may lack its line break. */
-static void the_rest_is_a_line_if_only_its_line_break_is_missing(void **state) {
+static void a_last_line_may_lack_its_line_break(void **state) {
     static const struct {
         const char *before; /* on the same line of text */
         size_t missing;     /* bytes missing at the end of the line */
@@ -216,7 +216,7 @@ static void reading_may_begin_at_any_line(void **state) {
     check_line(SCAN_DAMAGED, 0, second + 1);
 }
 
-static void an_error_is_no_end_and_may_pass(void **state) {
+static void an_error_is_not_the_end_and_may_be_temporary(void **state) {
     struct record record;
     enum scan scan;
     uint64_t offset;
@@ -239,12 +239,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         READER_TEST(a_line_counts_once_it_is_whole),
         READER_TEST(lines_of_every_length_are_read),
-        READER_TEST(after_garbage_of_any_length_the_next_line_is_found),
-        READER_TEST(a_huge_hole_is_passed_over_without_reading_it),
-        READER_TEST(the_rest_is_a_line_if_only_its_line_break_is_missing),
+        READER_TEST(a_line_is_found_after_garbage_of_any_length),
+        READER_TEST(a_huge_hole_is_skipped_without_reading_it),
+        READER_TEST(a_last_line_may_lack_its_line_break),
         READER_TEST(without_a_rest_there_is_no_line_in_it),
         READER_TEST(reading_may_begin_at_any_line),
-        READER_TEST(an_error_is_no_end_and_may_pass),
+        READER_TEST(an_error_is_not_the_end_and_may_be_temporary),
     };
     return cmocka_run_group_tests_name("reader", tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static void the_chain_is_plain_blake2b(void **state) {
     assert_memory_equal(member + 9, printed, 32);
 }
 
-static void line_breaks_become_spaces_and_that_is_said(void **state) {
+static void line_breaks_become_spaces_and_are_recorded(void **state) {
     (void)state;
     char body[SAMPLE_SIZE], line[2 * SAMPLE_SIZE];
     size_t length = read_sample("button_press_pretty.json", body), used;
@@ -85,7 +85,7 @@ static void line_breaks_become_spaces_and_that_is_said(void **state) {
 
 /* Each byte of the middle line, and its line break, is changed to several values. The change must be
  * detected, and the next line must still be read. */
-static void every_damaged_byte_is_seen_and_costs_one_line(void **state) {
+static void every_damaged_byte_is_detected_and_costs_one_line(void **state) {
     (void)state;
     static char text[4 * SAMPLE_SIZE], good[4 * SAMPLE_SIZE];
     static const char values[] = {0, ' ', '\n', '0', '9', 'f', '"', '{', '}', '\\', (char)0xff, 1};
@@ -129,7 +129,7 @@ static void a_damaged_line_break_loses_no_event(void **state) {
     assert_int_equal(record_scan(text + third, length - third, &chain, &record, &used), SCAN_RECORD);
 }
 
-static void a_removed_or_moved_line_shows(void **state) {
+static void a_removed_or_moved_line_is_detected(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE];
     size_t second, third, length = three_lines(text, &second, &third), used;
@@ -142,7 +142,7 @@ static void a_removed_or_moved_line_shows(void **state) {
     assert_int_equal(record_scan(text + second, third - second, &chain, &record, &used), SCAN_UNCHAINED);
 }
 
-static void the_chain_goes_on_behind_damage(void **state) {
+static void the_chain_continues_after_damage(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE], body[SAMPLE_SIZE];
     size_t second, third, length = three_lines(text, &second, &third), used;
@@ -161,7 +161,7 @@ static void the_chain_goes_on_behind_damage(void **state) {
     assert_int_equal(record.seq, 3); /* the lost line has a number too */
 }
 
-static void what_is_incomplete_waits(void **state) {
+static void an_incomplete_line_waits(void **state) {
     (void)state;
     char text[4 * SAMPLE_SIZE];
     size_t second, third, used;
@@ -207,12 +207,12 @@ int main(void) {
         cmocka_unit_test(a_line_reads_back),
         cmocka_unit_test(a_lost_line_break_costs_no_line),
         cmocka_unit_test(the_chain_is_plain_blake2b),
-        cmocka_unit_test(line_breaks_become_spaces_and_that_is_said),
-        cmocka_unit_test(every_damaged_byte_is_seen_and_costs_one_line),
+        cmocka_unit_test(line_breaks_become_spaces_and_are_recorded),
+        cmocka_unit_test(every_damaged_byte_is_detected_and_costs_one_line),
         cmocka_unit_test(a_damaged_line_break_loses_no_event),
-        cmocka_unit_test(a_removed_or_moved_line_shows),
-        cmocka_unit_test(the_chain_goes_on_behind_damage),
-        cmocka_unit_test(what_is_incomplete_waits),
+        cmocka_unit_test(a_removed_or_moved_line_is_detected),
+        cmocka_unit_test(the_chain_continues_after_damage),
+        cmocka_unit_test(an_incomplete_line_waits),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

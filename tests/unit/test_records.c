@@ -71,7 +71,7 @@ static int reset(void **state) {
     return 0;
 }
 
-static void a_request_in_any_pieces_is_the_same(void **state) {
+static void a_request_is_the_same_however_it_is_split(void **state) {
     (void)state;
     for (size_t record = 1; record < 90; record += 4)
         for (size_t piece = 1; piece < 700; piece += piece < 40 ? 1 : 97) {
@@ -122,7 +122,7 @@ static void too_much_body_is_refused_before_its_end(void **state) {
     assert_string_equal(read_stream(1000, true), "begun request begun ");
 }
 
-static void values_are_cut_nowhere(void **state) {
+static void long_values_are_not_truncated(void **state) {
     (void)state;
     static const struct {
         const char *value;
@@ -155,7 +155,7 @@ static void values_are_cut_nowhere(void **state) {
     }
 }
 
-static void pairs_that_lie_cost_nothing(void **state) {
+static void pairs_with_false_lengths_are_harmless(void **state) {
     (void)state;
     static const struct {
         const char *bytes;
@@ -229,7 +229,7 @@ static void management_records_are_answered(void **state) {
     assert_int_equal(count, 300);
 }
 
-static void what_belongs_to_no_request_is_passed_over(void **state) {
+static void records_without_a_request_are_skipped(void **state) {
     (void)state;
     add_record(FCGI_STDIN, 9, "x", 1, 0);
     add_record(FCGI_ABORT_REQUEST, 9, NULL, 0, 0);
@@ -237,8 +237,7 @@ static void what_belongs_to_no_request_is_passed_over(void **state) {
     add_record(FCGI_PARAMS, 2, "\xff\xff", 2, 0);
     add_record(FCGI_PARAMS, 1, params, params_length, 0);
     add_record(FCGI_DATA, 1, "x", 1, 0);
-    add_record(77, 1, "\x01\x01\x00\x01\x00\x08", 6,
-               0); /* what looks like a record inside a record is not one */
+    add_record(77, 1, "\x01\x01\x00\x01\x00\x08", 6, 0); /* a record inside a record is ignored */
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
     add_record(FCGI_STDIN, 1, "hello", 5, 0);
     add_record(FCGI_STDIN, 2, NULL, 0, 0);
@@ -312,7 +311,7 @@ static void the_next_request_waits_for_the_answer(void **state) {
     }
 }
 
-static void contradictions_are_told(void **state) {
+static void contradictory_records_are_reported(void **state) {
     (void)state;
     struct {
         int first, second; /* types of the records after the beginning */
@@ -360,18 +359,18 @@ static void an_answer_is_records(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_request_in_any_pieces_is_the_same, reset),
+        cmocka_unit_test_setup(a_request_is_the_same_however_it_is_split, reset),
         cmocka_unit_test_setup(a_large_body_in_small_pieces_is_whole, reset),
         cmocka_unit_test_setup(too_much_body_is_refused_before_its_end, reset),
-        cmocka_unit_test_setup(values_are_cut_nowhere, reset),
-        cmocka_unit_test_setup(pairs_that_lie_cost_nothing, reset),
+        cmocka_unit_test_setup(long_values_are_not_truncated, reset),
+        cmocka_unit_test_setup(pairs_with_false_lengths_are_harmless, reset),
         cmocka_unit_test_setup(management_records_are_answered, reset),
-        cmocka_unit_test_setup(what_belongs_to_no_request_is_passed_over, reset),
+        cmocka_unit_test_setup(records_without_a_request_are_skipped, reset),
         cmocka_unit_test_setup(requests_that_cannot_be_served_are_refused, reset),
         cmocka_unit_test_setup(without_memory_a_request_is_refused_and_the_next_one_served, reset),
         cmocka_unit_test_setup(an_abort_ends_the_request, reset),
         cmocka_unit_test_setup(the_next_request_waits_for_the_answer, reset),
-        cmocka_unit_test_setup(contradictions_are_told, reset),
+        cmocka_unit_test_setup(contradictory_records_are_reported, reset),
         cmocka_unit_test_setup(an_answer_is_records, reset),
     };
     return cmocka_run_group_tests_name("records", tests, NULL, NULL);

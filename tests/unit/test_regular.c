@@ -43,7 +43,7 @@ static bool put(const char *path, int which) {
     }
 }
 
-static void only_files_are_opened(void **state) {
+static void only_regular_files_are_opened(void **state) {
     int journal = open_directory(state);
     assert_int_equal(regular_open(journal, "file", O_RDONLY, &reason), ERROR_INVALID);
     for (int which = 0; put(path_in(*state, "file"), which); which++) {
@@ -78,7 +78,7 @@ static int visit(void *context, const struct rejection *rejection) {
 }
 
 /* A FIFO would hang the test, until the runner's deadline. */
-static void nothing_in_a_journal_is_waited_for(void **state) {
+static void no_file_type_in_a_journal_blocks(void **state) {
     struct directory directory;
     int journal = open_directory(state);
     assert_int_equal(mkdir(path_in(*state, "rejected"), 0700), 0);
@@ -103,7 +103,7 @@ static void nothing_in_a_journal_is_waited_for(void **state) {
     close(journal);
 }
 
-static void a_format_of_any_text_is_told_in_printable_characters(void **state) {
+static void an_unknown_format_is_reported_in_printable_characters(void **state) {
     static const char text[] = "\033]0;x\007\xc2\x9b\xe2\x80\xae\n";
     struct directory directory;
     write_file(path_in(*state, "format"), text, sizeof text, 0600);
@@ -113,7 +113,7 @@ static void a_format_of_any_text_is_told_in_printable_characters(void **state) {
         assert_true(*at >= ' ' && *at <= '~');
 }
 
-static void settings_are_in_a_file(void **state) {
+static void settings_must_be_a_regular_file(void **state) {
     static struct config config;
     const char *path = path_in(*state, "doorpost.env");
     for (int which = 0; put(path, which); which++) {
@@ -128,12 +128,12 @@ static void settings_are_in_a_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(only_files_are_opened, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(only_regular_files_are_opened, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(an_operators_path_may_be_a_link_to_a_file, make_directory,
                                         remove_directory),
-        cmocka_unit_test_setup_teardown(nothing_in_a_journal_is_waited_for, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(a_format_of_any_text_is_told_in_printable_characters, make_directory,
+        cmocka_unit_test_setup_teardown(no_file_type_in_a_journal_blocks, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(an_unknown_format_is_reported_in_printable_characters, make_directory,
                                         remove_directory),
-        cmocka_unit_test_setup_teardown(settings_are_in_a_file, make_directory, remove_directory)};
+        cmocka_unit_test_setup_teardown(settings_must_be_a_regular_file, make_directory, remove_directory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

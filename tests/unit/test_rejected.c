@@ -63,7 +63,7 @@ static struct journal *again(struct journal *journal) {
 
 /* ---- kept whole ---- */
 
-static void a_line_says_all(void **state) {
+static void a_line_has_every_field(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entry = rejected_entry(1), *entries[] = {&entry};
     struct deadline deadline = soon();
@@ -94,7 +94,7 @@ static int count_lines(void *context, const struct rejection *rejection) {
 }
 
 /* A killed writer leaves a line that cannot be read; the others are not affected. */
-static void a_torn_line_costs_no_other(void **state) {
+static void a_torn_line_affects_no_other(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 1; i <= 5; i++) {
         check(reject(journal, i), DISPOSITION_REJECTED, 0);
@@ -116,7 +116,7 @@ static void a_torn_line_costs_no_other(void **state) {
 
 /* ---- kept once ---- */
 
-static void once_in_a_batch(void **state) {
+static void kept_once_in_a_batch(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entries[8], *pointers[8];
     struct deadline deadline = soon();
@@ -132,7 +132,7 @@ static void once_in_a_batch(void **state) {
     journal_free(journal);
 }
 
-static void once_whatever_happens_between(void **state) {
+static void kept_once_whatever_happens_between(void **state) {
     static const char *const acts[] = {":",
                                        "rm -r seen",
                                        "rm -f seen/00",
@@ -162,7 +162,7 @@ static void once_whatever_happens_between(void **state) {
 }
 
 /* The index starts over because none of its days is left. */
-static void once_when_all_days_are_gone(void **state) {
+static void kept_once_when_all_days_are_gone(void **state) {
     struct journal *journal = open_worker(state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     check(reject(journal, 1), DISPOSITION_REJECTED, 0);
@@ -187,7 +187,7 @@ static void two_workers_keep_it_once(void **state) {
 
 /* ---- identity is a name ---- */
 
-static void what_is_removed_is_kept_again(void **state) {
+static void a_removed_delivery_is_kept_again(void **state) {
     static const char *const acts[] = {
         "rm -r rejected",
         "mv rejected away",
@@ -213,7 +213,7 @@ static void what_is_removed_is_kept_again(void **state) {
 
 /* ---- errors ---- */
 
-static void it_is_on_the_disk_or_it_is_trouble(void **state) {
+static void it_is_on_the_disk_or_an_error(void **state) {
     struct journal *journal = open_worker(state);
     disk.failing_syncs = 1;
     check(reject(journal, 1), DISPOSITION_REJECTED, 0); /* it was written again */
@@ -228,7 +228,7 @@ static void it_is_on_the_disk_or_it_is_trouble(void **state) {
 }
 
 /* A failed sync may have dropped the line: it is written again before it is acknowledged. */
-static void what_the_disk_lost_is_written_again(void **state) {
+static void a_line_lost_by_the_disk_is_written_again(void **state) {
     struct journal *journal = open_worker(state);
     disk.failing_syncs = 2;
     check(reject(journal, 1), DISPOSITION_UNAVAILABLE, 0);
@@ -244,7 +244,7 @@ static void what_the_disk_lost_is_written_again(void **state) {
     journal_free(journal);
 }
 
-static void an_error_is_no_absence(void **state) {
+static void an_error_is_not_an_absence(void **state) {
     struct stat status;
     struct journal *journal = open_worker(state);
     check(reject(journal, 1), DISPOSITION_REJECTED, 0);
@@ -267,7 +267,7 @@ static void an_error_is_no_absence(void **state) {
     journal_free(journal);
 }
 
-static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
+static void its_name_is_synced_before_the_first_line(void **state) {
     struct journal *journal = open_worker(state);
     mkdir(path_in(directory, "rejected"), 0700); /* their creator was killed */
     write_file(path_in(directory, "rejected/" FIRST), "", 0, 0600);
@@ -282,7 +282,7 @@ static void its_name_comes_to_the_disk_before_the_first_line(void **state) {
 }
 
 /* However much of rejected/ is not indexed yet, the lock is not held longer than a delivery may wait. */
-static void a_long_list_keeps_nobody_waiting(void **state) {
+static void unindexed_lines_do_not_hold_the_lock_past_the_deadline(void **state) {
     struct journal *journal = open_worker(state);
     for (unsigned i = 0; i < 5; i++)
         check(reject(journal, i), DISPOSITION_REJECTED, 0);
@@ -325,7 +325,7 @@ static struct entry append_sent(struct journal *journal, unsigned number, int64_
     return entry;
 }
 
-static void an_old_event_is_stale_once(void **state) {
+static void an_old_event_is_rejected_as_stale_once(void **state) {
     struct journal *journal = open_worker(state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1); /* received now */
     for (unsigned turn = 0; turn < 3; turn++) {
@@ -342,7 +342,7 @@ static void an_old_event_is_stale_once(void **state) {
     assert_int_equal(verify(directory), 3);
 }
 
-static void what_the_journal_holds_is_a_duplicate_at_any_age(void **state) {
+static void an_event_in_the_journal_is_a_duplicate_at_any_age(void **state) {
     struct journal *journal = open_worker(state);
     check(append_sent(journal, 1, clock_now, 0), DISPOSITION_STORED, 1);
     int64_t sent = clock_now;
@@ -352,7 +352,7 @@ static void what_the_journal_holds_is_a_duplicate_at_any_age(void **state) {
     journal_free(journal);
 }
 
-static void a_clock_that_is_wrong_refuses_nothing_for_good(void **state) {
+static void a_wrong_clock_refuses_nothing_permanently(void **state) {
     struct journal *journal = open_worker(state);
     check(append_number(journal, 1), DISPOSITION_STORED, 1);
     int64_t truth = clock_now;
@@ -379,7 +379,7 @@ static void before_the_first_line_a_known_time_decides(void **state) {
     journal_free(journal);
 }
 
-static void who_has_no_time_is_rejected(void **state) {
+static void an_event_without_a_time_is_rejected(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entry = append_sent(journal, 1, 0, 0);
     check(entry, DISPOSITION_REJECTED, 0);
@@ -391,23 +391,23 @@ static void who_has_no_time_is_rejected(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(a_line_says_all),
-        JOURNAL_TEST(a_torn_line_costs_no_other),
-        JOURNAL_TEST(once_in_a_batch),
-        JOURNAL_TEST(once_whatever_happens_between),
-        JOURNAL_TEST(once_when_all_days_are_gone),
+        JOURNAL_TEST(a_line_has_every_field),
+        JOURNAL_TEST(a_torn_line_affects_no_other),
+        JOURNAL_TEST(kept_once_in_a_batch),
+        JOURNAL_TEST(kept_once_whatever_happens_between),
+        JOURNAL_TEST(kept_once_when_all_days_are_gone),
         JOURNAL_TEST(two_workers_keep_it_once),
-        JOURNAL_TEST(what_is_removed_is_kept_again),
-        JOURNAL_TEST(it_is_on_the_disk_or_it_is_trouble),
-        JOURNAL_TEST(what_the_disk_lost_is_written_again),
-        JOURNAL_TEST(an_error_is_no_absence),
-        JOURNAL_TEST(its_name_comes_to_the_disk_before_the_first_line),
-        JOURNAL_TEST(a_long_list_keeps_nobody_waiting),
-        JOURNAL_TEST(an_old_event_is_stale_once),
-        JOURNAL_TEST(what_the_journal_holds_is_a_duplicate_at_any_age),
-        JOURNAL_TEST(a_clock_that_is_wrong_refuses_nothing_for_good),
+        JOURNAL_TEST(a_removed_delivery_is_kept_again),
+        JOURNAL_TEST(it_is_on_the_disk_or_an_error),
+        JOURNAL_TEST(a_line_lost_by_the_disk_is_written_again),
+        JOURNAL_TEST(an_error_is_not_an_absence),
+        JOURNAL_TEST(its_name_is_synced_before_the_first_line),
+        JOURNAL_TEST(unindexed_lines_do_not_hold_the_lock_past_the_deadline),
+        JOURNAL_TEST(an_old_event_is_rejected_as_stale_once),
+        JOURNAL_TEST(an_event_in_the_journal_is_a_duplicate_at_any_age),
+        JOURNAL_TEST(a_wrong_clock_refuses_nothing_permanently),
         JOURNAL_TEST(before_the_first_line_a_known_time_decides),
-        JOURNAL_TEST(who_has_no_time_is_rejected),
+        JOURNAL_TEST(an_event_without_a_time_is_rejected),
     };
     return cmocka_run_group_tests_name("rejected", tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static off_t size_of_file(const char *name) {
     return fstatat(directory, name, &status, 0) == 0 ? status.st_size : -1;
 }
 
-static void what_is_written_is_read(void **state) {
+static void a_text_is_read_back_as_written(void **state) {
     (void)state;
     assert_int_equal(write_text("the first"), 0);
     check_text("the first");
@@ -80,7 +80,7 @@ static void a_nul_is_read_too(void **state) {
 }
 
 /* The caller's reason is left unchanged. */
-static void what_is_missing_is_no_error(void **state) {
+static void a_missing_file_is_not_an_error(void **state) {
     char *text = (char *)1;
     size_t length = 1;
     (void)state;
@@ -91,7 +91,7 @@ static void what_is_missing_is_no_error(void **state) {
     assert_string_equal(reason.text, "of the caller");
 }
 
-static void what_is_no_file_is_damage_and_what_cannot_be_reached_trouble(void **state) {
+static void a_non_file_is_damage_and_an_unreachable_one_an_error(void **state) {
     static const struct {
         const char *path;
         int result;
@@ -113,7 +113,7 @@ static void what_is_no_file_is_damage_and_what_cannot_be_reached_trouble(void **
     }
 }
 
-static void the_text_comes_to_the_disk_before_its_name(void **state) {
+static void the_text_is_synced_before_its_name(void **state) {
     static const struct {
         const char *spare, *path;
     } cases[] = {{"new", "file"}, {"cursors/new", "cursors/file"}};
@@ -131,7 +131,7 @@ static void the_text_comes_to_the_disk_before_its_name(void **state) {
     check_text("old");
 }
 
-static void what_was_reserved_is_used(void **state) {
+static void reserved_space_is_used(void **state) {
     (void)state;
     assert_int_equal(replace_reserve(directory, "new", 100, &reason), 0);
     assert_int_equal(size_of_file("new"), 100);
@@ -180,7 +180,7 @@ static void a_full_disk_leaves_the_old_text(void **state) {
 }
 
 /* Retrying would not help. */
-static void a_directory_that_may_not_be_written_to_is_not_taken_for_a_full_disk(void **state) {
+static void an_unwritable_directory_is_not_taken_for_a_full_disk(void **state) {
     char wanted[16];
     assert_int_equal(write_text("old"), 0);
     assert_int_equal(chmod(*state, 0555), 0);
@@ -191,7 +191,7 @@ static void a_directory_that_may_not_be_written_to_is_not_taken_for_a_full_disk(
     check_text("old");
 }
 
-static void the_directory_of_cursors_is_made_once(void **state) {
+static void the_cursors_directory_is_created_once(void **state) {
     struct stat status;
     assert_int_equal(replace_prepare(directory, &reason), 0);
     assert_string_equal(disk.calls, "n");
@@ -207,15 +207,15 @@ static void the_directory_of_cursors_is_made_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        REPLACE_TEST(what_is_written_is_read),
+        REPLACE_TEST(a_text_is_read_back_as_written),
         REPLACE_TEST(a_nul_is_read_too),
-        REPLACE_TEST(what_is_missing_is_no_error),
-        REPLACE_TEST(what_is_no_file_is_damage_and_what_cannot_be_reached_trouble),
-        REPLACE_TEST(the_text_comes_to_the_disk_before_its_name),
-        REPLACE_TEST(what_was_reserved_is_used),
+        REPLACE_TEST(a_missing_file_is_not_an_error),
+        REPLACE_TEST(a_non_file_is_damage_and_an_unreachable_one_an_error),
+        REPLACE_TEST(the_text_is_synced_before_its_name),
+        REPLACE_TEST(reserved_space_is_used),
         REPLACE_TEST(a_full_disk_leaves_the_old_text),
-        REPLACE_TEST(a_directory_that_may_not_be_written_to_is_not_taken_for_a_full_disk),
-        REPLACE_TEST(the_directory_of_cursors_is_made_once),
+        REPLACE_TEST(an_unwritable_directory_is_not_taken_for_a_full_disk),
+        REPLACE_TEST(the_cursors_directory_is_created_once),
     };
     return cmocka_run_group_tests_name("replace", tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ static void a_line_is_new_by_its_number_or_its_time(void **state) {
 
 /* ---- where to resume ---- */
 
-static void a_place_that_proves_itself_is_taken(void **state) {
+static void a_verified_position_is_used(void **state) {
     add_day(state, 0, 3);
     add_day(state, 1, 3);
     for (unsigned seq = 1; seq <= 6; seq++) {
@@ -119,7 +119,7 @@ static void in_an_empty_journal_there_is_nothing_to_find(void **state) {
     assert_int_equal(mark.position.day, 0);
 }
 
-static void one_that_was_moved_is_found_by_its_number(void **state) {
+static void a_moved_line_is_found_by_its_number(void **state) {
     struct reason said;
     add_day(state, 0, 3);
     add_day(state, 1, 3);
@@ -143,7 +143,7 @@ static void one_that_was_moved_is_found_by_its_number(void **state) {
     assert_non_null(strstr(said.text, "nothing newer is there, so it goes on with what comes"));
 }
 
-static void a_day_that_was_deleted_after_it_was_run_is_missed_by_nobody(void **state) {
+static void deleting_a_day_already_run_is_harmless(void **state) {
     add_day(state, 0, 3);
     add_day(state, 1, 3);
     assert_int_equal(unlink(path_in(*state, "2024-10-04.jsonl")), 0);
@@ -188,7 +188,7 @@ static void a_journal_that_cannot_be_read_is_an_error(void **state) {
     close(nothing);
 }
 
-static void a_number_is_found_as_a_place_to_begin(void **state) {
+static void a_starting_position_is_found_by_number(void **state) {
     static const struct {
         uint64_t seq;
         unsigned after;
@@ -225,7 +225,7 @@ static void one_line_is_found_whatever_day_it_is_in(void **state) {
         }
 }
 
-static void a_line_of_that_number_that_is_another_is_not_taken(void **state) {
+static void another_line_with_the_number_is_not_used(void **state) {
     struct position position = {.day = DAY, .offset = 42};
     add_day(state, 0, 3);
     assert_int_equal(resume_seek(directory, 2, &position, is_wanted, marks[3].chain, &reason), 0);
@@ -255,15 +255,15 @@ static void a_line_of_that_number_that_is_another_is_not_taken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_is_new_by_its_number_or_its_time),
-        RESUME_TEST(a_place_that_proves_itself_is_taken),
+        RESUME_TEST(a_verified_position_is_used),
         RESUME_TEST(in_an_empty_journal_there_is_nothing_to_find),
-        RESUME_TEST(one_that_was_moved_is_found_by_its_number),
-        RESUME_TEST(a_day_that_was_deleted_after_it_was_run_is_missed_by_nobody),
+        RESUME_TEST(a_moved_line_is_found_by_its_number),
+        RESUME_TEST(deleting_a_day_already_run_is_harmless),
         RESUME_TEST(numbers_that_were_given_again_are_recognized_by_the_time),
         RESUME_TEST(a_journal_that_cannot_be_read_is_an_error),
-        RESUME_TEST(a_number_is_found_as_a_place_to_begin),
+        RESUME_TEST(a_starting_position_is_found_by_number),
         RESUME_TEST(one_line_is_found_whatever_day_it_is_in),
-        RESUME_TEST(a_line_of_that_number_that_is_another_is_not_taken),
+        RESUME_TEST(another_line_with_the_number_is_not_used),
     };
     return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void the_text_of_the_retries_is_their_schedule(void **state) {
+static void the_text_of_the_retries_matches_the_schedule(void **state) {
     (void)state;
     char text[128] = "";
     for (size_t i = 0; i < RING_RETRIES; i++) {
@@ -22,7 +22,7 @@ static void the_text_of_the_retries_is_their_schedule(void **state) {
     assert_string_equal(text, RING_RETRY_TEXT);
 }
 
-static void trouble_alone_is_not_final(void **state) {
+static void only_server_errors_are_retried(void **state) {
     (void)state;
     assert_true(ring_is_final(200) && ring_is_final(299) && ring_is_final(400) && ring_is_final(499));
     assert_false(ring_is_final(100) || ring_is_final(500) || ring_is_final(503) || ring_is_final(599));
@@ -83,8 +83,8 @@ static void each_sample_is_an_event_of_its_type(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_text_of_the_retries_is_their_schedule),
-                                       cmocka_unit_test(trouble_alone_is_not_final),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_text_of_the_retries_matches_the_schedule),
+                                       cmocka_unit_test(only_server_errors_are_retried),
                                        cmocka_unit_test(each_sample_is_an_event_of_its_type)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

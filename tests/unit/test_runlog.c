@@ -63,7 +63,7 @@ static int start_with_much(void *context) {
     return 0;
 }
 
-static void what_an_earlier_runner_has_left_is_limited_too(void **state) {
+static void the_log_of_an_earlier_runner_is_limited_too(void **state) {
     size_t length;
     assert_int_equal(run_apart(start_with_much, *state)->status, 0);
     free(read_file(path_in(*state, NAME), &length));
@@ -96,7 +96,7 @@ static void another_file_is_left_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUNLOG_TEST(the_newer_half_stays),
-        RUNLOG_TEST(what_an_earlier_runner_has_left_is_limited_too),
+        RUNLOG_TEST(the_log_of_an_earlier_runner_is_limited_too),
         RUNLOG_TEST(another_file_is_left_alone),
     };
     return cmocka_run_group_tests_name("runlog", tests, NULL, NULL);

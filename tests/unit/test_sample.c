@@ -51,7 +51,7 @@ static void each_documented_type_is_an_event(void **state) {
     assert_int_equal(count, 26);
 }
 
-static void no_part_of_a_list_is_a_type(void **state) {
+static void no_part_of_the_type_list_is_a_type(void **state) {
     static const char *const types[] = {"",
                                         " ",
                                         "button",
@@ -70,7 +70,7 @@ static void no_part_of_a_list_is_a_type(void **state) {
             fail_msg("\"%s\" is taken for a type", types[i]);
 }
 
-static void no_two_are_the_same_event(void **state) {
+static void every_sample_is_a_different_event(void **state) {
     struct event first;
     (void)state;
     parse("button_press", "front", "family");
@@ -80,7 +80,7 @@ static void no_two_are_the_same_event(void **state) {
     assert_string_not_equal(event.request_id, first.request_id);
 }
 
-static void any_name_comes_through(void **state) {
+static void any_name_is_preserved(void **state) {
     char longest[257];
     (void)state;
     parse("button_press", "a \"name\"\\\n", "T\xc3\x9cR");
@@ -96,9 +96,9 @@ static void any_name_comes_through(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_documented_type_is_an_event),
-        cmocka_unit_test(no_part_of_a_list_is_a_type),
-        cmocka_unit_test(no_two_are_the_same_event),
-        cmocka_unit_test(any_name_comes_through),
+        cmocka_unit_test(no_part_of_the_type_list_is_a_type),
+        cmocka_unit_test(every_sample_is_a_different_event),
+        cmocka_unit_test(any_name_is_preserved),
     };
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
 }

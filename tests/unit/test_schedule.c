@@ -59,7 +59,7 @@ static void events_of_one_device_run_in_order(void **state) {
     assert_int_equal(schedule_next(schedule, NOON)->seq, 3);
 }
 
-static void a_failure_is_tried_again_by_the_schedule(void **state) {
+static void a_failure_is_retried_by_the_schedule(void **state) {
     static const int seconds[] = {1, 5, 30, 120, 600, 3600};
     struct schedule *schedule = *state;
     int64_t now = NOON;
@@ -82,7 +82,7 @@ static void a_failure_is_tried_again_by_the_schedule(void **state) {
     assert_int_equal(schedule_next(schedule, now)->seq, 2);
 }
 
-static void what_is_hopeless_is_given_up_at_once(void **state) {
+static void a_permanent_failure_is_given_up_at_once(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
     schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_PERMANENT, NOON);
@@ -98,7 +98,7 @@ static void an_interrupted_run_does_not_count(void **state) {
     assert_int_equal(schedule_left(schedule), 1);
 }
 
-static void what_cannot_be_run_is_postponed_a_minute_at_most(void **state) {
+static void an_event_that_cannot_run_is_postponed_up_to_a_minute(void **state) {
     static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
     struct schedule *schedule = *state;
     int64_t now = NOON;
@@ -139,7 +139,7 @@ static void no_retry_waits_longer_than_its_delay(void **state) {
     }
 }
 
-static void the_cursor_stays_before_what_cannot_prove_it(void **state) {
+static void the_cursor_stays_before_unverifiable_lines(void **state) {
     struct schedule *schedule = *state;
     pass_over(schedule, 1);
     pass_over(schedule, 0); /* a damaged line */
@@ -157,7 +157,7 @@ static void the_cursor_stays_before_what_cannot_prove_it(void **state) {
     assert_null(schedule_find(schedule, &(struct item){.seq = 3}));
 }
 
-static void the_cursor_moves_over_what_is_finished_alone(void **state) {
+static void the_cursor_moves_past_finished_events_only(void **state) {
     struct schedule *schedule = *state;
     struct item *item[7];
     for (uint64_t seq = 1; seq <= 6; seq++)
@@ -193,7 +193,7 @@ static void the_cursor_moves_over_what_is_finished_alone(void **state) {
     schedule_free(other);
 }
 
-static void a_full_schedule_goes_round(void **state) {
+static void a_full_schedule_wraps_around(void **state) {
     struct schedule *schedule = *state;
     uint64_t seq = 1;
     for (int round = 0; round < 3; round++) {
@@ -211,7 +211,7 @@ static void a_full_schedule_goes_round(void **state) {
 }
 
 /* However many there are, and however many others fail too. */
-static void what_fails_never_holds_up_the_others(void **state) {
+static void failures_never_delay_other_events(void **state) {
     struct schedule *schedule = *state;
     uint64_t last = 20 * SCHEDULE_MAX, ran = 0;
     for (uint64_t seq = 1; seq <= last; seq++) {
@@ -246,7 +246,7 @@ static void what_fails_never_holds_up_the_others(void **state) {
 }
 
 /* The cursor stays before a deferred event until that is on the disk, whatever happens to it. */
-static void the_cursor_waits_for_what_is_set_aside(void **state) {
+static void the_cursor_waits_for_deferred_events(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
     add(schedule, 2, 2);
@@ -279,7 +279,7 @@ static void the_cursor_waits_for_what_is_set_aside(void **state) {
     assert_int_equal(cursor.mark.seq, SCHEDULE_MAX);
 }
 
-static void the_clock_may_be_set_back_while_events_are_set_aside(void **state) {
+static void the_clock_may_be_set_back_while_events_are_deferred(void **state) {
     struct schedule *schedule = *state;
     struct queues *queues = schedule_queues(schedule);
     assert_true(queues_reserve(queues, 3000));
@@ -302,17 +302,18 @@ static void the_clock_may_be_set_back_while_events_are_set_aside(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(events_of_one_device_run_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_failure_is_tried_again_by_the_schedule, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_hopeless_is_given_up_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failure_is_retried_by_the_schedule, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_permanent_failure_is_given_up_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_run_does_not_count, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_cannot_be_run_is_postponed_a_minute_at_most, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_event_that_cannot_run_is_postponed_up_to_a_minute, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(no_retry_waits_longer_than_its_delay, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_cursor_stays_before_what_cannot_prove_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_cursor_moves_over_what_is_finished_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_full_schedule_goes_round, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_fails_never_holds_up_the_others, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_cursor_waits_for_what_is_set_aside, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_clock_may_be_set_back_while_events_are_set_aside, set_up,
+        cmocka_unit_test_setup_teardown(the_cursor_stays_before_unverifiable_lines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cursor_moves_past_finished_events_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_schedule_wraps_around, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failures_never_delay_other_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cursor_waits_for_deferred_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_clock_may_be_set_back_while_events_are_deferred, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

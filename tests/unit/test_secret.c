@@ -70,7 +70,7 @@ static int ask(void *context) {
 }
 
 /* From standard input, so that another answer can follow. */
-static void one_line_is_asked_for_and_no_more_is_taken(void **state) {
+static void a_prompt_reads_exactly_one_line(void **state) {
     write_file(path_in(*state, "key"), "first\n\nlast", 11, 0600);
     const struct ending *ending = run_apart(ask, *state);
     assert_string_equal(ending->out, "5:first;0:;4:last;");
@@ -93,7 +93,7 @@ static void check_key(void **state, const char *wanted, mode_t mode) {
     assert_int_equal(access(path_in(*state, "key.new"), F_OK), -1);
 }
 
-static void a_new_text_takes_the_place_durably_and_with_its_mode(void **state) {
+static void a_replacement_is_durable_and_has_its_mode(void **state) {
     assert_int_equal(write_key("old and longer\n", 0600), STATUS_DONE);
     check_key(state, "old and longer\n", 0600);
     write_file(path_in(*state, "key.new"), "left by a crash", 15, 0666);
@@ -140,8 +140,8 @@ static void on_a_full_disk_the_old_text_stays(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         SECRET_TEST(a_key_file_is_read_up_to_its_largest_size),
-        SECRET_TEST(one_line_is_asked_for_and_no_more_is_taken),
-        SECRET_TEST(a_new_text_takes_the_place_durably_and_with_its_mode),
+        SECRET_TEST(a_prompt_reads_exactly_one_line),
+        SECRET_TEST(a_replacement_is_durable_and_has_its_mode),
         SECRET_TEST(nothing_is_written_through_a_link),
         SECRET_TEST(on_a_full_disk_the_old_text_stays),
     };

@@ -58,7 +58,7 @@ static void the_first_and_the_last_within_limits_are_found(void **state) {
     close(directory);
 }
 
-static void other_names_are_no_segments(void **state) {
+static void other_names_are_not_segments(void **state) {
     static const char *const names[] = {"2026-11-23.json",
                                         "2026-11-23.jsonl.gz",
                                         "2026-11-23.jsonl~",
@@ -81,7 +81,7 @@ static void other_names_are_no_segments(void **state) {
     close(directory);
 }
 
-static void a_directory_that_cannot_be_listed_is_trouble(void **state) {
+static void a_directory_that_cannot_be_listed_is_an_error(void **state) {
     int32_t first, last;
     touch(state, "file");
     int fd = open(path_in(*state, "file"), O_RDONLY | O_CLOEXEC);
@@ -90,7 +90,7 @@ static void a_directory_that_cannot_be_listed_is_trouble(void **state) {
     close(fd);
 }
 
-static void opening_makes_nothing_and_making_keeps_what_is_there(void **state) {
+static void opening_creates_nothing_and_creating_keeps_what_exists(void **state) {
     int directory = open_directory(state);
     const char *path = path_in(*state, "2026-11-23.jsonl");
     struct stat status;
@@ -115,7 +115,7 @@ static void opening_makes_nothing_and_making_keeps_what_is_there(void **state) {
 }
 
 /* Reporting it as absent would hide an error: the day exists, and its contents are unknown. */
-static void what_is_no_file_is_trouble_and_no_absence(void **state) {
+static void a_non_file_is_an_error_and_not_an_absence(void **state) {
     int directory = open_directory(state);
     bool read_only;
     assert_int_equal(mkdir(path_in(*state, "1970-01-01.jsonl"), 0700), 0);
@@ -152,7 +152,7 @@ static int open_either(void *context) {
     return fd != ERROR_SYSTEM || !read_only ? 4 : 0;
 }
 
-static void a_day_that_may_only_be_read_is_opened_for_that(void **state) {
+static void a_read_only_day_is_opened_read_only(void **state) {
     int directory = open_directory(state);
     write_file(path_in(*state, "1970-01-01.jsonl"), "", 0, 0444);
     write_file(path_in(*state, "1970-01-02.jsonl"), "", 0, 0666);
@@ -168,11 +168,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_is_a_date),
         SEGMENT_TEST(the_first_and_the_last_within_limits_are_found),
-        SEGMENT_TEST(other_names_are_no_segments),
-        SEGMENT_TEST(a_directory_that_cannot_be_listed_is_trouble),
-        SEGMENT_TEST(opening_makes_nothing_and_making_keeps_what_is_there),
-        SEGMENT_TEST(what_is_no_file_is_trouble_and_no_absence),
-        SEGMENT_TEST(a_day_that_may_only_be_read_is_opened_for_that),
+        SEGMENT_TEST(other_names_are_not_segments),
+        SEGMENT_TEST(a_directory_that_cannot_be_listed_is_an_error),
+        SEGMENT_TEST(opening_creates_nothing_and_creating_keeps_what_exists),
+        SEGMENT_TEST(a_non_file_is_an_error_and_not_an_absence),
+        SEGMENT_TEST(a_read_only_day_is_opened_read_only),
     };
     return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static void long_keys_work(void **state) {
 #define HEX "a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df"
 #define UPPER "A76659B3A3C0A00766ACB29BBFBD2CD14FC37FC5153FF62C26D0945FE0CFC0DF"
 
-static void the_prefix_and_the_case_are_free(void **state) {
+static void the_prefix_is_optional_and_case_is_ignored(void **state) {
     (void)state;
     uint8_t first[SIGNATURE_BYTES], other[SIGNATURE_BYTES];
     assert_int_equal(signature_parse("sha256=" HEX, first), 0);
@@ -123,7 +123,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_samples_verify),
         TEST(long_keys_work),
-        cmocka_unit_test(the_prefix_and_the_case_are_free),
+        cmocka_unit_test(the_prefix_is_optional_and_case_is_ignored),
         cmocka_unit_test(anything_else_is_malformed),
         cmocka_unit_test(an_empty_body_can_be_signed),
     };

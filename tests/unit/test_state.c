@@ -53,7 +53,7 @@ static void flip(off_t at) {
     assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 }
 
-static void the_last_one_that_was_written_is_read(void **directory) {
+static void the_last_state_written_is_read(void **directory) {
     (void)directory;
     for (uint64_t generation = 1; generation <= 5; generation++) {
         write_next();
@@ -62,7 +62,7 @@ static void the_last_one_that_was_written_is_read(void **directory) {
     assert_int_equal(read_back.checksum, state.checksum);
 }
 
-static void a_torn_write_leaves_the_one_before(void **directory) {
+static void a_torn_write_leaves_the_previous_state(void **directory) {
     (void)directory;
     for (uint64_t generation = 1; generation <= 3; generation++)
         write_next();
@@ -78,7 +78,7 @@ static void a_torn_write_leaves_the_one_before(void **directory) {
     }
 }
 
-static void the_next_write_never_goes_over_the_last_good_one(void **directory) {
+static void the_last_good_slot_is_never_overwritten(void **directory) {
     int full = open("/dev/full", O_RDWR | O_CLOEXEC);
     (void)directory;
     write_next();
@@ -93,7 +93,7 @@ static void the_next_write_never_goes_over_the_last_good_one(void **directory) {
     check_generation(2);
 }
 
-static void without_a_whole_slot_it_is_damage(void **directory) {
+static void without_an_undamaged_slot_it_is_damaged(void **directory) {
     (void)directory;
     assert_int_equal(state_read(fd, &read_back, &reason), ERROR_DAMAGED); /* empty */
     write_next();
@@ -104,7 +104,7 @@ static void without_a_whole_slot_it_is_damage(void **directory) {
     assert_string_equal(reason.text, "the state of the index in seen/ is damaged");
 }
 
-static void a_copy_is_not_believed(void **directory) {
+static void a_copy_is_not_trusted(void **directory) {
     size_t length;
     write_next();
     char *bytes = read_file(path_in(*directory, "state"), &length);
@@ -116,7 +116,7 @@ static void a_copy_is_not_believed(void **directory) {
     close(copy);
 }
 
-static void an_error_is_trouble_and_no_damage(void **directory) {
+static void an_io_error_is_not_damage(void **directory) {
     int closed = open(path_in(*directory, "state"), O_WRONLY | O_CLOEXEC);
     write_next();
     assert_int_equal(state_read(closed, &read_back, &reason), ERROR_SYSTEM);
@@ -127,12 +127,12 @@ static void an_error_is_trouble_and_no_damage(void **directory) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        STATE_TEST(the_last_one_that_was_written_is_read),
-        STATE_TEST(a_torn_write_leaves_the_one_before),
-        STATE_TEST(the_next_write_never_goes_over_the_last_good_one),
-        STATE_TEST(without_a_whole_slot_it_is_damage),
-        STATE_TEST(a_copy_is_not_believed),
-        STATE_TEST(an_error_is_trouble_and_no_damage),
+        STATE_TEST(the_last_state_written_is_read),
+        STATE_TEST(a_torn_write_leaves_the_previous_state),
+        STATE_TEST(the_last_good_slot_is_never_overwritten),
+        STATE_TEST(without_an_undamaged_slot_it_is_damaged),
+        STATE_TEST(a_copy_is_not_trusted),
+        STATE_TEST(an_io_error_is_not_damage),
     };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static void fingerprints_are_spread_over_all_buckets_of_any_table(void **state) 
     assert_int_equal(table_offset(UINT32_C(4096) << 18), INT64_C(1) << 39);
 }
 
-static void what_is_written_is_read(void **state) {
+static void a_bucket_is_read_back_as_written(void **state) {
     (void)state;
     for (uint32_t number = 0; number < 3; number++)
         write_bucket(number, TABLE_SLOTS - number);
@@ -63,7 +63,7 @@ static void what_is_written_is_read(void **state) {
     }
 }
 
-static void each_damaged_byte_shows(void **state) {
+static void each_damaged_byte_is_detected(void **state) {
     (void)state;
     write_bucket(0, 7);
     for (off_t at = 0; at < (off_t)sizeof bucket; at++) {
@@ -76,7 +76,7 @@ static void each_damaged_byte_shows(void **state) {
     assert_int_equal(read_bucket(0), 0);
 }
 
-static void what_was_never_a_bucket_of_this_place_is_damage(void **state) {
+static void a_bucket_written_elsewhere_is_damage(void **state) {
     static const char zeros[sizeof bucket];
     (void)state;
     assert_int_equal(read_bucket(0), ERROR_DAMAGED); /* the file is empty */
@@ -108,7 +108,7 @@ static void buckets_are_cleared_from_the_first_to_before_the_last(void **state) 
     }
 }
 
-static void a_disk_that_refuses_is_trouble_and_no_damage(void **state) {
+static void an_io_error_is_not_damage(void **state) {
     struct table full = table, closed = table, read_only = table;
     write_bucket(0, 1);
     full.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
@@ -128,11 +128,11 @@ static void a_disk_that_refuses_is_trouble_and_no_damage(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fingerprints_are_spread_over_all_buckets_of_any_table),
-        TABLE_TEST(what_is_written_is_read),
-        TABLE_TEST(each_damaged_byte_shows),
-        TABLE_TEST(what_was_never_a_bucket_of_this_place_is_damage),
+        TABLE_TEST(a_bucket_is_read_back_as_written),
+        TABLE_TEST(each_damaged_byte_is_detected),
+        TABLE_TEST(a_bucket_written_elsewhere_is_damage),
         TABLE_TEST(buckets_are_cleared_from_the_first_to_before_the_last),
-        TABLE_TEST(a_disk_that_refuses_is_trouble_and_no_damage),
+        TABLE_TEST(an_io_error_is_not_damage),
     };
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }

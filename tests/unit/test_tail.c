@@ -120,7 +120,7 @@ static void a_known_line_that_is_cut_short_is_kept(void **state) {
     }
 }
 
-static void missing_lines_are_told_and_their_numbers_too(void **state) {
+static void missing_lines_are_reported_with_their_numbers(void **state) {
     for (unsigned left = 0; left <= 4; left++)
         for (unsigned how = 0; how < 2; how++) {
             struct journal *journal = open_worker(state);
@@ -140,7 +140,7 @@ static void missing_lines_are_told_and_their_numbers_too(void **state) {
 }
 
 /* A line written by another process is lost, which leaves the file as this process knows it. */
-static void a_missing_line_of_another_process_is_told(void **state) {
+static void a_missing_line_of_another_process_is_reported(void **state) {
     struct stat status;
     struct journal *journal = open_worker(state);
     assert_int_equal(stat(segment, &status), 0);
@@ -188,7 +188,7 @@ static void damage_that_was_kept_is_not_kept_again(void **state) {
 
 static const char torn[] = "{\"seq\":6,\"received_at\":\"2026-11-23T12:00:00.0000";
 
-static void a_torn_line_is_cut_without_a_word(void **state) {
+static void a_torn_line_is_cut_silently(void **state) {
     for (size_t length = 1; length < sizeof torn; length++) {
         struct journal *journal = open_worker(state);
         add_bytes(segment, torn, length);
@@ -224,7 +224,7 @@ static void zeros_after_another_boot_are_kept(void **state) {
 }
 
 /* Lines that were never synced are gone after a system crash: none was answered with 200. */
-static void after_another_boot_the_end_is_the_end(void **state) {
+static void after_another_boot_lost_lines_are_accepted(void **state) {
     disk.boot = "before";
     journal_free(open_worker(state));
     disk.boot = "after";
@@ -238,7 +238,7 @@ static void after_another_boot_the_end_is_the_end(void **state) {
 }
 
 /* But a consumer runs only what was on the disk. */
-static void what_a_consumer_has_run_keeps_its_number(void **state) {
+static void a_line_that_a_consumer_has_run_keeps_its_number(void **state) {
     for (unsigned how = 0; how < 2; how++) {
         static struct cursor cursor;
         disk.boot = "before";
@@ -264,7 +264,7 @@ static void what_a_consumer_has_run_keeps_its_number(void **state) {
 
 /* ---- line breaks ---- */
 
-static void a_missing_last_line_break_is_put_right(void **state) {
+static void a_missing_last_line_break_is_repaired(void **state) {
     for (unsigned how = 0; how < 4; how++) {
         struct journal *journal = open_worker(state);
         if (how % 2 == 1)
@@ -281,7 +281,7 @@ static void a_missing_last_line_break_is_put_right(void **state) {
 }
 
 /* In an older day, too, before the new day begins. */
-static void a_missing_last_line_break_of_an_older_day_is_put_right(void **state) {
+static void a_missing_last_line_break_of_an_older_day_is_repaired(void **state) {
     journal_free(open_worker(state));
     assert_int_equal(truncate(segment, (off_t)ends[5] - 1), 0);
     clock_now += A_DAY;
@@ -383,16 +383,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(known_lines_that_are_overwritten_are_kept),
         JOURNAL_TEST(a_known_line_that_is_cut_short_is_kept),
-        JOURNAL_TEST(missing_lines_are_told_and_their_numbers_too),
-        JOURNAL_TEST(a_missing_line_of_another_process_is_told),
+        JOURNAL_TEST(missing_lines_are_reported_with_their_numbers),
+        JOURNAL_TEST(a_missing_line_of_another_process_is_reported),
         JOURNAL_TEST(damage_in_one_place_twice_is_kept_twice),
         JOURNAL_TEST(damage_that_was_kept_is_not_kept_again),
-        JOURNAL_TEST(a_torn_line_is_cut_without_a_word),
+        JOURNAL_TEST(a_torn_line_is_cut_silently),
         JOURNAL_TEST(zeros_after_another_boot_are_kept),
-        JOURNAL_TEST(after_another_boot_the_end_is_the_end),
-        JOURNAL_TEST(what_a_consumer_has_run_keeps_its_number),
-        JOURNAL_TEST(a_missing_last_line_break_is_put_right),
-        JOURNAL_TEST(a_missing_last_line_break_of_an_older_day_is_put_right),
+        JOURNAL_TEST(after_another_boot_lost_lines_are_accepted),
+        JOURNAL_TEST(a_line_that_a_consumer_has_run_keeps_its_number),
+        JOURNAL_TEST(a_missing_last_line_break_is_repaired),
+        JOURNAL_TEST(a_missing_last_line_break_of_an_older_day_is_repaired),
         JOURNAL_TEST(a_torn_line_of_an_older_day_is_kept),
         JOURNAL_TEST(a_line_that_was_damaged_before_is_kept),
         JOURNAL_TEST(a_huge_hole_is_not_read),

@@ -57,7 +57,7 @@ static void a_time_is_read_as_people_write_it(void **state) {
         assert_int_equal(parsed(cases[i].text, true), cases[i].at);
 }
 
-static void anything_else_is_no_time(void **state) {
+static void anything_else_is_not_a_time(void **state) {
     static const char *const texts[] = {"",
                                         " ",
                                         "soon",
@@ -93,7 +93,7 @@ static void anything_else_is_no_time(void **state) {
 }
 
 /* New York is at UTC-5 in winter, and at UTC-4 from 2026-03-08, 02:00. */
-static void dates_are_of_the_zone_and_ages_of_none(void **state) {
+static void dates_depend_on_the_time_zone_and_ages_do_not(void **state) {
     static const struct {
         const char *text;
         int64_t at; /* of the same text in UTC */
@@ -124,7 +124,7 @@ static void dates_are_of_the_zone_and_ages_of_none(void **state) {
     tzset();
 }
 
-static void only_plain_words_stay_as_they_are(void **state) {
+static void only_plain_words_are_unchanged(void **state) {
     static const struct {
         const char *text, *shown;
     } cases[] = {{"ava1.ring.device.X-1_/~", "ava1.ring.device.X-1_/~"},
@@ -152,7 +152,7 @@ static int show(void *context) {
     return 0;
 }
 
-static void what_a_terminal_would_act_on_is_shown_as_an_escape(void **state) {
+static void control_characters_are_shown_escaped(void **state) {
     static const char text[] = "\xc3\x9c \xf0\x9f\x94\x94\t\n\x1b[2J\r\0\x7f\xc2\x9b\xe2\x80\xae\xff\xc3";
     struct shown shown = {text, sizeof text - 1};
     (void)state;
@@ -162,7 +162,7 @@ static void what_a_terminal_would_act_on_is_shown_as_an_escape(void **state) {
 }
 
 /* Standard output is not a terminal here. */
-static void what_is_piped_on_is_not_changed(void **state) {
+static void piped_output_is_unchanged(void **state) {
     (void)state;
     assert_string_equal(colour(COLOUR_BAD), "");
     assert_int_equal(terminal_width(), 80);
@@ -171,11 +171,11 @@ static void what_is_piped_on_is_not_changed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_is_read_as_people_write_it),
-        cmocka_unit_test(anything_else_is_no_time),
-        cmocka_unit_test(dates_are_of_the_zone_and_ages_of_none),
-        cmocka_unit_test(only_plain_words_stay_as_they_are),
-        cmocka_unit_test(what_a_terminal_would_act_on_is_shown_as_an_escape),
-        cmocka_unit_test(what_is_piped_on_is_not_changed),
+        cmocka_unit_test(anything_else_is_not_a_time),
+        cmocka_unit_test(dates_depend_on_the_time_zone_and_ages_do_not),
+        cmocka_unit_test(only_plain_words_are_unchanged),
+        cmocka_unit_test(control_characters_are_shown_escaped),
+        cmocka_unit_test(piped_output_is_unchanged),
     };
     return cmocka_run_group_tests_name("terminal", tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ static void reads_0_to_9_fractional_digits(void **state) {
     }
 }
 
-static void refuses_what_is_no_time(void **state) {
+static void refuses_invalid_times(void **state) {
     (void)state;
     static const char *const cases[] = {
         "",
@@ -81,7 +81,7 @@ static void refuses_what_is_no_time(void **state) {
     }
 }
 
-static void takes_the_other_ways_to_say_utc(void **state) {
+static void accepts_other_forms_of_utc(void **state) {
     (void)state;
     int64_t z, offset, leap;
     assert_int_equal(timestamp_parse("2016-12-31T23:59:59Z", 20, &z), 0);
@@ -93,7 +93,7 @@ static void takes_the_other_ways_to_say_utc(void **state) {
 
 #define MOMENT INT64_C(1771027373000000) /* 2026-02-14T00:02:53Z */
 
-static void a_sender_may_write_a_time_in_many_ways(void **state) {
+static void a_senders_time_may_have_many_forms(void **state) {
     (void)state;
     static const struct {
         const char *text;
@@ -224,9 +224,9 @@ int main(void) {
         cmocka_unit_test(formats_microseconds),
         cmocka_unit_test(reads_what_it_writes),
         cmocka_unit_test(reads_0_to_9_fractional_digits),
-        cmocka_unit_test(refuses_what_is_no_time),
-        cmocka_unit_test(takes_the_other_ways_to_say_utc),
-        cmocka_unit_test(a_sender_may_write_a_time_in_many_ways),
+        cmocka_unit_test(refuses_invalid_times),
+        cmocka_unit_test(accepts_other_forms_of_utc),
+        cmocka_unit_test(a_senders_time_may_have_many_forms),
         cmocka_unit_test(not_everything_is_a_time),
         cmocka_unit_test(days_are_utc_days),
     };

@@ -35,7 +35,7 @@ static void set_mode(const char *name, mode_t mode) {
     assert_int_equal(chmod(path_in(base, name), mode), 0);
 }
 
-static void each_directory_on_the_way_has_to_be_closed(void **state) {
+static void each_directory_on_the_path_must_be_closed_to_others(void **state) {
     static const char *const names[] = {"", "a", "a/b", "a/b/file"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -62,7 +62,7 @@ static void a_group_may_write_only_if_it_is_the_owners(void **state) {
 }
 
 /* As in /tmp: only the owner of an entry can change it. */
-static void in_a_sticky_directory_an_entry_is_its_owners(void **state) {
+static void in_a_sticky_directory_only_the_owner_can_change_an_entry(void **state) {
     (void)state;
     set_mode("a", 01777);
     check("a/b/file", 0, NULL);
@@ -86,7 +86,7 @@ static void what_belongs_to_another_user_is_refused(void **state) {
     check("a/link/../b/file", 0, NULL);
 }
 
-static void links_are_followed_and_looked_at_step_by_step(void **state) {
+static void links_are_followed_and_checked_step_by_step(void **state) {
     char absolute[600];
     (void)state;
     snprintf(absolute, sizeof absolute, "%s/a/./b//", base);
@@ -106,7 +106,7 @@ static void links_are_followed_and_looked_at_step_by_step(void **state) {
     check("a/through/file", ERROR_SYSTEM, "/open");
 }
 
-static void what_is_missing_is_not_taken_for_what_others_could_make(void **state) {
+static void a_missing_file_is_reported_as_missing(void **state) {
     (void)state;
     check("a/missing", ERROR_INVALID, "there is no ");
     check("a/missing/file", ERROR_INVALID, "there is no ");
@@ -114,7 +114,7 @@ static void what_is_missing_is_not_taken_for_what_others_could_make(void **state
     check("a/../../../../../../../../../../../..", 0, NULL); /* nothing is above / */
 }
 
-static void a_relative_path_begins_here(void **state) {
+static void a_relative_path_starts_in_the_current_directory(void **state) {
     char here[512];
     (void)state;
     assert_non_null(getcwd(here, sizeof here));
@@ -181,13 +181,13 @@ static void a_path_is_split_before_its_last_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TRUST_TEST(each_directory_on_the_way_has_to_be_closed),
+        TRUST_TEST(each_directory_on_the_path_must_be_closed_to_others),
         TRUST_TEST(a_group_may_write_only_if_it_is_the_owners),
-        TRUST_TEST(in_a_sticky_directory_an_entry_is_its_owners),
+        TRUST_TEST(in_a_sticky_directory_only_the_owner_can_change_an_entry),
         TRUST_TEST(what_belongs_to_another_user_is_refused),
-        TRUST_TEST(links_are_followed_and_looked_at_step_by_step),
-        TRUST_TEST(what_is_missing_is_not_taken_for_what_others_could_make),
-        TRUST_TEST(a_relative_path_begins_here),
+        TRUST_TEST(links_are_followed_and_checked_step_by_step),
+        TRUST_TEST(a_missing_file_is_reported_as_missing),
+        TRUST_TEST(a_relative_path_starts_in_the_current_directory),
         TRUST_TEST(a_path_that_is_too_long_is_refused),
         cmocka_unit_test(a_path_is_split_before_its_last_name),
     };

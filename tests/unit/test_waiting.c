@@ -71,7 +71,7 @@ static const char *kept(void) {
     return list;
 }
 
-static void what_is_saved_is_loaded(void **state) {
+static void events_are_loaded_as_saved(void **state) {
     (void)state;
     struct item largest = {.seq = 999999999999999999,
                            .identity = 0,
@@ -96,7 +96,7 @@ static void what_is_saved_is_loaded(void **state) {
     assert_int_equal(item->state, ITEM_WAITING);
 }
 
-static void an_attempt_under_way_is_not_written_down(void **state) {
+static void a_running_attempt_is_not_saved(void **state) {
     (void)state;
     add(1, 1);
     assert_int_equal(queues_next(queues, NOON + 30 * SECOND)->attempts, 4);
@@ -119,7 +119,7 @@ static void events_of_a_device_come_back_in_order(void **state) {
     assert_int_equal(queues_take(queues, 7)->seq, 7);
 }
 
-static void only_what_has_changed_is_written_and_in_place(void **state) {
+static void only_changes_are_written_and_in_place(void **state) {
     size_t length, again;
     for (uint64_t seq = 1; seq <= 4; seq++)
         add(seq, seq);
@@ -141,7 +141,7 @@ static void only_what_has_changed_is_written_and_in_place(void **state) {
     assert_int_equal(inode(), first);
 }
 
-static void when_nothing_is_left_the_file_goes(void **state) {
+static void an_empty_queue_removes_the_file(void **state) {
     (void)state;
     save();
     assert_int_equal(inode(), 0); /* there never was anything */
@@ -156,7 +156,7 @@ static void when_nothing_is_left_the_file_goes(void **state) {
     assert_string_equal(kept(), "2:3 ");
 }
 
-static void what_could_not_be_written_is_written_the_next_time(void **state) {
+static void a_failed_write_is_repeated_next_time(void **state) {
     add(1, 1);
     save();
     assert_int_equal(unlinkat(directory, PATH, 0), 0);
@@ -172,7 +172,7 @@ static void what_could_not_be_written_is_written_the_next_time(void **state) {
 
 #define START "[18,\"2026-11-23\",8123,\"0123456789abcdef\",\"fedcba9876543210\""
 
-static void each_member_has_to_be_there(void **state) {
+static void every_member_is_required(void **state) {
     static const struct {
         const char *line;
         int damaged;
@@ -213,7 +213,7 @@ static int load(void *context) {
     return 0;
 }
 
-static void a_damaged_slot_costs_itself(void **state) {
+static void a_damaged_slot_affects_only_itself(void **state) {
     char text[3 * LINE + 1];
     assert_int_equal(mkdir(path_in(*state, "cursors"), 0700), 0);
     snprintf(text, sizeof text, "%-127s\n%-127s\n%-127s\n", START ",2,0]", "damage", START ",3,0]");
@@ -226,7 +226,7 @@ static void a_damaged_slot_costs_itself(void **state) {
                         "doorpost log shows them\n");
 }
 
-static void a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(void **state) {
+static void an_unreadable_file_is_not_taken_for_an_empty_one(void **state) {
     assert_int_equal(mkdir(path_in(*state, "cursors"), 0700), 0);
     assert_int_equal(mkdir(path_in(*state, PATH), 0700), 0);
     assert_true(waiting_load(directory, "bell", queues, NOON, &reason) < 0);
@@ -237,15 +237,15 @@ static void a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(void **stat
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WAITING_TEST(what_is_saved_is_loaded),
-        WAITING_TEST(an_attempt_under_way_is_not_written_down),
+        WAITING_TEST(events_are_loaded_as_saved),
+        WAITING_TEST(a_running_attempt_is_not_saved),
         WAITING_TEST(events_of_a_device_come_back_in_order),
-        WAITING_TEST(only_what_has_changed_is_written_and_in_place),
-        WAITING_TEST(when_nothing_is_left_the_file_goes),
-        WAITING_TEST(what_could_not_be_written_is_written_the_next_time),
-        WAITING_TEST(each_member_has_to_be_there),
-        WAITING_TEST(a_damaged_slot_costs_itself),
-        WAITING_TEST(a_file_that_cannot_be_read_is_not_taken_for_an_empty_one),
+        WAITING_TEST(only_changes_are_written_and_in_place),
+        WAITING_TEST(an_empty_queue_removes_the_file),
+        WAITING_TEST(a_failed_write_is_repeated_next_time),
+        WAITING_TEST(every_member_is_required),
+        WAITING_TEST(a_damaged_slot_affects_only_itself),
+        WAITING_TEST(an_unreadable_file_is_not_taken_for_an_empty_one),
     };
     return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
 }

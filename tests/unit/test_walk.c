@@ -75,7 +75,7 @@ static void days_follow_each_other_in_one_chain(void **state) {
     assert_string_equal(walk_chain(&walk).recorded, link_now.recorded);
 }
 
-static void it_begins_and_ends_as_asked(void **state) {
+static void a_walk_covers_the_requested_range(void **state) {
     for (int32_t day = 0; day < 4; day++)
         add_day(state, day, 2, 0);
     start(1, 2);
@@ -94,7 +94,7 @@ static void it_begins_and_ends_as_asked(void **state) {
     assert_string_equal(rest_of_it(), "0.2 1.3 1.4 ");
 }
 
-static void it_goes_on_when_there_is_more(void **state) {
+static void a_walk_continues_when_lines_are_appended(void **state) {
     start(0, 0);
     assert_string_equal(rest_of_it(), ""); /* the file does not exist */
     add_day(state, 0, 1, 0);
@@ -113,7 +113,7 @@ static void it_goes_on_when_there_is_more(void **state) {
 }
 
 /* The last day may still be written to; an earlier one is not. */
-static void half_a_line_is_waited_for_in_the_last_day_alone(void **state) {
+static void a_partial_line_is_awaited_only_in_the_last_day(void **state) {
     add_day(state, 0, 2, 1); /* its line break is missing */
     add_day(state, 1, 2, 1);
     start(0, 1);
@@ -126,14 +126,14 @@ static void half_a_line_is_waited_for_in_the_last_day_alone(void **state) {
     assert_string_equal(rest_of_it(), "0.1 0.2 1.3 1.4 ");
 }
 
-static void what_is_torn_off_an_earlier_day_is_passed_over(void **state) {
+static void a_torn_line_of_an_earlier_day_is_skipped(void **state) {
     add_day(state, 0, 2, 5);
     add_day(state, 1, 1, 0);
     start(0, 1);
     assert_string_equal(rest_of_it(), "0.1 1.3u ");
 }
 
-static void a_damaged_line_is_returned_with_its_place(void **state) {
+static void a_damaged_line_is_returned_with_its_position(void **state) {
     add_line(&link_now, 0, BODY);
     size_t damaged = add_text("damage\n", 7);
     write_day(*state, DAY);
@@ -148,7 +148,7 @@ static void a_damaged_line_is_returned_with_its_place(void **state) {
     assert_int_equal(position.offset, damaged);
 }
 
-static void a_day_that_cannot_be_opened_is_trouble_until_it_can(void **state) {
+static void an_unopenable_day_is_an_error_until_it_opens(void **state) {
     struct record record;
     struct position position;
     enum scan scan;
@@ -169,12 +169,12 @@ static void a_day_that_cannot_be_opened_is_trouble_until_it_can(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WALK_TEST(days_follow_each_other_in_one_chain),
-        WALK_TEST(it_begins_and_ends_as_asked),
-        WALK_TEST(it_goes_on_when_there_is_more),
-        WALK_TEST(half_a_line_is_waited_for_in_the_last_day_alone),
-        WALK_TEST(what_is_torn_off_an_earlier_day_is_passed_over),
-        WALK_TEST(a_damaged_line_is_returned_with_its_place),
-        WALK_TEST(a_day_that_cannot_be_opened_is_trouble_until_it_can),
+        WALK_TEST(a_walk_covers_the_requested_range),
+        WALK_TEST(a_walk_continues_when_lines_are_appended),
+        WALK_TEST(a_partial_line_is_awaited_only_in_the_last_day),
+        WALK_TEST(a_torn_line_of_an_earlier_day_is_skipped),
+        WALK_TEST(a_damaged_line_is_returned_with_its_position),
+        WALK_TEST(an_unopenable_day_is_an_error_until_it_opens),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
 }
