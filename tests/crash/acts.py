@@ -1,6 +1,6 @@
-"""What an operator may do to a journal's files, each with how it is undone, and what then is right.
+"""What an operator may do to a journal's files, how to undo each act, and what is allowed meanwhile.
 
-An act is a function of a World (world.py): it does the thing, and returns how to undo it, or None."""
+An act is a function of a World (world.py): it does it, and returns a function that undoes it, or None."""
 
 import datetime
 import os
@@ -15,16 +15,16 @@ SECTOR = 512
 
 
 class Skip(Exception):
-    """The act makes no sense at this point of the history."""
+    """The act is impossible at this point of the history."""
 
 
 class Act:
-    """`refuses`: what may be answered 503 while the act stands: "all", "repetitions" or "rejected".
-    `stops_consumers`: an exec may fail while it stands.
-    `forgets`: nothing but the lines and the cursor is left to tell which numbers were given.
-    `repeats`: a consumer's cursor is older or gone, so that it may run an event again.
-    `intact`: no line has been touched, so the journal is whole and in order at the end.
-    `hurts_index`: what `doorpost check` finds may be damage to a part of the index that no delivery has needed yet."""
+    """`refuses`: what may be answered 503 while the act is in effect: "all", "repetitions" or "rejected".
+    `stops_consumers`: an exec may fail while it is in effect.
+    `forgets`: only the lines and the cursor still show which numbers were given.
+    `repeats`: a consumer's cursor is older or gone, so it may run an event again.
+    `intact`: no line is changed, so the journal is whole and in order at the end.
+    `hurts_index`: `doorpost check` may find damage in a part of the index that no delivery has needed yet."""
 
     def __init__(self, name, do, refuses="", stops_consumers=False, forgets=False, repeats=False, intact=False, hurts_index=False,
                  needs_root=False):
@@ -49,7 +49,7 @@ def older(world):
 
 
 def over(world):
-    """A day that nothing has to be read of to go on: not the one with the last line."""
+    """A day that need not be read to continue: not the one with the last line."""
     days = [path for path in world.day_files() if path.stat().st_size > 0]
     if len(days) < 2:
         raise Skip
@@ -75,7 +75,7 @@ def the_directory(world):
     return world.journal
 
 
-# ---- the acts; each does it, and returns how it is undone, or None ----
+# ---- the acts; each returns a function that undoes it, or None ----
 
 def nothing(_):
     return None
@@ -90,7 +90,7 @@ def free_day(world, path, step):
 
 
 def put_back(world, path, name):
-    """Under its name, or under an earlier one if that is taken by now."""
+    """Renames it to `name`, or to an earlier day if that name is now in use."""
     if name.exists():
         name = free_day(world, name, -1)
     path.rename(name)
@@ -140,7 +140,7 @@ def clear(which):
 
 
 def cut(which, at_boundary):
-    """Shortens the file, as a full disk or a careless copy would: between two lines, or within one."""
+    """Truncates the file, like a full disk or an interrupted copy: between two lines, or within one."""
     def do(world):
         path = which(world)
         text = path.read_bytes()
@@ -216,7 +216,7 @@ def grow(world):
 
 
 def swap_directory(fill):
-    """The journal's directory is moved away, and another one put in its place; and back."""
+    """Moves the journal's directory away and puts another in its place; undoing moves it back."""
     def do(world):
         away = world.path / "journal.away"
         world.journal.rename(away)
@@ -285,7 +285,7 @@ def restore_part(name):
 def put_part(world, name, old):
     if not old or old == {path: content for path, content in read_tree(world.journal).items() if path.split("/")[0] == name}:
         raise Skip
-    if world.chance.random() < 0.5:  # else it is written over what is there
+    if world.chance.random() < 0.5:  # otherwise it overwrites what is there
         remove(world.journal / name)
     for path, content in old.items():
         if content is not None:
@@ -299,7 +299,7 @@ def put_index_of_another_history(world):
 
 
 def forbid(which):
-    """chmod 000, or given to root as what root's editor has saved; only root can do either to another user."""
+    """chmod 000, or a change of owner to root, as by root's editor; only root can do either to another user."""
     def do(world):
         path = which(world)
         mode = path.stat().st_mode & 0o7777
@@ -342,7 +342,7 @@ def step_clock(seconds):
 
 
 def day_acts():
-    """What is done to one day's file, the newest or an older one."""
+    """Acts on one day file, the newest or an older one."""
     for which in (newest, older):
         day = f"{'the newest' if which is newest else 'an older'} day"
         yield Act(f"rename {day} to no day", rename(which, to_no_day))
@@ -368,10 +368,10 @@ def day_acts():
 ACTS = [
     Act("nothing", nothing, intact=True),
     *day_acts(),
-    # The events that come meanwhile stay in the directory that is taken away again.
+    # Events that arrive meanwhile stay in the directory that is then removed.
     Act("swap the directory for an empty one", swap_directory(with_an_empty_one), forgets=True, repeats=True, intact=True),
     Act("swap the directory for a copy", swap_directory(with_a_copy), forgets=True, repeats=True, intact=True),
-    # Lines that were appended to the shared files are seen from both sides, new files are not.
+    # Lines appended to the shared files appear in both directories; new files do not.
     Act("swap the directory for a linked copy", swap_directory(with_a_linked_copy), forgets=True, repeats=True),
     Act("swap the directory for an older copy", swap_directory(with_an_older_copy), forgets=True, repeats=True, intact=True),
     Act("restore all on another machine", swap_directory(with_an_older_copy_on_another_machine), forgets=True, repeats=True,
@@ -392,7 +392,7 @@ ACTS = [
     Act("a file of seen/ cut short", shorten, forgets=True, intact=True, hurts_index=True),
     Act("a file of seen/ grown", grow, forgets=True, intact=True, hurts_index=True),
     Act("no access to the newest day", forbid(newest), "all", stops_consumers=True, intact=True, needs_root=True),
-    # The index knows what was stored there; only whether it is there still cannot be told.
+    # The index knows what was stored there, but it is unknown whether that is still there.
     Act("no access to an older day", forbid(over), "repetitions", stops_consumers=True, intact=True, needs_root=True),
     Act("no access to the directory", forbid(the_directory), "all", stops_consumers=True, intact=True, needs_root=True),
     Act("no access to seen/", forbid(part("seen")), "all", intact=True, needs_root=True),

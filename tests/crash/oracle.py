@@ -1,4 +1,4 @@
-"""The tests' own reading of day files, damaged ones too. Nothing here uses Doorpost's own code."""
+"""An independent reader of day files, including damaged ones. It uses none of Doorpost's code."""
 
 import collections
 import hashlib
@@ -14,10 +14,10 @@ Line = collections.namedtuple("Line", "day at seq event text whole")
 
 
 class Journal:
-    """The day files under their names: `days` has their bytes, `lines` those lines of which each byte is there.
+    """The day files by name: `days` has their bytes, `lines` the lines that have all of their bytes.
 
-    A line is `whole` if its end can be told too: by a line break, the end of the file, or the beginning of another line after a
-    line break that was damaged. If not, nobody can ask of a reader that it finds the line, nor blame one that does."""
+    A line is `whole` if its end is recognizable too: by a line break, the end of the file, or the beginning of another line
+    after a damaged line break. If not, a reader may find the line or miss it."""
 
     def __init__(self, directory):
         self.days = {}
@@ -27,7 +27,7 @@ class Journal:
         self.lines = []
 
     def candidates(self):
-        """What begins like a line, up to a line break."""
+        """Everything that begins like a line, up to a line break."""
         for text in self.days.values():
             for match in START.finditer(text):
                 end = text.find(b"\n", match.start())
@@ -35,7 +35,7 @@ class Journal:
                     yield text[match.start():end].removesuffix(b"\r")
 
     def find(self, known):
-        """Looks for lines, which are given by their text: (event, seq)."""
+        """Finds the known lines, given as {text: (event, seq)}."""
         for day, text in self.days.items():
             for line, (event, seq) in known.items():
                 at = text.find(line)
@@ -62,7 +62,7 @@ class Journal:
 
 
 def is_proven(text):
-    """Is this a line whose signature fits?"""
+    """Returns True if this is a line with a valid signature."""
     try:
         line = json.loads(text)
         return sign(text[text.index(b'"event":') + 8:-1]) == line["signature"] and isinstance(line["chain"], str)
@@ -71,9 +71,9 @@ def is_proven(text):
 
 
 def soundness(days, pruned):
-    """"sound" if every byte belongs to a line that follows from the one before; "damaged" if not; "either" if it is so but for
-    marks that an editor leaves (a byte order mark, CRLF, a blank line, a last line without its break), or if it begins in the
-    middle: retention by deleting the oldest days is allowed. `pruned` is the number that the journal says it begins after."""
+    """Returns "sound" if every byte belongs to a line that continues the chain, and "damaged" if not; "either" if the only
+    exceptions are an editor's marks (a byte order mark, CRLF, a blank line, a last line without its break), or if the journal
+    begins in the middle: deleting the oldest days is allowed. `pruned` is the recorded number of the last pruned line."""
     chain, seq, edited = None, None, False
     for day in sorted(days):
         text = days[day]

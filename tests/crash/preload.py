@@ -1,5 +1,5 @@
-"""What the tests of this directory share: the handler run once under the shim, in a directory made to measure, and a reading
-of what it has kept."""
+"""What the tests of this directory share: running the handler once under the shim, in a prepared directory, and reading what
+it has stored."""
 
 import base64
 import json
@@ -15,19 +15,19 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 from lab import KEY, parse_answer, sign  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("CRASH_BUILD", ROOT / "build/crash"))
-# The disk's contents are made by the tests, so the files may live in memory.
+# The tests build the disk's contents, so the files can be in memory.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def sanitizer():
-    """The sanitizer's library, which has to be loaded before the shim."""
+    """The sanitizer's library, which must be loaded before the shim."""
     result = subprocess.run([os.environ.get("CC", "cc"), "-print-file-name=libasan.so"], capture_output=True, text=True,
                             check=True)
     return str(pathlib.Path(result.stdout.strip()).resolve()) + ":"
 
 
 def event_of(body):
-    """The event's id, or None where it is none."""
+    """The event's id, or None if the body is not an event."""
     try:
         return json.loads(body)["data"]["id"]
     except (ValueError, KeyError):
@@ -42,7 +42,7 @@ def read_rejected(journal):
             try:
                 bodies.append(base64.b64decode(json.loads(line)["body"]))
             except (ValueError, KeyError):
-                pass  # never acknowledged, or the check for what was will say so
+                pass  # never acknowledged; otherwise the check of acknowledged ones fails
     return bodies
 
 

@@ -1,15 +1,15 @@
-"""Whatever an operator does to the journal's files, at any moment, loses no other event, repeats none, and is got over.
+"""Whatever an operator does to the journal's files, at any time, no other event is lost or repeated, and Doorpost recovers.
 
 A history of deliveries over four days is run once, and the journal is copied after each step. A state is one such copy, one act
-(renaming a day, restoring a part from an older copy, taking rights away, and so on), the history going on, the act undone
-if it can be, and the history going on again. Deliveries go through a CGI process each, or through a FastCGI worker that
-has everything open when the act happens and a second one that starts after it. The tests' own reading of the day files before and
-after each answer says what the answer must be.
+(renaming a day, restoring a part from an older copy, removing permissions, and so on), more deliveries, the act undone
+if possible, and more deliveries. Deliveries go through one CGI process each, or through a FastCGI worker that has everything
+open when the act happens and a second one that starts after it. An independent reading of the day files before and after
+each answer determines what the answer must be.
 
-acts.py lists the acts, world.py has what must hold, oracle.py the tests' own reading of the day files.
+acts.py lists the acts, world.py has the invariants, oracle.py the independent reading of the day files.
 
-ACT_STATES (or STATES) is how many are tried, SEED what they are drawn with, ACT a part of the name of the acts to try, STATE the
-number of one state that is to be tried alone: with the ACT that it failed under, it is the same again."""
+ACT_STATES (or STATES) is the number of states, SEED the random seed, ACT a part of the names of the acts to try, STATE the
+number of a single state to try: together with the ACT that failed, it reproduces the failure."""
 
 import collections
 import contextlib
@@ -28,8 +28,8 @@ from world import USER, Snapshot, World, rejected_body
 STATES = int(os.environ.get("ACT_STATES") or os.environ.get("STATES", "500"))
 SEED = int(os.environ.get("SEED", "20261123"))
 ACT, STATE = os.environ.get("ACT", ""), os.environ.get("STATE")
-CHECKED = ROOT / "build/check"  # the programs under sanitizers
-SANITIZED_EVERY = 16  # of how many rounds through the acts one runs them
+CHECKED = ROOT / "build/check"  # the programs built with sanitizers
+SANITIZED_EVERY = 16  # one in so many rounds through the acts uses them
 
 
 # ---- the history ----
@@ -43,7 +43,7 @@ OTHER_HISTORY = (*[("press", f"other-{number}") for number in range(6)], ("midni
 
 
 def record(history, world):
-    """Runs a history from an empty journal. Returns the snapshots after its steps."""
+    """Runs a history from an empty journal. Returns a snapshot after each step."""
     world.begin(Snapshot({".": None}, 0, [], "", {}), random.Random(0))
     snapshots = []
     for what, *numbers in history:
@@ -66,7 +66,7 @@ def record(history, world):
 # ---- all of them ----
 
 def try_state(number, act, worlds, snapshots, other):
-    """Returns False where the act made no sense at any of the points of the history that were drawn."""
+    """Returns False if the act was impossible at every point of the history that was drawn."""
     sanitized = "sanitized" if "sanitized" in worlds and number // len(ACTS) % SANITIZED_EVERY == 0 else "plain"
     world = worlds[sanitized]
     for attempt in range(20):
@@ -95,7 +95,7 @@ def readable_directory(where=SCRATCH):
 
 
 def run_share(work):
-    """Tries every so-manieth state. Returns how many of each act, and the first failure of each act."""
+    """Tries this process's share of the states. Returns the number tried and the first failure, by act."""
     share, shares, builds, snapshots, other = work
     acts = acts_to_try()
     tried, failures = collections.Counter(), {}
@@ -117,7 +117,7 @@ def acts_to_try():
 
 
 def copy_programs(directory):
-    """To where the handler's user can read them. Returns {kind of build: (directory, shim, what is loaded before it)}."""
+    """Copies them where the handler's user can read them. Returns {kind of build: (directory, shim, what to preload first)}."""
     builds = {"plain": (BUILD, "shim.so", "")}
     if (CHECKED / "doorpost.cgi").exists():
         builds["sanitized"] = (CHECKED, "shim-plain.so", sanitizer())
@@ -131,7 +131,7 @@ def copy_programs(directory):
 
 
 def try_all(acts):
-    """Returns {name of an act: how many states of it were tried}, and {name: the first failure} of those that failed."""
+    """Returns {act: number of states tried}, and {act: first failure} of those that failed."""
     shares = os.cpu_count() or 1
     with readable_directory(None) as programs, readable_directory() as directory, multiprocessing.Pool(shares) as pool:
         builds = copy_programs(programs)

@@ -1,11 +1,11 @@
-"""Every state that a crash could leave on the disk, and the handler started in each of them.
+"""Starts the handler in every state that a crash could leave on the disk.
 
-A worker's operations on the journal's directory are recorded together with its answers. The disk is then made as it could look
-after a crash behind each operation: of the process alone (all that was written is there), or of the machine, where what was not
-synced yet is there, or not, or in part, by 512-byte sectors, in any order between files, or as zeros of the right length, and
-where names that were not synced may be missing. In each state the delivery in hand comes once more, as Ring would send it.
+A worker's operations on the journal's directory are recorded together with its answers. The disk is then rebuilt as it could be
+after a crash following each operation: of the process alone (everything written is there), or of the system. After a system
+crash, unsynced data is there, or missing, or there in part, by 512-byte sectors, in any order between files, or as zeros of
+the right length, and unsynced names may be missing. In each state the delivery in progress is sent again, as Ring would do.
 
-STATES is how many are tried at least, SEED what the sample is drawn with."""
+STATES is the minimum number of states, SEED the random seed of the sample."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ import lab as lab_module
 STATES = int(os.environ.get("STATES", "500"))
 SEED = int(os.environ.get("SEED", "20261123"))
 SECTOR = 512
-CHECKPOINT = 208  # where in a state of the index (struct state) its checkpoint stands
+CHECKPOINT = 208  # offset of the checkpoint in the index's struct state
 
 
 # ---- the recording ----
@@ -71,7 +71,7 @@ def record():
         batch([long_press(number, 700) for number in range(13, 17)])
         for number in range(17, 20):
             one(press(number))
-        for number in range(20, 200, 2):  # until each file of the index has been used again for a later table
+        for number in range(20, 200, 2):  # until each file of the index has been reused for a later table
             batch([press(number), press(number + 1)])
         worker.terminate()
         worker.wait()
@@ -104,7 +104,7 @@ class File:
 
 
 class Disk:
-    """What is on the disk for certain, and what may be."""
+    """What is certainly on the disk, and what may be."""
 
     def __init__(self):
         self.files, self.names, self.pending_names = {}, {"."}, set()
@@ -121,7 +121,7 @@ class Disk:
         elif operation == "sync" and path in self.files:
             self.files[path].durable = replay(self.files[path].durable, self.files[path].pending)
             self.files[path].pending = []
-        elif operation == "sync part":  # what was written between `number` and the end that `data` tells
+        elif operation == "sync part":  # what was written from `number` to the end that `data` specifies
             file, end = self.files[path], int(data)
             final = replay(file.durable, file.pending)
             file.durable = put(file.durable, number, final[number:end])
@@ -152,7 +152,7 @@ def put(content, offset, data):
 
 
 def outside(write, start, end):
-    """What of a pending write is not between `start` and `end`."""
+    """The parts of a pending write outside `start` to `end`."""
     at, data = write
     if data is None:
         return [write]
@@ -177,7 +177,7 @@ def contents(file, kind, chance):
         return final
     if kind == "none":
         return file.durable
-    if kind == "zeros":  # the length was written, the data of what is new was not
+    if kind == "zeros":  # the new length was written, the new data was not
         return (file.durable + bytes(max(0, len(final) - len(file.durable))))[:max(len(final), len(file.durable))]
     if kind == "prefix":
         return replay(file.durable, file.pending[:chance.randrange(len(file.pending) + 1)])
@@ -197,7 +197,7 @@ def contents(file, kind, chance):
     return put(content, size, b"") if chance.random() < 0.5 else content
 
 
-# ---- what must hold ----
+# ---- the invariants ----
 
 def read_journal(journal):
     """[(event id or None for a damaged line, seq)], after checking number and chain of every line that can be read."""
@@ -206,7 +206,7 @@ def read_journal(journal):
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
         check(text == b"" or text.endswith(b"\n"), "a torn tail is left")
         for line in text.split(b"\n")[:-1]:
-            start = line.find(b'{"seq":') if line[:1] != b"{" else 0  # zeros may stand before a line that is whole
+            start = line.find(b'{"seq":') if line[:1] != b"{" else 0  # zeros may precede a whole line
             try:
                 line = line[max(start, 0):]
                 entry = json.loads(line)
@@ -267,7 +267,7 @@ def check_state(handler, state, answers, in_hand, kind, chance):
         again.append((in_hand, seqs[event_of(in_hand)]))
     for body, seq in again:
         expect(handler, body, "duplicate", seq)
-    if again and chance.random() < 0.01:  # what was being merged in the index is begun again, and done
+    if again and chance.random() < 0.01:  # the interrupted merge in the index is restarted and completed
         for number in range(1000, 1024):
             expect(handler, press(number))
         for body, seq in [*again, *chance.sample(kept, min(len(kept), 12))]:
@@ -277,7 +277,7 @@ def check_state(handler, state, answers, in_hand, kind, chance):
 
 
 def check_index(handler):
-    """The index says what one made anew from the journal says. (Damage is noticed by whoever reads it, and it is made anew.)"""
+    """The index equals one rebuilt from the journal. (Damage is found when it is read, and the index is then rebuilt.)"""
     result = subprocess.run([BUILD / "doorpost", "check", "--no-signatures"], capture_output=True, text=True, timeout=60,
                             env={**os.environ, **handler.environment})
     said = result.stdout + result.stderr
@@ -285,7 +285,7 @@ def check_index(handler):
 
 
 def run_share(work):
-    """Tries some of the states. Returns how many, and the first that failed."""
+    """Tries this process's share of the states. Returns the number tried, and the first failure."""
     operations, day_two, share, shares, stride, samples = work
     tried, handler = 0, Handler(tempfile.mkdtemp(prefix="doorpost-crash-", dir=SCRATCH), SHIM_INODES="1")
     try:

@@ -1,8 +1,8 @@
-"""Every call on the way of a delivery that can fail is made to fail, each time it is made, with each error that it can give.
+"""Makes every call that processing a delivery needs fail, each time it is made, with each error that it can return.
 
-The answer must be 503, or a 200 that is true; the next delivery, without the fault, must be served as if nothing had been.
-System calls fail under ASan and LeakSanitizer, allocations in an ordinary build. QUICK=1 tries one error a call, in turn,
-and every seventh allocation."""
+The answer must be 503, or a 200 that is true; the next delivery, without the fault, must succeed as usual. System calls fail
+under ASan and LeakSanitizer, allocations in an ordinary build. QUICK=1 tries one error a call, in turn, and every seventh
+allocation."""
 
 import atexit
 import collections
@@ -82,15 +82,15 @@ def with_a_renamed_older_day(handler):
 
 
 def the_index_grows(handler):
-    """A check that the index has two tables (struct state)."""
+    """Checks that the index has two tables (struct state)."""
     state = (handler.journal / "seen/state").read_bytes()
     slots = [state[at:at + 512] for at in (0, 4096)]
     newest = max(slots, key=lambda slot: int.from_bytes(slot[8:16], "little"))
     return newest[TABLES] == 2
 
 
-TABLES = 404  # where in a state of the index its number of tables stands
-SCENARIOS = {  # how many lines there are, what is done to them, the delivery, and what it brings about
+TABLES = 404  # offset of the number of tables in the index's struct state
+SCENARIOS = {  # number of lines, what is done to them, the delivery, and its effect
     "the first event": (0, None, press("new")),
     "a new event": (5, None, press("new")),
     "a duplicate": (5, None, press("old-2")),
@@ -115,7 +115,7 @@ def restore(handler, snapshot):
 
 
 def check_kept(handler, body, old, status):
-    """Whatever was answered is true, and what was there before is there still."""
+    """The answer is true, and everything stored before is still there."""
     lines = read_journal(handler.journal)
     events = [event for event, _ in lines]
     check(None not in events, "the journal is damaged:", events)
@@ -128,7 +128,7 @@ def check_kept(handler, body, old, status):
 
 
 def try_fault(handler, sound, snapshot, body, old, fault):
-    """Returns whether the fault happened at all."""
+    """Returns True if the fault happened."""
     restore(handler, snapshot)
     segments = sorted(handler.journal.glob("*.jsonl"))
     size = segments[-1].stat().st_size if segments else 0
@@ -137,14 +137,14 @@ def try_fault(handler, sound, snapshot, body, old, fault):
         return False
     good = 400 if event_of(body) is None else 200
     # Without memory libfcgi ends the process and json-c 0.16 crashes it, before anything is written; the web server then
-    # says 500, and Ring comes again.
+    # answers 500, and Ring retries.
     gave_up = fault["SHIM_FAIL"] == "malloc" and code != 0 and status is None
     check(code == 0 or gave_up, "the handler ended with", code, log)
     check("Sanitizer" not in log and "runtime error" not in log, log)
     allowed = {503, good} | ({None} if fault["SHIM_FAIL"] == "write" or gave_up else set())
     check(status in allowed, "answered", status, text, log)
     if status in (200, 400):
-        # A torn tail that is not answered for may stand until the next press is stored.
+        # An unacknowledged torn tail may remain until the next press is stored.
         wait_for(lambda: sound.send(press("between"))[1] == 200, "the next press to be stored")
         check_kept(handler, body, old, status)
     code, status, text, log = sound.send(body)
@@ -157,7 +157,7 @@ def try_fault(handler, sound, snapshot, body, old, fault):
 
 
 def run_scenario(handler, sound, name, faults, step=1):
-    """Returns how often each function failed."""
+    """Returns the number of failures of each function."""
     count, damage, body, *brings_about = SCENARIOS[name]
     tried = collections.Counter()
     with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
@@ -175,7 +175,7 @@ def run_scenario(handler, sound, name, faults, step=1):
             check(says(handler), "the delivery did not do it")
         for function, errors in faults.items():
             nth, happened = 1, True
-            while happened:  # until the call is not made so often
+            while happened:  # until the call is made fewer times
                 chosen = [errors[nth % len(errors)]] if QUICK else errors
                 for error in chosen:
                     fault = {"SHIM_FAIL": function, "SHIM_NTH": str(nth), "SHIM_ERRNO": str(error)}
@@ -217,7 +217,7 @@ def every_failing_allocation_is_survived(directory, name):
 
 
 def a_failing_sync_of_the_index_costs_the_index():
-    """Whatever the kernel then has of it: it is made anew, and nothing is forgotten."""
+    """Whatever the kernel keeps of it, the index is rebuilt, and nothing is forgotten."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
         handler = Handler(directory, SHIM_INODES="1")
         handler.journal.mkdir()

@@ -1,13 +1,13 @@
-"""One journal, what was answered about it, and what that makes true.
+"""One journal, the answers given for it, and the invariants that follow.
 
 A line is whole if each of its bytes is in a day file, under a day's name, in the journal's directory (oracle.py).
 
-- An event of which a line is whole is never stored again; whatever is answered 200 is whole, there and then, once.
-- What was whole stays whole. What has to be cut off at the end of a day goes to damaged/, and the log says so.
-- No number is given again while lines, index or cursor tell that it was given.
-- Answers are 200, or 400 for what is rejected; 503 a few times while the index is rebuilt, and as long as an act forbids it.
-- A consumer runs all that is whole, and runs nothing twice unless its cursor was taken from it; if it cannot, it says so.
-- In the end `doorpost check` finds damage if there is some, and no fault with the index."""
+- An event with a whole line is never stored again; an event answered with 200 has a whole line at that time, exactly one.
+- A whole line stays whole. What must be cut off at the end of a day is kept in damaged/ and logged.
+- No number is given again while lines, index or cursor show that it was given.
+- Answers are 200, or 400 for rejected deliveries; 503 a few times while the index is rebuilt, and while an act prevents storing.
+- A consumer runs every whole line, and none twice unless its cursor was replaced or removed; if it cannot, it reports that.
+- At the end `doorpost check` finds existing damage, and no error in the index."""
 
 import collections
 import datetime
@@ -44,7 +44,7 @@ class Worker:
 
 
 class World:
-    """The journal in a state, what was answered about it, and what that makes true."""
+    """The journal in a state, the answers given for it, and the invariants that follow."""
 
     def __init__(self, path, programs, shim, before=""):
         self.handler = Handler(path, programs / "doorpost.cgi", shim, before)
@@ -55,7 +55,7 @@ class World:
         self.own(self.ran.parent)
         if USER:
             self.handler.identity = {"user": USER.pw_uid, "group": USER.pw_gid, "extra_groups": []}
-        # Noon, so that no midnight comes that was not sent for.
+        # Noon, so that midnight does not pass unintentionally.
         noon = datetime.datetime.combine(FIRST_DAY, datetime.time(12), datetime.timezone.utc)
         self.noon = int(noon.timestamp() - time.time())
         self.handler.environment.update(PATH=os.environ["PATH"], RAN=str(self.ran))
@@ -68,7 +68,7 @@ class World:
         self.log.write_text("")
         self.handler.read_only.unlink(missing_ok=True)
         self.handler.boot.write_text("the first boot")
-        self.shift, self.boots = 0, 0  # boots: every process another one, once it is not 0
+        self.shift, self.boots = 0, 0  # boots: if not 0, every process sees another boot
         self.set_day(snapshot.days)
         self.lay_out(snapshot.files, self.journal)
         self.chance, self.past, self.other, self.snapshot = chance, past, other, snapshot
@@ -78,9 +78,9 @@ class World:
         self.lines = dict(snapshot.lines)  # every line that the program has written, by its text: (event, seq)
         for older in past:
             self.lines.update(older.lines)
-        self.top = max((seq for _, seq in self.sent if seq), default=0)  # the highest number that was answered
-        self.out_of_order = set()  # events that were moved to where the consumer has been already
-        self.must_say = []  # what the log must have a line about
+        self.top = max((seq for _, seq in self.sent if seq), default=0)  # the highest number in an answer
+        self.out_of_order = set()  # events moved to where the consumer has already been
+        self.must_say = []  # what the log must mention
         self.number = 1000
 
     # -- files --
@@ -98,14 +98,14 @@ class World:
                 self.put(root / name, content)
 
     def put(self, path, content):
-        """Writes it as a new file."""
+        """Writes a new file."""
         path.unlink(missing_ok=True)
         path.write_bytes(content)
         path.chmod(0o600)
         self.own(path)
 
     def put_either_way(self, path, content):
-        """As a new file, as editors do, or over what is there, as `cat >` does."""
+        """Writes a new file, like an editor, or overwrites the old one in place, like `cat >`."""
         if self.chance.random() < 0.5 or not path.exists():
             self.put(path, content)
         else:
@@ -116,7 +116,7 @@ class World:
         return sorted(path for path in self.journal.iterdir() if re.fullmatch(r"\d{4}-\d\d-\d\d\.jsonl", path.name))
 
     def look(self, learn_after=None):
-        """What the day files hold now. Learns the lines that were written after an earlier look."""
+        """Reads the day files. Learns the lines written since an earlier look."""
         journal = Journal(self.journal)
         if learn_after is not None:
             old = b"".join(learn_after.days.values())
@@ -189,7 +189,7 @@ class World:
         return Told(result.returncode, said)
 
     def send(self, bodies, worker):
-        """Returns [(status, answer)], by CGI processes one after the other, or by a worker at once."""
+        """Returns [(status, answer)]: from CGI processes one after another, or from a worker concurrently."""
         if worker is not None:
             results = [fastcgi_answer(connection) for connection in all_at_once(worker, worker.path, bodies)]
             check(None not in results, "no answer", worker.process.poll(), self.log.read_text())
@@ -211,7 +211,7 @@ class World:
         return press(self.number)
 
     def repetition(self):
-        """Any delivery that was answered before, the newest ones as often as all others."""
+        """Any delivery answered before; the newest ones as often as all others together."""
         usable = [body for body, seq in self.sent if seq]
         return self.chance.choice(usable if self.chance.random() < 0.5 else usable[-2:]) if usable else self.new_press()
 
@@ -222,7 +222,7 @@ class World:
         return self.act.refuses in kinds or (self.act.refuses == "repetitions" and any(body == sent for sent, _ in self.sent))
 
     def deliver(self, bodies, worker):
-        """Sends them, and sends again what was refused, as Ring would, until that is no longer excusable."""
+        """Sends them, and retries refused ones, as Ring would, until a refusal is an error."""
         for _ in range(PATIENCE + 1):
             before = self.look()
             known_to_cursor, rejected = self.cursor().get("seq", 0), read_rejected(self.journal)
@@ -261,7 +261,7 @@ class World:
         self.top = max([self.top, *(answer["seq"] for status, answer in answers if status == 200)])
 
     def check_what_was_there(self, before, after):
-        """The program takes nothing out of the day files, but for what it has to cut off, and that it keeps."""
+        """The program removes nothing from the day files, except for what it must cut off and then keeps."""
         for line in before.lines:
             if line.whole:
                 there = any(other.text == line.text and other.whole for other in after.lines)
@@ -271,13 +271,13 @@ class World:
             check(new is not None, day, "was deleted")
             same = len(old) if new.startswith(old) else len(os.path.commonprefix([old, new]))
             lost = old[same:]
-            if len(lost) > 1 and lost.strip(b"\0\r\n \t"):  # one byte alone: a line break that was damaged, and is put right
+            if len(lost) > 1 and lost.strip(b"\0\r\n \t"):  # a single byte: a damaged line break that is repaired
                 check(self.kept_apart(day, old, same), "cut off", day, "from byte", same, "or before, and not kept:", lost[:200],
                       list(self.journal.glob("damaged/*")))
                 self.must_say.append(day)
 
     def kept_apart(self, day, old, same):
-        """Is what was cut off in damaged/DAY-OFFSET? The line written in its place may begin with the same bytes."""
+        """Returns True if damaged/DAY-OFFSET has what was cut off. The line written in its place may begin with the same bytes."""
         for path in self.journal.glob(f"damaged/{day}-*"):
             match = re.match(r"\d+", path.name[len(day) + 1:])
             if match and int(match.group()) <= same and path.read_bytes().endswith(old[int(match.group()):]):
@@ -304,8 +304,8 @@ class World:
             check(not twice, "the consumer has run again:", twice, result, self.look())
 
     def do(self, function):
-        """Does or undoes the act, and notes what it has moved behind the consumer's back: to a day that a consumer is done with
-        nothing is ever added, so it need not look there again while the day that it stands in is still there."""
+        """Does or undoes the act, and records the events that it moved to days before the consumer's cursor: Doorpost never adds to
+        a finished day, so the consumer need not look there again while its current day exists."""
         before, cursor = self.look(), self.cursor()
         undo = function(self)
         after = self.look() if self.journal.exists() else before
@@ -318,7 +318,7 @@ class World:
     # -- the course of a state --
 
     def go_on(self, count):
-        """New events, repetitions and rejected deliveries, one of the first two each at least."""
+        """Sends new events, repetitions and rejected deliveries, at least one of each of the first two."""
         kinds = ["new", "again", *self.chance.choices(["new", "again", "again", "rejected", "batch"], k=count - 2)]
         self.chance.shuffle(kinds)
         for kind in kinds:
@@ -335,7 +335,7 @@ class World:
         if with_worker or self.chance.random() < 0.5:
             self.go_on(2)
         else:
-            self.deliver([self.repetition()], None)  # an index that was laid out is a copy: now there is one of this journal's own
+            self.deliver([self.repetition()], None)  # the restored index is a copy: this makes the journal create its own
         if self.chance.random() < 0.3:
             self.consume()
         undo = self.do(act.do)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""seeds.py DIRECTORY: makes the seeds of the fuzzers there: bodies, lines of a journal, and FastCGI requests."""
+"""seeds.py DIRECTORY: writes the fuzzers' seeds there: bodies, journal lines, and FastCGI requests."""
 
 import hashlib
 import json

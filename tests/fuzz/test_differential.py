@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The event parser beside Python's json. Bodies are made up, changed by the byte, the token and the member, and given to both:
-what one takes as JSON the other must take, and read the same in it, but for the DIFFERENCES below.
+"""Compares the event parser with Python's json. Bodies are generated, changed by byte, token and member, and given to both:
+both must accept the same bodies as JSON and read the same values, except for the DIFFERENCES below.
 
-INPUTS bodies (20000) are drawn with SEED by JOBS processes (1). `make differential-fuzz` does ten million."""
+INPUTS bodies (20000) are generated from SEED by JOBS processes (1). `make differential-fuzz` does ten million."""
 
 import collections
 import json
@@ -22,7 +22,7 @@ from lab import check, run_tests  # noqa: E402
 
 INPUTS, JOBS = int(os.environ.get("INPUTS", "20000")), int(os.environ.get("JOBS", "1"))
 SEED = os.environ.get("SEED", "20261123")
-BATCH = 2000  # bodies for one process of the parser
+BATCH = 2000  # bodies for each process of the parser
 
 # ---- what Python says ----
 
@@ -63,7 +63,7 @@ def nul_in_name(data):
     return bool(found)
 
 
-# What Python takes as JSON and we refuse: our reason, of which bodies it is right, and why.
+# Bodies that Python accepts and we refuse: our reason, the function that recognizes such a body, and why.
 DIFFERENCES = [
     ("the body is nested deeper than 64 levels", too_deep, "a limit: what Ring sends has six levels"),
     ("the body is not JSON", lone_surrogate, "no character: json-c reads U+FFFD, which would make two identifiers one"),
@@ -92,7 +92,7 @@ def text(value, name, path):
 
 
 def either(*attempts):
-    """What the first attempt that works gives."""
+    """The result of the first attempt that succeeds."""
     for attempt in attempts:
         try:
             return attempt()
@@ -123,7 +123,7 @@ def timestamp(attributes):
 
 
 def fields(payload):
-    """What is to be read in a payload, in the order of verdicts.c. Unusable if it is no event."""
+    """The fields of a payload, in the order of verdicts.c. Raises Unusable if it is not an event."""
     if not isinstance(payload, dict):
         raise Unusable("the body is not a JSON object")
     meta, data = payload.get("meta"), payload.get("data")
@@ -148,7 +148,7 @@ def fields(payload):
 
 
 def difference(body, answer):
-    """What is wrong with the parser's answer, or None."""
+    """The error in the parser's answer, or None."""
     verdict, *said = answer
     if verdict == "trouble":
         return "json-c does not take it"
@@ -190,7 +190,7 @@ TOKENS = TEXTS + NUMBERS + WORDS + NAME_TEXTS + MARKS * 4
 
 
 def mostly_right(pool):
-    """The pool with what is JSON three times in it."""
+    """The pool with its valid JSON three times in it."""
     def is_json(token):
         try:
             DECODER.decode(token.decode())
@@ -205,7 +205,7 @@ BYTES = b'"\\{}[]:,\n\0 9-e.u\xc3\x9c\xff0truefalsn'
 
 
 class Maker:
-    """Makes bodies from a seed."""
+    """Generates bodies from a seed."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -238,7 +238,7 @@ class Maker:
         return [b"{", *self.joined([[name, b":", *value] for name, value in members]), b"}"]
 
     def members(self, usual):
-        """An object with these members; now and then one is left out, odd, twice, spelled otherwise or joined by another."""
+        """An object with these members; sometimes one is omitted, odd, repeated, misspelled or followed by another."""
         members = []
         for name, value in usual:
             value = value if isinstance(value, list) else [value]
@@ -327,7 +327,7 @@ class Maker:
 # ---- the comparison ----
 
 def answers(bodies):
-    """What build/check/verdicts says to each body."""
+    """The answer of build/check/verdicts to each body."""
     asked = b"".join(struct.pack("=I", len(body)) + body for body in bodies)
     said = subprocess.run([ROOT / "build/check/verdicts"], input=asked, capture_output=True)
     check(said.returncode == 0, said.returncode, said.stderr.decode(errors="replace"))
@@ -339,7 +339,7 @@ def answers(bodies):
 
 
 def compare(number):
-    """Compares one batch. Returns how often each answer was given, and the differences."""
+    """Compares one batch. Returns the count of each answer, and the differences."""
     maker = Maker(f"{SEED}/{number}")
     bodies = [maker.body() for _ in range(min(BATCH, INPUTS - number * BATCH))]
     counts, differences = collections.Counter(), []

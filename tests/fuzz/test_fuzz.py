@@ -1,4 +1,4 @@
-"""The fuzzers' targets over their seeds and some thousand changes of them, without a fuzzer. `make fuzz` looks for more."""
+"""Runs the fuzz targets on their seeds and some thousand changed ones, without a fuzzer. `make fuzz` searches further."""
 
 import pathlib
 import subprocess
