@@ -139,7 +139,7 @@ static void start_overwriting(const char *directory) {
 }
 
 /* How much of the interval the concurrent thread was stalled too. */
-static int64_t stood_still(struct interval interval) {
+static int64_t stalled(struct interval interval) {
     int64_t sum = 0;
     pthread_mutex_lock(&standstill_lock);
     for (size_t i = 0; i < standstill_count && i < INTERVALS_MAX; i++) {
@@ -159,7 +159,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* Statistics between two measurements. */
-struct way {
+struct stats {
     struct interval longest;             /* the longest append */
     int64_t longest_waited;              /* its time in syncs */
     struct interval over[INTERVALS_MAX]; /* the appends longer than STALL */
@@ -167,15 +167,15 @@ struct way {
 };
 
 static void grow(struct journal *journal, struct keys *keys, unsigned long stop, unsigned long synced,
-                 struct way *way) {
+                 struct stats *stats) {
     while (next < stop) {
         syncing = next < synced;
         struct interval interval = append(journal, keys, BATCH);
         if (syncing && lasted(interval) > STALL)
-            way->over[way->over_count++ % INTERVALS_MAX] = interval;
-        if (syncing && lasted(interval) > lasted(way->longest)) {
-            way->longest = interval;
-            way->longest_waited = waited;
+            stats->over[stats->over_count++ % INTERVALS_MAX] = interval;
+        if (syncing && lasted(interval) > lasted(stats->longest)) {
+            stats->longest = interval;
+            stats->longest_waited = waited;
         }
     }
     if (!syncing)
@@ -183,14 +183,14 @@ static void grow(struct journal *journal, struct keys *keys, unsigned long stop,
     syncing = true;
 }
 
-static void report(unsigned long stop, const int64_t probes[PROBES], const struct way *way) {
-    unsigned without = 0; /* over STALL even without the time the concurrent thread was stalled */
-    for (size_t i = 0; i < way->over_count && i < INTERVALS_MAX; i++)
-        without += lasted(way->over[i]) - stood_still(way->over[i]) > STALL;
+static void report(unsigned long stop, const int64_t probes[PROBES], const struct stats *stats) {
+    unsigned own_stalls = 0; /* over STALL even without the time the concurrent thread was stalled */
+    for (size_t i = 0; i < stats->over_count && i < INTERVALS_MAX; i++)
+        own_stalls += lasted(stats->over[i]) - stalled(stats->over[i]) > STALL;
     printf("%lu\t%lld\t%lld\t%.1f\t%.1f\t%.1f\t%zu\t%u\n", stop, (long long)probes[PROBES / 2],
-           (long long)probes[PROBES * 99 / 100], (double)lasted(way->longest) / 1000,
-           (double)way->longest_waited / 1000, (double)stood_still(way->longest) / 1000, way->over_count,
-           without);
+           (long long)probes[PROBES * 99 / 100], (double)lasted(stats->longest) / 1000,
+           (double)stats->longest_waited / 1000, (double)stalled(stats->longest) / 1000, stats->over_count,
+           own_stalls);
     fflush(stdout);
 }
 
@@ -206,18 +206,18 @@ int main(int argc, char **argv) {
     if (journal == NULL)
         return 1;
     unsigned long wanted = strtoul(argv[3], NULL, 10), synced = strtoul(argv[4], NULL, 10);
-    static struct way way;
+    static struct stats stats;
     int64_t probes[PROBES];
     start_overwriting(argv[2]);
     for (size_t stop = 0; stop < sizeof stops / sizeof *stops && stops[stop] <= wanted; stop++) {
-        way.longest = (struct interval){0};
-        way.longest_waited = 0;
-        way.over_count = 0;
-        grow(journal, keys, stops[stop], synced, &way);
+        stats.longest = (struct interval){0};
+        stats.longest_waited = 0;
+        stats.over_count = 0;
+        grow(journal, keys, stops[stop], synced, &stats);
         for (size_t i = 0; i < PROBES; i++)
             probes[i] = lasted(append(journal, keys, 1));
         qsort(probes, PROBES, sizeof *probes, by_size);
-        report(stops[stop], probes, &way);
+        report(stops[stop], probes, &stats);
     }
     syncing = false;
     while (next < wanted)

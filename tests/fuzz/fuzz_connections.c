@@ -243,17 +243,17 @@ struct peer {
     const struct script *script;
     int fd; /* -1: closed */
     size_t sent, received;
-    size_t most;   /* bytes per piece */
-    bool given_up; /* the connection was overdue */
+    size_t most;  /* bytes per piece */
+    bool overdue; /* the connection was overdue */
     size_t steps;
     unsigned char bytes[RECEIVED_SIZE];
 };
 
-static void meet(struct peer *peer, const struct script *script, bool narrow) {
+static void connect_peer(struct peer *peer, const struct script *script, bool small_buffers) {
     int ends[2], least = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
         die("socketpair");
-    if (narrow)
+    if (small_buffers)
         setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     connection_start(&peer->connection, ends[0], CONNECTIONS);
     peer->serving = NULL;
@@ -261,7 +261,7 @@ static void meet(struct peer *peer, const struct script *script, bool narrow) {
     peer->fd = ends[1];
     peer->sent = peer->received = peer->steps = 0;
     peer->most = STREAM_SIZE;
-    peer->given_up = false;
+    peer->overdue = false;
 }
 
 static bool is_free(const struct peer *peer) {
@@ -338,7 +338,7 @@ static void step(struct peer *peer, bool now) {
 static void pass_deadline(struct peer *peer) {
     if (is_free(peer) || connection_deadline(&peer->connection) == INT64_MAX)
         return;
-    peer->given_up = true;
+    peer->overdue = true;
     connection_overdue(&peer->connection);
 }
 
@@ -396,7 +396,7 @@ struct coming {
 static void check_end(const struct peer *peer, const struct coming *coming, unsigned id, unsigned status) {
     const struct script *script = peer->script;
     const struct end *end = &script->end[coming->ends];
-    if (!script->exact || peer->given_up || peer->fd < 0)
+    if (!script->exact || peer->overdue || peer->fd < 0)
         return;
     if (coming->ends >= script->ends)
         wrong("an end of %u that nobody waits for", id);
@@ -409,7 +409,7 @@ static void take_record(const struct peer *peer, struct coming *coming, const un
                         size_t length) {
     const unsigned char *content = header + FCGI_HEADER_LEN;
     unsigned id = (unsigned)(header[2] << 8 | header[3]);
-    tell("came: type %d, id %u, %zu bytes", header[1], id, length);
+    print_verbose("came: type %d, id %u, %zu bytes", header[1], id, length);
     switch (header[1]) {
     case FCGI_STDERR:
         break;
@@ -449,7 +449,7 @@ static void look_at_answers(const struct peer *peer) {
         take_record(peer, &coming, header, length);
         at += whole;
     }
-    bool expected = peer->fd >= 0 && !peer->given_up;
+    bool expected = peer->fd >= 0 && !peer->overdue;
     if (expected && at < peer->received)
         wrong("the last record is cut");
     if (expected && script->exact && (coming.ends != script->ends || coming.replies != script->replies))
@@ -459,9 +459,9 @@ static void look_at_answers(const struct peer *peer) {
 
 static void look_at_state(const struct peer *peer) {
     const struct connection *connection = &peer->connection;
-    bool exact = peer->script->exact && peer->fd >= 0 && !peer->given_up;
-    tell("it rests in state %d, %zu of %zu bytes sent, %zu came", connection->state, peer->sent,
-         peer->script->length, peer->received);
+    bool exact = peer->script->exact && peer->fd >= 0 && !peer->overdue;
+    print_verbose("it rests in state %d, %zu of %zu bytes sent, %zu came", connection->state, peer->sent,
+                  peer->script->length, peer->received);
     if (is_free(peer))
         return;
     if (peer->fd < 0)
@@ -477,17 +477,17 @@ static void look_at_state(const struct peer *peer) {
 
 /* At the end the peer disconnects, time passes, or the worker ends. */
 static void finish(struct peer *peer) {
-    size_t way = draw(3);
-    if (way == 0) {
+    size_t choice = draw(3);
+    if (choice == 0) {
         go_away(peer);
         settle(peer);
-    } else if (way == 1) {
+    } else if (choice == 1) {
         for (int i = 0; i < 3; i++) {
             pass_deadline(peer);
             settle(peer);
         }
     }
-    if (!is_free(peer) && (way == 0 || (way == 1 && peer->connection.state != CONNECTION_IDLE)))
+    if (!is_free(peer) && (choice == 0 || (choice == 1 && peer->connection.state != CONNECTION_IDLE)))
         wrong("it is not free in the end, but in state %d", peer->connection.state);
     if (!is_free(peer))
         connection_close(&peer->connection);
@@ -496,11 +496,11 @@ static void finish(struct peer *peer) {
 
 /* ---- a run ---- */
 
-static void run_good(const struct script *good, const struct peer *beside) {
+static void run_good(const struct script *good, const struct peer *other) {
     static struct peer peer;
-    meet(&peer, good, false);
+    connect_peer(&peer, good, false);
     settle(&peer);
-    if (peer.serving != NULL && !is_free(beside) && peer.serving == beside->connection.fastcgi.request)
+    if (peer.serving != NULL && !is_free(other) && peer.serving == other->connection.fastcgi.request)
         wrong("two connections have one request");
     look_at_answers(&peer);
     go_away(&peer);
@@ -527,8 +527,9 @@ static void run(void) {
     if (one_in(2))
         for (size_t i = 1 + draw(4); i > 0; i--)
             change(&script);
-    tell("%zu bytes, %zu ends, %s", script.length, script.ends, script.exact ? "all good" : "changed");
-    meet(&peer, &script, one_in(4));
+    print_verbose("%zu bytes, %zu ends, %s", script.length, script.ends,
+                  script.exact ? "all good" : "changed");
+    connect_peer(&peer, &script, one_in(4));
     act(&peer);
     settle(&peer);
     look_at_state(&peer);

@@ -31,8 +31,8 @@
 #define BODY_SIZE 256
 #define LINES 4 /* of one event, including damaged ones */
 #define FILES 64
-#define PATH_SIZE 288 /* a directory, a slash, and any name */
-#define PATIENCE 3    /* attempts in a row that may fail */
+#define PATH_SIZE 288  /* a directory, a slash, and any name */
+#define ATTEMPTS_MAX 3 /* attempts in a row that may fail */
 #define BATCH 16
 #define NOON (1795435200 * INT64_C(1000000)) /* of 2026-11-23 */
 #define DAY (86400 * INT64_C(1000000))
@@ -41,8 +41,8 @@
 /* ---- files ---- */
 
 static char root[64]; /* the journal's parent directory */
-static const char *const rooms[] = {".", "seen", "cursors", "rejected", "damaged"};
-#define ROOMS (sizeof rooms / sizeof *rooms)
+static const char *const directories[] = {".", "seen", "cursors", "rejected", "damaged"};
+#define DIRECTORIES (sizeof directories / sizeof *directories)
 
 struct file {
     char path[PATH_SIZE];
@@ -77,14 +77,14 @@ static void read_whole(const char *name, struct file *file) {
 }
 
 /* Calls visit for each file of a directory, with its path relative to the journal. */
-static void each_file(const char *room, void (*visit)(void *context, const char *path), void *context) {
-    DIR *stream = opendir(path_in(room));
+static void each_file(const char *directory, void (*visit)(void *context, const char *path), void *context) {
+    DIR *stream = opendir(path_in(directory));
     const struct dirent *entry;
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         char path[PATH_SIZE];
         struct stat status;
-        snprintf(path, sizeof path, "%s%s%s", room[0] == '.' ? "" : room, room[0] == '.' ? "" : "/",
-                 entry->d_name);
+        snprintf(path, sizeof path, "%s%s%s", directory[0] == '.' ? "" : directory,
+                 directory[0] == '.' ? "" : "/", entry->d_name);
         if (stat(path_in(path), &status) == 0 && S_ISREG(status.st_mode))
             visit(context, path);
     }
@@ -108,7 +108,7 @@ static int by_path(const void *a, const void *b) {
 static void read_tree(struct tree *tree, size_t first, size_t last) {
     tree->count = 0;
     for (size_t i = first; i < last; i++)
-        each_file(rooms[i], take_file, tree);
+        each_file(directories[i], take_file, tree);
     qsort(tree->file, tree->count, sizeof *tree->file, by_path);
 }
 
@@ -133,9 +133,9 @@ static void remove_file(void *context, const char *path) {
 }
 
 static void remove_journal(void) {
-    for (size_t i = ROOMS; i-- > 0;) {
-        each_file(rooms[i], remove_file, NULL);
-        rmdir(path_in(rooms[i]));
+    for (size_t i = DIRECTORIES; i-- > 0;) {
+        each_file(directories[i], remove_file, NULL);
+        rmdir(path_in(directories[i]));
     }
     rmdir(path_in(""));
 }
@@ -145,10 +145,10 @@ static void lay_out(const struct tree *tree) {
     mkdir(path_in(""), 0700);
     for (size_t i = 0; i < tree->count; i++) {
         const char *slash = strchr(tree->file[i].path, '/');
-        char room[PATH_SIZE];
-        snprintf(room, sizeof room, "%.*s", slash != NULL ? (int)(slash - tree->file[i].path) : 1,
+        char directory[PATH_SIZE];
+        snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - tree->file[i].path) : 1,
                  slash != NULL ? tree->file[i].path : ".");
-        mkdir(path_in(room), 0700);
+        mkdir(path_in(directory), 0700);
         write_whole(tree->file[i].path, tree->file[i].bytes, tree->file[i].size, false);
     }
 }
@@ -397,7 +397,7 @@ static size_t common(const struct file *a, const struct file *b) {
 static bool is_kept_apart(const struct file *old, size_t same) {
     static struct tree kept;
     bool found = false;
-    read_tree(&kept, ROOMS - 1, ROOMS);
+    read_tree(&kept, DIRECTORIES - 1, DIRECTORIES);
     for (size_t i = 0; i < kept.count; i++) {
         const struct file *file = &kept.file[i];
         const char *name = file->path + sizeof "damaged/" - 1;
@@ -457,7 +457,7 @@ static void deliver(struct journal *journal, const size_t numbers[], size_t coun
     for (unsigned attempt = 0; left > 0; attempt++) {
         struct deadline deadline = {.at = monotonic_now() + 5000000};
         size_t waiting = 0;
-        if (attempt > PATIENCE) {
+        if (attempt > ATTEMPTS_MAX) {
             wrong("trouble stays: %s", reason.text);
             return;
         }
@@ -473,8 +473,9 @@ static void deliver(struct journal *journal, const size_t numbers[], size_t coun
         check_cuts(&old);
         free_tree(&old);
         for (size_t i = 0; i < left; i++) {
-            tell("event %zu: disposition %d, number %" PRIu64 " %s", delivery[i].number,
-                 (int)delivery[i].entry.disposition, delivery[i].entry.seq, delivery[i].entry.reason.text);
+            print_verbose("event %zu: disposition %d, number %" PRIu64 " %s", delivery[i].number,
+                          (int)delivery[i].entry.disposition, delivery[i].entry.seq,
+                          delivery[i].entry.reason.text);
             if (delivery[i].entry.disposition != DISPOSITION_UNAVAILABLE) {
                 judge(&delivery[i]);
                 continue;
@@ -537,7 +538,7 @@ static void make_base(size_t index) {
     }
     journal_free(journal);
     write_cursor(draw(base->next));
-    read_tree(&base->tree, 0, ROOMS);
+    read_tree(&base->tree, 0, DIRECTORIES);
     memcpy(base->sent, sent, sizeof sent);
     base->now = now;
 }
@@ -577,8 +578,8 @@ static void damage(void) {
             die("malloc");
         memcpy(bytes, file->bytes, file->size);
         size_t size = damage_do(kind, bytes, file->size, other->bytes, other->size);
-        tell("%s: %s%s, %zu bytes, now %zd", file->path, damage_name(kind), in_place ? " in place" : "",
-             file->size, (ssize_t)size);
+        print_verbose("%s: %s%s, %zu bytes, now %zd", file->path, damage_name(kind),
+                      in_place ? " in place" : "", file->size, (ssize_t)size);
         if (size == SIZE_MAX)
             unlink(path_in(file->path));
         else

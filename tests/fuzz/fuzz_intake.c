@@ -45,11 +45,11 @@ static void check_line(const struct decision *decision, char *body, size_t lengt
     struct record record;
     size_t used;
     bool verbatim = record_flatten(body, length);
-    size_t head =
+    size_t header_length =
         record_write_header(&writing, 0, decision->key, decision->signature, verbatim, body, length, line);
-    memcpy(line + head, body, length);
-    memcpy(line + head + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
-    size_t whole = head + length + sizeof RECORD_TAIL - 1;
+    memcpy(line + header_length, body, length);
+    memcpy(line + header_length + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
+    size_t whole = header_length + length + sizeof RECORD_TAIL - 1;
     struct event again;
     if (record_scan(line, whole, &reading, &record, &used) != SCAN_RECORD || used != whole ||
         record.event_length != length || memcmp(record.event, body, length) != 0 ||

@@ -167,7 +167,7 @@ static void damage(void) {
     if (size == 0 || others == 0 || size > FILE_SIZE / 2)
         return;
     size_t now = damage_do(kind, bytes, size, other, others);
-    tell(NAME "%s: %s, %zu bytes, now %zd", suffix, damage_name(kind), size, (ssize_t)now);
+    print_verbose(NAME "%s: %s, %zu bytes, now %zd", suffix, damage_name(kind), size, (ssize_t)now);
     if (now == SIZE_MAX)
         unlink(path_of(suffix));
     else

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FAILURES_TOLD 10
+#define FAILURES_PRINTED 10
 
 static uint64_t state;
-static bool telling, failed; /* failed: the current run has */
+static bool verbose, failed; /* failed: the current run has */
 static unsigned failures;
 static size_t run_number;
 
@@ -37,10 +37,10 @@ static void print(const char *format, va_list arguments) {
     putchar('\n');
 }
 
-void tell(const char *format, ...) {
+void print_verbose(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    if (telling) {
+    if (verbose) {
         fputs("# ", stdout);
         print(format, arguments);
     }
@@ -50,7 +50,7 @@ void tell(const char *format, ...) {
 void wrong(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    if (telling || (!failed && failures < FAILURES_TOLD)) {
+    if (verbose || (!failed && failures < FAILURES_PRINTED)) {
         printf("# run %zu: ", run_number);
         print(format, arguments);
     }
@@ -75,9 +75,9 @@ static uint64_t number_in(const char *variable, uint64_t otherwise) {
 
 int runs_do(size_t runs, void (*run)(void), const char *things, const char *promise) {
     uint64_t seed = number_in("SEED", 20261123);
-    telling = getenv("RUN") != NULL;
+    verbose = getenv("RUN") != NULL;
     runs = (size_t)number_in("RUNS", runs);
-    size_t first = (size_t)number_in("RUN", 0), end = telling ? first + 1 : runs;
+    size_t first = (size_t)number_in("RUN", 0), end = verbose ? first + 1 : runs;
     for (run_number = first; run_number < end; run_number++) {
         failed = false;
         draw_from(mix(seed) ^ run_number);

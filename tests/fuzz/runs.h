@@ -22,7 +22,7 @@ bool one_in(size_t count);
 void draw_from(uint64_t number);
 
 /* Prints only if a single run is requested. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void print_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Marks this run as failed; printed once a run. */
 void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));

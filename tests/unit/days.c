@@ -18,9 +18,9 @@ size_t add_text(const char *bytes, size_t length) {
 static size_t add(struct chain_state *chain, int64_t received_at, const char *body, size_t length) {
     static const char key[] = "9f86d081",
                       signature[] = "sha256=a76659b3a3c0a00766acb29bbfbd2cd14fc37fc5153ff62c26d0945fe0cfc0df";
-    char head[RECORD_HEADER_SIZE];
+    char header[RECORD_HEADER_SIZE];
     size_t begins =
-        add_text(head, record_write_header(chain, received_at, key, signature, true, body, length, head));
+        add_text(header, record_write_header(chain, received_at, key, signature, true, body, length, header));
     add_text(body, length);
     add_text(RECORD_TAIL, strlen(RECORD_TAIL));
     return begins;

@@ -22,7 +22,7 @@ int start_journal(void **state) {
     return make_directory(state);
 }
 
-struct deadline soon(void) {
+struct deadline distant_deadline(void) {
     return (struct deadline){.at = monotonic_now() + 60 * SECOND};
 }
 
@@ -53,7 +53,7 @@ void append_pairs(struct journal *journal, const char *const pairs[][2], size_t 
                                     .event = &events[i]};
         pointers[i] = &entries[i];
     }
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     journal_append(journal, pointers, count, &deadline);
 }
 

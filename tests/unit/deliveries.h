@@ -25,7 +25,7 @@ int start_journal(void **state);
 #define JOURNAL_TEST(name) cmocka_unit_test_setup_teardown(name, start_journal, remove_directory)
 
 /* A deadline that a test never reaches, even on a busy machine. */
-struct deadline soon(void);
+struct deadline distant_deadline(void);
 struct journal *open_journal(const char *path);
 
 /* Appends events given as pairs of request id and event id, as one batch; stores their dispositions and

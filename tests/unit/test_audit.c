@@ -31,7 +31,7 @@ static struct journal *open_worker(void **state) {
 static int audit(const char *path, bool *absent) {
     struct directory directory;
     struct audit audit;
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     static struct walk walk;
     struct event_parser *parser = event_parser_new();
     struct event event;
@@ -79,7 +79,7 @@ static void an_index_in_use_agrees(void **state) {
                           .signature = SIGNATURE,
                           .rejection = "no"},
                  *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_REJECTED, 0);
     assert_int_equal(audit(*state, &absent), 0); /* what is in rejected/ is not a line */
@@ -141,7 +141,7 @@ static void an_index_is_rebuilt_while_a_worker_runs(void **state) {
 
 static void pruned_days_are_gone_and_the_chain_is_known(void **state) {
     struct directory directory;
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     struct pruned pruned;
     struct chain_state chain;
     int32_t day = timestamp_day(DAY_ONE);

@@ -17,21 +17,21 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
     return 0;
 }
 
-static int hold_again_and_again(void *context) {
+static int fail_repeatedly(void *context) {
     static const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
-    struct backoff trouble = {0};
+    struct backoff backoff = {0};
     struct reason reason = {"the disk is full"};
     (void)context;
     now = 5000 * SECOND;
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
-            backoff_start(&trouble, &reason, ": waiting");
-            if (trouble.again != now + seconds[i] * SECOND)
+            backoff_start(&backoff, &reason, ": waiting");
+            if (backoff.again != now + seconds[i] * SECOND)
                 return 1 + (int)i;
-            now = trouble.again;
+            now = backoff.again;
         }
-        backoff_clear(&trouble);
-        if (trouble.again != 0)
+        backoff_clear(&backoff);
+        if (backoff.again != 0)
             return 100;
     }
     return 0;
@@ -39,18 +39,18 @@ static int hold_again_and_again(void *context) {
 
 static void the_delay_doubles_up_to_a_minute_until_success(void **state) {
     (void)state;
-    const struct ending *ending = run_apart(hold_again_and_again, NULL);
+    const struct ending *ending = run_apart(fail_repeatedly, NULL);
     assert_int_equal(ending->status, 0);
     assert_string_equal(ending->said, "doorpost: the disk is full: waiting\n");
 }
 
-static int tell_at_times(void *context) {
+static int report_at_times(void *context) {
     static const struct {
         int64_t at;
         const char *reason;
     } cases[] = {{0, "one"},    {1, "one"},    {3599, "one"}, {3600, "one"},
                  {3601, "one"}, {3602, "two"}, {3603, "one"}};
-    struct backoff trouble = {0};
+    struct backoff backoff = {0};
     char consequence[16];
     (void)context;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -58,7 +58,7 @@ static int tell_at_times(void *context) {
         now = cases[i].at * SECOND;
         explain(&reason, "%s", cases[i].reason);
         snprintf(consequence, sizeof consequence, ": at %d", (int)cases[i].at);
-        backoff_report(&trouble, &reason, consequence);
+        backoff_report(&backoff, &reason, consequence);
     }
     return 0;
 }
@@ -66,7 +66,7 @@ static int tell_at_times(void *context) {
 static void the_same_error_is_logged_hourly_and_another_at_once(void **state) {
     (void)state;
     assert_string_equal(
-        run_apart(tell_at_times, NULL)->said,
+        run_apart(report_at_times, NULL)->said,
         "doorpost: one: at 0\ndoorpost: one: at 3600\ndoorpost: two: at 3602\ndoorpost: one: at 3603\n");
 }
 

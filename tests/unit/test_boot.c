@@ -28,7 +28,7 @@ static void set_up_journal(void **state, unsigned lines) {
 /* A child process delivers `count` new events, one by one, and does its background work. Returns the bytes
  * that it read for the first. */
 static unsigned long deliver_some(unsigned number, unsigned count, enum disposition disposition) {
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     struct reason reason = {""};
     struct journal *journal = open_journal(directory);
     disk.read = 0;
@@ -77,7 +77,7 @@ static void two_workers_without_a_boot_id(void **state) {
     struct journal *both[] = {open_journal(directory), open_journal(directory)};
     unsigned long most = 0;
     for (unsigned i = 0; i < 1000; i++) {
-        struct deadline deadline = soon();
+        struct deadline deadline = distant_deadline();
         disk.read = 0;
         check(append_number(both[i % 2], 1001 + i), DISPOSITION_STORED, 1001 + i);
         if (i > 100)
@@ -168,7 +168,7 @@ static void remote_lines_are_sent_with_the_lock_held(void **state) {
                           .signature = SIGNATURE,
                           .rejection = "no"},
                  *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     memset(disk.calls, 0, sizeof disk.calls);
     journal_write(journal, entries, 1, &deadline);
     assert_non_null(strstr(disk.calls, "wss")); /* the newest segment, and the file in rejected/ */

@@ -198,7 +198,7 @@ static void invalid_values_are_refused_by_name(void **state) {
 
 static void a_misspelt_name_is_warned_about(void **state) {
     static const struct {
-        const char *line, *told;
+        const char *line, *expected;
     } cases[] = {
         {"DOORPOST_MAX_AEG=8d",
          "called DOORPOST_MAX_AEG, so it has no effect: did you mean \"DOORPOST_MAX_AGE\"?"},
@@ -216,7 +216,7 @@ static void a_misspelt_name_is_warned_about(void **state) {
         snprintf(text, sizeof text, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\n%s\n", cases[i].line);
         use_file(*state, text);
         struct config config = load();
-        if (strstr(config.warning.text, cases[i].told) == NULL)
+        if (strstr(config.warning.text, cases[i].expected) == NULL)
             fail_msg("%s: \"%s\"", cases[i].line, config.warning.text);
     }
     use_file(*state, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\nPATH=/bin\nTZ=UTC\nDOORPOST_CONF=/etc/x\n");

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 static struct connection connection;
-static int peer;                    /* our end; -1: closed */
-static unsigned char came[1 << 20]; /* an incomplete record */
-static size_t came_length;
+static int peer;                       /* our end; -1: closed */
+static unsigned char pending[1 << 20]; /* an incomplete record */
+static size_t pending_length;
 
 static int open_both(void **state) {
     (void)state;
@@ -25,7 +25,7 @@ static int open_both(void **state) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     connection_start(&connection, ends[0], 7);
     peer = ends[1];
-    came_length = 0;
+    pending_length = 0;
     stream.length = 0;
     return 0;
 }
@@ -74,16 +74,16 @@ static void answer(const char *text) {
 
 /* What was received, as text, one word a record; "closed" at the end. */
 static const char *received(void) {
-    static char told[1 << 20];
+    static char result[1 << 20];
     size_t at = 0, used = 0;
     ssize_t got;
-    while ((got = recv(peer, came + came_length, sizeof came - came_length, 0)) > 0)
-        came_length += (size_t)got;
-    told[0] = '\0';
-    while (at + FCGI_HEADER_LEN <= came_length) {
-        const unsigned char *header = came + at;
+    while ((got = recv(peer, pending + pending_length, sizeof pending - pending_length, 0)) > 0)
+        pending_length += (size_t)got;
+    result[0] = '\0';
+    while (at + FCGI_HEADER_LEN <= pending_length) {
+        const unsigned char *header = pending + at;
         size_t content = (size_t)(header[4] << 8 | header[5]);
-        if (at + FCGI_HEADER_LEN + content > came_length)
+        if (at + FCGI_HEADER_LEN + content > pending_length)
             break;
         static const char *const names[] = {[FCGI_END_REQUEST] = "end",
                                             [FCGI_STDOUT] = "out",
@@ -92,15 +92,15 @@ static const char *received(void) {
                                             [FCGI_UNKNOWN_TYPE] = "unknown"};
         bool text = header[1] == FCGI_STDOUT || header[1] == FCGI_STDERR;
         used +=
-            (size_t)snprintf(told + used, sizeof told - used, "%s(%d%s%.*s) ", names[header[1]], header[3],
-                             text ? ":" : "", text ? (int)content : 0, header + FCGI_HEADER_LEN);
+            (size_t)snprintf(result + used, sizeof result - used, "%s(%d%s%.*s) ", names[header[1]],
+                             header[3], text ? ":" : "", text ? (int)content : 0, header + FCGI_HEADER_LEN);
         at += FCGI_HEADER_LEN + content + header[6];
     }
-    came_length -= at;
-    memmove(came, came + at, came_length);
+    pending_length -= at;
+    memmove(pending, pending + at, pending_length);
     if (got == 0)
-        snprintf(told + used, sizeof told - used, "closed");
-    return told;
+        snprintf(result + used, sizeof result - used, "closed");
+    return result;
 }
 
 static bool has_deadline(void) {
@@ -114,7 +114,7 @@ static void fill_with(int type, int count) {
 }
 
 /* Leaves minimal room for output to the peer. */
-static void make_narrow(void) {
+static void shrink_buffers(void) {
     int least = 1;
     assert_int_equal(setsockopt(connection.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
 }
@@ -147,7 +147,7 @@ static void management_records_keep_it_idle(void **state) {
 
 static void unread_replies_stop_input_and_get_a_deadline(void **state) {
     (void)state;
-    make_narrow();
+    shrink_buffers();
     fill_with(99, 3000);
     send_all();
     assert_int_equal(connection.state, CONNECTION_IDLE);
@@ -166,7 +166,7 @@ static void unread_replies_stop_input_and_get_a_deadline(void **state) {
     assert_int_equal(count, 3000);
     assert_int_equal(connection_events(&connection), POLLIN);
     assert_true(connection_deadline(&connection) == INT64_MAX);
-    make_narrow();
+    shrink_buffers();
     fill_with(99, 3000);
     send_all();
     connection_overdue(&connection);
@@ -263,7 +263,7 @@ static void replies_during_a_request_do_not_extend_its_deadline(void **state) {
     add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
     send_all();
     int64_t deadline = connection_deadline(&connection);
-    make_narrow();
+    shrink_buffers();
     fill_with(99, 3000);
     send_all();
     assert_int_equal(connection_events(&connection), POLLOUT);
@@ -366,7 +366,7 @@ static void the_log_is_sent_before_the_answer(void **state) {
 static void answers_that_do_not_fit_are_sent_later(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE], log[LOG_HELD];
-    make_narrow();
+    shrink_buffers();
     memset(text, 't', sizeof text - 1);
     memset(log, 'l', sizeof log);
     for (int i = 0; i < 200; i++)
@@ -396,7 +396,7 @@ static void an_unread_answer_ends_at_its_deadline(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE];
     memset(text, 't', sizeof text - 1);
-    make_narrow();
+    shrink_buffers();
     for (int i = 0; i < 3; i++)
         add_request(1, FCGI_KEEP_CONN, "hello", 5, 100);
     send_all();
@@ -416,7 +416,7 @@ static void an_ending_connection_closes_when_all_is_sent(void **state) {
     (void)state;
     static char text[RESPONSE_SIZE];
     memset(text, 't', sizeof text - 1);
-    make_narrow();
+    shrink_buffers();
     add_begin(1, FCGI_RESPONDER, 0);
     add_record(FCGI_PARAMS, 1, NULL, 0, 0);
     send_all();

@@ -330,13 +330,13 @@ static void identifiers_are_found_without_parsing(void **state) {
 #define BODY(meta, data) "{\"meta\":{" meta "},\"data\":{" data ",\"type\":\"t\"}}"
 #define REQUEST "\"request_id\":\"r\""
 #define ID "\"id\":\"i\""
-    static const char *const told[] = {
+    static const char *const identified[] = {
         BODY(REQUEST, ID),
         BODY("\"request_id\" :\t\"\xc3\x9c\"", ID),
         BODY(REQUEST ",\"x\":\"id\xc3\x9c,request_id\"", ID ",\"xid\":1,\"id \":2"),
         "{\"data\":{\"type\":\"t\"," ID "},\"meta\":{" REQUEST "}}",
     };
-    static const char *const not_told[] = {
+    static const char *const not_identified[] = {
         BODY(REQUEST "," REQUEST, ID),
         BODY(REQUEST, ID "," ID),
         BODY(REQUEST ",\"id\":\"x\"", ID),
@@ -351,10 +351,10 @@ static void identifiers_are_found_without_parsing(void **state) {
         BODY("\"request_id\":\n\"r\"", ID),
         BODY("\"request_id\":\"id\"", ID),
     };
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-        assert_true(identifies(told[i]));
-    for (size_t i = 0; i < sizeof not_told / sizeof *not_told; i++)
-        assert_false(identifies(not_told[i]));
+    for (size_t i = 0; i < sizeof identified / sizeof *identified; i++)
+        assert_true(identifies(identified[i]));
+    for (size_t i = 0; i < sizeof not_identified / sizeof *not_identified; i++)
+        assert_false(identifies(not_identified[i]));
 }
 
 static void unknown_members_are_ignored(void **state) {

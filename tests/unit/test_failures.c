@@ -56,7 +56,7 @@ static void fail_once(uint64_t seq, const char *id, const char *output) {
     failed_note(directory, "bell", &failure);
 }
 
-static void set_aside(uint64_t seq, int attempts) {
+static void defer(uint64_t seq, int attempts) {
     struct waiting waiting = {.known = false};
     struct queues *queues = queues_new();
     struct item item = {.seq = seq,
@@ -88,7 +88,7 @@ static void all_sources_are_merged(void **state) {
     cursor.retry[1].attempts = 2;
     cursor.retry[1].due = INT64_C(999999999999999999);
     assert_int_equal(cursor_write(directory, "bell", &cursor, &reason), 0);
-    set_aside(4, 3);
+    defer(4, 3);
     fail_once(9, "event-9", "it has been run since");
     fail_once(2, "event-2", "not yet");
     struct json_object *all = list();
@@ -110,7 +110,7 @@ static void all_sources_are_merged(void **state) {
 static void an_event_never_tried_has_not_failed(void **state) {
     struct reason said = {"something"};
     (void)state;
-    set_aside(4, 0);
+    defer(4, 0);
     struct json_object *all = list();
     assert_int_equal(json_object_array_length(all), 0);
     assert_null(failures_newest(all));
@@ -121,7 +121,7 @@ static void an_event_never_tried_has_not_failed(void **state) {
 
 static void a_failure_is_found_by_number_or_displayed_id(void **state) {
     static const struct {
-        const char *sought, *seq;
+        const char *query, *seq;
     } cases[] = {{"1", "1"}, {"event-1", "1"}, {"T\xc3\x9cR 2", "2"}, {"3", "3"},
                  {"", NULL}, {"4", NULL},      {"event", NULL}};
     (void)state;
@@ -130,7 +130,7 @@ static void a_failure_is_found_by_number_or_displayed_id(void **state) {
     give_up(3, "", "", 0);
     struct json_object *all = list();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct json_object *one = failures_find(all, cases[i].sought);
+        struct json_object *one = failures_find(all, cases[i].query);
         assert_int_equal(one != NULL, cases[i].seq != NULL);
         if (one != NULL)
             assert_string_equal(failures_text(one, "seq"), cases[i].seq);

@@ -18,13 +18,13 @@ static int directory;
 static struct index *the_index;
 static struct event_parser *parser;
 static struct indexer indexer;
-static struct chain_state link_now;
+static struct chain_state chain_now;
 static struct reason reason;
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = chain_start();
+    chain_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -52,7 +52,7 @@ static const char *body_of(unsigned number) {
 }
 
 static size_t add_event(unsigned number) {
-    return add_line(&link_now, 0, body_of(number));
+    return add_line(&chain_now, 0, body_of(number));
 }
 
 static const struct event *event_of(unsigned number) {
@@ -95,7 +95,7 @@ static void every_event_of_every_day_is_indexed_once(void **state) {
         assert_int_equal(mark.seq, 4);
         assert_int_equal(mark.position.day, DAY + 2);
         assert_int_equal(mark.position.offset, end);
-        assert_string_equal(mark.chain, link_now.recorded);
+        assert_string_equal(mark.chain, chain_now.recorded);
         assert_int_equal(indexer_highest(&indexer), 4);
     }
 }
@@ -122,7 +122,7 @@ static void unreadable_lines_are_skipped(void **state) {
     struct mark mark = {.position = {.day = DAY}};
     size_t first = add_event(0);
     add_text("damage\n", 7);
-    add_line(&link_now, 0, "{\"no\":\"event\"}");
+    add_line(&chain_now, 0, "{\"no\":\"event\"}");
     size_t second = add_event(1);
     write_day(*state, DAY);
     assert_int_equal(index_until(DAY, &mark, 100 * SECOND), 0);
@@ -172,7 +172,7 @@ static void either_identifier_finds_the_line(void **state) {
     size_t offset;
     add_event(0);
     add_text("damage\n", 7);
-    size_t wanted = add_line(&link_now, 0,
+    size_t wanted = add_line(&chain_now, 0,
                              "{\"meta\":{\"request_id\":\"re\\u0071uest-1\"},\"data\":{\"id\":\"event-1\","
                              "\"type\":\"test\"}}"); /* not found by the quick scan */
     size_t last = add_event(11);

@@ -153,7 +153,7 @@ static void five_lines(const char *path) {
 }
 
 /* An old event is still known, and a new one (number 777) gets `seq`. */
-static void check_goes_on(const char *path, uint64_t seq) {
+static void check_continues(const char *path, uint64_t seq) {
     struct journal *journal = open_journal(path);
     check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3);
     check(append_number(journal, 777), DISPOSITION_STORED, seq);
@@ -236,7 +236,7 @@ static void damaged_lines_are_kept_and_counted(void **state) {
     for (char *c = all + length - 2; *c != '\n'; c--)
         *c = 'z';
     write_file(path_in(*state, FIRST), all, length, 0600);
-    check_goes_on(*state, 6);
+    check_continues(*state, 6);
     assert_true(size_of(path_in(*state, FIRST)) > length);
     memset(all, 'z', length); /* no line is left */
     write_file(path_in(*state, FIRST), all, length - 1, 0600);
@@ -251,7 +251,7 @@ static void an_empty_newest_segment_continues_the_chain(void **state) {
     five_lines(*state);
     write_file(path_in(*state, SECOND_DAY), "", 0, 0600);
     clock_now += A_DAY;
-    check_goes_on(*state, 6);
+    check_continues(*state, 6);
     assert_int_equal(verify(*state), 6);
 }
 
@@ -272,7 +272,7 @@ static void a_deleted_index_changes_no_answer(void **state) {
         check(append_number(journal, i), DISPOSITION_DUPLICATE, i);
     journal_free(journal);
     run("rm -rf '%s/seen'", (char *)*state);
-    check_goes_on(*state, 301);
+    check_continues(*state, 301);
     assert_int_equal(verify(*state), 301);
 }
 
@@ -347,7 +347,7 @@ static void a_colliding_fingerprint_drops_no_event(void **state) {
     }
     index_free(index);
     close(directory);
-    check_goes_on(*state, 6);
+    check_continues(*state, 6);
 }
 
 static int any_place(void *context, struct position position) {
@@ -361,7 +361,7 @@ static void a_checkpoint_is_made_when_due(void **state) {
     struct entry *pointers[JOURNAL_BATCH], entries[JOURNAL_BATCH];
     static struct event events[JOURNAL_BATCH];
     static char bodies[JOURNAL_BATCH][256];
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     for (unsigned batch = 0; batch < 100; batch++) { /* 12,800 events, 25,600 identifiers: three steps */
         for (unsigned i = 0; i < JOURNAL_BATCH; i++) {
             unsigned number = batch * JOURNAL_BATCH + i;
@@ -379,7 +379,7 @@ static void a_checkpoint_is_made_when_due(void **state) {
                                         .event = &events[i]};
             pointers[i] = &entries[i];
         }
-        deadline = soon();
+        deadline = distant_deadline();
         journal_append(journal, pointers, JOURNAL_BATCH, &deadline);
         assert_int_equal(entries[0].disposition, DISPOSITION_STORED);
         assert_int_equal(journal_upkeep(journal, &deadline, &reason), 0);
@@ -492,8 +492,8 @@ static void a_held_lock_is_an_error_at_the_deadline(void **state) {
     if (holder == 0) {
         int lock = open(path_in(*state, "lock"), O_RDWR);
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-        ssize_t told = fcntl(lock, F_SETLK, &whole) == 0 ? write(ready[1], "x", 1) : 0;
-        (void)told;
+        ssize_t sent = fcntl(lock, F_SETLK, &whole) == 0 ? write(ready[1], "x", 1) : 0;
+        (void)sent;
         pause();
         _exit(0);
     }
@@ -513,14 +513,14 @@ static void a_held_lock_is_an_error_at_the_deadline(void **state) {
     check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_non_null(strstr(entry.reason.text, "lock"));
     /* When asked to stop, it does not wait for the whole deadline. */
-    static volatile sig_atomic_t hurry = 1;
+    static volatile sig_atomic_t stop_requested = 1;
     int64_t before = monotonic_now();
-    deadline = (struct deadline){.at = before + 3600 * SECOND, .stop_requested = &hurry};
+    deadline = (struct deadline){.at = before + 3600 * SECOND, .stop_requested = &stop_requested};
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_int_equal(kill(holder, SIGKILL), 0);
     assert_int_equal(waitpid(holder, NULL, 0), holder);
-    deadline = soon();
+    deadline = distant_deadline();
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_STORED, 2);
     journal_free(journal);

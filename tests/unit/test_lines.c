@@ -13,13 +13,13 @@
 #define DAY 20000
 #define MIDNIGHT (DAY * 86400 * SECOND)
 
-static struct chain_state link_now;
+static struct chain_state chain_now;
 static struct filter everything = {.since = INT64_MIN, .until = INT64_MAX};
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = chain_start();
+    chain_now = chain_start();
     return make_directory(state);
 }
 
@@ -30,9 +30,9 @@ static void add_event(int64_t second, unsigned device, unsigned account, const c
              "{\"meta\":{\"request_id\":\"r%llu\",\"account_id\":\"account-%u\"},\"data\":{\"id\":\"e%llu\","
              "\"type\":\"%s\",\"attributes\":{\"source\":\"device-%u\",\"source_type\":\"devices\","
              "\"timestamp\":1%*s}}}",
-             (unsigned long long)link_now.seq, account, (unsigned long long)link_now.seq, type, device,
+             (unsigned long long)chain_now.seq, account, (unsigned long long)chain_now.seq, type, device,
              (int)padding, "");
-    add_line(&link_now, MIDNIGHT + second * SECOND, body);
+    add_line(&chain_now, MIDNIGHT + second * SECOND, body);
 }
 
 static struct lines *open_lines(void **state) {
@@ -123,7 +123,7 @@ static void damage_is_counted_and_the_first_three_are_reported(void **state) {
     add_event(1, 1, 1, "button_press", 0);
     for (unsigned i = 0; i < 2; i++) {
         add_text("damage\n", 7);
-        add_line(&link_now, MIDNIGHT, "{\"a\":1}");
+        add_line(&chain_now, MIDNIGHT, "{\"a\":1}");
         add_event(2, 1, 1, "button_press", 0);
         char *month = strstr(text.bytes + text.length - 400, "2024-10-04") + 5;
         memcpy(month, "13", 2);

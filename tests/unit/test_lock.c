@@ -34,7 +34,7 @@ static struct {
     int release;
 } holder;
 
-static void hold_apart(void **state) {
+static void hold_in_child(void **state) {
     int release[2], held[2];
     char byte;
     assert_int_equal(pipe(release), 0);
@@ -57,7 +57,7 @@ static void hold_apart(void **state) {
     close(held[0]);
 }
 
-static void let_go(void) {
+static void release_holder(void) {
     int status = -1;
     on_look = NULL;
     close(holder.release);
@@ -103,51 +103,51 @@ static void a_free_lock_is_taken_at_any_time(void **state) {
 
 static void a_held_lock_is_awaited_until_the_deadline(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
-    hold_apart(state);
+    hold_in_child(state);
     step = SECOND;
     assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
     assert_int_equal(now, 4 * SECOND);
     assert_string_equal(reason.text, "another process held the append lock for too long");
-    let_go();
+    release_holder();
 }
 
 static void a_lock_released_meanwhile_is_taken(void **state) {
     struct deadline deadline = {.at = 4 * SECOND};
-    hold_apart(state);
-    on_look = let_go; /* so this process is already waiting */
+    hold_in_child(state);
+    on_look = release_holder; /* so this process is already waiting */
     assert_int_equal(lock_take(fd, &deadline, &reason), 0);
     assert_null(on_look);
     assert_true(excludes(state));
 }
 
 static void a_stopping_caller_waits_half_a_second_more(void **state) {
-    static volatile sig_atomic_t hurry;
+    static volatile sig_atomic_t stop_requested;
     static const struct {
         int64_t at;
-        sig_atomic_t hurry;
+        sig_atomic_t stop_requested;
         int64_t ends; /* the first look is after one step */
     } cases[] = {{SECOND, 0, SECOND}, {SECOND, 1, 3 * SECOND / 4}, {SECOND / 4, 1, SECOND / 4}};
-    hold_apart(state);
+    hold_in_child(state);
     step = SECOND / 4;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct deadline deadline = {.at = cases[i].at, .stop_requested = &hurry};
+        struct deadline deadline = {.at = cases[i].at, .stop_requested = &stop_requested};
         now = 0;
-        hurry = cases[i].hurry;
+        stop_requested = cases[i].stop_requested;
         assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
         assert_int_equal(now, cases[i].ends);
     }
-    let_go();
+    release_holder();
 }
 
 static void no_timer_is_left_running(void **state) {
     struct deadline deadline = {.at = SECOND};
     struct itimerval timer = {.it_value.tv_sec = 1};
-    hold_apart(state);
+    hold_in_child(state);
     step = SECOND;
     assert_int_equal(lock_take(fd, &deadline, &reason), ERROR_TIMEOUT);
     assert_int_equal(getitimer(ITIMER_REAL, &timer), 0);
     assert_int_equal(timer.it_value.tv_sec + timer.it_value.tv_usec + timer.it_interval.tv_usec, 0);
-    let_go();
+    release_holder();
 }
 
 static void what_cannot_be_locked_is_an_error_without_waiting(void **state) {

@@ -34,7 +34,7 @@ static bool holds(const char *name, unsigned number) {
 }
 
 /* The worker and a later one continue: old events are known, new ones are stored once, under the name. */
-static void goes_on(struct journal *journal, unsigned from, unsigned to, unsigned seq) {
+static void check_continues(struct journal *journal, unsigned from, unsigned to, unsigned seq) {
     check_known(journal, from, to);
     check(append_number(journal, 100), DISPOSITION_STORED, seq);
     assert_true(holds(SECOND_DAY, 100));
@@ -50,28 +50,28 @@ static void goes_on(struct journal *journal, unsigned from, unsigned to, unsigne
 static void the_newest_segment_is_renamed(void **state) {
     struct journal *journal = open_worker(state);
     run("mv '%s/" SECOND_DAY "' '%s/saved'", directory, directory);
-    goes_on(journal, 1, 10, 21);
+    check_continues(journal, 1, 10, 21);
     assert_false(holds("saved", 100));
 }
 
 static void the_newest_segment_is_deleted_while_open(void **state) {
     struct journal *journal = open_worker(state);
     run("ln '%s/" SECOND_DAY "' '%s/saved' && rm '%s/" SECOND_DAY "'", directory, directory, directory);
-    goes_on(journal, 1, 10, 21);
+    check_continues(journal, 1, 10, 21);
     assert_false(holds("saved", 100));
 }
 
 static void the_newest_segment_is_replaced_by_a_copy(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && cp -p " SECOND_DAY " copy && mv " SECOND_DAY " saved && mv copy " SECOND_DAY, directory);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
     assert_false(holds("saved", 100));
 }
 
 static void an_older_segment_is_replaced_by_a_copy(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s' && cp -p " FIRST " copy && mv " FIRST " saved && mv copy " FIRST, directory);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
 }
 
 static void all_segments_are_moved_away(void **state) {
@@ -91,7 +91,7 @@ static void an_empty_directory_takes_the_place(void **state) {
     assert_true(holds(SECOND_DAY, 5));
     check_by_another(directory, 5, DISPOSITION_DUPLICATE, 1);
     run("rm -r '%s' && mv '%s.away' '%s'", directory, directory, directory);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
 }
 
 /* A copy of hard links has the same lock file, index and segments, but its own names. */
@@ -100,7 +100,7 @@ static void a_copy_of_hard_links_takes_the_place(void **state) {
     run("cp -al '%s' '%s.away' && mv '%s' '%s.old' && mv '%s.away' '%s'", directory, directory, directory,
         directory, directory, directory);
     run("rm '%s.old/" SECOND_DAY "' '%s/" SECOND_DAY "'", directory, directory);
-    goes_on(journal, 1, 10, 21);
+    check_continues(journal, 1, 10, 21);
     run("test ! -e '%s.old/" SECOND_DAY "' && rm -r '%s.old'", directory, directory);
 }
 
@@ -131,20 +131,20 @@ static void the_lock_file_is_replaced(void **state) {
     check(entry, DISPOSITION_UNAVAILABLE, 0);
     assert_int_equal(kill(holder, SIGKILL), 0);
     assert_int_equal(waitpid(holder, NULL, 0), holder);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
 }
 
 static void the_state_of_the_index_is_replaced(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s/seen' && cp -p state copy && mv copy state", directory);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
 }
 
 static void a_table_of_the_index_is_replaced(void **state) {
     struct journal *journal = open_worker(state);
     run("cd '%s/seen' && cp -p 00 copy && mv copy 00", directory);
     check_by_another(directory, 7, DISPOSITION_DUPLICATE, 7);
-    goes_on(journal, 1, 20, 21);
+    check_continues(journal, 1, 20, 21);
 }
 
 static void the_index_is_replaced_by_one_of_another_journal(void **state) {
@@ -185,7 +185,7 @@ static struct entry disturb(struct journal *journal, const char *act) {
     static struct event event;
     static char body[512];
     struct entry entry = entry_of_hundred(&event, body, sizeof body), *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     journal_write(journal, entries, 1, &deadline);
     run("cd '%s' && %s", directory, act);
     journal_sync(journal);

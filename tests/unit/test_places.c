@@ -365,7 +365,7 @@ static void a_day_is_renamed_repeatedly(void **state) {
 
 /* ---- an error is not an absence ---- */
 
-static void check_trouble(struct journal *journal, unsigned from, unsigned to) {
+static void check_error(struct journal *journal, unsigned from, unsigned to) {
     for (unsigned i = from; i <= to; i++) {
         struct entry entry = append_number(journal, i);
         check(entry, DISPOSITION_UNAVAILABLE, 0);
@@ -373,7 +373,7 @@ static void check_trouble(struct journal *journal, unsigned from, unsigned to) {
     }
 }
 
-static void check_trouble_by_another(unsigned number) {
+static void check_error_by_another(unsigned number) {
     check_by_another(directory, number, DISPOSITION_UNAVAILABLE, 0);
 }
 
@@ -383,8 +383,8 @@ static void a_directory_in_place_of_a_day(void **state) {
     for (unsigned i = 0; i < 3; i++) {
         unsigned first = 6 * i + 1;
         run("cd '%s' && mv %s saved && mkdir %s", directory, days[i], days[i]);
-        check_trouble(journal, first, first + 5);
-        check_trouble_by_another(first);
+        check_error(journal, first, first + 5);
+        check_error_by_another(first);
         run("cd '%s' && rmdir %s && mv saved %s", directory, days[i], days[i]);
         check_known(journal, 1, 18);
     }
@@ -398,8 +398,8 @@ static void a_day_that_cannot_be_read(void **state) {
         struct stat status;
         assert_int_equal(stat(days[i], &status), 0);
         disk.unreadable = status.st_ino;
-        check_trouble(journal, 6 * i + 1, 6 * i + 6);
-        check_trouble_by_another(6 * i + 1);
+        check_error(journal, 6 * i + 1, 6 * i + 6);
+        check_error_by_another(6 * i + 1);
         disk.unreadable = 0;
         check_known(journal, 1, 18);
     }

@@ -121,7 +121,7 @@ static int count_call(void *context, int directory, struct reason *out) {
 
 static int prune(void **state, bool dry_run, int *called, struct pruned *pruned) {
     struct directory directory;
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     struct before before = {.call = count_call, .context = called};
     directory_start(&directory, *state);
     int result = prune_days(&directory, DAY + 2, dry_run, &before, &deadline, pruned, &reason);

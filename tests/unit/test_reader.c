@@ -17,7 +17,7 @@ static const char *path;
 static int fd;
 static struct reader reader;
 static struct reason reason;
-static struct chain_state link_now;
+static struct chain_state chain_now;
 
 static int set_up(void **state) {
     reset_disk();
@@ -26,7 +26,7 @@ static int set_up(void **state) {
     path = path_in(*state, "file");
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     text.length = 0;
-    link_now = chain_start();
+    chain_now = chain_start();
     return fd < 0;
 }
 
@@ -36,7 +36,7 @@ static int tear_down(void **state) {
 }
 
 static size_t add_next(void) {
-    return add_line(&link_now, 0, BODY);
+    return add_line(&chain_now, 0, BODY);
 }
 
 static void write_text(void) {
@@ -83,7 +83,7 @@ static void a_line_counts_once_it_is_whole(void **state) {
     check_line(SCAN_RECORD, 2, second);
     check_end(text.length);
     assert_int_equal(reader_chain(&reader).seq, 2);
-    assert_string_equal(reader_chain(&reader).recorded, link_now.recorded);
+    assert_string_equal(reader_chain(&reader).recorded, chain_now.recorded);
 }
 
 static void lines_of_every_length_are_read(void **state) {
@@ -92,7 +92,7 @@ static void lines_of_every_length_are_read(void **state) {
     size_t begins[sizeof lengths / sizeof *lengths];
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-        begins[i] = add_long_line(&link_now, lengths[i]);
+        begins[i] = add_long_line(&chain_now, lengths[i]);
     write_text();
     start();
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
@@ -108,7 +108,7 @@ static void a_line_is_found_after_garbage_of_any_length(void **state) {
     memset(garbage, 'x', sizeof garbage);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         text.length = 0;
-        link_now = chain_start();
+        chain_now = chain_start();
         add_next();
         size_t begins = add_text(garbage, lengths[i]);
         add_text("\n", 1);
@@ -167,7 +167,7 @@ static void a_last_line_may_lack_its_line_break(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         text.length = 0;
-        link_now = chain_start();
+        chain_now = chain_start();
         add_next();
         size_t rest = add_text(cases[i].before, strlen(cases[i].before));
         size_t second = add_next();
@@ -187,7 +187,7 @@ static void a_last_line_may_lack_its_line_break(void **state) {
             continue;
         assert_int_equal(record.seq, 2);
         assert_int_equal(offset, second);
-        assert_string_equal(reader_chain(&reader).recorded, link_now.recorded);
+        assert_string_equal(reader_chain(&reader).recorded, chain_now.recorded);
     }
 }
 

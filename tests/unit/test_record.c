@@ -12,10 +12,10 @@
 /* Writes the line of one body that continues `chain`. Returns its length. */
 static size_t write_line(struct chain_state *chain, char *body, size_t length, char *out) {
     bool verbatim = record_flatten(body, length);
-    size_t head = record_write_header(chain, AT, KEY, SIGNATURE, verbatim, body, length, out);
-    memcpy(out + head, body, length);
-    memcpy(out + head + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
-    return head + length + sizeof RECORD_TAIL - 1;
+    size_t header_length = record_write_header(chain, AT, KEY, SIGNATURE, verbatim, body, length, out);
+    memcpy(out + header_length, body, length);
+    memcpy(out + header_length + length, RECORD_TAIL, sizeof RECORD_TAIL - 1);
+    return header_length + length + sizeof RECORD_TAIL - 1;
 }
 
 /* Three presses in three lines. Returns their length; sets *second and *third to where those lines begin. */

@@ -7,33 +7,34 @@
 #include <string.h>
 
 /* The result, as text: one word for each event or reply. */
-static char told[4096];
+static char trace[4096];
 static struct request request;
 static struct fastcgi fastcgi;
 
-static void tell_replies(struct fastcgi_reply *reply) {
+static void trace_replies(struct fastcgi_reply *reply) {
     for (size_t at = 0; at < reply->length;) {
         const unsigned char *header = reply->bytes + at, *content = header + FCGI_HEADER_LEN;
         size_t length = (size_t)(header[4] << 8 | header[5]);
         assert_int_equal(header[0], FCGI_VERSION_1);
-        size_t used = strlen(told);
+        size_t used = strlen(trace);
         if (header[1] == FCGI_END_REQUEST)
-            snprintf(told + used, sizeof told - used, "end(%d,%d) ", header[2] << 8 | header[3], content[4]);
+            snprintf(trace + used, sizeof trace - used, "end(%d,%d) ", header[2] << 8 | header[3],
+                     content[4]);
         else if (header[1] == FCGI_UNKNOWN_TYPE)
-            snprintf(told + used, sizeof told - used, "unknown(%d) ", content[0]);
+            snprintf(trace + used, sizeof trace - used, "unknown(%d) ", content[0]);
         else
-            snprintf(told + used, sizeof told - used, "values(%.*s) ", (int)length, content);
+            snprintf(trace + used, sizeof trace - used, "values(%.*s) ", (int)length, content);
         at += FCGI_HEADER_LEN + length + header[6];
     }
     reply->length = 0;
 }
 
-static void tell(enum fastcgi_event event) {
+static void trace_event(enum fastcgi_event event) {
     static const char *const names[] = {
         [FASTCGI_BEGUN] = "begun ", [FASTCGI_REQUEST] = "request ", [FASTCGI_ABORTED] = "aborted ",
         [FASTCGI_AGAIN] = "again ", [FASTCGI_REFUSED] = "refused ", [FASTCGI_LOST] = "lost "};
     if (event != FASTCGI_MORE && event != FASTCGI_REPLY)
-        strcat(told, names[event]);
+        strcat(trace, names[event]);
 }
 
 /* Reads the stream in pieces, and answers each request at once if `answers`. */
@@ -41,7 +42,7 @@ static const char *read_stream(size_t piece, bool answers) {
     static unsigned char answer[512];
     struct fastcgi_reply reply = {.length = 0};
     fastcgi = (struct fastcgi){.connections = 7};
-    told[0] = '\0';
+    trace[0] = '\0';
     for (size_t at = 0; at < stream.length;) {
         size_t length = stream.length - at < piece ? stream.length - at : piece, used;
         unsigned char *copy = malloc(length); /* detects a read beyond the end */
@@ -50,8 +51,8 @@ static const char *read_stream(size_t piece, bool answers) {
         free(copy);
         assert_true(used <= length);
         at += used;
-        tell_replies(&reply);
-        tell(event);
+        trace_replies(&reply);
+        trace_event(event);
         if (event == FASTCGI_BEGUN)
             fastcgi_gather(&fastcgi, &request, 1);
         if (event == FASTCGI_ABORTED)
@@ -61,8 +62,8 @@ static const char *read_stream(size_t piece, bool answers) {
         if (event == FASTCGI_LOST || event == FASTCGI_AGAIN)
             break;
     }
-    tell_replies(&reply);
-    return told;
+    trace_replies(&reply);
+    return trace;
 }
 
 static int reset(void **state) {
@@ -220,11 +221,11 @@ static void management_records_are_answered(void **state) {
         add_record(12, 0, NULL, 0, 0);
     add_record(FCGI_STDIN, 1, NULL, 0, 0);
     read_stream(sizeof stream.bytes, false);
-    assert_memory_equal(told, "begun values(", 13);
-    assert_string_equal(told + strlen(told) - strlen("unknown(12) request "), "unknown(12) request ");
+    assert_memory_equal(trace, "begun values(", 13);
+    assert_string_equal(trace + strlen(trace) - strlen("unknown(12) request "), "unknown(12) request ");
     assert_string_equal(request.metadata.method, "POST");
     size_t count = 0;
-    for (const char *at = told; (at = strstr(at, "unknown(12)")) != NULL; at++)
+    for (const char *at = trace; (at = strstr(at, "unknown(12)")) != NULL; at++)
         count++;
     assert_int_equal(count, 300);
 }
@@ -272,7 +273,7 @@ static void without_memory_a_request_is_refused_and_the_next_one_served(void **s
     add_request(1, FCGI_KEEP_CONN, "hello", 5, 9);
     add_request(2, FCGI_KEEP_CONN, "again", 5, 9);
     fastcgi = (struct fastcgi){.connections = 7};
-    told[0] = '\0';
+    trace[0] = '\0';
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes, stream.length, &at, &reply), FASTCGI_BEGUN);
     fastcgi_overloaded(&fastcgi, &reply);
     assert_true(fastcgi_is_mid_message(&fastcgi)); /* the rest of it is still to come */
@@ -282,8 +283,8 @@ static void without_memory_a_request_is_refused_and_the_next_one_served(void **s
     at += used;
     assert_int_equal(fastcgi_read(&fastcgi, stream.bytes + at, stream.length - at, &used, &reply),
                      FASTCGI_REQUEST);
-    tell_replies(&reply);
-    assert_string_equal(told, "end(1,2) ");
+    trace_replies(&reply);
+    assert_string_equal(trace, "end(1,2) ");
     assert_memory_equal(request.body, "again", 5);
 }
 
@@ -316,7 +317,7 @@ static void contradictory_records_are_reported(void **state) {
     struct {
         int first, second; /* types of the records after the beginning */
         size_t length;
-        const char *told;
+        const char *trace;
     } cases[] = {{FCGI_STDIN, FCGI_STDIN, 1, "begun request lost "}, /* before the end of the parameters */
                  {FCGI_BEGIN_REQUEST, FCGI_STDIN, 8, "begun request lost "},
                  {FCGI_BEGIN_REQUEST, FCGI_STDIN, 7, "begun request lost "}};
@@ -325,7 +326,7 @@ static void contradictory_records_are_reported(void **state) {
         add_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
         add_record(cases[i].first, 1, "\0\1\0\0\0\0\0\0", cases[i].length, 0);
         add_record(cases[i].second, 1, NULL, 0, 0);
-        assert_string_equal(read_stream(sizeof stream.bytes, false), cases[i].told);
+        assert_string_equal(read_stream(sizeof stream.bytes, false), cases[i].trace);
         assert_int_equal(request.fault, REQUEST_MALFORMED);
         assert_false(fastcgi.keep);
     }

@@ -34,7 +34,7 @@ static struct entry rejected_entry(unsigned number) {
 
 static struct entry reject(struct journal *journal, unsigned number) {
     struct entry entry = rejected_entry(number), *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     journal_append(journal, entries, 1, &deadline);
     return entry;
 }
@@ -66,7 +66,7 @@ static struct journal *again(struct journal *journal) {
 static void a_line_has_every_field(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entry = rejected_entry(1), *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     entry.rejection = "data.id is \"missing\"";
     journal_append(journal, entries, 1, &deadline);
     check(entry, DISPOSITION_REJECTED, 0);
@@ -119,7 +119,7 @@ static void a_torn_line_affects_no_other(void **state) {
 static void kept_once_in_a_batch(void **state) {
     struct journal *journal = open_worker(state);
     struct entry entries[8], *pointers[8];
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     for (unsigned i = 0; i < 8; i++) {
         entries[i] = rejected_entry(i % 3);
         pointers[i] = &entries[i];
@@ -319,7 +319,7 @@ static struct entry append_sent(struct journal *journal, unsigned number, int64_
                           .received_at = clock_now,
                           .event = &event_of_time},
                  *entries[] = {&entry};
-    struct deadline deadline = soon();
+    struct deadline deadline = distant_deadline();
     entry_set_age(&entry, 3600, known_time);
     journal_append(journal, entries, 1, &deadline);
     return entry;

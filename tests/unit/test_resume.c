@@ -16,13 +16,13 @@
 static int directory;
 static struct cursor cursor;
 static struct reason reason;
-static struct chain_state link_now;
+static struct chain_state chain_now;
 static struct mark marks[16]; /* after each line number */
 
 static int set_up(void **state) {
     memset(&cursor, 0, sizeof cursor);
     text.length = 0;
-    link_now = chain_start();
+    chain_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -38,7 +38,8 @@ static int tear_down(void **state) {
 static void add_day(void **state, int32_t day, unsigned lines) {
     struct record record;
     for (; lines > 0; lines--) {
-        size_t begins = add_line(&link_now, MIDNIGHT + (day * 86400 + (int64_t)link_now.seq) * SECOND, BODY);
+        size_t begins =
+            add_line(&chain_now, MIDNIGHT + (day * 86400 + (int64_t)chain_now.seq) * SECOND, BODY);
         assert_int_equal(record_parse(text.bytes + begins, text.length - begins - 1, &record), 0);
         marks[record.seq] = mark_of(&record, (struct position){.day = DAY + day, .offset = text.length});
     }
@@ -159,7 +160,7 @@ static void numbers_that_were_given_again_are_recognized_by_the_time(void **stat
     struct reason said;
     add_day(state, 0, 4);
     struct mark was = marks[3];
-    link_now = chain_start(); /* the journal was restored from a copy with two lines, and continued */
+    chain_now = chain_start(); /* the journal was restored from a copy with two lines, and continued */
     add_day(state, 0, 2);
     add_day(state, 1, 4);
     struct resume resume = find(was);
@@ -233,17 +234,17 @@ static void another_line_with_the_number_is_not_used(void **state) {
     assert_int_equal(position.offset, 42);
 
     /* The search continues after it: another day has the same number. */
-    link_now = chain_start();
+    chain_now = chain_start();
     add_day(state, 1, 1);
     add_day(state, 2, 2);
     assert_int_equal(resume_seek(directory, 3, &position, is_wanted, marks[3].chain, &reason), 1);
     assert_int_equal(position.day, DAY + 2);
 
     /* Or later in the same day. */
-    link_now = chain_start();
-    add_line(&link_now, 0, BODY);
-    add_line(&link_now, 0, BODY);
-    link_now = chain_start();
+    chain_now = chain_start();
+    add_line(&chain_now, 0, BODY);
+    add_line(&chain_now, 0, BODY);
+    chain_now = chain_start();
     add_day(state, 3, 2);
     assert_int_equal(resume_seek(directory, 2, &position, is_wanted, marks[2].chain, &reason), 1);
     assert_int_equal(position.day, DAY + 3);

@@ -63,7 +63,7 @@ static const char *kept_name(const char *day, size_t offset) {
 #define DAY "2026-11-23"
 
 /* Events up to `left` are there; new ones get numbers from `seq` on. */
-static void goes_on(struct journal *journal, unsigned left, uint64_t seq) {
+static void check_continues(struct journal *journal, unsigned left, uint64_t seq) {
     check_known(journal, 1, left);
     for (unsigned i = left + 1; i <= 6; i++)
         check(append_number(journal, i), DISPOSITION_STORED, seq + i - left - 1);
@@ -71,7 +71,7 @@ static void goes_on(struct journal *journal, unsigned left, uint64_t seq) {
     assert_int_equal(verify(directory), 6);
 }
 
-static void warns(const struct journal *journal, const char *of) {
+static void check_warning(const struct journal *journal, const char *of) {
     if (strstr(journal_warning(journal), of) == NULL)
         fail_msg("no warning of %s: \"%s\"", of, journal_warning(journal));
 }
@@ -93,10 +93,10 @@ static void known_lines_that_are_overwritten_are_kept(void **state) {
             char *all = read_file(segment, &size);
             struct entry entry = append_number(journal, 1);
             check(entry, DISPOSITION_DUPLICATE, 1);
-            warns(journal, "damaged");
+            check_warning(journal, "damaged");
             check_kept(kept_name(DAY, ends[left]), all + ends[left], size - ends[left]);
             free(all);
-            goes_on(journal, left, 6);
+            check_continues(journal, left, 6);
             assert_string_equal(journal_warning(journal), ""); /* it is reported once */
             journal_free(journal);
             run("rm -r '%s'/*", directory);
@@ -111,10 +111,10 @@ static void a_known_line_that_is_cut_short_is_kept(void **state) {
         char *all = read_file(segment, &size);
         assert_int_equal(truncate(segment, (off_t)keep), 0);
         check(append_number(journal, 1), DISPOSITION_DUPLICATE, 1);
-        warns(journal, "damaged");
+        check_warning(journal, "damaged");
         check_kept(kept_name(DAY, ends[4]), all + ends[4], keep - ends[4]);
         free(all);
-        goes_on(journal, 4, 6);
+        check_continues(journal, 4, 6);
         journal_free(journal);
         run("rm -r '%s'/*", directory);
     }
@@ -129,7 +129,7 @@ static void missing_lines_are_reported_with_their_numbers(void **state) {
             assert_int_equal(truncate(segment, (off_t)ends[left]), 0);
             struct entry entry = append_number(journal, 777);
             check(entry, DISPOSITION_STORED, 6);
-            warns(journal, "missing");
+            check_warning(journal, "missing");
             check_known(journal, 1, left);
             for (unsigned i = left + 1; i <= 5; i++)
                 check(append_number(journal, i), DISPOSITION_STORED, 6 + i - left);
@@ -149,7 +149,7 @@ static void a_missing_line_of_another_process_is_reported(void **state) {
     const struct timespec times[] = {{0, UTIME_OMIT}, status.st_mtim};
     assert_int_equal(utimensat(AT_FDCWD, segment, times, 0), 0); /* as if within one tick */
     check(append_number(journal, 6), DISPOSITION_STORED, 7);
-    warns(journal, "missing");
+    check_warning(journal, "missing");
     check_known(journal, 1, 5);
     journal_free(journal);
     verify(directory);
@@ -163,7 +163,7 @@ static void damage_in_one_place_twice_is_kept_twice(void **state) {
         assert_int_equal(truncate(segment, (off_t)ends[5]), 0);
         add_bytes(segment, bad[i], strlen(bad[i]));
         check(append_number(journal, 5), DISPOSITION_DUPLICATE, 5);
-        warns(journal, "damaged");
+        check_warning(journal, "damaged");
     }
     journal_free(journal);
     for (size_t i = 0; i < 3; i++)
@@ -197,7 +197,7 @@ static void a_torn_line_is_cut_silently(void **state) {
         check(append_number(journal, 6), DISPOSITION_STORED, 6);
         assert_string_equal(journal_warning(journal), "");
         assert_int_not_equal(access(path_in(directory, "damaged"), F_OK), 0);
-        goes_on(journal, 6, 7);
+        check_continues(journal, 6, 7);
         journal_free(journal);
         run("rm -r '%s'/*", directory);
     }
@@ -215,9 +215,9 @@ static void zeros_after_another_boot_are_kept(void **state) {
             add_bytes(segment, zeros, lengths[i]);
             struct journal *journal = open_journal(directory);
             check(append_number(journal, 6), DISPOSITION_STORED, 6);
-            warns(journal, "damaged");
+            check_warning(journal, "damaged");
             check_kept(kept_name(DAY, ends[5]), zeros, lengths[i]);
-            goes_on(journal, 6, 7);
+            check_continues(journal, 6, 7);
             journal_free(journal);
             run("rm -r '%s'/*", directory);
         }
@@ -233,7 +233,7 @@ static void after_another_boot_lost_lines_are_accepted(void **state) {
     check(append_number(journal, 5), DISPOSITION_STORED,
           5); /* its number is free, and what was cut off is kept */
     assert_non_null(strstr(journal_warning(journal), "30 bytes"));
-    goes_on(journal, 5, 6);
+    check_continues(journal, 5, 6);
     journal_free(journal);
 }
 
@@ -274,7 +274,7 @@ static void a_missing_last_line_break_is_repaired(void **state) {
         else
             overwrite(ends[5] - 1, "x", 1);
         check(append_number(journal, 5), DISPOSITION_DUPLICATE, 5);
-        goes_on(journal, 5, 6);
+        check_continues(journal, 5, 6);
         journal_free(journal);
         run("rm -r '%s'/*", directory);
     }
@@ -369,7 +369,7 @@ static void a_huge_hole_is_not_read(void **state) {
     struct journal *journal = open_journal(directory);
     disk.read = 0;
     check(append_number(journal, 6), DISPOSITION_STORED, 6);
-    warns(journal, "damaged");
+    check_warning(journal, "damaged");
     assert_in_range(disk.read, 1, 10 << 20);
     check_known(journal, 1, 6);
     journal_free(journal);

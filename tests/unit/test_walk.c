@@ -15,12 +15,12 @@
 static int directory;
 static struct walk walk;
 static struct reason reason;
-static struct chain_state link_now;
+static struct chain_state chain_now;
 
 static int set_up(void **state) {
     reset_disk();
     text.length = 0;
-    link_now = chain_start();
+    chain_now = chain_start();
     if (make_directory(state) != 0)
         return -1;
     directory = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -36,7 +36,7 @@ static int tear_down(void **state) {
 /* Writes a day with `lines` more lines; the last one lacks `missing` bytes. */
 static void add_day(void **state, int32_t day, unsigned lines, size_t missing) {
     while (lines-- > 0)
-        add_line(&link_now, 0, BODY);
+        add_line(&chain_now, 0, BODY);
     text.length -= missing;
     write_day(*state, DAY + day);
 }
@@ -72,7 +72,7 @@ static void days_follow_each_other_in_one_chain(void **state) {
     start(0, 6);
     assert_string_equal(rest_of_it(), "0.1 0.2 5.3 5.4 6.5 ");
     assert_int_equal(walk_position(&walk).day, DAY + 6);
-    assert_string_equal(walk_chain(&walk).recorded, link_now.recorded);
+    assert_string_equal(walk_chain(&walk).recorded, chain_now.recorded);
 }
 
 static void a_walk_covers_the_requested_range(void **state) {
@@ -99,7 +99,7 @@ static void a_walk_continues_when_lines_are_appended(void **state) {
     assert_string_equal(rest_of_it(), ""); /* the file does not exist */
     add_day(state, 0, 1, 0);
     assert_string_equal(rest_of_it(), "0.1 ");
-    link_now = chain_start();
+    chain_now = chain_start();
     add_day(state, 0, 3, 0); /* the same line, and two more */
     assert_string_equal(rest_of_it(), "0.2 0.3 ");
     add_day(state, 2, 1, 0);
@@ -134,7 +134,7 @@ static void a_torn_line_of_an_earlier_day_is_skipped(void **state) {
 }
 
 static void a_damaged_line_is_returned_with_its_position(void **state) {
-    add_line(&link_now, 0, BODY);
+    add_line(&chain_now, 0, BODY);
     size_t damaged = add_text("damage\n", 7);
     write_day(*state, DAY);
     struct record record;
