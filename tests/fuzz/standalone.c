@@ -55,9 +55,7 @@ int main(int argc, char **argv) {
             size_t changed = size;
             for (size_t step = 0; step < run % 8; step++)
                 changed = change(bytes, changed, sizeof bytes);
-            uint8_t *exact = malloc(
-                changed > 0 ? changed
-                            : 1); /* exactly sized, so that a sanitizer detects an overrun of one byte */
+            uint8_t *exact = malloc(changed > 0 ? changed : 1); /* exact size, to detect overruns */
             if (exact == NULL)
                 return 1;
             memcpy(exact, bytes, changed);

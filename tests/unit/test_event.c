@@ -480,8 +480,8 @@ static void surrounding_white_space_is_allowed(void **state) {
     size_t length = read_sample("button_press.json", whole);
     int used = snprintf(body, sizeof body, "\t\n\r %.*s \r\n\t", (int)length, whole);
     assert_int_equal(parse(body, (size_t)used), 0);
-    used = snprintf(body, sizeof body, "\xef\xbb\xbf%.*s", (int)length,
-                    whole); /* a byte order mark is not white space */
+    /* A byte order mark is not white space. */
+    used = snprintf(body, sizeof body, "\xef\xbb\xbf%.*s", (int)length, whole);
     check_refused(body, (size_t)used, "the body is not JSON");
 }
 

@@ -408,8 +408,7 @@ static void a_failed_sync_is_followed_by_rewriting(void **state) {
     check(append_number(journal, 2), DISPOSITION_STORED, 2);
     disk.failing_syncs = 2;
     check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0);
-    check(append_number(journal, 3), DISPOSITION_DUPLICATE,
-          3); /* the disk works again, so it is stored now */
+    check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3); /* now it is on the disk */
     disk.failing_syncs = 1;
     check(append_number(journal, 3), DISPOSITION_UNAVAILABLE, 0); /* a duplicate is not promised either */
     check(append_number(journal, 3), DISPOSITION_DUPLICATE, 3);
