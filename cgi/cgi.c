@@ -100,8 +100,7 @@ int cgi_serve(struct handler *handler) {
                                                  .signature = getenv(RING_SIGNATURE_VARIABLE),
                                                  .client = getenv("REMOTE_ADDR")};
     if (request.metadata.method == NULL) {
-        fputs("doorpost.cgi is started by a web server, as CGI or FastCGI; see its README for how to set it "
-              "up\n",
+        fputs("doorpost.cgi must be run by a web server, as CGI or FastCGI; see README.md for the setup\n",
               stderr);
         return 2;
     }

@@ -174,7 +174,7 @@ static void end_request(struct connection *connection) {
 static void begin(struct connection *connection, struct fastcgi_reply *reply) {
     struct request *request = take_request();
     if (request == NULL) {
-        note_error(connection, "no memory for a request");
+        note_error(connection, "not enough memory for a request: refused with FCGI_OVERLOADED");
         fastcgi_overloaded(&connection->fastcgi, reply);
         end_request(connection);
         return;
@@ -197,7 +197,7 @@ static void abandon(struct connection *connection, struct fastcgi_reply *reply) 
 
 /* Further input cannot be parsed. A request that has begun is still answered. */
 static void stop_reading(struct connection *connection) {
-    note_error(connection, "not FastCGI 1.0: the connection is closed");
+    note_error(connection, "input is not FastCGI 1.0: closing the connection");
     if (connection->state == CONNECTION_IDLE) {
         connection->state = CONNECTION_DRAINING;
         connection->since = monotonic_now();
@@ -216,11 +216,10 @@ static void take_event(struct connection *connection, enum fastcgi_event event, 
         abandon(connection, reply);
         break;
     case FASTCGI_REFUSED:
-        note_error(
-            connection,
-            connection->state == CONNECTION_GATHERING
-                ? "a second request on one connection at the same time: refused with FCGI_CANT_MPX_CONN"
-                : "a request for another role than FCGI_RESPONDER: refused with FCGI_UNKNOWN_ROLE");
+        note_error(connection,
+                   connection->state == CONNECTION_GATHERING
+                       ? "second concurrent request on one connection: refused with FCGI_CANT_MPX_CONN"
+                       : "request for a role other than FCGI_RESPONDER: refused with FCGI_UNKNOWN_ROLE");
         if (connection->state == CONNECTION_IDLE)
             end_request(connection);
         break;

@@ -100,7 +100,7 @@ static int make_ready(struct handler *handler, struct reason *reason) {
     int result = handler->configured ? 0 : configure(handler, reason);
     if (result == 0 && handler->journal == NULL &&
         (handler->journal = journal_new(handler->config.journal, 0)) == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory");
+        result = FAIL(reason, ERROR_SYSTEM, "out of memory");
     if (result == 0)
         result = privilege_trust_keys(&handler->config, reason);
     return result == 0 ? keys_load(handler->keys, handler->config.key_file, reason) : result;
@@ -124,9 +124,9 @@ static void decide(struct handler *handler, const struct batch *batch, struct de
     if (!batch->ready)
         intake_refuse(decision, DISPOSITION_UNAVAILABLE, batch->not_ready.text);
     else if (request->fault == REQUEST_MALFORMED)
-        intake_refuse(decision, DISPOSITION_MALFORMED, "the web server's records contradict each other");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the web server sent inconsistent FastCGI records");
     else if (request->fault == REQUEST_INCOMPLETE)
-        intake_refuse(decision, DISPOSITION_UNAVAILABLE, "the request did not come to its end in time");
+        intake_refuse(decision, DISPOSITION_UNAVAILABLE, "the request did not arrive in time");
     else
         intake_request(&handler->config, handler->keys, handler->parser, &request->metadata, request->body,
                        request->length, decision);

@@ -70,10 +70,10 @@ int main(void) {
     process_prepare();
     bool cgi = is_cgi();
     if (sodium_init() < 0)
-        return fail_without_handler(cgi, "no source of randomness");
+        return fail_without_handler(cgi, "cannot initialize libsodium: no source of random numbers");
     handler = handler_new(&stop_requested, !cgi);
     if (handler == NULL)
-        return fail_without_handler(cgi, "no memory");
+        return fail_without_handler(cgi, "out of memory");
     if (cgi)
         return cgi_serve(handler); /* not freed: exiting is faster */
     int status = worker_serve(handler, &stop_requested, wake);

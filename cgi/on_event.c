@@ -65,7 +65,7 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
             return 0;
     }
     if (config_program_directory(self) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot tell where this program is: %s",
+        return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot find the directory of this program: %s",
                     strerror(errno));
     static const char *const candidates[] = {"doorpost", "../../bin/doorpost"};
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
@@ -73,13 +73,13 @@ static int find_tool(const struct config *config, char out[PATH_MAX], struct rea
         if (access(out, X_OK) == 0)
             return 0;
         if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-            return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot look for %.150s: %s", out,
+            return FAIL(reason, ERROR_SYSTEM, "DOORPOST_ON_EVENT: cannot access %.150s: %s", out,
                         strerror(errno));
     }
-    return FAIL(
-        reason, ERROR_SYSTEM,
-        "DOORPOST_ON_EVENT is set, and there is no program doorpost beside %.150s or in %.150s: put it there",
-        config->file, self);
+    return FAIL(reason, ERROR_SYSTEM,
+                "DOORPOST_ON_EVENT is set, but there is no program doorpost next to %.150s or in %.150s: "
+                "install it there",
+                config->file, self);
 }
 
 static bool is_inherited(const char *variable) {

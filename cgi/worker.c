@@ -130,8 +130,7 @@ static bool close_least_useful(struct worker *worker) {
     if (found == NULL)
         return false;
     if (found->connection.state == CONNECTION_GATHERING)
-        handler_warn(worker->handler,
-                     "too many connections: one that had not sent its whole request was closed");
+        handler_warn(worker->handler, "too many connections: closed one with an incomplete request");
     drop(worker, found);
     return true;
 }
@@ -233,8 +232,7 @@ static bool accept_one(struct worker *worker) {
         return false;
     }
     if (!is_allowed(&peer)) {
-        handler_warn(worker->handler,
-                     "a connection from an address that is not in " ADDRESSES ": it was closed");
+        handler_warn(worker->handler, "closed a connection from an address not in " ADDRESSES);
         close(fd);
         return true;
     }
@@ -351,7 +349,7 @@ int worker_serve(struct handler *handler, const volatile sig_atomic_t *stop_requ
     worker.limit = connection_limit();
     worker.deadline = INT64_MAX;
     if (wake < 0 || !watch_sources(&worker, wake)) {
-        log_error("cannot serve FastCGI on descriptor 0");
+        log_error("cannot serve FastCGI on fd 0");
         return EXIT_FAILURE;
     }
     while (!*stop_requested)

@@ -52,8 +52,7 @@ int append_write(const struct append *append, struct reason *reason) {
     int result = FAIL(reason, ERROR_SYSTEM, "cannot write to the journal: %s", strerror(errno));
     /* If this fails too, the next writer truncates the torn tail. */
     if (ftruncate(append->fd, (off_t)append->at) != 0)
-        explain(reason, "cannot write to the journal, nor cut back what was half written: %s",
-                strerror(errno));
+        explain(reason, "cannot write to the journal, nor truncate the partial write: %s", strerror(errno));
     return result;
 }
 

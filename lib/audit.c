@@ -54,7 +54,7 @@ int audit_start(struct audit *audit, struct directory *directory, int32_t first,
                 const struct deadline *deadline, struct reason *reason) {
     *audit = (struct audit){.directory = directory, .first = first, .index = index_new(0)};
     if (audit->index == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for the index");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for the index");
     int result;
     do {
         audit->indexed = 0;

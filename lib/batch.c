@@ -78,7 +78,7 @@ static int check_staleness(struct batch *batch, size_t index, const struct dedup
     int64_t known;
     if (!entry->event->has_time) {
         entry->rejection =
-            entry->event->time_is_present ? "meta.time cannot be read as a time" : "meta.time is missing";
+            entry->event->time_is_present ? "meta.time is not a valid time" : "meta.time is missing";
         return 0;
     }
     int result = newest_time(batch, dedup, directory, &known, reason);
@@ -91,8 +91,8 @@ static int check_staleness(struct batch *batch, size_t index, const struct dedup
         return 0;
     }
     explain(&entry->reason,
-            "meta.time is older than DOORPOST_MAX_AGE by this machine's clock, but not by the newest "
-            "event of the journal: is the clock right? Until it is, old events are answered 503");
+            "meta.time is older than DOORPOST_MAX_AGE by the system clock, but not by the newest event in "
+            "the journal: check the clock; until it is right, old events are answered 503");
     return 0;
 }
 

@@ -44,7 +44,7 @@ static int set_path(char out[CONFIG_PATH_SIZE], const char *file, const char *na
                     struct reason *reason) {
     size_t base = value[0] == '/' ? 0 : directory_length(file);
     if (value[0] != '/' && file[0] != '/')
-        return FAIL(reason, ERROR_SYSTEM, "%s must be an absolute path: write it from / on", name);
+        return FAIL(reason, ERROR_SYSTEM, "%s must be an absolute path, starting with /", name);
     if (base + strlen(value) >= CONFIG_PATH_SIZE)
         return FAIL(reason, ERROR_SYSTEM, "%s is longer than %d bytes: use a shorter path", name,
                     CONFIG_PATH_SIZE - 1);
@@ -67,7 +67,7 @@ static int set_on_event(struct config *config, const char *file, const char *nam
                         struct reason *reason) {
     (void)file;
     if (strlen(value) >= sizeof config->on_event)
-        return FAIL(reason, ERROR_SYSTEM, "%s is longer than %zu bytes: write a script", name,
+        return FAIL(reason, ERROR_SYSTEM, "%s is longer than %zu bytes: put the command in a script", name,
                     sizeof config->on_event - 1);
     memcpy(config->on_event, value, strlen(value) + 1);
     return 0;
@@ -91,7 +91,7 @@ static int set_max_age(struct config *config, const char *file, const char *name
         config->max_age = 0;
     else if (duration_parse(value, &config->max_age) != 0)
         return FAIL(reason, ERROR_SYSTEM,
-                    "%s must be off, or seconds, or a number with s, m, h or d, as in 8d", name);
+                    "%s must be off, a number of seconds, or a number with s, m, h or d, such as 8d", name);
     return 0;
 }
 
@@ -129,8 +129,7 @@ static void warn_unknown(struct config *config, const char *name) {
     for (size_t i = 0; i < SETTINGS; i++)
         nearest_try(&nearest, settings[i].name);
     if (nearest.name != NULL || (ours && config->warning.text[0] == '\0'))
-        explain(&config->warning, "no setting is called %.64s, so it has no effect%s", name,
-                nearest_hint(&nearest, "", hint));
+        explain(&config->warning, "unknown setting %.64s ignored%s", name, nearest_hint(&nearest, "", hint));
 }
 
 static int set_by_name(struct config *config, const char *file, const char *name, const char *value,
@@ -186,23 +185,23 @@ static int set_from_line(struct config *config, char *line, const char *path, in
         return 0;
     bool ours = strstr(name, "DOORPOST_") != NULL;
     if (ours && invisible_find(name, strlen(name), invisible))
-        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: contains %s: type the line again", path, number,
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: contains %s: retype the line", path, number,
                     invisible);
     if (strncmp(name, "export ", 7) == 0)
         name = trim(name + 7);
     char *equals = strchr(name, '=');
     if (equals == NULL || equals == name)
-        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: must be KEY=value, or a comment that starts with #",
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: expected KEY=value, or a comment starting with #",
                     path, number);
     *equals = '\0';
     char *value = trim(equals + 1);
     if (ours && find_comment(value) != NULL)
         return FAIL(reason, ERROR_SYSTEM,
-                    "%s, line %d: a comment after a value: put it on its own line, or quote the value if the "
-                    "# is part of it",
+                    "%s, line %d: comment after a value: put it on its own line, or quote the value if the # "
+                    "is part of it",
                     path, number);
     if (!unquote(value))
-        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: the quotation mark is not closed", path, number);
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: missing closing quotation mark", path, number);
     return set_by_name(config, path, trim(name), value, reason);
 }
 
@@ -217,11 +216,10 @@ static int load_lines(struct config *config, FILE *file, const char *path, struc
             end--;
         bool binary = length < end && (length > 0 || number == 1); /* after a crash a file may end in zeros */
         if (binary || (number == 1 && is_utf16(line, length)))
-            result =
-                FAIL(reason, ERROR_SYSTEM,
-                     "%s is UTF-16 or UTF-32, or has NUL characters: save it as UTF-8 or ASCII (in Notepad: "
-                     "Encoding)",
-                     path);
+            result = FAIL(reason, ERROR_SYSTEM,
+                          "%s is UTF-16 or UTF-32, or contains NUL characters: save it as UTF-8 or ASCII (in "
+                          "Notepad: Encoding)",
+                          path);
         else if (length == sizeof line - 1 && line[length - 1] != '\n' && !feof(file))
             result =
                 FAIL(reason, ERROR_SYSTEM, "%s, line %d: longer than %d bytes", path, number, LINE_SIZE - 2);
@@ -240,7 +238,7 @@ static int load_file(struct config *config, const char *path, bool required, str
     if (fd == ERROR_INVALID && !required)
         return 0;
     if (fd == ERROR_DAMAGED)
-        return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: it is not a regular file", path);
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: not a regular file", path);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (file == NULL) {
         if (fd >= 0)
@@ -283,10 +281,10 @@ static int find_private_file(char path[CONFIG_PATH_SIZE], struct reason *reason)
             stat(directory, &status) != 0 || !is_ours(&status) || stat(path, &file) != 0 || !is_ours(&file))
             continue;
         if (((status.st_mode | file.st_mode) & (S_IWGRP | S_IWOTH)) != 0)
-            return FAIL(
-                reason, ERROR_SYSTEM,
-                "others than its owner can write to %s: chmod 700 the directory, and 600 doorpost.env in it",
-                directory);
+            return FAIL(reason, ERROR_SYSTEM,
+                        "users other than the owner can write to %s: chmod 700 the directory, and chmod 600 "
+                        "doorpost.env in it",
+                        directory);
         return 1;
     }
     return 0;
@@ -300,7 +298,7 @@ static int load_environment(struct config *config, struct reason *reason) {
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
         if (invisible_find(*entry, strlen(*entry), invisible))
-            return FAIL(reason, ERROR_SYSTEM, "%s in the environment contains %s: type it again", name,
+            return FAIL(reason, ERROR_SYSTEM, "%s in the environment contains %s: retype it", name,
                         invisible);
         int result = set_by_name(config, "", name, equals + 1, reason);
         if (result != 0)
@@ -346,11 +344,12 @@ int config_load(struct config *config, struct reason *reason) {
     if (result != 0)
         return result;
     if (config->key_file[0] == '\0')
-        return fail_missing(config,
-                            "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key",
-                            reason);
+        return fail_missing(
+            config,
+            "DOORPOST_KEY_FILE is not set: set it to the path of the file with Ring's HMAC signing key",
+            reason);
     if (config->journal[0] == '\0')
         return fail_missing(
-            config, "DOORPOST_JOURNAL is not set: let it name the directory that keeps the events", reason);
+            config, "DOORPOST_JOURNAL is not set: set it to the path of the journal directory", reason);
     return 0;
 }

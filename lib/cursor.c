@@ -155,7 +155,7 @@ int cursor_read(int directory, const char *name, struct cursor *cursor, struct r
     int result = replace_read(directory, path, &text, &length, reason);
     if (result > 0 && !parse(text, length, cursor))
         result = FAIL(reason, ERROR_DAMAGED,
-                      "%s is damaged: delete it, and say with --from where to begin again", path);
+                      "%s is damaged: delete it, and choose where to start again with --from", path);
     free(text);
     return result;
 }
@@ -211,7 +211,7 @@ static int replace(int directory, const char *name, const char *suffix, const st
     char path[CURSOR_PATH_SIZE], spare[CURSOR_PATH_SIZE];
     char *text = malloc(CURSOR_TEXT_LIMIT);
     if (text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for a cursor");
     path_of(name, "", path);
     path_of(name, suffix, spare);
     int result = replace_prepare(directory, reason);
@@ -255,7 +255,7 @@ int cursor_end_of_day(int directory, int32_t day, struct position *end, struct r
         return ERROR_SYSTEM;
     int result = fstat(fd, &status) == 0
                      ? append_end(fd, (uint64_t)status.st_size, &end->offset, reason)
-                     : FAIL(reason, ERROR_SYSTEM, "cannot examine a segment: %s", strerror(errno));
+                     : FAIL(reason, ERROR_SYSTEM, "cannot stat a segment: %s", strerror(errno));
     close(fd);
     return result;
 }
@@ -285,7 +285,7 @@ static int exists(int directory, const char *name, struct reason *reason) {
     path_of(name, "", path);
     if (fstatat(directory, path, &status, 0) == 0)
         return 1;
-    return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
+    return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot stat %s: %s", path, strerror(errno));
 }
 
 /* Called with the append lock, so that of two concurrent creators the second finds the first's cursor. */
@@ -296,7 +296,7 @@ static int create(int directory, const char *name, const struct cursor *start, s
         return result < 0 ? result : 0;
     struct cursor *cursor = calloc(1, sizeof *cursor);
     if (cursor == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for a cursor");
     if (start != NULL)
         *cursor = *start;
     else if ((result = find_end(directory, &end, reason)) >= 0)
@@ -304,7 +304,8 @@ static int create(int directory, const char *name, const struct cursor *start, s
     if (result >= 0)
         result = replace(directory, name, ".new", cursor, reason);
     if (result == 0 && fsync(directory) != 0) /* the creator of cursors/ may not have synced it */
-        result = FAIL(reason, ERROR_SYSTEM, "cannot make cursors/ durable: %s", strerror(errno));
+        result = FAIL(reason, ERROR_SYSTEM, "cannot sync the journal directory after creating cursors/: %s",
+                      strerror(errno));
     free(cursor);
     return result;
 }
@@ -339,8 +340,7 @@ int cursor_lock_is_current(int directory, const char *name, int fd, struct reaso
     struct stat ours, named;
     path_of(name, ".lock", path);
     if (fstatat(directory, path, &named, 0) != 0)
-        return errno == ENOENT ? 0
-                               : FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
+        return errno == ENOENT ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot stat %s: %s", path, strerror(errno));
     return fstat(fd, &ours) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
@@ -358,7 +358,7 @@ int cursor_lock(int fd, enum cursor_lock which, bool wait, struct reason *reason
         return 0;
     if (!wait && (errno == EACCES || errno == EAGAIN))
         return FAIL(reason, ERROR_TIMEOUT, "another process holds the lock");
-    return FAIL(reason, ERROR_SYSTEM, "cannot lock a cursor: %s", strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot lock the cursor: %s", strerror(errno));
 }
 
 void cursor_unlock(int fd, enum cursor_lock which) {

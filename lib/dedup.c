@@ -244,7 +244,7 @@ static int update(struct dedup *dedup, const struct directory *directory, struct
         return result;
     /* The name of a renamed or restored day may not be durable yet, but an answer promises that it is. */
     if (result == 0 && changed && fsync(directory->fd) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal directory: %s", strerror(errno));
     if (result == 0) {
         dedup->reach.newest = newest;
         dedup->reach.listed = is_settled(directory) ? directory->mtime_ns : -directory->mtime_ns;
@@ -319,7 +319,7 @@ static int read_line(struct dedup *dedup, int fd, uint64_t offset, struct reason
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return FAIL(reason, ERROR_SYSTEM, "cannot read the line of the first delivery: %s",
+            return FAIL(reason, ERROR_SYSTEM, "cannot read the line of the original event: %s",
                         strerror(errno));
         const char *line_break = memchr(dedup->line + filled, '\n', (size_t)got);
         filled += (size_t)got;
@@ -458,7 +458,7 @@ struct rejected_search {
 static int index_rejected(void *context, const char *signature, struct position position) {
     const struct rejected_search *search = context;
     if (monotonic_now() > search->dedup->stop_at)
-        return FAIL(search->reason, ERROR_TIMEOUT, "the index is being brought up to rejected/: please wait");
+        return FAIL(search->reason, ERROR_TIMEOUT, "the index is catching up with rejected/: please wait");
     return add_rejected(search->dedup, signature, position, search->reason);
 }
 

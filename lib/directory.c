@@ -42,8 +42,8 @@ static int check_format(const struct directory *directory, struct reason *reason
         return 0;
     size_t quoted_length = quote(quoted, sizeof quoted, text, strcspn(text, "\n"));
     return FAIL(reason, ERROR_SYSTEM,
-                "the journal %s is of format %.*s, and this program knows format %d: a later Doorpost has "
-                "written it, install that",
+                "the journal %s has format %.*s, but this program supports only format %d: install the newer "
+                "Doorpost that wrote it",
                 directory->path, (int)quoted_length - 2, quoted + 1, DIRECTORY_FORMAT);
 }
 
@@ -126,7 +126,8 @@ int directory_lock(struct directory *directory, const struct deadline *deadline,
             return opened;
         directory_close(directory);
     }
-    return FAIL(reason, ERROR_SYSTEM, "the journal directory %s keeps changing", directory->path);
+    return FAIL(reason, ERROR_SYSTEM, "the journal directory %s or its lock file keeps being replaced",
+                directory->path);
 }
 
 void directory_unlock(struct directory *directory) {
@@ -135,7 +136,7 @@ void directory_unlock(struct directory *directory) {
 
 int directory_open_subdirectory(int directory, const char *name, bool make, struct reason *reason) {
     if (make && mkdirat(directory, name, 0700) == 0 && fsync(directory) != 0) {
-        explain(reason, "cannot make %s/ durable: %s", name, strerror(errno));
+        explain(reason, "cannot sync the directory after creating %s/: %s", name, strerror(errno));
         unlinkat(directory, name, AT_REMOVEDIR); /* so that the next attempt creates and syncs it */
         return ERROR_SYSTEM;
     }

@@ -206,9 +206,9 @@ static int check_json(const char *text, const char *end, struct reason *reason) 
         }
     }
     if (text == NULL)
-        return FAIL(reason, ERROR_INVALID, "the body is not JSON");
+        return FAIL(reason, ERROR_INVALID, "the body is not valid JSON");
     if (expected != 0)
-        return FAIL(reason, ERROR_INVALID, "the body is not JSON: it ends too early");
+        return FAIL(reason, ERROR_INVALID, "the body is not valid JSON: unexpected end");
     /* json-c would truncate the name there, and read "request_id\u0000x" as request_id. */
     return nul ? FAIL(reason, ERROR_INVALID, "a member name contains a NUL character") : 0;
 }
@@ -363,7 +363,7 @@ static int parse_once(struct event_parser *parser, const char *body, size_t leng
     struct json_object *payload = json_tokener_parse_ex(parser->tokener, body, (int)length);
     int result = json_object_is_type(payload, json_type_object)
                      ? read_event(payload, event, reason)
-                     : FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
+                     : FAIL(reason, ERROR_SYSTEM, "not enough memory to parse the body");
     json_object_put(payload);
     return result;
 }
@@ -382,7 +382,7 @@ int event_parse(struct event_parser *parser, const char *body, size_t length, st
      * again with memory known to be available. */
     void *volatile spare = malloc(SPARE_MEMORY); /* volatile: else the compiler may omit it */
     if (spare == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to read the body");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to parse the body");
     free(spare);
     memset(event, 0, sizeof *event);
     return parse_once(parser, body, length, event, reason);

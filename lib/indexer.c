@@ -39,7 +39,7 @@ static int index_record(struct indexer *indexer, struct index *index, const stru
 static int check_deadline(unsigned lines, const struct deadline *deadline, struct reason *reason) {
     if (lines % CHECK_INTERVAL != 0 || monotonic_now() <= deadline->at - DEADLINE_MARGIN)
         return 0;
-    return FAIL(reason, ERROR_TIMEOUT, "the index is being brought up to the journal: please wait");
+    return FAIL(reason, ERROR_TIMEOUT, "the index is catching up with the journal: please wait");
 }
 
 int indexer_run(struct indexer *indexer, struct index *index, int directory, struct mark *mark, int32_t last,

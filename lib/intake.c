@@ -34,15 +34,15 @@ static bool check_length(const struct config *config, const char *content_length
                          struct decision *decision) {
     long declared = intake_length(content_length);
     if (declared == LENGTH_INVALID)
-        intake_refuse(decision, DISPOSITION_MALFORMED, "the Content-Length is not a number");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "Content-Length is not a number");
     else if (declared > (long)config->max_body || (declared == LENGTH_ABSENT && length > config->max_body))
         intake_refuse(decision, DISPOSITION_TOO_LARGE, "the body is larger than DOORPOST_MAX_BODY");
     else if (declared == LENGTH_ABSENT && length == 0)
         intake_refuse(decision, DISPOSITION_LENGTH_REQUIRED, "no Content-Length and no body");
     else if (declared != LENGTH_ABSENT && (size_t)declared > length)
-        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is shorter than its Content-Length");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is shorter than Content-Length");
     else if (declared != LENGTH_ABSENT && (size_t)declared < length)
-        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is longer than its Content-Length");
+        intake_refuse(decision, DISPOSITION_MALFORMED, "the body is longer than Content-Length");
     else
         return true;
     return false;
@@ -58,7 +58,8 @@ static bool verify(struct keys *keys, const char *signature, const char *body, s
     }
     if (signature_parse(signature, digest) != 0) {
         intake_refuse(decision, DISPOSITION_UNAUTHORIZED,
-                      RING_SIGNATURE_HEADER " is not " RING_SIGNATURE_PREFIX " and 64 hexadecimal digits");
+                      RING_SIGNATURE_HEADER " is not " RING_SIGNATURE_PREFIX
+                                            " followed by 64 hexadecimal digits");
         return false;
     }
     int key = signature_verify(keys, body, length, digest);

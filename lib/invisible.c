@@ -11,7 +11,7 @@ static const struct {
     uint32_t first, last;
     const char *name;
 } ranges[] = {
-    {0x00, 0x00, "NUL, as UTF-16 has"},
+    {0x00, 0x00, "NUL, probably UTF-16"},
     {0x01, 0x08, "control"},
     {0x0a, 0x1f, "control"},
     {0x7f, 0x9f, "control"},

@@ -93,7 +93,7 @@ static int roll(struct journal *journal, const struct deadline *deadline, struct
 static int sync_name(const struct journal *journal, struct reason *reason) {
     if (journal->tail.end > 0 || fsync(journal->directory.fd) == 0)
         return 0;
-    return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal directory: %s", strerror(errno));
 }
 
 static int write_new(struct journal *journal, const struct deadline *deadline, struct reason *reason) {
@@ -104,8 +104,11 @@ static int write_new(struct journal *journal, const struct deadline *deadline, s
     int result = roll(journal, deadline, reason);
     if (result != 0)
         return result;
-    if (tail->read_only)
-        return FAIL(reason, ERROR_SYSTEM, "the newest segment is read-only: make it writable for this user");
+    if (tail->read_only) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(tail->day, name);
+        return FAIL(reason, ERROR_SYSTEM, "%s is read-only: make it writable by this user", name);
+    }
     struct chain_state chain = tail->chain;
     batch_compose(batch, tail, &chain);
     result = sync_name(journal, reason);
@@ -114,7 +117,7 @@ static int write_new(struct journal *journal, const struct deadline *deadline, s
     if (result != 0)
         return result;
     if (fstat(tail->fd, &tail->status) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine the newest segment: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot stat the newest segment: %s", strerror(errno));
     tail->end = batch->end;
     tail->chain = chain;
     batch_index(batch, journal->dedup, tail);
@@ -187,8 +190,8 @@ static bool is_in_place(const struct journal *journal, struct reason *reason) {
                     named.st_dev == journal->tail.status.st_dev && append_is_present(append, fd);
     if (!in_place)
         explain(reason,
-                "%s does not hold what was just written to it: was it moved, or do locks not work on this "
-                "file system? See `doorpost doctor`",
+                "%s does not contain what was just written to it: it was moved, or locks do not work on this "
+                "file system; run `doorpost doctor`",
                 name);
     if (fd >= 0 && fd != append->fd)
         close(fd);

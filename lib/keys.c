@@ -92,11 +92,10 @@ static int add_line(struct keys *keys, const char *path, int number, struct reas
     const char *text = (const char *)keys->text;
     size_t length = strlen(text);
     if (length < KEY_MIN_BYTES)
-        return FAIL(reason, ERROR_SYSTEM,
-                    "%s, line %d: a key of under %d bytes cannot be right: paste it again", path, number,
-                    KEY_MIN_BYTES);
+        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: the key is shorter than %d bytes: paste it again",
+                    path, number, KEY_MIN_BYTES);
     if (keys->count + 2 > sizeof keys->key / sizeof *keys->key)
-        return FAIL(reason, ERROR_SYSTEM, "%s holds more than %d keys: remove the retired ones", path,
+        return FAIL(reason, ERROR_SYSTEM, "%s contains more than %d keys: remove the retired ones", path,
                     KEYS_LINES);
     add(keys, keys->text, length, READING_TEXT, number);
     size_t decoded;
@@ -162,21 +161,21 @@ static int read_line(struct keys *keys, const char *line, size_t length, const c
     char invisible[INVISIBLE_SIZE];
     if (!is_unambiguous(keys, line, length, end))
         return FAIL(reason, ERROR_SYSTEM,
-                    "%s, line %d: a # follows a blank, and the text before it is not base64: put the comment "
-                    "on its own line",
+                    "%s, line %d: # after a blank, but the text before it is not base64: put the comment on "
+                    "its own line",
                     path, number);
     if (invisible_find(line, length, invisible))
         return FAIL(reason, ERROR_SYSTEM, "%s, line %d: the key contains %s: paste it again as plain text",
                     path, number, invisible);
     if (length >= KEY_TEXT_SIZE)
-        return FAIL(reason, ERROR_SYSTEM, "%s, line %d: this is no signing key: one key a line, as text",
-                    path, number);
+        return FAIL(reason, ERROR_SYSTEM,
+                    "%s, line %d: too long for a signing key: put one key on each line, as text", path,
+                    number);
     if (!is_alone(keys, line, length))
-        return FAIL(
-            reason, ERROR_SYSTEM,
-            "%s, line %d: the key is not alone on its line: one key a line; a comment after it starts with a "
-            "blank and #",
-            path, number);
+        return FAIL(reason, ERROR_SYSTEM,
+                    "%s, line %d: text after the key: put one key on each line; a comment after it starts "
+                    "with a blank and #",
+                    path, number);
     memcpy(keys->text, line, length);
     keys->text[length] = '\0';
     return add_line(keys, path, number, reason);
@@ -195,17 +194,17 @@ int keys_parse(struct keys *keys, const char *text, size_t length, const char *p
             return result;
     }
     if (keys->count == 0)
-        return FAIL(reason, ERROR_SYSTEM,
-                    "%s holds no key: put Ring's HMAC signing key into it, on a line of its own", path);
+        return FAIL(reason, ERROR_SYSTEM, "%s contains no key: add Ring's HMAC signing key on its own line",
+                    path);
     return 0;
 }
 
 static int check_mode(const struct stat *file, const char *path, struct reason *reason) {
     if ((file->st_mode & (S_IROTH | S_IWOTH)) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "the key file %s is open to everybody: chmod o-rwx it", path);
+        return FAIL(reason, ERROR_SYSTEM, "the key file %s is accessible to all users: chmod o-rwx it", path);
     if (file->st_size > KEY_FILE_SIZE)
-        return FAIL(reason, ERROR_SYSTEM, "the key file %s is larger than %d bytes: it cannot be one", path,
-                    KEY_FILE_SIZE);
+        return FAIL(reason, ERROR_SYSTEM, "the key file %s is larger than %d bytes: check DOORPOST_KEY_FILE",
+                    path, KEY_FILE_SIZE);
     return 0;
 }
 
@@ -252,10 +251,9 @@ int keys_load(struct keys *keys, const char *path, struct reason *reason) {
         return FAIL(reason, ERROR_SYSTEM, "the key file %s is not a regular file", path);
     if (fd < 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot read the key file %s: %s", path, strerror(errno));
-    int result =
-        fstat(fd, &keys->loaded) == 0
-            ? read_file(keys, fd, path, reason)
-            : FAIL(reason, ERROR_SYSTEM, "cannot examine the key file %s: %s", path, strerror(errno));
+    int result = fstat(fd, &keys->loaded) == 0
+                     ? read_file(keys, fd, path, reason)
+                     : FAIL(reason, ERROR_SYSTEM, "cannot stat the key file %s: %s", path, strerror(errno));
     close(fd);
     if (result != 0)
         sodium_memzero(keys, sizeof *keys);

@@ -47,9 +47,10 @@ int lock_take(int fd, const struct deadline *deadline, struct reason *reason) {
     if (result == 0)
         return 0;
     if (errno == EINTR)
-        return FAIL(reason, ERROR_TIMEOUT, "another process held the append lock for too long");
+        return FAIL(reason, ERROR_TIMEOUT,
+                    "timed out waiting for the append lock, which another process holds");
     return FAIL(reason, ERROR_SYSTEM,
-                "cannot lock: %s: the journal must be on a file system with fcntl locks", strerror(errno));
+                "cannot lock the journal: %s (its file system must support fcntl locks)", strerror(errno));
 }
 
 void lock_release(int fd) {

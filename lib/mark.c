@@ -16,7 +16,7 @@
 static int read_line(int fd, uint64_t end, char *text, struct line *line, struct reason *reason) {
     struct stat status;
     if (fstat(fd, &status) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine the journal: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot stat a segment: %s", strerror(errno));
     size_t limit = end < RECORD_LIMIT + 1 ? (size_t)end : RECORD_LIMIT + 1;
     for (size_t length = limit < FIRST_READ ? limit : FIRST_READ;; length = limit) {
         ssize_t got = pread(fd, text, length, (off_t)(end - length));
@@ -61,7 +61,7 @@ int mark_read(int directory, struct position position, struct mark *mark, struct
     struct line line;
     char *text = malloc(RECORD_LIMIT + 1);
     if (text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to read the journal");
     *mark = (struct mark){.position = position};
     int result = mark_line(directory, position, text, &line, reason);
     if (result > 0 && record_parse(line.text, line.length, &record) == 0)

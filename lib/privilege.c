@@ -19,8 +19,8 @@ int privilege_trust_settings(struct reason *reason) {
         return 0;
     if (access(path, F_OK) != 0 || trust_split(path, directory, name, sizeof name, NULL) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot read the settings in %s: %s", path, strerror(errno));
-    return FAIL(reason, ERROR_SYSTEM, "%s. If `doorpost init` made it: doorpost init --repair %s", why.text,
-                directory);
+    return FAIL(reason, ERROR_SYSTEM, "%s. If `doorpost init` created it, run doorpost init --repair %s",
+                why.text, directory);
 }
 
 int privilege_trust_keys(const struct config *config, struct reason *reason) {
@@ -46,13 +46,12 @@ int privilege_become_owner(const struct config *config, const struct user *owner
     if (geteuid() != 0 || owner->uid == 0)
         return 0;
     if (user_become(owner) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot become %s, the owner of %s: %s", owner->name,
+        return FAIL(reason, ERROR_SYSTEM, "cannot switch to %s, the owner of %s: %s", owner->name,
                     config->journal, strerror(errno));
     if (access(config->journal, X_OK) != 0)
-        return FAIL(
-            reason, ERROR_SYSTEM,
-            "cannot open %s as its owner, %s: %s (a copy for root alone must be root's: chown -R root it)",
-            config->journal, owner->name, strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM,
+                    "cannot open %s as its owner, %s: %s (if it is a copy for root alone: chown -R root it)",
+                    config->journal, owner->name, strerror(errno));
     return 0;
 }
 

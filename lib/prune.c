@@ -98,7 +98,7 @@ static int delete_days(int directory, int32_t keep, bool dry_run, struct pruned 
         pruned->bytes += (uint64_t)size;
     }
     if (found > 0 && !dry_run && fsync(directory) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot sync the journal directory: %s", strerror(errno));
     return found < 0 ? found : 0;
 }
 

@@ -64,13 +64,13 @@ static int install(struct rebuild *rebuild, const struct directory *directory, s
         return result < 0 ? result : 0;
     remove_index(directory->fd, OLD_INDEX);
     if (renameat(directory->fd, "seen", directory->fd, OLD_INDEX) != 0 && errno != ENOENT)
-        return FAIL(reason, ERROR_SYSTEM, "cannot put the old index away: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot rename the old index: %s", strerror(errno));
     if (renameat(rebuild->new_directory, "seen", directory->fd, "seen") != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot put the new index in its place: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot rename the new index: %s", strerror(errno));
     remove_index(directory->fd, OLD_INDEX);
     return fsync(directory->fd) == 0
                ? 0
-               : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal's directory: %s", strerror(errno));
+               : FAIL(reason, ERROR_SYSTEM, "cannot sync the journal directory: %s", strerror(errno));
 }
 
 static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
@@ -86,7 +86,7 @@ static int rebuild_in(struct rebuild *rebuild, struct directory *directory,
     result = directory_lock(directory, &deadline, reason);
     if (result > 0 && !directory->remote) {
         directory_unlock(directory);
-        return FAIL(reason, ERROR_SYSTEM, "the journal's directory was replaced meanwhile: try again");
+        return FAIL(reason, ERROR_SYSTEM, "the journal directory was replaced during the rebuild: try again");
     }
     if (result < 0)
         return result;
@@ -106,7 +106,7 @@ int rebuild_index(struct directory *directory, void (*step)(void *context, struc
     indexer_start(&rebuild.indexer, parser);
     int result = rebuild.index != NULL && parser != NULL
                      ? directory_lock(directory, &deadline, reason)
-                     : FAIL(reason, ERROR_SYSTEM, "no memory for the index");
+                     : FAIL(reason, ERROR_SYSTEM, "not enough memory for the index");
     if (result >= 0) {
         directory_unlock(directory);
         remove_index(directory->fd, NEW_DIRECTORY "/seen"); /* left by a run that was killed */

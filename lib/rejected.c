@@ -57,7 +57,7 @@ static int compose(struct rejected *rejected, bool torn, struct entry *const ent
         size += line_size(entries[i]);
     rejected->text = malloc(size);
     if (rejected->text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to keep a rejected delivery");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to store a rejected delivery");
     if (torn)
         rejected->text[rejected->length++] = '\n';
     for (size_t i = 0; i < count; i++) {
@@ -296,7 +296,7 @@ static int read_line(void *context, const char *text, struct position position) 
     rejection->day = position.day;
     if (!parse_line(line, rejection)) {
         *rejection = (struct rejection){
-            .day = rejection->day, .line = rejection->line, .reason = "a damaged line of rejected/"};
+            .day = rejection->day, .line = rejection->line, .reason = "damaged line in rejected/"};
         result = visitor->visit(visitor->context, rejection);
     } else if (rejection->received_at >= visitor->since && rejection->received_at < visitor->until)
         result = visitor->visit(visitor->context, rejection);

@@ -25,13 +25,13 @@ int replace_prepare(int directory, struct reason *reason) {
 static int read_open(int fd, const char *path, char **text, size_t *length, struct reason *reason) {
     struct stat status;
     if (fstat(fd, &status) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", path, strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot stat %s: %s", path, strerror(errno));
     size_t size = (size_t)status.st_size;
     if (hole_before(fd, size)) /* its size may exceed memory */
-        return FAIL(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written; move it away", path);
+        return FAIL(reason, ERROR_DAMAGED, "%s is damaged: part of it was never written: move it away", path);
     *text = malloc(size + 1);
     if (*text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for %s", path);
     while (*length < size) {
         ssize_t got = pread(fd, *text + *length, size - *length, (off_t)*length);
         if (got == 0)
@@ -95,7 +95,7 @@ static int overwrite(int directory, const char *path, const char *text, size_t l
 int replace_reserve(int directory, const char *spare, size_t size, struct reason *reason) {
     char *blank = malloc(size);
     if (blank == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", spare);
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for %s", spare);
     memset(blank, ' ', size);
     int result = overwrite(directory, spare, blank, size, false);
     free(blank);

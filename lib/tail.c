@@ -44,7 +44,7 @@ static int read_end(struct end *end, size_t length, struct reason *reason) {
     end->length = length < end->size ? length : (size_t)end->size;
     char *text = realloc(end->text, end->length + 1);
     if (text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to read the journal");
     end->text = text;
     for (size_t filled = 0; filled < end->length;) {
         ssize_t got =
@@ -53,7 +53,7 @@ static int read_end(struct end *end, size_t length, struct reason *reason) {
             continue;
         if (got <= 0)
             return FAIL(reason, ERROR_SYSTEM, "cannot read the end of the journal: %s",
-                        got < 0 ? strerror(errno) : "it is shorter than its size says");
+                        got < 0 ? strerror(errno) : "the file is shorter than its size");
         filled += (size_t)got;
     }
     return 0;
@@ -97,7 +97,7 @@ static void scan_lines(struct end *end, size_t start) {
 static int scan_segment(struct end *end, struct reason *reason) {
     struct reader *reader = malloc(sizeof *reader);
     if (reader == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to read the journal");
     enum scan scan;
     struct record record;
     uint64_t offset;
@@ -108,7 +108,7 @@ static int scan_segment(struct end *end, struct reason *reason) {
         if (got > 0)
             note_line(end, scan, &record, reader_offset(reader));
         else
-            result = got < 0 ? got : FAIL(reason, ERROR_SYSTEM, "a segment changes while it is read");
+            result = got < 0 ? got : FAIL(reason, ERROR_SYSTEM, "a segment changed while being read");
     }
     end->chain = reader_chain(reader);
     free(reader);
@@ -120,7 +120,7 @@ static int find_end(struct end *end, struct reason *reason) {
     struct stat status;
     ptrdiff_t start = -1;
     if (fstat(end->fd, &status) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine a segment: %s", strerror(errno));
+        return FAIL(reason, ERROR_SYSTEM, "cannot stat a segment: %s", strerror(errno));
     end->size = (uint64_t)status.st_size;
     for (size_t length = FIRST_READ; start < 0; length *= 4) {
         int result = read_end(end, length, reason);
@@ -228,12 +228,12 @@ static int save_rest(const struct end *end, struct reason *warning, struct reaso
                 fsync(end->directory) == 0;
     int result =
         kept ? 0
-             : FAIL(reason, ERROR_SYSTEM, "cannot keep the damaged end of the journal as " DAMAGED "/%s: %s",
+             : FAIL(reason, ERROR_SYSTEM, "cannot save the damaged end of the journal as " DAMAGED "/%s: %s",
                     name, strerror(errno));
     close(directory);
     explain(warning,
-            "%s.jsonl: %" PRIu64 " bytes at its end are no line, and were moved to " DAMAGED
-            "/%s; see `doorpost check`",
+            "%s.jsonl: %" PRIu64 " bytes at its end are not a complete line, and were moved to " DAMAGED
+            "/%s; run `doorpost check`",
             day, end->size - end->at, name);
     return result;
 }
@@ -261,7 +261,7 @@ static int repair_tail(struct end *end, const struct mark *known, struct reason 
     int result = only_break || (torn && whole == 0) ? 0 : save_rest(end, warning, reason);
     if (result == 0 && ftruncate(end->fd, (off_t)end->at) != 0)
         result =
-            FAIL(reason, ERROR_SYSTEM, "cannot cut off the torn end of the journal: %s", strerror(errno));
+            FAIL(reason, ERROR_SYSTEM, "cannot truncate the torn end of the journal: %s", strerror(errno));
     if (result == 0 && whole > 0 && pwrite(end->fd, "\n", 1, (off_t)end->at++) != 1)
         result =
             FAIL(reason, ERROR_SYSTEM, "cannot complete the last line of the journal: %s", strerror(errno));
@@ -364,8 +364,8 @@ static int examine(struct tail *tail, int directory, const struct mark *known, s
         day_format(tail->day, day);
         if (tail->warning.text[0] == '\0' && known_end > end.at)
             explain(&tail->warning,
-                    "%s.jsonl: lines that were kept, up to number %" PRIu64
-                    ", are missing at its end; their numbers are not given again",
+                    "%s.jsonl: stored lines, up to number %" PRIu64
+                    ", are missing at its end; their numbers are not reused",
                     day, known->seq);
         end.chain.damaged = known->seq - end.chain.seq;
     }
@@ -385,7 +385,7 @@ static int open_tail(struct tail *tail, int directory, int32_t day, struct reaso
     tail->end = UINT64_MAX;
     if (fstat(fd, &tail->status) == 0)
         return 0;
-    return FAIL(reason, ERROR_SYSTEM, "cannot examine the newest segment: %s", strerror(errno));
+    return FAIL(reason, ERROR_SYSTEM, "cannot stat the newest segment: %s", strerror(errno));
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b) {

@@ -27,7 +27,7 @@ struct resolver {
 };
 
 static int too_long(const char *path, struct reason *reason) {
-    return FAIL(reason, ERROR_SYSTEM, "cannot examine %.100s...: %s", path, strerror(ENAMETOOLONG));
+    return FAIL(reason, ERROR_SYSTEM, "cannot resolve %.100s...: %s", path, strerror(ENAMETOOLONG));
 }
 
 /* Returns true if a user other than root and `owner` can write there. */
@@ -57,11 +57,10 @@ static int check_owner(const struct resolver *resolver, struct reason *reason) {
     if (resolver->status.st_uid == 0 || resolver->status.st_uid == resolver->owner.uid)
         return 0;
     user_with_id(resolver->status.st_uid, &user);
-    return FAIL(
-        reason, ERROR_SYSTEM,
-        "%s belongs to %s, and root trusts nothing that another user can change: chown %s it, or run this "
-        "as %s",
-        resolver->resolved, user.name, resolver->owner.name, user.name);
+    return FAIL(reason, ERROR_SYSTEM,
+                "%s is owned by %s, and root trusts nothing that another user can change: chown %s it, or "
+                "run this as %s",
+                resolver->resolved, user.name, resolver->owner.name, user.name);
 }
 
 static int check_mode(const struct resolver *resolver, struct reason *reason) {
@@ -69,7 +68,7 @@ static int check_mode(const struct resolver *resolver, struct reason *reason) {
         return 0;
     return FAIL(reason, ERROR_SYSTEM,
                 "%s can write to %s, and root trusts nothing that another user can change: chmod %s it",
-                (resolver->status.st_mode & S_IWOTH) != 0 ? "everybody" : "a group", resolver->resolved,
+                (resolver->status.st_mode & S_IWOTH) != 0 ? "everyone" : "a group", resolver->resolved,
                 (resolver->status.st_mode & S_IWOTH) != 0 ? "go-w" : "g-w");
 }
 
@@ -78,7 +77,7 @@ static int follow(struct resolver *resolver, struct reason *reason) {
     char target[PATH_MAX], joined[2 * PATH_MAX];
     ssize_t length = readlink(resolver->resolved, target, sizeof target - 1);
     if (length < 0 || ++resolver->links > LINKS_MAX)
-        return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", resolver->resolved,
+        return FAIL(reason, ERROR_SYSTEM, "cannot resolve %s: %s", resolver->resolved,
                     strerror(length < 0 ? errno : ELOOP));
     target[length] = '\0';
     if (snprintf(joined, sizeof joined, "%s/%s", target, resolver->remaining) >= (int)sizeof joined)
@@ -114,13 +113,13 @@ static int step(struct resolver *resolver, struct reason *reason) {
 
 static int explain_missing(const struct resolver *resolver, struct reason *reason) {
     if (errno == ENOENT && others_can_write(resolver)) /* status is that of the directory */
-        return FAIL(
-            reason, ERROR_SYSTEM,
-            "there is no %s, and other users could make it: choose a directory that root alone can write to",
-            resolver->resolved);
+        return FAIL(reason, ERROR_SYSTEM,
+                    "%s does not exist, and other users could create it: choose a directory that only root "
+                    "can write to",
+                    resolver->resolved);
     if (errno == ENOENT)
-        return FAIL(reason, ERROR_INVALID, "there is no %s", resolver->resolved);
-    return FAIL(reason, ERROR_SYSTEM, "cannot examine %s: %s", resolver->resolved, strerror(errno));
+        return FAIL(reason, ERROR_INVALID, "%s does not exist", resolver->resolved);
+    return FAIL(reason, ERROR_SYSTEM, "cannot resolve %s: %s", resolver->resolved, strerror(errno));
 }
 
 static int resolve(struct resolver *resolver, struct reason *reason) {
@@ -169,7 +168,7 @@ int trust_split(const char *path, char *directory, char *name, size_t size, stru
         return too_long(path, reason);
     snprintf(name, size, "%.*s", (int)(length - start), path + start);
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return FAIL(reason, ERROR_SYSTEM, "%s ends in no name", path);
+        return FAIL(reason, ERROR_SYSTEM, "%s does not end in a name", path);
     while (start > 1 && path[start - 1] == '/')
         start--;
     snprintf(directory, size, "%.*s", (int)(start > 0 ? start : 1), start > 0 ? path : ".");

@@ -73,7 +73,7 @@ static int open_table(struct index *index, uint32_t number, bool is_new, struct 
     if (!there && (is_new || (fd != ERROR_INVALID && fd != ERROR_DAMAGED)))
         result = table_error("open", reason);
     else if (!there || (!is_new && (uint64_t)status.st_ino != index->state.table[number]))
-        result = FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is missing, or is a copy");
+        result = FAIL(reason, ERROR_DAMAGED, "an index table in seen/ is missing or is a copy");
     if (result != 0) {
         close_file(&fd);
         return result;
@@ -101,8 +101,9 @@ int index_prepare(struct index *index, uint32_t until, struct reason *reason) {
 static int grow(struct index *index, struct reason *reason) {
     struct state *state = &index->state;
     if (state->tables == TABLES_MAX)
-        return FAIL(reason, ERROR_SYSTEM,
-                    "the index in seen/ is full: prune the journal and rebuild the index");
+        return FAIL(
+            reason, ERROR_SYSTEM,
+            "the index in seen/ is full: run `doorpost prune`, then `doorpost check --rebuild-index`");
     int result = index_prepare(index, index_buckets(state, state->tables), reason);
     if (result != 0)
         return result;
@@ -211,7 +212,7 @@ int index_begin(struct index *index, int journal, struct reason *reason) {
     if (result == 0)
         result = state_read(index->fd, state, reason);
     if (result == 0 && state->generation < generation)
-        result = FAIL(reason, ERROR_DAMAGED, "an older state of the index in seen/ was put back");
+        result = FAIL(reason, ERROR_DAMAGED, "an older index state was restored in seen/");
     if (result == 0 && state->boot != index->boot)
         fall_back(index);
     for (uint32_t i = 0; result == 0 && i < state->tables; i++)
@@ -369,7 +370,7 @@ int index_insert(struct index *index, uint64_t fingerprint, struct position posi
         }
         number = number + 1 < table->buckets ? number + 1 : 0;
     }
-    return result != 0 ? result : FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is overfull");
+    return result != 0 ? result : FAIL(reason, ERROR_DAMAGED, "an index table in seen/ is overfull");
 }
 
 int index_insert_once(struct index *index, uint64_t fingerprint, struct position position,

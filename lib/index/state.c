@@ -56,7 +56,7 @@ int state_read(int fd, struct state *state, struct reason *reason) {
     else if (is_valid(older)) /* the newer one was half written */
         *state = *older;
     else
-        return FAIL(reason, ERROR_DAMAGED, "the state of the index in seen/ is damaged");
+        return FAIL(reason, ERROR_DAMAGED, "the index state in seen/ is damaged");
     if (state->file != (uint64_t)status.st_ino)
         return FAIL(reason, ERROR_DAMAGED, "the index in seen/ is a copy");
     return 0;

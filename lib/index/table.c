@@ -50,7 +50,7 @@ int table_read(const struct table *table, uint32_t number, struct bucket *bucket
             bucket->checksum == checksum_of(bucket, table->secret))
             return 0;
     }
-    return FAIL(reason, ERROR_DAMAGED, "a table of the index in seen/ is damaged");
+    return FAIL(reason, ERROR_DAMAGED, "an index table in seen/ is damaged");
 }
 
 static int write_all(const struct table *table, const struct bucket *buckets, uint32_t count,

@@ -82,4 +82,4 @@ def every_row_of_the_table(start, without_length=411, methods=("GET", "PUT", "DE
         rejected = [json.loads(line) for path in (lab.journal / "rejected").iterdir()
                     for line in path.read_text().splitlines()]
         check([line["reason"].split(":")[0] for line in rejected] ==
-              ["meta.request_id is missing", "the body is not JSON", "stale"], rejected)
+              ["meta.request_id is missing", "the body is not valid JSON", "stale"], rejected)

@@ -164,10 +164,10 @@ row("3.3", "padding after the end of FCGI_STDIN belongs to the request", lambda 
 row("3.3", "the answer has the id of the request: the largest", lambda n: request(n, 65535), ended(200, 65535))
 row("3.3", "the answer has the id of the request: both bytes of it", lambda n: request(n, 0x1234), ended(200, 0x1234))
 row("3.3", "the reserved byte of a header means nothing", lambda n: request(n)[:7] + b"\xff" + request(n)[8:], ended(200))
-row("3.3", "another version than 1 is not FastCGI 1.0", lambda n: fastcgi_record(BEGIN_REQUEST, bytes(8), version=2), log="not FastCGI 1.0")
+row("3.3", "another version than 1 is not FastCGI 1.0", lambda n: fastcgi_record(BEGIN_REQUEST, bytes(8), version=2), log="is not FastCGI 1.0")
 row("3.3", "another version within a request ends it, with an answer",
-    lambda n: fastcgi_begin() + fastcgi_record(PARAMS, version=0), ended(400), log="contradict each other")
-row("3.3", "HTTP is not FastCGI", lambda n: b"POST / HTTP/1.1\r\nHost: doorpost\r\n\r\n", log="not FastCGI 1.0")
+    lambda n: fastcgi_begin() + fastcgi_record(PARAMS, version=0), ended(400), log="inconsistent FastCGI records")
+row("3.3", "HTTP is not FastCGI", lambda n: b"POST / HTTP/1.1\r\nHost: doorpost\r\n\r\n", log="is not FastCGI 1.0")
 row("3.3", "records of an inactive id are ignored: before any request",
     lambda n: fastcgi_record(STDIN, b"x", 9) + fastcgi_record(PARAMS, b"\xff\xff", 9) + fastcgi_record(ABORT_REQUEST, b"", 9) + request(n), ended(200))
 row("3.3", "records of an inactive id are ignored: beside a request",
@@ -185,7 +185,7 @@ row("3.3", "types that an application sends are passed over when it is sent them
     lambda n: around(n, fastcgi_record(STDOUT, b"x"), fastcgi_record(STDERR, b"x"), fastcgi_record(END_REQUEST, bytes(8))), ended(200))
 row("3.3", "an empty record ends a stream: FCGI_PARAMS alone, nothing in it", lambda n: raw_params(b""), ended(405), open=True)
 row("3.3", "what follows a stream's end is no part of it: a contradiction",
-    lambda n: fastcgi_begin(flags=KEEP_CONN) + params(encode(press(n))) + fastcgi_record(PARAMS, b"\x01\x01ab"), ended(400), log="contradict each other")
+    lambda n: fastcgi_begin(flags=KEEP_CONN) + params(encode(press(n))) + fastcgi_record(PARAMS, b"\x01\x01ab"), ended(400), log="inconsistent FastCGI records")
 
 # 3.4 Name-value pairs
 for long_name in (False, True):
@@ -208,7 +208,7 @@ for lie, content in {"2^31-1 bytes twice": fastcgi_length(0x7fffffff) * 2 + b"A"
                      "a name of 2^31-1 bytes": fastcgi_length(0x7fffffff) + b"\x01A", "a value of 2^31-1 bytes": b"\x01" + fastcgi_length(0x7fffffff) + b"A",
                      "a value that is a byte short": encode(b"")[:-1], "a length of four bytes that is cut": encode(b"") + b"\x80\x00",
                      "a length alone": b"\x05", "more than there is": b"\x7f\x7fab"}.items():
-    row("3.4", "lengths that lie: " + lie, lambda n, content=content: raw_params(content), ended(400), open=True, log="contradict each other")
+    row("3.4", "lengths that lie: " + lie, lambda n, content=content: raw_params(content), ended(400), open=True, log="inconsistent FastCGI records")
     row("3.4", f"lengths that lie, before a good request: {lie}", lambda n, content=content: raw_params(content) + request(n), ended(400), ended(200))
 
 # 3.5 Closing transport connections, 5.1 the flags
@@ -222,8 +222,8 @@ row("5.1", "other flags mean nothing: all but FCGI_KEEP_CONN", lambda n: request
 row("5.1", "other flags mean nothing: all", lambda n: request(n, flags=0xff), ended(200), open=True)
 row("5.1", "reserved bytes of FCGI_BEGIN_REQUEST mean nothing", lambda n: fastcgi_record(BEGIN_REQUEST, b"\0\1\0\xff\xff\xff\xff\xff") + request(n)[16:], ended(200))
 row("5.1", "content after what FCGI_BEGIN_REQUEST has is passed over", lambda n: fastcgi_record(BEGIN_REQUEST, b"\0\1\0" + bytes(50)) + request(n)[16:], ended(200))
-row("5.1", "an FCGI_BEGIN_REQUEST that is too short is none", lambda n: fastcgi_record(BEGIN_REQUEST, bytes(7)), log="not FastCGI 1.0")
-row("5.1", "a request that begins twice is a contradiction", lambda n: fastcgi_begin(flags=KEEP_CONN) * 2, ended(400), log="contradict each other")
+row("5.1", "an FCGI_BEGIN_REQUEST that is too short is none", lambda n: fastcgi_record(BEGIN_REQUEST, bytes(7)), log="is not FastCGI 1.0")
+row("5.1", "a request that begins twice is a contradiction", lambda n: fastcgi_begin(flags=KEEP_CONN) * 2, ended(400), log="inconsistent FastCGI records")
 
 # 4.1 FCGI_GET_VALUES
 row("4.1", "all three variables are told, and truly", lambda n: get_values(*ALL_VALUES), values(**ALL_VALUES), open=True)
@@ -271,7 +271,7 @@ row("5.2", "names are compared whole and by case",
                                        + encode(press(n))) + stdin(press(n)), ended(200))
 row("5.2", "the first of two values counts", lambda n: raw_params(fastcgi_pair("REQUEST_METHOD", "GET") + encode(press(n))), ended(405), open=True)
 row("5.3", "FCGI_STDIN follows FCGI_PARAMS: before their end it is a contradiction", lambda n: fastcgi_begin(flags=KEEP_CONN) + fastcgi_record(STDIN, b"x"),
-    ended(400), log="contradict each other")
+    ended(400), log="inconsistent FastCGI records")
 row("5.3", "FCGI_DATA belongs to a filter: passed over", lambda n: around(n, fastcgi_record(DATA, b"x"), fastcgi_record(DATA, b"y"), fastcgi_record(DATA)), ended(200))
 
 # 5.4 FCGI_ABORT_REQUEST
@@ -287,8 +287,8 @@ row("5.4", "content and padding of an abort mean nothing",
 row("5.4", "many aborted requests in a row", lambda n: (fastcgi_begin(flags=KEEP_CONN) + fastcgi_record(ABORT_REQUEST)) * 60 + request(n), *[ended(None)] * 60, ended(200))
 
 # 6.2 Responder, and RFC 3875, 4.1.2, 4.2, 4.3.3
-row("6.2", "FCGI_STDIN shorter than CONTENT_LENGTH: refused", lambda n: kept(n, CONTENT_LENGTH=str(len(press(n)) + 1)), ended(400), open=True, log="shorter than its Content-Length")
-row("6.2", "FCGI_STDIN longer than CONTENT_LENGTH: refused", lambda n: kept(n, CONTENT_LENGTH=str(len(press(n)) - 1)), ended(400), open=True, log="longer than its Content-Length")
+row("6.2", "FCGI_STDIN shorter than CONTENT_LENGTH: refused", lambda n: kept(n, CONTENT_LENGTH=str(len(press(n)) + 1)), ended(400), open=True, log="shorter than Content-Length")
+row("6.2", "FCGI_STDIN longer than CONTENT_LENGTH: refused", lambda n: kept(n, CONTENT_LENGTH=str(len(press(n)) - 1)), ended(400), open=True, log="longer than Content-Length")
 row("6.2", "CONTENT_LENGTH 0 and a body: refused", lambda n: kept(n, CONTENT_LENGTH="0"), ended(400), open=True)
 row("6.2", "CONTENT_LENGTH and no body: refused", lambda n: raw_params(encode(press(n))), ended(400), open=True)
 for length in (None, "", "-1"):

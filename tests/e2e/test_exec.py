@@ -355,7 +355,7 @@ def on_event_needs_the_tool_and_says_so():
         lab.configure(ON_EVENT="/bin/true")
         body = press(1)
         status, _, _, log = lab.cgi(body, sign(body))
-        check(status == 200 and "there is no program doorpost beside" in log, log)
+        check(status == 200 and "there is no program doorpost next to" in log, log)
 
 
 run_tests(the_command_gets_the_event_and_its_environment, two_thousand_presses_run_once_each_and_each_device_in_order,

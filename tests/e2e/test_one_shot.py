@@ -57,7 +57,7 @@ def arguments_are_not_looked_at():
 def a_person_is_told_what_it_is():
     with Lab() as lab:
         result = subprocess.run([lab.binary], stdin=subprocess.DEVNULL, capture_output=True, env={})
-        check(result.returncode == 2 and b"started by a web server" in result.stderr, result)
+        check(result.returncode == 2 and b"run by a web server" in result.stderr, result)
 
 
 def a_closed_standard_error_harms_nothing():

@@ -68,7 +68,7 @@ def a_stalled_request_is_refused_at_the_deadline():
             check(fastcgi_answer(connection)[0] == 503, "not 503")
         check(3.5 < time.monotonic() - before, "it was refused too early")
         check(not lab.lines(), "it was kept")
-        wait_for(lambda: "did not come to its end in time" in (lab.logs / "worker").read_text(), "a line in the log")
+        wait_for(lambda: "the request did not arrive in time" in (lab.logs / "worker").read_text(), "a line in the log")
 
 
 def a_trickle_that_ends_in_time_is_served():

@@ -328,7 +328,7 @@ def rejected_deliveries_are_listed_and_replayed():
         record.update(signature=sign(press(4)))
         path.write_text(json.dumps(record) + "\nnonsense\n" + "x" * 300000 + "\n")
         result = lab.tool("rejected", "--replay").fails()
-        check("no configured key" in result.stdout and result.stderr.count("a damaged line") == 2, result)
+        check("no configured key" in result.stdout and result.stderr.count("damaged line in rejected/") == 2, result)
 
 
 def stale_deliveries_stay_stale_by_their_own_time():

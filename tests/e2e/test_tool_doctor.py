@@ -31,14 +31,14 @@ def settings():
         lab.configure(MAX_AGE="1h")
         only(findings(lab, level="warning"), "73 hours")
         lab.configure(MAX_AEG="9d")
-        only(findings(lab, level="warning"), 'no setting is called DOORPOST_MAX_AEG, so it has no effect: did you mean "DOORPOST_MAX_AGE"?')
+        only(findings(lab, level="warning"), 'unknown setting DOORPOST_MAX_AEG ignored: did you mean "DOORPOST_MAX_AGE"?')
         lab.env_file.write_text(f"DOORPOST_KEYFILE={lab.key_file}\nDOORPOST_JOURNAL={lab.journal}\n")
         only(findings(lab), "DOORPOST_KEY_FILE is not set", 'did you mean "DOORPOST_KEY_FILE"?')
 
 
 def keys():
     with Lab() as lab:
-        for text, mode, words in ((KEY, 0o644, "open to everybody"), ("short", 0o600, "under 16 bytes"), ("", 0o600, "holds no key")):
+        for text, mode, words in ((KEY, 0o644, "accessible to all users"), ("short", 0o600, "shorter than 16 bytes"), ("", 0o600, "contains no key")):
             lab.write_keys(text, mode=mode)
             only(findings(lab), "keys", words)
         lab.key_file.unlink()
@@ -56,7 +56,7 @@ def keys():
 def directory():
     with Lab() as lab:
         lab.journal.chmod(0o777)
-        only(findings(lab), "everybody can write")
+        only(findings(lab), "everyone can write")
         lab.journal.chmod(0o755)
         only(findings(lab, level="warning"), "everybody can look into")
         lab.journal.chmod(0o700)

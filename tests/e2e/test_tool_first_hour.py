@@ -90,9 +90,9 @@ def init_spoils_nothing():
 
 def a_key_that_cannot_be_right_is_not_kept():
     with Lab() as lab:
-        error = set_up(lab, input="short\n").fails().stderr
-        check("under 16 bytes" in error and not (lab.path / "home/key").exists(), error)
-        check("short" not in error, "the key is told")
+        error = set_up(lab, input="half-a-key\n").fails().stderr
+        check("shorter than 16 bytes" in error and not (lab.path / "home/key").exists(), error)
+        check("half-a-key" not in error, "the key is told")
         check("No such file" in set_up(lab, "--key-file", lab.path / "none").fails().stderr, "missing file")
 
 

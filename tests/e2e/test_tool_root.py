@@ -44,12 +44,12 @@ def init_refuses_what_others_can_change():
         open_to_all = lab.path / "open"
         open_to_all.mkdir()
         open_to_all.chmod(0o1777)
-        check("other users could make it" in lab.tool("init", open_to_all / "x", "--generate").fails().stderr, "sticky")
+        check("other users could create it" in lab.tool("init", open_to_all / "x", "--generate").fails().stderr, "sticky")
         lab.hostile(f"mkdir {open_to_all}/theirs")
-        check("belongs to www-data" in lab.tool("init", open_to_all / "theirs", "--generate").fails().stderr, "theirs")
-        check("belongs to www-data" in lab.tool("init", open_to_all / "theirs/x", "--generate").fails().stderr, "in theirs")
+        check("owned by www-data" in lab.tool("init", open_to_all / "theirs", "--generate").fails().stderr, "theirs")
+        check("owned by www-data" in lab.tool("init", open_to_all / "theirs/x", "--generate").fails().stderr, "in theirs")
         lab.hostile(f"ln -s {lab.path} {open_to_all}/link")
-        check("belongs to www-data" in lab.tool("init", open_to_all / "link/x", "--generate").fails().stderr, "a link of theirs")
+        check("owned by www-data" in lab.tool("init", open_to_all / "link/x", "--generate").fails().stderr, "a link of theirs")
         of_root = lab.path / "of-root"
         of_root.mkdir()
         check("does not belong to www-data" in lab.tool("init", lab.home, "--generate", "--journal", of_root).fails().stderr, "given away")
@@ -88,7 +88,7 @@ def repair_believes_nothing_that_could_lead_elsewhere():
         os.chown(other, nobody.pw_uid, nobody.pw_gid)
         (lab.home / "doorpost.env").write_text(f"DOORPOST_KEY_FILE={lab.home}/key\nDOORPOST_JOURNAL={other}\n")
         check("does not belong to www-data" in lab.tool("init", "--repair", lab.home).fails().stderr, "another's journal")
-        check("belongs to www-data" in lab.tool("log").fails().stderr, "believed all the same")
+        check("owned by www-data" in lab.tool("log").fails().stderr, "believed all the same")
         for plant in (f"ln -s {lab.secret} key", "mkfifo key", "mkdir key", f"ln {lab.secret} key"):
             lab.old_layout()
             lab.hostile(f"cd {lab.home} && rm -f key && {plant}")
@@ -208,7 +208,7 @@ def what_a_user_could_replace_is_neither_made_nor_taken_over():
         before = nobody.stat()
         lab.hostile(f"ln -s {nobody} {theirs}/doorpost; ln -s {lab.home} {theirs}/other")
         for name in ("doorpost", "other"):
-            check("belongs to www-data" in lab.tool("init", "--repair", theirs / name).fails().stderr, name)
+            check("owned by www-data" in lab.tool("init", "--repair", theirs / name).fails().stderr, name)
         check(nobody.stat().st_uid == before.st_uid and nobody.stat().st_mode == before.st_mode, "taken over")
 
 
@@ -228,10 +228,10 @@ def a_link_of_the_operators_stays_and_one_of_another_user_is_refused():
         lab.configure(KEY_FILE=theirs / "key")
         lab.hostile(f"ln -s {lab.secret} {theirs}/key")
         for verb in (["key", "add"], ["key", "list"], ["sign", "/dev/null"]):
-            check("belongs to www-data" in lab.tool(*verb, input=NEW + "\n").fails().stderr, verb)
+            check("owned by www-data" in lab.tool(*verb, input=NEW + "\n").fails().stderr, verb)
         lab.is_untouched()
         check(list(theirs.iterdir()) == [theirs / "key"], "something was made")
-        check("belongs to www-data" in lab.tool("doctor").fails().stdout, "doctor")
+        check("owned by www-data" in lab.tool("doctor").fails().stdout, "doctor")
 
 
 @as_root
@@ -409,7 +409,7 @@ def a_handler_that_root_runs_trusts_only_root():
         check(cgi_as_root(lab, press(1))[0] == 200 and owners(lab) == {(0, 0)}, owners(lab))
         lab.own(lab.key_file)
         status, log = cgi_as_root(lab, press(2))
-        check(status == 503 and "belongs to www-data" in log, status, log)
+        check(status == 503 and "owned by www-data" in log, status, log)
 
 
 @as_root

@@ -75,12 +75,12 @@ def a_missing_key_file_from_the_start():
 
 
 def an_empty_key_file():
-    check("holds no key" in with_trouble(write_key_file(""), repair_key), "no advice in the log")
+    check("contains no key" in with_trouble(write_key_file(""), repair_key), "no advice in the log")
 
 
 def a_short_key():
     log = with_trouble(write_key_file("too-short-a-key\n"), repair_key)
-    check("line 1: a key of under 16 bytes" in log and "too-short-a-key" not in log, log)
+    check("line 1: the key is shorter than 16 bytes" in log and "too-short-a-key" not in log, log)
 
 
 def a_key_file_open_to_everybody():
@@ -144,7 +144,7 @@ def a_lock_held_for_too_long():
                 return spent < 5
             wait_for(refused_in_time, "an answer within 5 s")
             status, _, _, log = lab.cgi(body, sign(body))
-            check(status == 503 and "held the append lock" in log, status, log)
+            check(status == 503 and "waiting for the append lock" in log, status, log)
         case.expect_service()
 
 

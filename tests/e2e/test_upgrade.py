@@ -45,7 +45,7 @@ def reads_and_writes_on(golden, with_index):
         result = lab.tool("check").ok()
         check("21 lines" in result.stdout and "all is well" in result.stdout, result)
         check("event-new" in lab.tool("log", "--json").ok().stdout, "log")
-        check("is not JSON" in lab.tool("rejected").ok().stdout or "missing" in lab.tool("rejected").ok().stdout, "rejected")
+        check("JSON" in lab.tool("rejected").ok().stdout or "missing" in lab.tool("rejected").ok().stdout, "rejected")
         ran = lab.logs / "ran"
         lab.tool("exec", "--once", "--name", "golden", "--", "sh", "-c", f"echo $DOORPOST_SEQ >>{ran}").ok()
         numbers = sorted(int(line) for line in ran.read_text().split())
@@ -60,7 +60,7 @@ def a_later_format_is_left_alone():
         lab.own(lab.journal / "format")
         body = press(2)
         status, fields, _, log = lab.cgi(body, sign(body))
-        check(status == 503 and "Retry-After" in fields and "format 2" in log and "later Doorpost" in log, status, log)
+        check(status == 503 and "Retry-After" in fields and "format 2" in log and "newer Doorpost" in log, status, log)
         for verb in (["log"], ["check"], ["stats"], ["prune", "--keep", "1d"], ["rejected"]):
             check("format 2" in lab.tool(*verb).fails().stderr, verb)
         check("format 2" in lab.tool("doctor").fails().stdout, "doctor")

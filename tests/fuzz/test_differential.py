@@ -66,7 +66,7 @@ def nul_in_name(data):
 # Bodies that Python accepts and we refuse: our reason, the function that recognizes such a body, and why.
 DIFFERENCES = [
     ("the body is nested deeper than 64 levels", too_deep, "a limit: what Ring sends has six levels"),
-    ("the body is not JSON", lone_surrogate, "no character: json-c reads U+FFFD, which would make two identifiers one"),
+    ("the body is not valid JSON", lone_surrogate, "no character: json-c reads U+FFFD, which would make two identifiers one"),
     ("a member name contains a NUL character", nul_in_name, "json-c cuts the name there, and would take it for another one"),
 ]
 
@@ -155,7 +155,7 @@ def difference(body, answer):
     try:
         payload = DECODER.decode(body.decode())
     except ValueError:
-        right = said[0].startswith("the body is not JSON") or (said[0] == DIFFERENCES[0][0] and body.count(b"[") + body.count(b"{") > 64)
+        right = said[0].startswith("the body is not valid JSON") or (said[0] == DIFFERENCES[0][0] and body.count(b"[") + body.count(b"{") > 64)
         return None if verdict == "refused" and right else "Python does not take it as JSON"
     reasons = [reason for reason, predicate, _ in DIFFERENCES if predicate(body)]
     if reasons:

@@ -117,7 +117,7 @@ static void a_failed_truncation_is_reported(void **state) {
     (void)state;
     append.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
     assert_int_equal(append_write(&append, &reason), ERROR_SYSTEM);
-    assert_non_null(strstr(reason.text, "nor cut back"));
+    assert_non_null(strstr(reason.text, "nor truncate"));
     close(append.fd);
 }
 

@@ -92,9 +92,9 @@ static void a_named_file_must_be_there(void **state) {
 static void invalid_lines_are_reported_by_number(void **state) {
     char text[CONFIG_PATH_SIZE + 128];
     use_file(*state, "# one\nDOORPOST_KEY_FILE\n");
-    check_refused("line 2: must be KEY=value");
+    check_refused("line 2: expected KEY=value");
     use_file(*state, "\n\nDOORPOST_KEY_FILE=\"/k\n");
-    check_refused("line 3: the quotation mark is not closed");
+    check_refused("line 3: missing closing quotation mark");
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     use_file(*state, text);
@@ -122,7 +122,7 @@ static void invisible_characters_are_named(void **state) {
     } cases[] = {
         {"# one\n\xc2\xa0"
          "DOORPOST_KEY_FILE=/k",
-         "line 2: contains the invisible character U+00A0 (no-break space): type"},
+         "line 2: contains the invisible character U+00A0 (no-break space): retype"},
         {"DOORPOST_KEY_FILE=/k\xe2\x80\x8b\n", "line 1: contains the invisible character U+200B"},
         {"DOORPOST_JOURNAL\xc2\xa0=/j\n", "U+00A0"},
         {"# one\n\xef\xbb\xbf"
@@ -130,10 +130,10 @@ static void invisible_characters_are_named(void **state) {
          "line 2: contains the invisible character U+FEFF"},
         {"\xff\xfe"
          "D",
-         "is UTF-16 or UTF-32, or has NUL characters: save it as UTF-8"},
-        {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: a comment after a value"},
-        {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: a comment after a value"},
-        {"DOORPOST_ON_EVENT= # none\n", "line 1: a comment after a value"},
+         "is UTF-16 or UTF-32, or contains NUL characters: save it as UTF-8"},
+        {"DOORPOST_KEY_FILE=/k # the key\n", "line 1: comment after a value"},
+        {"DOORPOST_MAX_AGE='8d' # a week\n", "line 1: comment after a value"},
+        {"DOORPOST_ON_EVENT= # none\n", "line 1: comment after a value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         use_file(*state, cases[i].text);
@@ -144,7 +144,7 @@ static void invisible_characters_are_named(void **state) {
     write_file(path_in(*state, "doorpost.env"), "D\0O\0", 4, 0600);
     check_refused("is UTF-16");
     write_file(path_in(*state, "doorpost.env"), "# a\nDOORPOST_LOG=all\0\n", 22, 0600);
-    check_refused("has NUL characters");
+    check_refused("contains NUL characters");
     write_file(path_in(*state, "doorpost.env"), "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL=/j\n\0\0\0", 45,
                0600);
     assert_string_equal(load().journal, "/j");
@@ -200,14 +200,13 @@ static void a_misspelt_name_is_warned_about(void **state) {
     static const struct {
         const char *line, *expected;
     } cases[] = {
-        {"DOORPOST_MAX_AEG=8d",
-         "called DOORPOST_MAX_AEG, so it has no effect: did you mean \"DOORPOST_MAX_AGE\"?"},
+        {"DOORPOST_MAX_AEG=8d", "DOORPOST_MAX_AEG ignored: did you mean \"DOORPOST_MAX_AGE\"?"},
         {"DOORPOST_ONEVENT=/x", "did you mean \"DOORPOST_ON_EVENT\"?"},
         {"DOORPOST_LOGS=all", "did you mean \"DOORPOST_LOG\"?"},
         {"DOORPOST_CONFIG=/x", "did you mean \"DOORPOST_CONF\"?"},
         {"doorpost_max_body=1", "did you mean \"DOORPOST_MAX_BODY\"?"},
         {"DOORPSOT_MAX_BODY=1", "did you mean \"DOORPOST_MAX_BODY\"?"},
-        {"DOORPOST_COLOUR=red", "no setting is called DOORPOST_COLOUR, so it has no effect"},
+        {"DOORPOST_COLOUR=red", "unknown setting DOORPOST_COLOUR ignored"},
         {"DOORPOST_MAX_AEG=8d\nDOORPOST_COLOUR=red", "DOORPOST_MAX_AEG"},
         {"DOORPOST_COLOUR=red\nDOORPOST_MAX_AEG=8d", "DOORPOST_MAX_AEG"},
     };
@@ -227,9 +226,9 @@ static void a_misspelt_name_is_warned_about(void **state) {
 
 static void a_similar_name_is_suggested_for_a_missing_setting(void **state) {
     use_file(*state, "DOORPOST_KEYFILE=/k\nDOORPOST_JOURNAL=/j\n");
-    check_refused(
-        "DOORPOST_KEY_FILE is not set: let it name the file with Ring's HMAC signing key; no setting is "
-        "called DOORPOST_KEYFILE, so it has no effect: did you mean \"DOORPOST_KEY_FILE\"?");
+    check_refused("DOORPOST_KEY_FILE is not set: set it to the path of the file with Ring's HMAC signing "
+                  "key; unknown setting "
+                  "DOORPOST_KEYFILE ignored: did you mean \"DOORPOST_KEY_FILE\"?");
     use_file(*state, "DOORPOST_KEY_FILE=/k\nDOORPOST_JOURNAL_DIR=/j\n");
     check_refused("did you mean \"DOORPOST_JOURNAL\"?");
 }

@@ -462,13 +462,13 @@ static void invalid_json_is_refused(void **state) {
         "\"a\"\"b\"",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_refused(cases[i], strlen(cases[i]), "not JSON");
-    check_refused("{}\0", 3, "not JSON");
-    check_refused("{\"a\":\0}", 7, "not JSON");
+        check_refused(cases[i], strlen(cases[i]), "not valid JSON");
+    check_refused("{}\0", 3, "not valid JSON");
+    check_refused("{\"a\":\0}", 7, "not valid JSON");
     static const char *const early[] = {"",  " \r\n\t", "{",   "{\"a\":",   "{\"a\":1,",
                                         "[", "[1",      "[1,", "{\"a\":[1]"};
     for (size_t i = 0; i < sizeof early / sizeof *early; i++)
-        check_refused(early[i], strlen(early[i]), "the body is not JSON: it ends too early");
+        check_refused(early[i], strlen(early[i]), "the body is not valid JSON: unexpected end");
     static const char *const others[] = {"[]", " null", "17", "-0.5e+1 ", "\"x\"", "true", "[{\"a\":1}]"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         check_refused(others[i], strlen(others[i]), "the body is not a JSON object");
@@ -482,7 +482,7 @@ static void surrounding_white_space_is_allowed(void **state) {
     assert_int_equal(parse(body, (size_t)used), 0);
     /* A byte order mark is not white space. */
     used = snprintf(body, sizeof body, "\xef\xbb\xbf%.*s", (int)length, whole);
-    check_refused(body, (size_t)used, "the body is not JSON");
+    check_refused(body, (size_t)used, "the body is not valid JSON");
 }
 
 /* Versions of json-c differ in which of these they accept. */

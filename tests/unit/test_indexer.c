@@ -111,7 +111,7 @@ static void progress_at_the_deadline_counts(void **state) {
          before = mark.seq, turns++) {
         assert_true(mark.seq > before && mark.seq < before + LINES / 2);
         assert_int_equal(index_count(the_index), 2 * mark.seq);
-        assert_string_equal(reason.text, "the index is being brought up to the journal: please wait");
+        assert_string_equal(reason.text, "the index is catching up with the journal: please wait");
     }
     assert_in_range(turns, 2, LINES / 100);
     assert_int_equal(mark.seq, LINES);

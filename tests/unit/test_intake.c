@@ -121,7 +121,7 @@ static void unusable_signed_bodies_are_rejected_with_a_reason(void **state) {
     (void)state;
     judge_signed("hello", 5);
     assert_int_equal(decision.disposition, DISPOSITION_REJECTED);
-    assert_non_null(strstr(decision.cause.text, "not JSON"));
+    assert_non_null(strstr(decision.cause.text, "not valid JSON"));
     judge_signed("{\"meta\":{},\"data\":{}}", 21);
     assert_int_equal(decision.disposition, DISPOSITION_REJECTED);
     assert_string_equal(decision.cause.text, "meta.request_id is missing");

@@ -101,7 +101,7 @@ static void without_an_undamaged_slot_it_is_damaged(void **directory) {
     flip(0);
     flip(SECOND_SLOT);
     assert_int_equal(state_read(fd, &read_back, &reason), ERROR_DAMAGED);
-    assert_string_equal(reason.text, "the state of the index in seen/ is damaged");
+    assert_string_equal(reason.text, "the index state in seen/ is damaged");
 }
 
 static void a_copy_is_not_trusted(void **directory) {

@@ -80,7 +80,7 @@ static void a_bucket_written_elsewhere_is_damage(void **state) {
     static const char zeros[sizeof bucket];
     (void)state;
     assert_int_equal(read_bucket(0), ERROR_DAMAGED); /* the file is empty */
-    assert_string_equal(reason.text, "a table of the index in seen/ is damaged");
+    assert_string_equal(reason.text, "an index table in seen/ is damaged");
     write_bucket(0, 1);
     assert_int_equal(pwrite(table.fd, &bucket, sizeof bucket, table_offset(1)), sizeof bucket);
     assert_int_equal(read_bucket(1), ERROR_DAMAGED); /* this is number 0 */
