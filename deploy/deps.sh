@@ -1,10 +1,10 @@
 #!/bin/sh
-# deps.sh PURPOSE...: installs what Doorpost needs to be built, shown and tested, where it is missing. A purpose is one of build, run,
-# answers, check, suite, more, lint, deb, bench and fuzz.
-# deps.sh --tell PURPOSE...: installs nothing, and fails with a word if something is missing.
+# deps.sh PURPOSE...: installs what is missing to build, run or test Doorpost. A purpose is one of build, run, answers, check, suite,
+# more, lint, deb, bench and fuzz.
+# deps.sh --tell PURPOSE...: installs nothing; lists what is missing, and fails if anything is.
 #
-# What is there already, from whatever source, is left alone; the rest comes from Debian's (or Ubuntu's) packages, as root or
-# through sudo, without questions. No service is started, now or at the next boot: the tests and the demo start their own servers.
+# What is already installed, from any source, is left alone; the rest is installed from Debian's (or Ubuntu's) packages, as root or
+# through sudo, without prompting. No service is started, now or at the next boot: the tests and the demo start their own servers.
 set -eu
 
 tell=
@@ -111,7 +111,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: build, run, answers, check, suite, more, lint, deb, bench or fuzz, not $purpose" >&2
+      echo "deps.sh: unknown purpose $purpose: use build, run, answers, check, suite, more, lint, deb, bench or fuzz" >&2
       exit 2
       ;;
   esac
@@ -126,15 +126,15 @@ known() { # PACKAGE...: those that apt knows
 [ -n "$missing$optional" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-  echo "Missing here:$missing (Debian's names). There is no apt-get: install them with your system's package manager, and run this again." >&2
+  echo "Missing packages (Debian names):$missing. apt-get was not found: install them with your package manager, then run this again." >&2
   exit 1
 fi
 if [ -n "$tell" ]; then
-  echo "Missing here:$missing. Run \`make deps\`, which installs what building needs." >&2
+  echo "Missing packages:$missing. Run \`make deps\` to install what the build needs." >&2
   exit 1
 fi
 
-# Debian asks this program before it starts a service. One that is there already is the administrator's, and stays.
+# Debian runs this program before it starts a service. An existing one is the administrator's, and stays.
 policy=/usr/sbin/policy-rc.d
 hold='#!/bin/sh
 # no service is started while deploy/deps.sh runs
@@ -151,22 +151,22 @@ hold_services() {
   # shellcheck disable=SC2016 # its own $1
   printf '%s\n' "$hold" | $as_root sh -c 'cat >"$1" && chmod 755 "$1"' sh "$policy"
 }
-keep_from_boot() { # those that are new
+keep_from_boot() { # disables the services that are new
   [ "$(cat "$policy" 2>/dev/null)" != "$hold" ] || $as_root rm -f "$policy"
   for service in $(services_at_boot); do
     printf '%s\n' "$at_boot" | grep -Fqx "$service" || ! $as_root systemctl --quiet disable "$service" 2>/dev/null ||
-      echo "$service is not started. If you want it: systemctl enable --now $service"
+      echo "$service was not started or enabled. To use it: systemctl enable --now $service"
   done
 }
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null; then
-    [ -n "$missing" ] || exit 0 # what is only optional is no reason to fail
-    echo "Missing here:$missing. Neither root nor sudo: run \`apt-get install$missing\` as root, and then this again." >&2
+    [ -n "$missing" ] || exit 0 # missing optional packages are no reason to fail
+    echo "Missing packages:$missing. Not root, and sudo was not found: run \`apt-get install$missing\` as root, then run this again." >&2
     exit 1
   fi
-  as_root="sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 DPKG_FORCE=confold" # sudo takes away what is exported here
+  as_root="sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 DPKG_FORCE=confold" # sudo drops exported variables
 fi
 echo "Installing$missing$optional with apt-get${as_root:+ through sudo}."
 export DEBIAN_FRONTEND=noninteractive
@@ -174,9 +174,9 @@ $as_root apt-get update -q >/dev/null
 hold_services
 # shellcheck disable=SC2086 # $missing is a list
 [ -z "$missing" ] || $as_root apt-get install -y -q --no-install-recommends $missing >/dev/null || {
-  echo "apt-get could not install$missing: see its message above; once that is mended, run this again." >&2
+  echo "apt-get could not install$missing: fix the error above, then run this again." >&2
   exit 1
 }
 # shellcheck disable=SC2046,SC2086 # lists
 [ -z "$optional" ] || $as_root apt-get install -y -q --no-install-recommends $(known $optional) >/dev/null ||
-  echo "Not all of$optional could be installed: the tests that use them are skipped."
+  echo "Some of$optional could not be installed: tests that use them will be skipped."

@@ -1,7 +1,7 @@
 #!/bin/sh
-# press.sh KEY_FILE [URL]: sends one fresh press, signed as Ring signs it, and prints the answer.
+# press.sh KEY_FILE [URL]: sends one new press, signed as Ring signs it, and prints the answer.
 #
-# For trying things out with a test key: the key becomes visible in the process list for a moment.
+# For tests, with a test key only: the key is visible in the process list for a moment.
 set -eu
 key_file=${1:?press.sh KEY_FILE [URL]}
 url=${2:-http://127.0.0.1:8080/doorpost}

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Hands the event on, as Ring sent it, to any URL that takes a POST of JSON (curl):
+# Posts the event, as Ring sent it, to any URL that accepts JSON (curl):
 #
-#   doorpost exec --name hand-on -- deploy/on-press/http-post.sh https://example.org/hook
+#   doorpost exec --name forward -- deploy/on-press/http-post.sh https://example.org/hook
 #
-# What answers 4xx will not take it later either: the event is given up at once. All else is tried again.
+# A 4xx answer is final: the event is given up at once, except for 408, 425 and 429. All other failures are retried.
 set -eu
 url=${1:?http-post.sh URL}
 status=$(curl -sS --max-time 20 -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A line in the system's log (logger, which every Debian has). `make install` puts it where doorpost-exec.service finds it:
+# Writes a line to the system log (logger). `make install` installs it where doorpost-exec.service expects it:
 #
 #   doorpost exec --name log --type button_press -- /usr/local/lib/doorpost/log-press
 #

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The event as an MQTT message, as Home Assistant and others take it (mosquitto-clients):
+# Publishes the event as an MQTT message, for Home Assistant and others (mosquitto-clients):
 #
 #   doorpost exec --name mqtt -- deploy/on-press/mqtt.sh broker.local doorpost
 #
-# The topic is PREFIX/TYPE. User and password, if the broker wants them, go into ~/.config/mosquitto_pub, where no process list
-# shows them. In Home Assistant: trigger "MQTT", topic doorpost/button_press, value_template
+# The topic is PREFIX/TYPE. If the broker requires a user and password, put them in ~/.config/mosquitto_pub, so that they do not
+# appear in the process list. In Home Assistant: trigger "MQTT", topic doorpost/button_press, value_template
 # {{ value_json.data.attributes.source }}.
 set -eu
 broker=${1:?mqtt.sh BROKER [PREFIX]}

@@ -1,9 +1,9 @@
 #!/bin/sh
 # install.sh [--cgi-bin DIR] [--url URL] [--private DIR] [--key-file FILE]: installs Doorpost on a shared host, without root.
 #
-# Asks for what is not said. Puts doorpost.cgi into cgi-bin; makes ~/doorpost, which nobody else can open, with the signing key,
-# the journal and the tool; checks it all, and prints the URL to register with Ring. Run again, it updates the programs and keeps
-# the rest.
+# Asks for any value not given as an option. Installs doorpost.cgi in cgi-bin; creates ~/doorpost, which only you can read, with the
+# signing key, the journal and the tool; checks the installation, and prints the URL to register with Ring. Run again, it updates the
+# programs and changes nothing else.
 set -eu
 umask 077
 unset DOORPOST_CONF DOORPOST_KEY_FILE DOORPOST_JOURNAL
@@ -23,8 +23,8 @@ while [ $# -gt 0 ]; do
       sed -n '2,6s/^# \{0,1\}//p' "$0"
       exit 0
       ;;
-    --cgi-bin | --url | --private | --key-file) [ $# -ge 2 ] || fail "$1 wants a value" ;;
-    *) fail "what is $1? Run install.sh --help" ;;
+    --cgi-bin | --url | --private | --key-file) [ $# -ge 2 ] || fail "$1 needs a value (install.sh --help)" ;;
+    *) fail "unknown option $1 (install.sh --help)" ;;
   esac
   case $1 in
     --cgi-bin) cgi_bin=$2 ;;
@@ -37,22 +37,22 @@ done
 
 ask() { # QUESTION DEFAULT: prints the answer
   printf '%s%s: ' "$1" "${2:+ [$2]}" >&2
-  IFS= read -r answer || fail "no answer: say it on the command line (install.sh --help)"
+  IFS= read -r answer || fail "no input: give the value as an option (install.sh --help)"
   printf '%s\n' "${answer:-$2}"
 }
 
 "$here/doorpost/doorpost" --version >/dev/null 2>&1 ||
-  fail "the programs do not run here: this bundle is for Linux on x86_64, and this is $(uname -sm)$(
-    [ -x "$here/doorpost/doorpost" ] || echo '; or unpack it again, with tar, so that they stay executable')"
+  fail "cannot run $here/doorpost/doorpost: this bundle is for Linux on x86_64, and this system is $(uname -sm)$(
+    [ -x "$here/doorpost/doorpost" ] || echo '; or the program is not executable: unpack the bundle again with tar')"
 
 if [ -z "$cgi_bin" ]; then
   found=
   for place in public_html/cgi-bin www/cgi-bin htdocs/cgi-bin httpdocs/cgi-bin html/cgi-bin cgi-bin; do
     [ -z "$found" ] && [ -d "$HOME/$place" ] && found=$HOME/$place
   done
-  cgi_bin=$(ask "The directory for CGI programs" "${found:-$HOME/public_html/cgi-bin}")
+  cgi_bin=$(ask "Directory for CGI programs" "${found:-$HOME/public_html/cgi-bin}")
 fi
-(umask 022 && mkdir -p "$cgi_bin" && chmod go-w "$cgi_bin") || fail "cannot make $cgi_bin, or it is not yours"
+(umask 022 && mkdir -p "$cgi_bin" && chmod go-w "$cgi_bin") || fail "cannot create $cgi_bin or change its mode: choose a directory that you own (--cgi-bin DIR)"
 cgi_bin=$(cd "$cgi_bin" && pwd -P)
 
 # What the web serves: the path down to a directory with one of the usual names.
@@ -69,7 +69,7 @@ for name in public_html htdocs httpdocs html www; do
   esac
 done
 
-# doorpost.cgi looks for a directory doorpost above itself, where it is told nothing else.
+# Without other settings, doorpost.cgi looks for a directory doorpost above itself.
 if [ -z "$private" ]; then
   case $cgi_bin in
     "$home"/*) private=$home/doorpost ;;
@@ -77,12 +77,12 @@ if [ -z "$private" ]; then
   esac
 fi
 case $private/ in
-  "${root:-$cgi_bin}"/*) fail "$private is where the web server serves files: choose --private DIR outside of ${root:-$cgi_bin}" ;;
+  "${root:-$cgi_bin}"/*) fail "$private is in a directory that the web server serves: choose one outside ${root:-$cgi_bin} (--private DIR)" ;;
 esac
 
 if [ -z "$url" ]; then
-  host=$(ask "The site, as in https://your.host" "")
-  [ -n "$host" ] || fail "Ring needs to know where to send presses: what is the address of your site?"
+  host=$(ask "Address of your site, for example https://your.host" "")
+  [ -n "$host" ] || fail "the address of your site is missing: Ring sends the presses there (--url URL)"
   case $host in
     http://* | https://*) ;;
     *) host=https://$host ;;
@@ -90,9 +90,9 @@ if [ -z "$url" ]; then
   url=${host%/}$path/doorpost.cgi
 fi
 
-put() { # FILE DIRECTORY: replaces it at once, for deliveries come in meanwhile
+put() { # FILE DIRECTORY: replaces it atomically, because deliveries may arrive at the same time
   if ! { cp "$here/$1" "$2/.doorpost.new" && chmod 755 "$2/.doorpost.new" && mv "$2/.doorpost.new" "$2/${1##*/}"; }; then
-    fail "cannot write to $2"
+    fail "cannot write ${1##*/} to $2"
   fi
 }
 
@@ -104,7 +104,7 @@ cp "$here/doorpost/.htaccess" "$private/.htaccess"
 put cgi-bin/doorpost.cgi "$cgi_bin"
 if [ -e "$cgi_bin/.htaccess" ]; then
   cmp -s "$here/cgi-bin/.htaccess" "$cgi_bin/.htaccess" ||
-    echo "$cgi_bin/.htaccess was left as it is. If doorpost.cgi is not run, add what is in $here/cgi-bin/.htaccess."
+    echo "$cgi_bin/.htaccess exists and was not changed. If doorpost.cgi does not run, add the lines of $here/cgi-bin/.htaccess to it."
 else
   cp "$here/cgi-bin/.htaccess" "$cgi_bin/.htaccess"
   chmod 644 "$cgi_bin/.htaccess"
@@ -115,10 +115,10 @@ case $cgi_bin/ in
   "$(dirname "$private")"/*) [ "${private##*/}" = doorpost ] || found=no ;;
   *) found=no ;;
 esac
-[ -z "$found" ] || echo "doorpost.cgi does not find $private by itself: set DOORPOST_CONF=$private/doorpost.env for it (SetEnv)."
+[ -z "$found" ] || echo "doorpost.cgi cannot find $private by itself: set DOORPOST_CONF=$private/doorpost.env for it (SetEnv)."
 
 echo
-echo "Checking it, from the key to $url:"
+echo "Checking the installation, from the key to $url:"
 echo
 if "$private/doorpost" doctor --conf "$private/doorpost.env" --url "$url"; then
   echo
@@ -126,13 +126,13 @@ if "$private/doorpost" doctor --conf "$private/doorpost.env" --url "$url"; then
   echo
   echo "    $url"
   echo
-  echo "What comes in:  $private/doorpost log -f"
+  echo "To see incoming events:  $private/doorpost log -f"
 else
   echo
-  echo "Everything is in place, but the check above has found something. When it is mended:"
+  echo "Doorpost is installed, but the check above found problems. Fix them, then run:"
   echo
   echo "    $private/doorpost doctor --url $url"
   echo
-  echo "Once that is content, register $url with Ring."
+  echo "When it reports no problem, register $url with Ring."
   exit 1
 fi

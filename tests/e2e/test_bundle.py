@@ -134,17 +134,17 @@ def what_goes_wrong_is_told():
         home = Home(lab)
         install = [home.unpacked / "install.sh", "--url", f"http://127.0.0.1:{free_port()}/", "--cgi-bin", "public_html/cgi-bin"]
         result = home.run(*install, "--private", home.root / "doorpost", check_it=False).fails()
-        check("where the web server serves files" in result.stderr, result)
+        check("in a directory that the web server serves" in result.stderr, result)
         check(not (home.root / "cgi-bin/doorpost.cgi").exists(), "half an installation")
-        check("wants a value" in home.run(*install, "--private", check_it=False).fails().stderr, "no value")
-        check("what is --help-me" in home.run(*install, "--help-me", check_it=False).fails().stderr, "an unknown option")
+        check("needs a value" in home.run(*install, "--private", check_it=False).fails().stderr, "no value")
+        check("unknown option --help-me" in home.run(*install, "--help-me", check_it=False).fails().stderr, "an unknown option")
         (home.path / "short").write_text("short\n")
         check("16 bytes" in home.run(*install, "--key-file", "short", check_it=False).fails().stderr, "a short key")
         (home.path / "ring-key").write_text(KEY + "\n")
         result = home.run(*install, "--key-file", "ring-key", check_it=False).fails()  # nobody serves that URL
-        check("no answer from" in result.stdout and "Once that is content" in result.stdout, result)
+        check("no answer from" in result.stdout and "When it reports no problem" in result.stdout, result)
         (home.unpacked / "doorpost/doorpost").chmod(0o600)
-        check("so that they stay executable" in home.run(*install, check_it=False).fails().stderr, "a program that cannot be run")
+        check("unpack the bundle again with tar" in home.run(*install, check_it=False).fails().stderr, "a program that cannot be run")
 
 
 def by_file_manager_alone():

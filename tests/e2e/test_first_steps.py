@@ -40,7 +40,7 @@ def run_until(end):
             text = ""
             for line in process.stdout:
                 text += line
-                if "Ctrl-C ends it" in line:
+                if "Ctrl-C to stop" in line:
                     break
             check('{"status":"stored","event_id":' in text, text)
             check('{"seq":1,"received_at":' in text, text)
@@ -89,7 +89,7 @@ def run_deps(*purposes, commands=(), scripts={}, prefix=()):
 
 def a_missing_apt_is_told():
     result = run_deps("build", "run")
-    check(result.returncode == 1 and "There is no apt-get" in result.stderr and "libsodium-dev" in result.stderr, result)
+    check(result.returncode == 1 and "apt-get was not found" in result.stderr and "libsodium-dev" in result.stderr, result)
 
 
 def only_what_building_needs_is_installed_by_make_deps():

@@ -65,7 +65,7 @@ def a_notification():
         lab.receive(now(1), press(2))  # the second is of February
         run(lab, "notify.sh", env=program(lab, "notify-send")).ok()
         arguments = (lab.logs / "arguments").read_text().splitlines()
-        check(arguments[-3:] == ["--", "Somebody is at the door", "front-door"], arguments)
+        check(arguments[-3:] == ["--", "Someone is at the door", "front-door"], arguments)
 
 
 def any_url():
@@ -87,7 +87,7 @@ def ntfy():
         url, got = stand_in(lab, (200, {}, b"{}"))
         run(lab, "ntfy.sh", url + "/topic").ok()
         path, fields, text = got[0]
-        check(path == "/topic" and fields["Title"] == "Somebody is at the door", got)
+        check(path == "/topic" and fields["Title"] == "Someone is at the door", got)
         check(re.fullmatch(rb"front-door at \d\d:\d\d:\d\d", text), text)
 
 
@@ -113,7 +113,7 @@ def a_live_session():
         settings = lab.path / "settings"
         settings.write_text(f"API={url}\nTOKEN_FILE={token}\nOFFER={offer}\nANSWERS={sessions}\n")
         result = run(lab, "ring-live.sh", settings).ok()
-        check("the token is refused" in result.stdout and "secret" not in result.stdout + result.stderr, result)
+        check("Ring refused the token" in result.stdout and "secret" not in result.stdout + result.stderr, result)
         path, fields, body = got[1]
         check(path == "/v1/devices/front-door/media/streaming/whep/sessions" and body == b"v=0 offer", got)
         check(fields["Authorization"] == "Bearer secret-token" and fields["Content-Type"] == "application/sdp", fields)

@@ -79,7 +79,7 @@ def the_package():
         check(not (root.path / "usr/lib/doorpost").exists() and not (root.path / "usr/bin/doorpost").exists(), "programs are left")
         check(settings.exists() and (root.path / "etc/doorpost/key").exists(), "removal took the settings")
         result = root.run("dpkg", "--purge", "doorpost").ok()
-        check("The events in /var/lib/doorpost are left" in result.stderr, result)
+        check("The events in /var/lib/doorpost were not removed" in result.stderr, result)
         left = {path for path in root.files() - before if not path.startswith("var/lib/doorpost")}
         check(left == {"doorpost.deb"}, "purging leaves", left)
         check(len(next((root.path / "var/lib/doorpost").glob("*.jsonl")).read_bytes().splitlines()) == 50, "events were lost")
