@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.request
 
-from lab import BINARY, PATIENCE, ROOT, TOOL, check, run_tests
+from lab import BINARY, PATIENCE, ROOT, TOOL, check, run_tests, wait_for
 from servers import free_port
 
 RUN = ROOT / "deploy/demo/run.sh"
@@ -61,8 +61,9 @@ def run_until(end):
             raise AssertionError("it still serves")
         except OSError:
             pass
-        left = [entry for entry in pathlib.Path("/proc").glob("[0-9]*/exe") if os.path.realpath(entry).startswith(directory)]
-        check(not left, "still running:", left)
+        # lighttpd ends its workers, but does not wait for them.
+        wait_for(lambda: not any(os.path.realpath(entry).startswith(directory) for entry in pathlib.Path("/proc").glob("[0-9]*/exe")),
+                 "the workers to exit")
 
 
 def a_port_in_use_is_told():
