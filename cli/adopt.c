@@ -156,8 +156,7 @@ static void adopt_file(struct search *search, const char *subdirectory, int dire
     if (done)
         return;
     search->left++;
-    problem("%s/%s%s%s does not belong to %s, and is not what root has made there: look what it is, and move "
-            "it away",
+    problem("%s/%s%s%s does not belong to %s and was not created there by root: examine it, and move it away",
             search->path, prefix(subdirectory), subdirectory[0] == '.' ? "" : "/", name, search->user->name);
 }
 
@@ -165,6 +164,6 @@ int adopt_all(int journal, const struct user *owner, const char *path) {
     struct search search = {.owner = owner->uid, .visit = adopt_file, .user = owner, .path = path};
     search_all(&search, journal);
     if (search.found > search.left)
-        printf("%u of the files in %s belong to %s now.\n", search.found - search.left, path, owner->name);
+        printf("Changed the owner of %u files in %s to %s.\n", search.found - search.left, path, owner->name);
     return search.left == 0 ? STATUS_DONE : STATUS_PROBLEM;
 }

@@ -25,9 +25,9 @@ char *body_read(const char *path, size_t *length) {
         return body;
     free(body);
     if (got >= 0)
-        problem("%s has more than %d bytes: no delivery is that large", standard_input ? "the input" : path,
-                BODY_LIMIT);
+        problem("%s is larger than %d bytes: no delivery is that large",
+                standard_input ? "standard input" : path, BODY_LIMIT);
     else
-        problem("cannot read %s: %s", standard_input ? "the input" : path, strerror(error));
+        problem("cannot read %s: %s", standard_input ? "standard input" : path, strerror(error));
     return NULL;
 }

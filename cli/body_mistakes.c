@@ -305,66 +305,72 @@ static ssize_t from_member(const char *text, size_t length, int how, char *out, 
 }
 
 #define RAW "verify and pass on the raw bytes"
-#define AGAIN ": something parsed the body and printed it again; " RAW
+#define AGAIN ": the body was parsed and serialized again; " RAW
 #define CONVERTED "an editor, git or a text-mode transfer converted the line breaks; copy the file as binary"
 #define FORM "the body was sent as application/x-www-form-urlencoded; " RAW
-#define ENCODED "their base64: the signer encoded the body before it signed; sign the raw bytes"
+#define ENCODED "their base64 encoding: the signer encoded the body before signing; sign the raw bytes"
 
 const struct mistake body_mistakes[] = {
     {change_line_end, END_NONE,
-     "them without the line break at the end: an editor or echo added it; use printf %s, or curl "
+     "these bytes without the final line break: an editor or echo added it; use printf %s, or curl "
      "--data-binary",
      0},
-    {change_line_end, END_LF, "them with a line break at the end: it was signed, and was lost since", 0},
-    {change_line_end, END_CRLF, "them with CR LF at the end: it was signed, and was lost since", 0},
-    {trim, 0, "them without the surrounding white space or NUL characters: send and save the body unchanged",
+    {change_line_end, END_LF, "these bytes with a final line break: it was signed and then lost", 0},
+    {change_line_end, END_CRLF, "these bytes with a final CR LF: it was signed and then lost", 0},
+    {trim, 0,
+     "these bytes without the leading and trailing white space or NUL characters: send and save the body "
+     "unchanged",
      0},
     {change_line_breaks, END_NONE,
-     "them without any line breaks: curl -d removes those, --data-binary does not", 0},
-    {change_line_breaks, END_LF, "them with LF in place of CR LF: " CONVERTED, 0},
-    {change_line_breaks, END_CRLF, "them with CR LF in place of LF: " CONVERTED, 0},
+     "these bytes without line breaks: curl -d removes them, --data-binary does not", 0},
+    {change_line_breaks, END_LF, "these bytes with LF instead of CR LF: " CONVERTED, 0},
+    {change_line_breaks, END_CRLF, "these bytes with CR LF instead of LF: " CONVERTED, 0},
     {remove_bom, 0,
-     "them without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM", 0},
-    {add_bom, 0, "them with a byte order mark before them: it was signed, and was lost since", 0},
+     "these bytes without the byte order mark: an editor or PowerShell added it; save as UTF-8 without BOM",
+     0},
+    {add_bom, 0, "these bytes with a byte order mark prepended: it was signed and then lost", 0},
     {from_utf16, LITTLE,
-     "them in UTF-8, and the file is UTF-16: PowerShell's > writes that; save the body with curl -o, or as "
-     "UTF-8",
+     "these bytes in UTF-8, but the file is UTF-16: PowerShell's > writes UTF-16; save the body with curl "
+     "-o, or as UTF-8",
      0},
-    {from_utf16, BIG, "them in UTF-8, and the file is UTF-16 (big-endian): save the body as UTF-8", 0},
-    {from_latin1, 0, "them in UTF-8, and the file is Latin-1 (Windows says ANSI): save the body as UTF-8", 0},
+    {from_utf16, BIG, "these bytes in UTF-8, but the file is UTF-16 (big-endian): save the body as UTF-8", 0},
+    {from_latin1, 0,
+     "these bytes in UTF-8, but the file is Latin-1 (ANSI in Windows): save the body as UTF-8", 0},
     {gunzip, 0,
-     "them gunzipped: the plain body was signed; turn the compression off, or decompress with gzip -d", 0},
-    {from_base64, 0,
-     "them decoded from base64: a gateway or a log encoded the body; decode it with base64 -d first", 0},
-    {from_form, FORM_NAME, "them decoded as a form: " FORM, 0},
-    {from_form, FORM_VALUE, "the value of the form's field: " FORM, 0},
-    {after_head, 0, "what follows the first blank line: headers are not signed; give the body alone", 0},
-    {from_journal, 0,
-     "the event in this line of the journal: give the event alone, or use `doorpost check` for the journal",
+     "these bytes gunzipped: the uncompressed body was signed; disable compression, or decompress with gzip "
+     "-d",
      0},
+    {from_base64, 0,
+     "these bytes decoded from base64: a gateway or a log encoded the body; decode it with base64 -d first",
+     0},
+    {from_form, FORM_NAME, "these bytes decoded as a form: " FORM, 0},
+    {from_form, FORM_VALUE, "the value of the form's field: " FORM, 0},
+    {after_head, 0, "the part after the first blank line: headers are not signed; pass only the body", 0},
+    {from_journal, 0,
+     "the event in this journal line: pass only the event, or verify the journal with `doorpost check`", 0},
     {from_member, WRAPPED_BASE64,
-     "their member \"body\", decoded from base64: this is a line of rejected/ or a gateway's event; give the "
-     "decoded body alone",
+     "the member \"body\", decoded from base64: this is a line of rejected/ or a gateway's event; pass only "
+     "the decoded body",
      0},
     {from_member, WRAPPED_PLAIN,
-     "their member \"body\": this is a gateway's event; give the text of that member alone", 0},
+     "the member \"body\": this is a gateway's event; pass only the text of that member", 0},
     {from_string, 0, "the text in this JSON string: the body was encoded as JSON twice; " RAW, 0},
-    {unquote, 0, "them without the quotation marks around them: give the body alone", 0},
-    {reprint, STYLE(AS_IT_IS, COMPACT), "the same JSON printed differently, without white space" AGAIN,
+    {unquote, 0, "these bytes without the surrounding quotation marks: pass only the body", 0},
+    {reprint, STYLE(AS_IT_IS, COMPACT), "the same JSON serialized differently, without white space" AGAIN,
      STYLE(AS_IT_IS, SPACED) - 1},
     {reprint, STYLE(AS_IT_IS, SPACED),
-     "the same JSON printed differently, with a space after each comma and colon, as Python's json.dumps() "
-     "does" AGAIN,
+     "the same JSON serialized differently, with a space after each comma and colon, as Python's "
+     "json.dumps() does" AGAIN,
      STYLE(AS_IT_IS, BY_2) - 1},
-    {reprint, STYLE(AS_IT_IS, BY_2), "the same JSON printed differently, indented" AGAIN,
+    {reprint, STYLE(AS_IT_IS, BY_2), "the same JSON serialized differently, indented" AGAIN,
      STYLE(AS_RING, COMPACT) - 1},
     {reprint, STYLE(AS_RING, COMPACT),
      "the same JSON with its members in Ring's order: something sorted them (jq -S, a database); " RAW,
      STYLE(BY_NAME, COMPACT) - 1},
     {reprint, STYLE(BY_NAME, COMPACT),
-     "the same JSON with its members sorted by name: the signer sorts them, and Ring does not",
+     "the same JSON with its members sorted by name: the signer sorts them, but Ring does not",
      STYLE(BY_NAME, SPACINGS) - 1},
     {to_base64, sodium_base64_VARIANT_ORIGINAL, ENCODED, 0},
     {to_base64, sodium_base64_VARIANT_URLSAFE, ENCODED, 0},
-    {nothing, 0, "an empty body: the signer, or whatever read the body before it, had nothing left; " RAW, 0},
+    {nothing, 0, "an empty body: the stream had already been read when it was signed or forwarded; " RAW, 0},
     {NULL, 0, NULL, 0}};

@@ -110,8 +110,8 @@ static void check_signature(struct check *check, const struct record *record) {
         check->verified++;
     else
         found(check,
-              "the signature does not hold: line %" PRIu64
-              " says key %.8s, which makes another one of this event",
+              "the signature does not match: line %" PRIu64
+              " names key %.8s, which gives a different signature for this event",
               record->seq, record->key);
 }
 
@@ -131,7 +131,7 @@ static bool identify(struct check *check, const struct record *record, struct sp
  * file. */
 static void check_number(struct check *check, uint64_t seq) {
     uint64_t expected = check->before.seq + check->before.damaged + 1;
-    static const char why[] = "damaged or cut off at the end of the file before this one was written";
+    static const char why[] = "damaged, or truncated at the end of the file, before this line was written";
     if (!check->before.known || check->before.seq == 0 || seq <= expected)
         return;
     if (seq == expected + 1)
@@ -144,14 +144,14 @@ static void check_line(struct check *check, enum scan scan, const struct record 
     struct span request, id;
     check->lines++;
     if (scan == SCAN_DAMAGED) {
-        found(check, "damaged: these bytes are no line that Doorpost writes");
+        found(check, "damaged: these bytes are not a line written by Doorpost");
         return;
     }
     if (scan == SCAN_RECORD)
         check_number(check, record->seq);
     if (scan == SCAN_UNCHAINED)
         found(check,
-              "the chain breaks: line %" PRIu64
+              "the chain is broken: line %" PRIu64
               " was edited, or lines before it were removed, added or moved",
               record->seq);
     if (check->keys != NULL)
@@ -195,11 +195,12 @@ static void check_rest(struct check *check, int32_t day, uint64_t offset) {
         close(fd);
     bool torn = got > 0 && memchr(text, '\n', (size_t)got) == NULL && tail_is_torn(text, (size_t)got);
     if (!torn)
-        found(check, "damaged: %" PRIu64 " bytes without a line break are no line that Doorpost writes%s",
+        found(check, "damaged: %" PRIu64 " bytes without a line break are not a line written by Doorpost%s",
               size - offset, day == check->last ? "; the next delivery moves them to damaged/" : "");
     else if (day != check->last)
         found(check,
-              "%" PRIu64 " bytes without a line break: an incomplete line, which was never answered 200",
+              "%" PRIu64
+              " bytes without a line break: an incomplete line, whose delivery was never answered 200",
               size - offset);
 }
 
@@ -212,13 +213,12 @@ static void tell_damaged(void *context, const char *name, uint64_t bytes, bool t
         check->position.offset = strtoull(name + DAY_SIZE, NULL, 10);
     if (!torn)
         found(check,
-              "%" PRIu64
-              " bytes were damaged here and cut off; they are in damaged/%s. Look what can be saved of them, "
-              "and move the file away",
+              "%" PRIu64 " damaged bytes were removed here and saved in damaged/%s: recover what you can, "
+              "and move that file away",
               bytes, name);
     else if (!check->options->json)
-        printf("damaged/%s holds an incomplete line, which was cut off: most likely it was never answered "
-               "200.\n",
+        printf("damaged/%s holds an incomplete line that was removed: its delivery was most likely never "
+               "answered 200.\n",
                plain(name, quoted, sizeof quoted));
 }
 
@@ -241,8 +241,8 @@ static int find_chain_start(struct check *check, struct chain_state *chain, stru
     result = prune_chain(check->directory.fd, record.seq, chain, reason);
     if (result == 0 && !check->options->json)
         printf("The journal begins with line %" PRIu64
-               ", whose chain cannot be verified: the days before it were deleted by\n"
-               "other means than `doorpost prune`.\n",
+               ", whose chain cannot be verified: the days before it were deleted without\n"
+               "`doorpost prune`.\n",
                record.seq);
     return result;
 }
@@ -299,11 +299,11 @@ static void check_indexed(struct check *check, enum scan scan, const struct reco
         audit_find(&check->audit, check->position, request.text, request.length, id.text, id.length, &reason);
     if (held == 0)
         found(check,
-              "line %" PRIu64 " is not in the index, so that a repetition of it would be stored again: "
+              "line %" PRIu64 " is not in the index, so a duplicate of it would be stored again: run "
               "doorpost check --rebuild-index",
               record->seq);
     else if (held < 0)
-        found(check, "line %" PRIu64 ": %s: doorpost check --rebuild-index", record->seq, reason.text);
+        found(check, "line %" PRIu64 ": %s: run doorpost check --rebuild-index", record->seq, reason.text);
 }
 
 static int check_all(struct check *check, struct reason *reason) {
@@ -316,7 +316,7 @@ static int check_all(struct check *check, struct reason *reason) {
     check->auditing = true;
     if (result == ERROR_DAMAGED) {
         check->position = (struct position){.day = check->last};
-        problem("%s: the next delivery rebuilds it, or doorpost check --rebuild-index does", reason->text);
+        problem("%s: it is rebuilt at the next delivery, or by doorpost check --rebuild-index", reason->text);
         check->findings++;
         check->audit.absent = true;
     } else if (result != 0)
@@ -352,20 +352,20 @@ static int print_report(const struct check *check) {
 
 static void print_summary(const struct check *check) {
     if (check->findings > FINDINGS_SHOWN)
-        printf("and %" PRIu64 " findings more\n", check->findings - FINDINGS_SHOWN);
+        printf("and %" PRIu64 " more findings\n", check->findings - FINDINGS_SHOWN);
     printf("%" PRIu64 " lines", check->lines);
     if (check->keys != NULL) {
         printf(", %" PRIu64 " signatures verified", check->verified);
         if (check->unknown_key > 0)
-            printf(", %" PRIu64 " of keys that are not at hand", check->unknown_key);
+            printf(", %" PRIu64 " not verified (key not configured)", check->unknown_key);
         if (check->not_verbatim > 0)
-            printf(", %" PRIu64 " of bodies with line breaks, which cannot be", check->not_verbatim);
+            printf(", %" PRIu64 " not verifiable (body with line breaks)", check->not_verbatim);
     }
-    printf("%s", check->audit.skipped  ? ", index left out (this user cannot lock the journal)"
-                 : check->audit.absent ? ", no index yet"
+    printf("%s", check->audit.skipped  ? ", index not compared (this user cannot lock the journal)"
+                 : check->audit.absent ? ", no index"
                                        : ", index compared");
     printf(": %s%s%s\n", colour(check->findings == 0 ? COLOUR_GOOD : COLOUR_BAD),
-           check->findings == 0 ? "all is well" : "see above", colour(COLOUR_NONE));
+           check->findings == 0 ? "no problems" : "problems found, see above", colour(COLOUR_NONE));
 }
 
 static void show_step(void *context, struct position position) {
@@ -407,12 +407,12 @@ static int check_main(int argc, char *argv[]) {
     unsigned needs = NEED_JOURNAL | (options.no_signatures ? NEED_NOTHING : NEED_KEYS);
     if (settings_load(&options.settings, needs, &config) != STATUS_DONE) {
         if (!options.no_signatures)
-            fputs("Without keys: doorpost check --no-signatures\n", stderr);
+            fputs("To check without keys: doorpost check --no-signatures\n", stderr);
         return STATUS_PROBLEM;
     }
     struct check *check = calloc(1, sizeof *check);
     if (check == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     check->options = &options;
     check->walk.fd = -1;
     check->parser = event_parser_new();
@@ -421,7 +421,7 @@ static int check_main(int argc, char *argv[]) {
     int status = STATUS_PROBLEM;
     check->keys = options.no_signatures ? NULL : settings_keys(&config);
     if (check->parser == NULL || check->report == NULL)
-        problem("no memory");
+        problem("out of memory");
     else if (directory_open(&check->directory, &reason) != 0)
         problem("%s", reason.text);
     else if (options.no_signatures || check->keys != NULL)
@@ -437,9 +437,8 @@ static int check_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {0, "rebuild-index", OPTION_FLAG, NULL, "make the index anew first", AT(rebuild)},
-    {0, "no-signatures", OPTION_FLAG, NULL, "leave the signatures alone; no key is needed",
-     AT(no_signatures)},
+    {0, "rebuild-index", OPTION_FLAG, NULL, "rebuild the index first", AT(rebuild)},
+    {0, "no-signatures", OPTION_FLAG, NULL, "do not verify signatures; no key is needed", AT(no_signatures)},
     {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
     OPTION_CONF,
     OPTION_JOURNAL,
@@ -451,10 +450,10 @@ const struct verb verb_check = {
     .summary = "verify the whole journal; rebuild the index",
     .synopsis = "[--rebuild-index] [--no-signatures] [--json]",
     .what =
-        "Reads the whole journal: form, numbers and chain of every line, its signature again where the key "
-        "is at\n"
-        "hand, and whether the index holds exactly what the journal holds. Names each damaged line by file,\n"
-        "line and byte. Deliveries go on meanwhile.",
+        "Verifies the whole journal: format, numbers and chain of every line, its signature if the key is\n"
+        "configured, and that the index matches the journal. Reports each damaged line by file, line and "
+        "byte.\n"
+        "Deliveries continue meanwhile.",
     .options = table,
     .run = check_main,
 };

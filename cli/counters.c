@@ -73,8 +73,7 @@ int counters_read(int directory, struct counters *counters, struct reason *reaso
     struct json_object *from = json_tokener_parse(text);
     if (!json_object_is_type(from, json_type_object) || !take(from, counters))
         result = FAIL(reason, ERROR_DAMAGED,
-                      FILE_NAME
-                      " is damaged: delete it, and the counters begin again with what the journal holds");
+                      FILE_NAME " is damaged: delete it to restart the counters from what the journal holds");
     json_object_put(from);
     free(text);
     return result < 0 ? result : 0;
@@ -92,7 +91,7 @@ int counters_write(int directory, const struct counters *counters, struct reason
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
     int result = text != NULL
                      ? replace_write(directory, FILE_NAME ".new", FILE_NAME, text, strlen(text), reason)
-                     : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
+                     : FAIL(reason, ERROR_SYSTEM, "out of memory for the counters");
     json_object_put(all);
     return result;
 }

@@ -109,15 +109,15 @@ static bool check_settings(struct doctor *doctor, const struct settings *setting
         return false;
     }
     if (reason.text[0] != '\0')
-        tell(doctor, LEVEL_WARNING, "settings", "%s; continuing with the command line only", reason.text);
+        tell(doctor, LEVEL_WARNING, "settings", "%s; using the command line only", reason.text);
     if (doctor->config.warning.text[0] != '\0')
         tell(doctor, LEVEL_WARNING, "settings", "%s", doctor->config.warning.text);
     tell(doctor, LEVEL_GOOD, "settings", "key file %s, journal %s", doctor->config.key_file,
          doctor->config.journal);
     if (doctor->config.max_age > 0 && doctor->config.max_age < RING_LATEST_SECONDS)
         tell(doctor, LEVEL_WARNING, "settings",
-             "DOORPOST_MAX_AGE is under %d hours, and Ring delivers up to %d hours late: those events would "
-             "be refused for good. Take %dd or more, and no more than what prune keeps",
+             "DOORPOST_MAX_AGE is less than %d hours, but Ring delivers up to %d hours late: such events "
+             "would be rejected permanently. Set it to %dd or more, but not longer than prune keeps",
              RING_LATEST_HOURS, RING_LATEST_HOURS, RING_LATEST_DAYS);
     return true;
 }
@@ -133,12 +133,12 @@ static const char *repair(const struct doctor *doctor) {
 }
 
 static bool check_keys(struct doctor *doctor) {
-    struct reason reason = {"no memory"};
+    struct reason reason = {"out of memory"};
     struct stat status;
     char hint[HINT_SIZE];
     if (privilege_trust_keys(&doctor->config, &reason) != 0) {
-        tell(doctor, LEVEL_PROBLEM, "keys", "%s. If it is beside the settings: %s", reason.text,
-             repair(doctor));
+        tell(doctor, LEVEL_PROBLEM, "keys", "%s. If it is in the directory of the settings, run: %s",
+             reason.text, repair(doctor));
         return false;
     }
     doctor->keys = keys_alloc();
@@ -148,10 +148,11 @@ static bool check_keys(struct doctor *doctor) {
         return false;
     }
     if (keys_repeated(doctor->keys) > 0)
-        tell(doctor, LEVEL_WARNING, "keys", "line %d of %s repeats a key: take it out",
+        tell(doctor, LEVEL_WARNING, "keys", "line %d of %s repeats a key: remove it",
              keys_repeated(doctor->keys), doctor->config.key_file);
     if (stat(doctor->config.key_file, &status) == 0 && (status.st_mode & (S_IRWXG & ~(mode_t)S_IRGRP)) != 0)
-        tell(doctor, LEVEL_WARNING, "keys", "the group can change %s: chmod g-w it", doctor->config.key_file);
+        tell(doctor, LEVEL_WARNING, "keys", "%s is writable by its group: chmod g-w it",
+             doctor->config.key_file);
     bool decoded = false;
     for (size_t i = 0; i < keys_count(doctor->keys); i++)
         decoded |= keys_reading(doctor->keys, i) == READING_BASE64;
@@ -159,9 +160,8 @@ static bool check_keys(struct doctor *doctor) {
          keys_count(doctor->keys) == 1 ? "reading" : "readings", decoded ? " and base64-decoded" : "");
     if (!decoded)
         tell(doctor, LEVEL_NOTE, "keys",
-             "no key is base64, as those that Ring issues are: was it pasted whole, and nothing with it "
-             "(quotation "
-             "marks, a name)?");
+             "no key is base64, as Ring's keys are: check that it was pasted completely, without quotation "
+             "marks or a name");
     return true;
 }
 
@@ -205,11 +205,10 @@ static pid_t find_worker(struct doctor *doctor, const struct user *owner, struct
     if (worker != 0 && user->uid != 0)
         return worker;
     if (processes_find_server(user) != 0 && user->uid != owner->uid)
-        tell(
-            doctor, LEVEL_NOTE, "directory",
-            "the web server runs as %s, and the journal belongs to %s: if it starts doorpost.cgi itself, say "
-            "--user %s",
-            user->name, owner->name, user->name);
+        tell(doctor, LEVEL_NOTE, "directory",
+             "the web server runs as %s, but the journal belongs to %s: if the web server starts "
+             "doorpost.cgi itself, use --user %s",
+             user->name, owner->name, user->name);
     *user = *owner;
     return 0;
 }
@@ -219,20 +218,20 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
     pid_t worker = find_worker(doctor, owner, &user);
     if (doctor->user == NULL && user.uid == 0) {
         tell(doctor, LEVEL_WARNING, "directory",
-             "the journal belongs to root, and web servers do not run as root: chown it to the web server's "
-             "user, and "
-             "say --user to try it");
+             "the journal belongs to root, but web servers do not run as root: chown it to the web server's "
+             "user, and test it with --user");
         return;
     }
     const char *name = user.name;
     switch (try_as(doctor, &user, worker)) {
     case 0:
-        tell(doctor, LEVEL_GOOD, "directory", "%s can write there, and read the settings and the key", name);
+        tell(doctor, LEVEL_GOOD, "directory",
+             "%s can write to the journal, and read the settings and the key", name);
         break;
     case 1:
         if (user.uid == owner->uid)
             tell(doctor, LEVEL_PROBLEM, "directory",
-                 "the user %s cannot write to the journal: chmod 700 %s, and %s", name,
+                 "the user %s cannot write to the journal: chmod 700 %s, and run %s", name,
                  doctor->config.journal, repair(doctor));
         else
             tell(doctor, LEVEL_PROBLEM, "directory",
@@ -251,7 +250,7 @@ static void check_worker(struct doctor *doctor, const struct user *owner) {
              name, doctor->config.file);
         break;
     default:
-        tell(doctor, LEVEL_PROBLEM, "directory", "whether the user %s can write there could not be tried",
+        tell(doctor, LEVEL_PROBLEM, "directory", "cannot test whether the user %s can write to the journal",
              name);
     }
 }
@@ -265,7 +264,7 @@ static void check_owners(struct doctor *doctor, uid_t owner) {
     user_with_id(owner, &user);
     if (count > 0)
         tell(doctor, LEVEL_PROBLEM, "directory",
-             "%u of the files in the journal, as %s, do not belong to its owner, %s: %s", count, first,
+             "%u files in the journal, such as %s, do not belong to its owner, %s: run %s", count, first,
              user.name, repair(doctor));
 }
 
@@ -279,21 +278,21 @@ static bool check_directory(struct doctor *doctor) {
         permission_hint(doctor->config.journal, hint);
         tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
              hint[0] != '\0'                             ? hint
-             : access(doctor->config.journal, F_OK) != 0 ? ". `doorpost init` makes it"
+             : access(doctor->config.journal, F_OK) != 0 ? " (create it with `doorpost init`)"
                                                          : "");
         return false;
     }
     if (fstat(doctor->directory.fd, &status) == 0) {
         if ((status.st_mode & S_IWOTH) != 0)
-            tell(doctor, LEVEL_PROBLEM, "directory", "everybody can write to %s: chmod 700 it",
+            tell(doctor, LEVEL_PROBLEM, "directory", "%s is writable by all users: chmod 700 it",
                  doctor->config.journal);
         else if ((status.st_mode & (S_IROTH | S_IXOTH)) != 0)
-            tell(doctor, LEVEL_WARNING, "directory", "everybody can look into %s: chmod 700 it",
+            tell(doctor, LEVEL_WARNING, "directory", "%s is readable by all users: chmod 700 it",
                  doctor->config.journal);
         if (geteuid() != status.st_uid)
             tell(doctor, LEVEL_NOTE, "directory",
-                 "whether the web server's user can write there was not tried: run doctor as "
-                 "that user, or as root");
+                 "did not test whether the web server's user can write to the journal: run doctor as that "
+                 "user, or as root");
         else
             check_owners(doctor, status.st_uid);
     }
@@ -302,12 +301,12 @@ static bool check_directory(struct doctor *doctor) {
     uint64_t left = (uint64_t)space.f_bavail * space.f_frsize;
     if (left < SPACE_LEAST)
         tell(doctor, LEVEL_PROBLEM, "space",
-             "%.1f MB are left for the journal: make room, or deliveries are answered 503",
+             "only %.1f MB free for the journal: free some space, or deliveries will be answered 503",
              (double)left / 1e6);
     else
-        tell(doctor, LEVEL_GOOD, "space", "%.1f GB are left", (double)left / 1e9);
+        tell(doctor, LEVEL_GOOD, "space", "%.1f GB free", (double)left / 1e9);
     if (space.f_files > 0 && space.f_favail == 0)
-        tell(doctor, LEVEL_PROBLEM, "space", "no inodes are left: delete files");
+        tell(doctor, LEVEL_PROBLEM, "space", "no free inodes: delete files");
     return true;
 }
 
@@ -341,9 +340,10 @@ static bool check_lock(struct doctor *doctor, bool nfs) {
     int result = directory_lock(&doctor->directory, &deadline, &reason);
     if (result < 0) {
         tell(doctor, LEVEL_PROBLEM, "locks", "%s%s", reason.text,
-             result == ERROR_TIMEOUT ? ": a process holds it; `fuser -v` on the file `lock` names it"
-             : nfs ? ": this is NFS without its lock service; mount it with it, or move the journal to a "
-                     "local disk"
+             result == ERROR_TIMEOUT
+                 ? ": another process holds it; find it with `fuser -v` on the file `lock`"
+             : nfs ? ": this is NFS without its lock service; mount it with locking, or move the journal to "
+                     "a local disk"
                    : "");
         return false;
     }
@@ -352,17 +352,16 @@ static bool check_lock(struct doctor *doctor, bool nfs) {
     directory_unlock(&doctor->directory);
     if (local != NULL)
         tell(doctor, LEVEL_PROBLEM, "locks",
-             "this NFS is mounted with %s: locks do not exclude other machines, and two that write would "
-             "overwrite each "
-             "other's lines. Mount it without that, or let one machine alone write",
+             "this NFS is mounted with %s: locks do not exclude other machines, so two writers would "
+             "overwrite each other's lines. Mount it without that option, or write from one machine only",
              local);
     else if (!excludes)
         tell(doctor, LEVEL_PROBLEM, "locks",
-             "the file system grants locks and does not keep others out: move the journal to a local disk%s",
+             "the file system grants locks but does not enforce them: move the journal to a local disk%s",
              nfs ? ", or mount this NFS without nolock" : "");
     else
         tell(doctor, LEVEL_GOOD, "locks", "work%s",
-             nfs ? ", on NFS; all machines that write must mount it with locks" : "");
+             nfs ? ", on NFS; every machine that writes must mount it with locking" : "");
     return excludes;
 }
 
@@ -383,7 +382,7 @@ static void check_sync(struct doctor *doctor) {
              strerror(error));
     else if (spent > SYNC_SLOW)
         tell(doctor, LEVEL_WARNING, "sync",
-             "took %.1f s; Ring waits %d s for an answer: a faster disk is wanted",
+             "took %.1f s, but Ring waits only %d s for an answer: use a faster disk",
              (double)spent / (double)SECOND, RING_ANSWER_SECONDS);
     else
         tell(doctor, LEVEL_GOOD, "sync", "took %.2f ms", (double)spent / 1000);
@@ -400,11 +399,11 @@ static void tell_future_day(struct doctor *doctor, int32_t today, int32_t last) 
     day_format(last, name);
     day_format(day, free_day);
     tell(doctor, LEVEL_PROBLEM, "clock",
-         "the newest day in the journal, %s, is in the future: the clock was wrong then, or is now. Until "
-         "that day comes, "
-         "events go to its file, and prune keeps it. If the clock is right now%s: mv %s/%s.jsonl %s/%s.jsonl",
-         name, day > today ? ", do this on that day" : "", doctor->config.journal, name,
-         doctor->config.journal, free_day);
+         "the newest day in the journal, %s, is in the future: the clock was wrong then, or is wrong now. "
+         "Until that day, events are written to its file, and prune keeps it. If the clock is correct now, "
+         "run%s: mv %s/%s.jsonl %s/%s.jsonl",
+         name, day > today ? " on that day" : "", doctor->config.journal, name, doctor->config.journal,
+         free_day);
 }
 
 static void check_clock(struct doctor *doctor) {
@@ -412,8 +411,7 @@ static void check_clock(struct doctor *doctor) {
     int64_t now = timestamp_now();
     int found = segment_range(doctor->directory.fd, 0, DAY_MAX, &first, &last, NULL);
     if (now / SECOND < YEAR_2025)
-        tell(doctor, LEVEL_PROBLEM, "clock",
-             "it says that the year is before 2025: set it, and keep it right with NTP");
+        tell(doctor, LEVEL_PROBLEM, "clock", "is before 2025: set it, and keep it correct with NTP");
     else if (found > 0 && last > timestamp_day(now) + 1)
         tell_future_day(doctor, timestamp_day(now), last);
     else
@@ -424,9 +422,8 @@ static void check_clock(struct doctor *doctor) {
 
 static void tell_damaged(void *context, const char *name, uint64_t bytes, bool torn) {
     tell(context, torn ? LEVEL_NOTE : LEVEL_PROBLEM, "journal",
-         "%" PRIu64 " bytes at the end of a day were %s, and are kept as %s/damaged/%s. Look what can be "
-         "saved of them, and "
-         "move the file away",
+         "%" PRIu64 " bytes at the end of a day were %s, and were moved to %s/damaged/%s: recover what you "
+         "can, and move that file away",
          bytes, torn ? "an incomplete line" : "damaged", ((const struct doctor *)context)->config.journal,
          name);
 }
@@ -442,13 +439,13 @@ static void check_journal(struct doctor *doctor) {
         return;
     }
     if (found == 0) {
-        tell(doctor, LEVEL_NOTE, "journal", "no event was received yet");
+        tell(doctor, LEVEL_NOTE, "journal", "no events received yet");
         return;
     }
     if (doctor->config.max_age == 0 && prune_has_run(doctor->directory.fd))
         tell(doctor, LEVEL_WARNING, "journal",
-             "prune has deleted days, and DOORPOST_MAX_AGE is not set: a delivery from those days that is "
-             "replayed is stored as new. Set it to %dd or more, and no more than what prune keeps",
+             "prune has deleted days, but DOORPOST_MAX_AGE is not set: a delivery replayed from those days "
+             "would be stored as new. Set it to %dd or more, but not longer than prune keeps",
              RING_LATEST_DAYS);
     static struct walk walk;
     enum scan scan;
@@ -466,22 +463,22 @@ static void check_journal(struct doctor *doctor) {
         tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
     else if (broken > 0)
         tell(doctor, LEVEL_PROBLEM, "journal",
-             "%" PRIu64 " damaged lines in the newest day: `doorpost check` names them all", broken);
+             "%" PRIu64 " damaged lines in the newest day: list them with `doorpost check`", broken);
     else
         tell(doctor, LEVEL_GOOD, "journal",
-             "the newest day's %" PRIu64 " lines are whole; `doorpost check` reads all days", lines);
+             "the newest day's %" PRIu64 " lines are intact; `doorpost check` verifies all days", lines);
     if (tail_each_damaged(doctor->directory.fd, tell_damaged, doctor, &reason) < 0)
         tell(doctor, LEVEL_PROBLEM, "journal", "%s", reason.text);
     int result = audit_start(&audit, &doctor->directory, first, &deadline, &reason);
     if (result == ERROR_DAMAGED)
-        tell(doctor, LEVEL_PROBLEM, "index", "%s: doorpost check --rebuild-index", reason.text);
+        tell(doctor, LEVEL_PROBLEM, "index", "%s: run doorpost check --rebuild-index", reason.text);
     else if (result != 0)
         tell(doctor, LEVEL_PROBLEM, "index", "%s", reason.text);
     else if (audit.absent)
         tell(doctor, LEVEL_WARNING, "index",
-             "there is none: it is made at the next delivery, or by doorpost check --rebuild-index");
+             "missing: it is created at the next delivery, or by doorpost check --rebuild-index");
     else
-        tell(doctor, LEVEL_GOOD, "index", "is whole");
+        tell(doctor, LEVEL_GOOD, "index", "is intact");
     audit_end(&audit);
 }
 
@@ -498,10 +495,10 @@ static void check_rejected(struct doctor *doctor) {
     if (rejected_each(doctor->directory.fd, INT64_MIN, INT64_MAX, count_one, &count, &reason) != 0)
         tell(doctor, LEVEL_PROBLEM, "rejected", "%s", reason.text);
     else if (count > 0)
-        tell(doctor, LEVEL_NOTE, "rejected", "%" PRIu64 " signed and unusable: `doorpost rejected` tells why",
+        tell(doctor, LEVEL_NOTE, "rejected", "%" PRIu64 " signed but unusable: `doorpost rejected` shows why",
              count);
     else
-        tell(doctor, LEVEL_GOOD, "rejected", "nothing that Ring signed was unusable");
+        tell(doctor, LEVEL_GOOD, "rejected", "no signed delivery was unusable");
 }
 
 static void check_failures(struct doctor *doctor, const char *name, int lock) {
@@ -525,13 +522,12 @@ static void check_program(struct doctor *doctor, const char *name, int lock) {
         return;
     if (note.missing)
         tell(doctor, LEVEL_PROBLEM, "consumer",
-             "%s: there was no program %.200s that can be run when it was started last: put it there, and "
-             "start it "
-             "again, or if nobody needs it delete %.100s/cursors/%s",
+             "%s: program %.200s was missing or not executable at the last start: install it and start the "
+             "consumer again, or, if it is no longer needed, delete %.100s/cursors/%s",
              name, note.program, doctor->config.journal, name);
     else if (!command_find(note.program, path))
-        tell(doctor, LEVEL_PROBLEM, "consumer", "%s: there is no program %.200s any more that can be run",
-             name, note.program);
+        tell(doctor, LEVEL_PROBLEM, "consumer", "%s: program %.200s is now missing or not executable", name,
+             note.program);
 }
 
 /* Only a note, because a timer may be about to start the consumer. */
@@ -546,7 +542,7 @@ static void check_runs(struct doctor *doctor, const char *name, int lock) {
         (cursor.mark.position.day < end.day ||
          (cursor.mark.position.day == end.day && cursor.mark.position.offset < end.offset)))
         tell(doctor, LEVEL_NOTE, "consumer",
-             "%s is not running, and has not run all events: `doorpost exec --status` tells more", name);
+             "%s is not running, and has events left to run: see `doorpost exec --status`", name);
 }
 
 static int check_consumer(void *context, const char *name) {
@@ -568,7 +564,7 @@ static void check_consumers(struct doctor *doctor) {
     struct reason reason = {""};
     char program[CONFIG_PATH_SIZE], path[COMMAND_PATH_SIZE];
     if (sscanf(doctor->config.on_event, "%1023s", program) == 1 && !command_find(program, path))
-        tell(doctor, LEVEL_PROBLEM, "consumer", "DOORPOST_ON_EVENT: there is no program %s that can be run",
+        tell(doctor, LEVEL_PROBLEM, "consumer", "DOORPOST_ON_EVENT: program %s is missing or not executable",
              program);
     if (cursor_each(doctor->directory.fd, check_consumer, doctor, &reason) != 0)
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
@@ -584,26 +580,28 @@ static const char *advice(int status, bool ours) {
         bool ours;
         const char *text;
     } cases[] = {
-        {400, true, "Doorpost refuses it for this reason"},
-        {401, true, "the worker has another key: does it read the same settings?"},
+        {400, true, "Doorpost rejects it for this reason"},
+        {401, true, "the worker has a different key: check that it reads the same settings"},
         {413, true, "DOORPOST_MAX_BODY is too low"},
-        {300, false, "this is a redirect: register the URL that it points to"},
-        {400, false, "is this http:// on a port for HTTPS?"},
-        {401, false, "the web server asks for a password, which Ring does not have: switch that off here"},
+        {300, false, "this is a redirect: register its target URL"},
+        {400, false, "check that this is not http:// on an HTTPS port"},
+        {401, false,
+         "the web server requires a password, which Ring does not send: disable authentication for this "
+         "path"},
         {403, false,
-         "the web server refuses access: check the path (the sites in deploy/ close every other), and that "
+         "the web server denies access: check the path (the sites in deploy/ deny all others), and that "
          "doorpost.cgi is executable (mode 755)"},
-        {404, false, "nothing is at this path: see the web server's configuration"},
+        {404, false, "nothing is served at this path: check the web server's configuration"},
         {405, false,
-         "what is at this path does not accept POST, so it is not Doorpost: check the path in the web "
-         "server's configuration"},
+         "this path does not accept POST, so it is not Doorpost: check the path in the web server's "
+         "configuration"},
         {413, false, "the web server's limit on request bodies is too low"},
-        {429, false, "the web server limits requests: signed ones must not be limited"},
-        {500, false, "the web server could not run doorpost.cgi: its error log says why"},
+        {429, false, "the web server limits the request rate: do not limit signed requests"},
+        {500, false, "the web server could not run doorpost.cgi: see its error log"},
         {502, false,
-         "the web server runs, but not the worker: start it (systemctl start doorpost.socket, or as the "
-         "web server's file in deploy/ says), or check the path of its socket"},
-        {504, false, "the worker does not answer the web server: is it or its disk stuck?"},
+         "the web server is running, but the worker is not: start it (systemctl start doorpost.socket, or "
+         "see the web server's file in deploy/), or check the path of its socket"},
+        {504, false, "the worker does not answer the web server: check whether it or its disk hangs"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == (status / 100 == 3 ? 300 : status) && cases[i].ours == ours)
@@ -620,13 +618,12 @@ static void tell_unexpected(struct doctor *doctor, struct answer *answer, int st
             *at = ' ';
     if (answer->status == 503)
         tell(doctor, LEVEL_PROBLEM, "round trip",
-             "expected %d %s, and got 503 %.120s: %s; the reason is in the log: %s", status, word,
-             answer->body,
-             ours ? "Doorpost could not store it"
-                  : "this answer is the web server's own: check that the worker runs",
+             "expected %d %s, got 503 %.120s: %s; the reason is in the log: %s", status, word, answer->body,
+             ours ? "Doorpost could not store the event"
+                  : "this answer comes from the web server itself: check that the worker is running",
              doctor->log);
     else
-        tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, and got %d %.120s: %s", status, word,
+        tell(doctor, LEVEL_PROBLEM, "round trip", "expected %d %s, got %d %.120s: %s", status, word,
              answer->status, answer->body, known != NULL ? known : unknown);
 }
 
@@ -651,7 +648,7 @@ static bool expect(struct doctor *doctor, const char *body, size_t length, const
         return false;
     }
     if (answer.status == status && strstr(answer.body, word) != NULL) {
-        tell(doctor, LEVEL_GOOD, "round trip", "%s in %.1f ms, as it must be", word, answer.seconds * 1000);
+        tell(doctor, LEVEL_GOOD, "round trip", "%s in %.1f ms, as expected", word, answer.seconds * 1000);
         return true;
     }
     tell_unexpected(doctor, &answer, status, word, unknown);
@@ -678,14 +675,15 @@ static void check_round_trip(struct doctor *doctor) {
     size_t length = sample_write(RING_PRESS, EVENT_TEST_DEVICE, EVENT_TEST_DEVICE, timestamp_now(), body);
     signature_make(doctor->keys, 0, body, length, digest);
     signature_format(digest, signature);
-    if (!expect(doctor, body, length, signature, 200, "stored", "is this Doorpost's URL?") ||
+    if (!expect(doctor, body, length, signature, 200, "stored", "check that this is Doorpost's URL") ||
         !expect(doctor, body, length, signature, 200, "duplicate",
-                "the second delivery must be recognized: do all workers share one journal?"))
+                "the second delivery was not recognized as a duplicate: check that all workers use the same "
+                "journal"))
         return;
     digest[SIGNATURE_BYTES - 1] ^= 1;
     signature_format(digest, signature);
     expect(doctor, body, length, signature, 401, "unauthorized",
-           "a wrong signature must be refused: what answers there?");
+           "a wrong signature was not rejected: check that Doorpost answers at this URL");
 }
 
 /* ---- all checks ---- */
@@ -698,7 +696,7 @@ static bool become_owner(struct doctor *doctor) {
         return true;
     if (privilege_find_owner(&doctor->config, &owner, &reason) != 0) {
         tell(doctor, LEVEL_PROBLEM, "directory", "%s%s", reason.text,
-             access(doctor->config.journal, F_OK) != 0 ? ". `doorpost init` makes it" : "");
+             access(doctor->config.journal, F_OK) != 0 ? " (create it with `doorpost init`)" : "");
         return false;
     }
     check_worker(doctor, &owner);
@@ -726,7 +724,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
     if (doctor->url != NULL && doctor->keys_good)
         check_round_trip(doctor);
     else if (doctor->url == NULL)
-        tell(doctor, LEVEL_NOTE, "round trip", "not tried: say --url https://YOUR.HOST/doorpost");
+        tell(doctor, LEVEL_NOTE, "round trip", "not tested: use --url https://YOUR.HOST/doorpost");
 }
 
 static int doctor_main(int argc, char *argv[]) {
@@ -736,16 +734,16 @@ static int doctor_main(int argc, char *argv[]) {
     struct doctor doctor = {
         .directory = {.fd = -1, .lock = -1}, .url = options.url, .user = options.user, .json = options.json};
     if (doctor.user != NULL && !user_named(doctor.user, &user))
-        usage_error("there is no user \"%s\"", doctor.user);
+        usage_error("unknown user \"%s\"", doctor.user);
     doctor.report = json_object_new_array();
     if (doctor.report == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     examine(&doctor, &options.settings);
     if (doctor.json)
         print_json(doctor.report);
     else
         printf("%s%s%s\n", colour(doctor.problems == 0 ? COLOUR_GOOD : COLOUR_BAD),
-               doctor.problems == 0 ? "All that was checked is well." : "Something is wrong: see above.",
+               doctor.problems == 0 ? "All checks passed." : "Problems found: see above.",
                colour(COLOUR_NONE));
     json_object_put(doctor.report);
     keys_free(doctor.keys);
@@ -754,7 +752,7 @@ static int doctor_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", AT(url)},
+    {'u', "url", OPTION_TEXT, "URL", "the endpoint registered with Ring", AT(url)},
     {0, "user", OPTION_TEXT, "USER", "the web server's user (as root)", AT(user)},
     {0, "json", OPTION_FLAG, NULL, "the findings as one JSON array", AT(json)},
     OPTION_CONF,
@@ -764,12 +762,12 @@ static const struct option_spec table[] = {
 
 const struct verb verb_doctor = {
     .name = "doctor",
-    .summary = "check the whole chain, and say what to do about each finding",
+    .summary = "check the whole installation, and explain how to fix each finding",
     .synopsis = "[--url URL] [--user USER] [--json]",
     .what =
-        "Checks settings, keys, directory, locks, syncs, clock, journal and index. With --url a signed press "
-        "of the\n"
-        "device " EVENT_TEST_DEVICE " is sent on a round trip; it stays in the journal, and starts nothing.",
+        "Checks settings, keys, directory, locks, syncs, clock, journal and index. With --url, sends a "
+        "signed press\n"
+        "of the device " EVENT_TEST_DEVICE " on a round trip; it stays in the journal, but runs no command.",
     .options = table,
     .run = doctor_main,
 };

@@ -34,7 +34,7 @@ static char *const *split(char *text) {
     char *rest = NULL;
     for (char *word = strtok_r(text, " \t", &rest); word != NULL; word = strtok_r(NULL, " \t", &rest)) {
         if (count == WORDS_MAX)
-            usage_error("DOORPOST_ON_EVENT has more than %d words: write a script", WORDS_MAX);
+            usage_error("DOORPOST_ON_EVENT has more than %d words: put the command in a script", WORDS_MAX);
         words[count++] = word;
     }
     return count > 0 ? words : NULL;
@@ -94,14 +94,15 @@ static char *compose_again(const struct options *options, const struct config *c
 
 static void check_options(const struct run *run) {
     if (!cursor_name_is_good(run->name))
-        usage_error("a consumer's name has letters, digits, - and _, %d at most", CURSOR_NAME_SIZE - 1);
+        usage_error("a consumer's name may contain only letters, digits, - and _, at most %d characters",
+                    CURSOR_NAME_SIZE - 1);
     if (run->jobs < 1 || run->jobs > JOBS_MAX)
-        usage_error("--jobs wants 1 to %d", JOBS_MAX);
+        usage_error("--jobs must be 1 to %d", JOBS_MAX);
     if (run->timeout < 1)
-        usage_error("--timeout wants a second at least");
+        usage_error("--timeout must be at least 1 second");
     if (strcmp(run->from, "start") != 0 && strcmp(run->from, "end") != 0 &&
         (run->from[0] == '\0' || strspn(run->from, "0123456789") != strlen(run->from)))
-        usage_error("--from wants start, end, or the number of an event, not \"%s\"", run->from);
+        usage_error("--from must be start, end, or the number of an event, not \"%s\"", run->from);
 }
 
 static int run_command(struct options *options, const struct config *config, bool given) {
@@ -132,7 +133,7 @@ static int exec_main(int argc, char *argv[]) {
         return status;
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!is_query && run->command == NULL)
-        usage_error("which command? Say it after --");
+        usage_error("no command given: put it after --");
     if (is_query)
         return options.drop != NULL ? status_drop(&config, run->name, options.drop)
                : options.failed     ? status_show_failed(&config, only, options.json)
@@ -142,22 +143,25 @@ static int exec_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {0, "name", OPTION_TEXT, "NAME", "of the consumer, whose place is kept in cursors/NAME", AT(run.name)},
-    {0, "type", OPTION_LIST, "TYPE", "for events of this type alone; may be repeated", AT(run.types)},
-    {0, "device", OPTION_LIST, "ID", "for events of this device alone; may be repeated", AT(run.devices)},
-    {0, "account", OPTION_LIST, "ID", "for events of this account alone; may be repeated", AT(run.accounts)},
-    {'j', "jobs", OPTION_NUMBER, "N", "so many commands at a time: 4", AT(run.jobs)},
-    {'t', "timeout", OPTION_DURATION, "TIME", "end a command after this time: 30s", AT(run.timeout)},
-    {0, "grace", OPTION_DURATION, "TIME", "that running commands get on SIGTERM: 10s", AT(run.grace)},
-    {0, "once", OPTION_FLAG, NULL, "run what is there, and exit", AT(run.once)},
-    {0, "from", OPTION_TEXT, "PLACE", "where a new consumer begins: start, end (usual), or a number",
+    {0, "name", OPTION_TEXT, "NAME", "the consumer's name; its position is kept in cursors/NAME",
+     AT(run.name)},
+    {0, "type", OPTION_LIST, "TYPE", "only events of this type; may be repeated", AT(run.types)},
+    {0, "device", OPTION_LIST, "ID", "only events of this device; may be repeated", AT(run.devices)},
+    {0, "account", OPTION_LIST, "ID", "only events of this account; may be repeated", AT(run.accounts)},
+    {'j', "jobs", OPTION_NUMBER, "N", "run at most N commands at a time (default 4)", AT(run.jobs)},
+    {'t', "timeout", OPTION_DURATION, "TIME", "stop a command after this time (default 30s)",
+     AT(run.timeout)},
+    {0, "grace", OPTION_DURATION, "TIME", "time for running commands to finish on SIGTERM (default 10s)",
+     AT(run.grace)},
+    {0, "once", OPTION_FLAG, NULL, "run the events already received, and exit", AT(run.once)},
+    {0, "from", OPTION_TEXT, "POSITION", "where a new consumer starts: start, end (default), or a number",
      AT(run.from)},
-    {0, "retry-failed", OPTION_FLAG, NULL, "run those that were given up once more, and exit",
+    {0, "retry-failed", OPTION_FLAG, NULL, "retry the events that were given up, and exit",
      AT(run.retry_failed)},
-    {0, "retry", OPTION_TEXT, "ID", "the same of the event with this number or id alone", AT(run.retry)},
+    {0, "retry", OPTION_TEXT, "ID", "retry only the event with this number or id", AT(run.retry)},
     {0, "drop", OPTION_TEXT, "ID", "do not run the event with this number or id again", AT(drop)},
-    {0, "failed", OPTION_FLAG, NULL, "show what has failed, and what it said", AT(failed)},
-    {0, "status", OPTION_FLAG, NULL, "show each consumer's place, lag and failures", AT(status)},
+    {0, "failed", OPTION_FLAG, NULL, "show the failed events and their commands' output", AT(failed)},
+    {0, "status", OPTION_FLAG, NULL, "show each consumer's position, lag and failures", AT(status)},
     {0, "json", OPTION_FLAG, NULL, "--status or --failed as one JSON array", AT(json)},
     OPTION_CONF,
     OPTION_JOURNAL,
@@ -167,11 +171,12 @@ const struct verb verb_exec = {
     .name = "exec",
     .summary = "run a command for each event",
     .synopsis = "[--name NAME] [--type TYPE]... [--device ID]... [--jobs N] -- COMMAND [ARG...]",
-    .what = "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID and "
-            "so on in its\n"
-            "environment. Exit status 0 is done; 78 is hopeless; all else is tried again "
-            "after\n" RING_RETRY_TEXT
-            ". Events of one device run in order. Without COMMAND,\nDOORPOST_ON_EVENT is taken.",
+    .what = "Runs COMMAND for each event, with Ring's JSON on its standard input and DOORPOST_EVENT_ID etc. "
+            "in its\n"
+            "environment. Exit status 0 means success, 78 a permanent failure; after any other, COMMAND is "
+            "retried "
+            "after\n" RING_RETRY_TEXT ". Events of one device run in order. Without COMMAND,\n"
+            "DOORPOST_ON_EVENT is run.",
     .stops = true,
     .options = table,
     .run = exec_main,

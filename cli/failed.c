@@ -215,7 +215,7 @@ static int change(int directory, int lock, const char *name, uint64_t seq, const
     size_t added = failure != NULL ? compose(failure, line, sizeof line) : 0;
     char *list = result == 0 ? malloc(length + added + 2) : NULL;
     if (result == 0 && list == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for the list of failed events");
+        result = FAIL(reason, ERROR_SYSTEM, "out of memory for the list of failed events");
     if (result == 0) {
         const char *old = text != NULL ? find(text, text + length, seq, &old_length) : NULL;
         size_t before = old != NULL ? (size_t)(old - text) : length;
@@ -298,7 +298,7 @@ static int visit_all(char *text, size_t length, const char *path,
         next = end_of(line, text + length);
         count++;
         if (visit != NULL && !visit_line(line, (size_t)(next - line), visit, context))
-            problem("%s: line %d is damaged, and stays", path, count);
+            problem("%s: line %d is damaged, and was left unchanged", path, count);
     }
     return count;
 }

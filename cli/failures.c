@@ -84,7 +84,7 @@ static void add_recent(void *context, const struct failure *failure) {
 static int fill(struct view *view, int directory, int lock, const char *name, struct reason *reason) {
     struct cursor *cursor = calloc(1, sizeof *cursor);
     if (cursor == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a cursor");
+        return FAIL(reason, ERROR_SYSTEM, "out of memory for a cursor");
     int result = failed_each(directory, lock, name, add_given_up, view, reason);
     if (result >= 0)
         result = instructions_each(directory, name, add_dropped, view, reason);
@@ -96,7 +96,8 @@ static int fill(struct view *view, int directory, int lock, const char *name, st
     if (result >= 0)
         result = waiting_each(directory, name, add_waiting, view, reason);
     if (result > 0)
-        problem("cursors/%s.waiting has %d damaged lines, whose events are not run; or it is being written",
+        problem("cursors/%s.waiting has %d damaged lines, whose events are not run (or the file is being "
+                "written now)",
                 name, result);
     if (result >= 0)
         result = failed_each_recent(directory, name, add_recent, view, reason);
@@ -163,7 +164,7 @@ void failures_print(struct json_object *failure, const char *name) {
            colour(COLOUR_NONE), failures_text(failure, "seq"),
            plain(failures_text(failure, "event_id"), id, sizeof id), failures_text(failure, "attempts"),
            known ? failures_text(failure, "at") : "an unknown time", known ? how : "failed",
-           again[0] != '\0' ? "once more at " : "given up", again);
+           again[0] != '\0' ? "next attempt at " : "given up", again);
     if (length == 0)
         return;
     quote(output, sizeof output, text, length);
@@ -184,7 +185,7 @@ void failures_summarize(struct json_object *list, const char *name, struct reaso
     size_t shown = length < 100 ? length : 100;
     quote(output, sizeof output, text + length - shown, shown);
     explain(out,
-            "%s fails: %zu to be tried again, %zu given up; `doorpost exec --failed` shows them; the last "
-            "one: %.40s, output %s",
+            "%s has failed events: %zu to be retried, %zu given up (see `doorpost exec --failed`); the "
+            "latest: %.40s, output %s",
             name, count - given_up, given_up, failures_text(newest, "how"), output);
 }

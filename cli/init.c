@@ -53,9 +53,9 @@ static bool find_web_user(const char *named, struct user *user) {
     static const char *const usual[] = {"www-data", "apache", "http", "nginx", "lighttpd", "www"};
     if (named != NULL) {
         if (!user_named(named, user))
-            usage_error("there is no user \"%s\"", named);
+            usage_error("unknown user \"%s\"", named);
         if (geteuid() != 0 && user->uid != geteuid())
-            usage_error("only root can make files of another user: run it through sudo, or without --user");
+            usage_error("only root can create files for another user: run this with sudo, or without --user");
         return geteuid() == 0 && user->uid != 0;
     }
     for (size_t i = 0; geteuid() == 0 && i < sizeof usual / sizeof *usual; i++)
@@ -79,7 +79,7 @@ static int make_directory(const char *path) {
     if (above >= 0 && mkdirat(above, name, 0700) == 0 && fsync(above) == 0)
         fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        problem("cannot make %s: %s", path, strerror(errno));
+        problem("cannot create %s: %s", path, strerror(errno));
     if (above >= 0)
         close(above);
     return fd;
@@ -100,7 +100,7 @@ static int is_there(const char *path, const struct user *owner) {
         return 1;
     if (trust_path(path, 0, &reason) != ERROR_SYSTEM)
         return 0;
-    return problem("cannot make %s safely, because %s. Make it as that user first: sudo -u %s mkdir %s", path,
+    return problem("cannot create %s safely: %s. Create it as that user first: sudo -u %s mkdir %s", path,
                    reason.text, owner->name, path),
            -1;
 }
@@ -115,7 +115,7 @@ static int open_directory(const char *path, const struct user *owner, bool *made
         return make_directory(path);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOTDIR)
-        problem("%s is there and is no directory: choose another one", path);
+        problem("%s exists but is not a directory: choose another one", path);
     else if (fd < 0)
         problem("cannot open %s: %s", path, strerror(errno));
     return fd;
@@ -131,7 +131,7 @@ static int resolve(const char *path, char out[PLAN_PATH_SIZE]) {
         problem("cannot find %s: %s", path, strerror(errno));
     else
         problem(
-            "cannot use %s: its path is too long, or has a quotation mark, a backslash or a line break in it",
+            "cannot use %s: its path is too long, or contains a quotation mark, a backslash or a line break",
             path);
     free(absolute);
     return good ? STATUS_DONE : STATUS_PROBLEM;
@@ -151,7 +151,8 @@ static int resolve_open(const char *path, int fd, char out[PLAN_PATH_SIZE]) {
 static int lock_down(const struct plan *plan) {
     if (fchown(plan->fd, 0, plan->web.gid) == 0 && fchmod(plan->fd, 0750) == 0)
         return STATUS_DONE;
-    return problem("cannot open %s to the group of %s: %s", plan->directory, plan->web.name, strerror(errno));
+    return problem("cannot make %s accessible to the group of %s: %s", plan->directory, plan->web.name,
+                   strerror(errno));
 }
 
 /* Returns true if the web server's user can reach the contents of the directory. */
@@ -168,8 +169,8 @@ static int open_to_group(const struct plan *plan, bool made) {
     if (!plan->hand_over || (!made && is_reachable(plan)))
         return STATUS_DONE;
     if (!made && fstat(plan->fd, &status) == 0 && status.st_gid != 0)
-        return problem("%s is open to another group than that of %s: if it is meant for another user, say "
-                       "--user USER; else chgrp it",
+        return problem("%s is accessible to a group other than that of %s: if it is for another user, use "
+                       "--user USER; otherwise chgrp it",
                        plan->directory, plan->web.name);
     return lock_down(plan);
 }
@@ -179,7 +180,7 @@ static int prepare_directory(struct plan *plan, const char *path) {
     bool made;
     plan->fd = open_directory(path, &root, &made);
     if (plan->fd < 0 && geteuid() == 0 && access(path, F_OK) == 0)
-        fprintf(stderr, "If an earlier `doorpost init` made it: doorpost init --repair %s\n", path);
+        fprintf(stderr, "If an earlier `doorpost init` created it, run: doorpost init --repair %s\n", path);
     if (plan->fd < 0 || resolve_open(path, plan->fd, plan->directory) != STATUS_DONE)
         return STATUS_PROBLEM;
     return open_to_group(plan, made);
@@ -189,10 +190,9 @@ static int prepare_directory(struct plan *plan, const char *path) {
 static int give_journal(const struct plan *plan, int fd, const char *path, bool made) {
     struct stat status;
     if (fstat(fd, &status) != 0 || (!made && status.st_uid != plan->web.uid))
-        return problem(
-            "%s is there, and does not belong to %s: chown %s it if it is to be the journal, or choose "
-            "another one",
-            path, plan->web.name, plan->web.name);
+        return problem("%s exists but does not belong to %s: chown it to %s to use it as the journal, or "
+                       "choose another one",
+                       path, plan->web.name, plan->web.name);
     if (made && fchown(fd, plan->web.uid, plan->web.gid) != 0)
         return problem("cannot give %s to %s: %s", path, plan->web.name, strerror(errno));
     return STATUS_DONE;
@@ -240,7 +240,7 @@ static int write_key(const struct plan *plan, const struct options *options) {
         memcpy(line + length, "\n", 2);
         status = keys_parse(keys, line, length + 1, plan->key, &reason) == 0
                      ? secret_write(plan->fd, "key", plan->key, line, length + 1, &plan->ownership)
-                     : problem("%s. Nothing was kept of it: run init again", reason.text);
+                     : problem("%s. Nothing was saved: run init again", reason.text);
     }
     sodium_free(line);
     sodium_free(text);
@@ -250,11 +250,13 @@ static int write_key(const struct plan *plan, const struct options *options) {
 
 static int write_env(const struct plan *plan) {
     char text[3 * CONFIG_PATH_SIZE];
-    int length = snprintf(
-        text, sizeof text,
-        "# Doorpost's settings; doorpost.cgi(8) has them all. Restart FastCGI workers after a change.\n"
-        "DOORPOST_KEY_FILE=\"%s\"\nDOORPOST_JOURNAL=\"%s\"\n# DOORPOST_MAX_AGE=8d\n",
-        plan->key, plan->journal);
+    int length =
+        snprintf(text, sizeof text,
+                 "# Doorpost's settings; see doorpost.cgi(8). Restart FastCGI workers after a change.\n"
+                 "DOORPOST_KEY_FILE=\"%s\"\n"
+                 "DOORPOST_JOURNAL=\"%s\"\n"
+                 "# DOORPOST_MAX_AGE=8d\n",
+                 plan->key, plan->journal);
     return secret_write(plan->fd, "doorpost.env", plan->env, text, (size_t)length, &plan->ownership);
 }
 
@@ -271,7 +273,8 @@ static void print_next_steps(const struct plan *plan) {
     static const char *const apache[] = {"/usr/sbin/apache2", "/usr/sbin/httpd",
                                          "/usr/local/apache2/bin/httpd", NULL};
     bool has_lighttpd = installed(lighttpd), has_apache = installed(apache);
-    printf("\nFor the web server (the ready sites in deploy/ have the rest):\n");
+    printf("\n"
+           "Add to the web server's configuration (deploy/ has complete sites):\n");
     if (has_lighttpd || !has_apache)
         printf("  lighttpd, FastCGI:  \"bin-environment\" => ( \"DOORPOST_CONF\" => \"%s\" ),\n", plan->env);
     if (has_apache || !has_lighttpd)
@@ -287,15 +290,14 @@ static void print_next_steps(const struct plan *plan) {
 static int create_all(const struct plan *plan, const struct options *options) {
     bool has_key = exists(plan, "key");
     if (has_key && (options->generate || options->key_file != NULL))
-        return problem(
-            "%s is there already, and was left as it is: `doorpost key add` puts another key beside it",
-            plan->key);
+        return problem("%s already exists and was left unchanged: add another key with `doorpost key add`",
+                       plan->key);
     if (has_key)
-        printf("%s is there already.\n", plan->key);
+        printf("%s already exists.\n", plan->key);
     else if (write_key(plan, options) != STATUS_DONE)
         return STATUS_PROBLEM;
     if (exists(plan, "doorpost.env"))
-        printf("%s is there already.\n", plan->env);
+        printf("%s already exists.\n", plan->env);
     else if (write_env(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
     printf("%sReady%s: %s%s%s%s\n  key       %s\n  journal   %s\n  settings  %s\n", colour(COLOUR_GOOD),
@@ -319,9 +321,8 @@ static char *read_owned(const struct plan *plan, const char *name, uid_t former,
     if (fd < 0 || fstat(fd, &status) != 0)
         problem("%s/%s", plan->directory, reason.text);
     else if ((status.st_uid == 0 || status.st_uid != former) && status.st_nlink != 1)
-        problem(
-            "%s/%s has other names elsewhere: is it the file that it is meant to be? Put a copy in its place",
-            plan->directory, name);
+        problem("%s/%s has other hard links: check that it is the right file, and replace it with a copy",
+                plan->directory, name);
     else
         text = secret_read_fd(fd, name, length);
     if (fd >= 0)
@@ -346,9 +347,8 @@ static int check_settings(const struct plan *plan, const char *path, struct conf
         return problem("%s", reason.text);
     if (owner.uid != plan->web.uid)
         return problem(
-            "%s names a journal that does not belong to %s but to %s: look whether that is meant, and "
-            "correct the setting, or the journal's owner",
-            plan->env, plan->web.name, owner.name);
+            "%s names a journal that belongs to %s, not to %s: correct the setting, or the journal's owner",
+            plan->env, owner.name, plan->web.name);
     if (strcmp(config->key_file, plan->key) != 0 && privilege_trust_keys(config, &reason) != 0)
         return problem("%s", reason.text);
     return STATUS_DONE;
@@ -362,7 +362,7 @@ static int rewrite(const struct plan *plan, const char *name, const char *path, 
     size_t length;
     int status = STATUS_DONE;
     if (!exists(plan, name))
-        return problem("there is no %s", path);
+        return problem("%s does not exist", path);
     char *text = read_owned(plan, name, former, &length);
     if (text == NULL)
         return STATUS_PROBLEM;
@@ -388,7 +388,7 @@ static int adopt_journal(const struct plan *plan, const struct config *config) {
         return problem("cannot open %s: %s", config->journal, strerror(errno));
     int result = status.st_uid == plan->web.uid
                      ? adopt_all(fd, &plan->web, config->journal)
-                     : problem("%s does not belong to %s any more", config->journal, plan->web.name);
+                     : problem("%s no longer belongs to %s", config->journal, plan->web.name);
     close(fd);
     return result;
 }
@@ -405,7 +405,7 @@ static int trust_above(const char *path) {
 /* No other user may have chosen where the path leads, or be able to change it. */
 static int find_directory(struct plan *plan, const char *path) {
     if (geteuid() != 0)
-        return problem("only root can take settings and key over: run it through sudo");
+        return problem("only root can take ownership of the settings and the key: run this with sudo");
     if (trust_above(path) != STATUS_DONE || resolve(path, plan->directory) != STATUS_DONE)
         return STATUS_PROBLEM;
     return trust_above(plan->directory);
@@ -424,7 +424,7 @@ static int find_former(struct plan *plan, uid_t former) {
     else
         plan->hand_over = false;
     return plan->hand_over ? STATUS_DONE
-                           : problem("which user does the web server run as? Say --user USER%s%s",
+                           : problem("cannot find the user that the web server runs as: use --user USER%s%s",
                                      reason.text[0] != '\0' ? ": " : "", reason.text);
 }
 
@@ -448,10 +448,10 @@ static int repair(struct plan *plan, const struct options *options) {
          rewrite(plan, "key", plan->key, former, NULL) != STATUS_DONE) ||
         lock_down(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
-    printf("%s, its key and its settings are root's, and open to the group of %s for reading.\n",
+    printf("%s, its key and its settings now belong to root, and are readable by the group of %s.\n",
            plan->directory, plan->web.name);
     if (former != 0)
-        printf("Until now %s could write them: look whether %s says what you mean.\n", plan->web.name,
+        printf("Until now %s could write to them: check that %s is as you want it.\n", plan->web.name,
                plan->env);
     return adopt_journal(plan, &config);
 }
@@ -461,11 +461,11 @@ static int init_main(int argc, char *argv[]) {
     struct plan plan = {.fd = -1};
     int first = options_parse(argc, argv, &verb_init, &options);
     if (first >= argc)
-        usage_error("which directory? For example: doorpost init ~/doorpost");
+        usage_error("no directory given: for example, doorpost init ~/doorpost");
     if (options.generate && options.key_file != NULL)
-        usage_error("--generate or --key-file, not both");
+        usage_error("--generate and --key-file cannot be combined");
     if (options.repair && (options.generate || options.key_file != NULL || options.journal != NULL))
-        usage_error("--repair changes neither key nor journal");
+        usage_error("--repair cannot be combined with --generate, --key-file or --journal");
     plan.hand_over = find_web_user(options.user, &plan.web);
     plan.ownership = (struct ownership){geteuid(), plan.hand_over ? plan.web.gid : getegid(),
                                         plan.hand_over ? 0640 : 0600};
@@ -485,22 +485,22 @@ static int init_main(int argc, char *argv[]) {
 
 static const struct option_spec table[] = {
     {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)", AT(key_file)},
-    {'J', "journal", OPTION_TEXT, "DIR", "keep the events there, not in DIR/journal", AT(journal)},
-    {0, "generate", OPTION_FLAG, NULL, "make a key, for tests: Ring does not know it", AT(generate)},
-    {0, "user", OPTION_TEXT, "USER", "the web server's user, if it is not found", AT(user)},
+    {'J', "journal", OPTION_TEXT, "DIR", "store the events there, not in DIR/journal", AT(journal)},
+    {0, "generate", OPTION_FLAG, NULL, "generate a key for tests; Ring does not know it", AT(generate)},
+    {0, "user", OPTION_TEXT, "USER", "the web server's user, if not detected", AT(user)},
     {0, "repair", OPTION_FLAG, NULL, "give settings and key to root, and the journal's files to its owner",
      AT(repair)},
     {0}};
 
 const struct verb verb_init = {
     .name = "init",
-    .summary = "make the directories, the key file and the settings",
+    .summary = "create the directories, the key file and the settings",
     .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
-    .what = "Makes DIR with a key file, a journal and the settings in it, and prints what the web server has "
-            "to be told.\n"
-            "Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs it, the web "
-            "server's\n"
-            "user gets the journal, and may read the rest.",
+    .what =
+        "Creates DIR with a key file, a journal and the settings, and prints the lines for the web server's\n"
+        "configuration. Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "
+        "it, the\n"
+        "web server's user owns the journal, and can read the rest.",
     .operands = {"DIR"},
     .options = table,
     .run = init_main,

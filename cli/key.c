@@ -94,7 +94,7 @@ static int replace(const struct config *config, const char *text, size_t length)
     struct stat status;
     struct keys *keys = keys_alloc();
     int result = keys == NULL || length > KEY_FILE_SIZE
-                     ? FAIL(&reason, ERROR_SYSTEM, "there is no room for more than %d bytes", KEY_FILE_SIZE)
+                     ? FAIL(&reason, ERROR_SYSTEM, "the file would be larger than %d bytes", KEY_FILE_SIZE)
                      : keys_parse(keys, text, length, config->key_file, &reason);
     keys_free(keys);
     if (result != 0)
@@ -136,7 +136,7 @@ static int find(const struct keys *keys, const char *fingerprint, int *line) {
         if (length < 4 || strncmp(keys_fingerprint(keys, i), fingerprint, length) != 0)
             continue;
         if (*line != 0 && *line != keys_line(keys, i))
-            return problem("\"%s\" is the beginning of two keys: give all eight digits", fingerprint);
+            return problem("\"%s\" matches two keys: give all eight digits", fingerprint);
         *line = keys_line(keys, i);
     }
     return *line != 0
@@ -158,9 +158,8 @@ static const char *new_key(const char *text, size_t length) {
         return problem("nothing was added: the input contains no key"), NULL;
     if (sodium_base642bin(bytes, sizeof bytes, line, key_length, NULL, &decoded, NULL,
                           sodium_base64_VARIANT_ORIGINAL) != 0)
-        problem("warning: the new key is not base64, as those that Ring issues are: was it pasted whole, and "
-                "nothing "
-                "with it (quotation marks, a name)?");
+        problem("warning: the new key is not base64, as Ring's keys are: check that it was pasted "
+                "completely, without quotation marks or a name");
     sodium_memzero(bytes, sizeof bytes);
     return strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? text + 3 : text;
 }
@@ -188,9 +187,9 @@ static int add(const struct options *options, const struct config *config) {
     sodium_free(fresh);
     sodium_free(old);
     if (result == STATUS_DONE)
-        printf("Added to %s; deliveries signed with it are taken from now on, as are those with the keys "
-               "before it.\n"
-               "When Ring no longer signs with the old one: doorpost key retire FINGERPRINT\n",
+        printf("Added to %s. Deliveries signed with it are accepted from now on, as are those signed with "
+               "the older keys.\n"
+               "When Ring no longer signs with the old key, run: doorpost key retire FINGERPRINT\n",
                config->key_file);
     return result;
 }
@@ -240,10 +239,10 @@ static int key_main(int argc, char *argv[]) {
     const char *which = first + 1 < argc ? argv[first + 1] : NULL;
     bool retires = strcmp(what, "retire") == 0;
     if (strcmp(what, "list") != 0 && strcmp(what, "add") != 0 && !retires)
-        usage_error("key list, key add or key retire, not \"%s\"", what);
+        usage_error("unknown action \"%s\": use key list, key add or key retire", what);
     if (retires != (which != NULL))
-        usage_error(retires ? "which one? `doorpost key list` shows the fingerprints"
-                            : "\"%s\" is one argument too many; a key is never given on the command line",
+        usage_error(retires ? "no fingerprint given: see `doorpost key list`"
+                            : "unexpected argument \"%s\"; do not pass a key on the command line",
                     which);
     if (settings_load(&options.settings, NEED_KEYS, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
@@ -263,9 +262,9 @@ const struct verb verb_key = {
     .name = "key",
     .summary = "list, add and retire signing keys",
     .synopsis = "list [--json] | add [--from FILE] | retire FINGERPRINT",
-    .what = "list shows the fingerprint (the start of the SHA-256) of each key in its readings, and never a "
-            "key.\n"
-            "add asks for a key and puts it beside the others; retire takes one out.",
+    .what = "list shows the fingerprint (the start of the SHA-256) of each reading of each key, but not the "
+            "keys.\n"
+            "add asks for a key and adds it; retire removes one.",
     .operands = {"list add retire", "FINGERPRINT"},
     .options = table,
     .run = key_main,

@@ -110,21 +110,21 @@ static ssize_t pick(const char *text, size_t length, int how, char *out, size_t 
     return -1;
 }
 
-#define CUT_OFF "only with the = at its end, which is part of base64: it was cut off; paste the whole key"
+#define CUT_OFF "only with the = at its end: this part of the base64 was cut off; paste the whole key"
 #define AS_SHOWN "; enter the key as Ring shows it"
 
 const struct mistake key_mistakes[] = {
-    {append, CRLF, "only with CR LF after it: the signer reads a line of a file and keeps the line end", 0},
+    {append, CRLF, "only with CR LF after it: the signer reads it from a file and keeps the line break", 0},
     {append, LF, "only with a line break after it: the signer reads it from a file and keeps the line break",
      0},
     {append, PADDING, CUT_OFF, 0},
     {append, PADDING_OF_TWO, CUT_OFF, 0},
     {from_base64, sodium_base64_VARIANT_ORIGINAL_NO_PADDING, CUT_OFF, 0},
     {from_base64, sodium_base64_VARIANT_URLSAFE,
-     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _", 0},
+     "only decoded from URL-safe base64: write it in standard base64, with + and / instead of - and _", 0},
     {from_base64, sodium_base64_VARIANT_URLSAFE_NO_PADDING,
-     "only decoded from URL-safe base64: write it in ordinary base64, with + and / for - and _, and = at its "
-     "end",
+     "only decoded from URL-safe base64: write it in standard base64, with + and / instead of - and _, and = "
+     "at its end",
      0},
     {from_hex, 0, "only decoded from hexadecimal, which Ring's keys are not" AS_SHOWN, 0},
     {to_base64, sodium_base64_VARIANT_ORIGINAL,
@@ -135,10 +135,12 @@ const struct mistake key_wrappings[] = {
     {unquote, 0, "only without the quotation marks: remove them from the key file", 0},
     {without_name, 0, "only without the name before it: the key must be alone on its line", 0},
     {without_prefix, 0,
-     "only without whsec_ before it: Ring's keys do not have that; is it another service's key?", 0},
+     "only without the prefix whsec_: Ring's keys do not have it; check that this is not another service's "
+     "key",
+     0},
     {pick, 0,
-     "only without what else is on its line: it must be alone there, without quotation marks, a name or a "
-     "comment",
+     "only without the other text on its line: the key must be alone there, without quotation marks, a name "
+     "or a comment",
      RUNS - 1},
-    {without_blanks, 0, "only without the blanks in it: remove them from the key file", 0},
+    {without_blanks, 0, "only without the white space in it: remove it from the key file", 0},
     {NULL, 0, NULL, 0}};

@@ -21,15 +21,15 @@ void filter_start(struct filter *filter) {
     filter->since = INT64_MIN;
     filter->until = INT64_MAX;
     if (filter->since_text != NULL && when_parse(filter->since_text, filter->utc, now, &filter->since) != 0)
-        usage_error(
-            "--since wants a time as in \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, not \"%s\"",
-            filter->since_text);
+        usage_error("--since must be a time such as \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, "
+                    "not \"%s\"",
+                    filter->since_text);
     if (filter->until_text != NULL && when_parse(filter->until_text, filter->utc, now, &filter->until) != 0)
-        usage_error(
-            "--until wants a time as in \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, not \"%s\"",
-            filter->until_text);
+        usage_error("--until must be a time such as \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, "
+                    "not \"%s\"",
+                    filter->until_text);
     if (filter->since >= filter->until)
-        usage_error("--since is not before --until: nothing can be in between");
+        usage_error("--since must be before --until");
 }
 
 static bool wanted(const struct filter *filter, const struct lines *lines) {
@@ -44,7 +44,7 @@ struct lines *lines_open(const char *path) {
     struct lines *lines = calloc(1, sizeof *lines);
     struct event_parser *parser = event_parser_new();
     if (lines == NULL || parser == NULL) {
-        problem("no memory");
+        problem("out of memory");
         free(lines);
         event_parser_free(parser);
         return NULL;
@@ -97,8 +97,7 @@ static void report_damage(struct lines *lines, struct position position) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(position.day, name);
     if (++lines->damaged <= DAMAGE_REPORTS)
-        problem("%s, byte %" PRIu64 ": a damaged line, passed over; `doorpost check` tells more", name,
-                position.offset);
+        problem("%s, byte %" PRIu64 ": skipped a damaged line; see `doorpost check`", name, position.offset);
 }
 
 int lines_next(struct lines *lines, const struct filter *filter) {
@@ -133,7 +132,7 @@ void lines_explain_empty(const struct lines *lines) {
     if (lines->passed > 0 || lines->damaged > 0)
         return;
     if (lines->empty) {
-        explain_empty("No events in %s yet: `doorpost doctor --url URL` sends one through the whole chain.",
+        explain_empty("No events in %s yet: send a test event with `doorpost doctor --url URL`.",
                       lines->directory.path);
         return;
     }
@@ -207,7 +206,7 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
     uint64_t damaged = lines->damaged;
     int result = 0;
     if (ring == NULL)
-        return problem("--lines %" PRId64 " is more than memory holds", wanted_count);
+        return problem("--lines %" PRId64 " is more than fits in memory", wanted_count);
     struct position since = lines_since(lines, filter->since);
     *position = since;
     lines->damaged = DAMAGE_REPORTS; /* these are reported when they are printed */

@@ -15,18 +15,18 @@ struct filter {
 };
 
 /* For the option table of a verb whose struct options has a `struct filter filter`. */
-#define OPTIONS_FILTER                                                                                    \
-    {'S',                                                                                                 \
-     "since",                                                                                             \
-     OPTION_TEXT,                                                                                         \
-     "TIME",                                                                                              \
-     "received at or after: a date, \"2 hours ago\", 8d",                                                 \
-     AT(filter.since_text)},                                                                              \
-        {'U', "until", OPTION_TEXT, "TIME", "received before", AT(filter.until_text)},                    \
-        {0, "device", OPTION_LIST, "ID", "of this device alone; may be repeated", AT(filter.devices)},    \
-        {0, "account", OPTION_LIST, "ID", "of this account alone; may be repeated", AT(filter.accounts)}, \
-        {0, "type", OPTION_LIST, "TYPE", "of this type alone; may be repeated", AT(filter.types)}, {      \
-        0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", AT(filter.utc)                \
+#define OPTIONS_FILTER                                                                                   \
+    {'S',                                                                                                \
+     "since",                                                                                            \
+     OPTION_TEXT,                                                                                        \
+     "TIME",                                                                                             \
+     "received at or after: a date, \"2 hours ago\", 8d",                                                \
+     AT(filter.since_text)},                                                                             \
+        {'U', "until", OPTION_TEXT, "TIME", "received before", AT(filter.until_text)},                   \
+        {0, "device", OPTION_LIST, "ID", "only of this device; may be repeated", AT(filter.devices)},    \
+        {0, "account", OPTION_LIST, "ID", "only of this account; may be repeated", AT(filter.accounts)}, \
+        {0, "type", OPTION_LIST, "TYPE", "only of this type; may be repeated", AT(filter.types)}, {      \
+        0, "utc", OPTION_FLAG, NULL, "times in UTC, not local time", AT(filter.utc)                      \
     }
 
 /* Parses the times; ends the process if they make no sense. */

@@ -99,20 +99,20 @@ static int log_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {'f', "follow", OPTION_FLAG, NULL, "show what comes, until Ctrl-C", AT(follow)},
-    {'n', "lines", OPTION_NUMBER, "N", "the last N alone (with -f: 10)", AT(count)},
+    {'f', "follow", OPTION_FLAG, NULL, "wait for new events, until Ctrl-C", AT(follow)},
+    {'n', "lines", OPTION_NUMBER, "N", "only the last N (with -f: 10)", AT(count)},
     OPTIONS_FILTER,
-    {0, "json", OPTION_FLAG, NULL, "Ring's events, one a line", AT(json)},
+    {0, "json", OPTION_FLAG, NULL, "Ring's events, one per line", AT(json)},
     OPTION_CONF,
     OPTION_JOURNAL,
     {0}};
 
 const struct verb verb_log = {
     .name = "log",
-    .summary = "show what was received; -f follows",
+    .summary = "show the received events; -f follows",
     .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json]",
     .what = "Shows the events in the journal, oldest first: time of receipt, type, device, account.\n"
-            "With --json: Ring's own events, one a line, for jq.",
+            "With --json: Ring's own events, one per line, for jq.",
     .options = table,
     .run = log_main,
 };

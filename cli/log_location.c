@@ -57,12 +57,12 @@ static void guess_location(const struct config *config, char out[LOG_LOCATION_SI
             used += (size_t)snprintf(out + used, LOG_LOCATION_SIZE - used, "%s%s", used > 0 ? " or " : "",
                                      usual[i].place);
     if (used == 0)
-        snprintf(out, LOG_LOCATION_SIZE, "the error log of the web server, or of the host's panel");
+        snprintf(out, LOG_LOCATION_SIZE, "the error log of the web server, or in the hosting panel");
 }
 
 const char *log_location(const struct config *config, char out[LOG_LOCATION_SIZE]) {
     guess_location(config, out);
     if (config->log == LOG_OFF)
-        strncat(out, ", once DOORPOST_LOG is not off", LOG_LOCATION_SIZE - 1 - strlen(out));
+        strncat(out, ", if DOORPOST_LOG is not off", LOG_LOCATION_SIZE - 1 - strlen(out));
     return out;
 }

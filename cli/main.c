@@ -18,10 +18,10 @@ static void print_verbs(FILE *out) {
     fputs("usage: doorpost VERB [OPTION...]\n\n", out);
     for (size_t i = 0; verbs[i] != NULL; i++)
         fprintf(out, "  %-18s%s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("\n`doorpost help VERB` and VERB --help tell more; doorpost(1) is the manual. Exit status: 0, 1 "
-          "where a problem was found, 2 "
-          "for a "
-          "command line\nthat makes no sense.\n",
+    fputs("\n"
+          "See `doorpost help VERB`, VERB --help, or doorpost(1). Exit status: 0, 1 if a problem was found, "
+          "2 for an\n"
+          "invalid command line.\n",
           out);
 }
 
@@ -36,7 +36,7 @@ static int finish(int status) {
  * section 4.4). */
 static int refuse_the_web(void) {
     fputs("Status: 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nNot for the web.\n", stdout);
-    return problem("this is no CGI program: take doorpost out of the web server's directories");
+    return problem("doorpost is not a CGI program: remove it from the web server's directories");
 }
 
 static const char *const helps[] = {"help", "--help", "-h", NULL};
@@ -57,7 +57,7 @@ __attribute__((noreturn)) static void refuse_verb(const char *name) {
         nearest_try(&nearest, verbs[i]->name);
     nearest_try(&nearest, helps[0]);
     nearest_try(&nearest, versions[0]);
-    usage_error("there is no verb \"%.100s\"%s", name, nearest_hint(&nearest, "", hint));
+    usage_error("unknown verb \"%.100s\"%s", name, nearest_hint(&nearest, "", hint));
 }
 
 static bool is_one_of(const char *text, const char *const *words) {
@@ -112,7 +112,7 @@ int main(int argc, char *argv[]) {
     if (getenv("GATEWAY_INTERFACE") != NULL)
         return refuse_the_web();
     if (sodium_init() < 0)
-        return problem("the system gives no randomness");
+        return problem("cannot get random numbers from the system");
     if (argc < 2) {
         print_verbs(stderr);
         return STATUS_USAGE;
@@ -125,7 +125,7 @@ int main(int argc, char *argv[]) {
     }
     int at = verb_index(argc, argv);
     if (at == argc)
-        usage_error("no verb is given, and %s is an option", argv[1]);
+        usage_error("no verb given: %s is an option", argv[1]);
     const struct verb *verb = find_verb(argv[at]);
     if (verb == NULL)
         refuse_verb(argv[at]);

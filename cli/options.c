@@ -70,7 +70,7 @@ static void print_help(const struct verb *verb) {
                  option->argument != NULL ? option->argument : "");
         printf("%-*s%s%s\n", HELP_COLUMN, left, strlen(left) >= HELP_COLUMN ? "  " : "", option->help);
     }
-    printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "say this");
+    printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "show this help");
 }
 
 static void set(void *options, const struct option_spec *option, const char *argument) {
@@ -86,16 +86,16 @@ static void set(void *options, const struct option_spec *option, const char *arg
         break;
     case OPTION_NUMBER:
         if (strspn(argument, "0123456789") != strlen(argument) || duration_parse(argument, number) != 0)
-            usage_error("--%s wants a number, not \"%s\"", option->name, argument);
+            usage_error("--%s must be a number, not \"%s\"", option->name, argument);
         break;
     case OPTION_DURATION:
         if (duration_parse(argument, number) != 0)
-            usage_error("--%s wants a length of time as in 30s, 5m, 12h or 90d, not \"%s\"", option->name,
+            usage_error("--%s must be a duration such as 30s, 5m, 12h or 90d, not \"%s\"", option->name,
                         argument);
         break;
     case OPTION_LIST:
         if (list->count == LIST_MAX)
-            usage_error("--%s can be given %d times at most", option->name, LIST_MAX);
+            usage_error("--%s can be given at most %d times", option->name, LIST_MAX);
         list->item[list->count++] = argument;
         break;
     }
@@ -110,7 +110,7 @@ __attribute__((noreturn)) static void refuse(const char *text, const struct opti
     nearest_try(&nearest, "help");
     for (; options->name != NULL; options++)
         nearest_try(&nearest, options->name);
-    usage_error("cannot make sense of %s%s", text, nearest_hint(&nearest, "--", hint));
+    usage_error("invalid option %s%s", text, nearest_hint(&nearest, "--", hint));
 }
 
 int options_parse(int argc, char *argv[], const struct verb *verb, void *values) {
@@ -145,7 +145,7 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
                !(options[i].letter != 0 && chosen == options[i].letter))
             i++;
         if (chosen == ':')
-            usage_error("%s needs a value", argv[optind - 1]);
+            usage_error("%s requires a value", argv[optind - 1]);
         if (i ==
             count) /* the letter may be in the middle of an argument that getopt_long() has not finished */
             refuse(optopt > 0 && optopt < LONG_ONLY ? (char[]){'-', (char)optopt, '\0'} : argv[optind - 1],
@@ -155,6 +155,6 @@ int options_parse(int argc, char *argv[], const struct verb *verb, void *values)
     while (verb->operands[operands] != NULL)
         operands++;
     if (!verb->stops && argc - optind > operands)
-        usage_error("\"%s\" is one argument too many", argv[optind + operands]);
+        usage_error("unexpected argument \"%s\"", argv[optind + operands]);
     return optind;
 }

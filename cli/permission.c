@@ -37,7 +37,7 @@ static void add_group(gid_t id, char *out, size_t size) {
     while (file != NULL && (group = fgetgrent(file)) != NULL && group->gr_gid != id)
         continue;
     if (group != NULL)
-        snprintf(out, size, ", or as a member of the group %.64s", group->gr_name);
+        snprintf(out, size, ", or as a member of group %.64s", group->gr_name);
     if (file != NULL)
         fclose(file);
 }
@@ -47,10 +47,11 @@ const char *permission_hint(const char *path, char out[HINT_SIZE]) {
     out[0] = '\0';
     if (access(path, R_OK) == 0 || errno != EACCES || !find_closed(path, &status))
         return out;
-    size_t used = (size_t)snprintf(out, HINT_SIZE, ": run this with sudo");
+    size_t used = (size_t)snprintf(out, HINT_SIZE, " (run this with sudo");
     if (status.st_uid != 0)
         used += add_user(status.st_uid, out + used, HINT_SIZE - used);
     if (status.st_gid != 0 && (status.st_mode & (S_ISDIR(status.st_mode) ? S_IXGRP : S_IRGRP)) != 0)
         add_group(status.st_gid, out + used, HINT_SIZE - used);
+    strncat(out, ")", HINT_SIZE - 1 - strlen(out));
     return out;
 }

@@ -27,18 +27,18 @@ struct options {
 
 static void warn_of_replays(const struct config *config, int64_t keep) {
     const char *state = config->max_age == 0     ? "is not set"
-                        : config->max_age > keep ? "is longer than what is kept"
+                        : config->max_age > keep ? "is longer than --keep"
                                                  : NULL;
     if (state == NULL)
         return;
     if (keep < RING_LATEST_DAYS * DAY_SECONDS)
-        problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
-                "stored as new. No value fits, because Ring delivers up to %d hours late: keep %dd or more",
+        problem("warning: DOORPOST_MAX_AGE %s, so a delivery replayed after its day was deleted is stored as "
+                "new. No value fits, because Ring delivers up to %d hours late: use --keep %dd or more",
                 state, RING_LATEST_HOURS, RING_LATEST_DAYS);
     else
-        problem("warning: DOORPOST_MAX_AGE %s, so a delivery that is replayed after its day was deleted is "
-                "stored as new. Set it to %" PRId64
-                "d or less, but not under %dd, because Ring delivers up to %d hours late",
+        problem("warning: DOORPOST_MAX_AGE %s, so a delivery replayed after its day was deleted is stored as "
+                "new. Set it to %" PRId64
+                "d or less, but not less than %dd, because Ring delivers up to %d hours late",
                 state, keep / DAY_SECONDS, RING_LATEST_DAYS, RING_LATEST_HOURS);
 }
 
@@ -72,8 +72,8 @@ static int find_waiting(const struct consumers *consumers, const char *name, int
     int damaged = waiting_each(consumers->directory, name, find_first, day, reason);
     if (damaged > 0)
         return FAIL(reason, ERROR_DAMAGED,
-                    "cursors/%s.waiting has damaged lines, whose events are not run, or is being written: if "
-                    "that stays, delete it, or say --force",
+                    "cursors/%s.waiting has damaged lines, whose events are not run, or is being written "
+                    "now: if this persists, delete it, or use --force",
                     name);
     return damaged < 0 ? damaged : *day < consumers->keep;
 }
@@ -112,8 +112,7 @@ static int check_consumer(void *context, const char *name) {
         return problem("%s", reason.text);
     if (result > 0) {
         day_format(first, day);
-        problem("the consumer %s has not run its events of %s yet; let it, or delete cursors/%s, or say "
-                "--force",
+        problem("the consumer %s has not run its events of %s yet: run it, delete cursors/%s, or use --force",
                 name, day, name);
         consumers->behind++;
     }
@@ -163,13 +162,13 @@ static int count_days(struct lines *lines, int32_t keep, struct counting *counti
     while (!lines->empty && first < keep && (result = lines_next(lines, &all)) > 0 &&
            lines->position.day < keep)
         if (!counters_add(counters, lines))
-            return FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
+            return FAIL(reason, ERROR_SYSTEM, "out of memory for the counters");
     if (result < 0)
-        return FAIL(reason, ERROR_SYSTEM, "what would be deleted could not be read");
+        return FAIL(reason, ERROR_SYSTEM, "cannot read the days to be deleted");
     counting->keep = keep;
     result = rejected_each(lines->directory.fd, INT64_MIN, INT64_MAX, count_rejection, counting, reason);
     if (result != 0)
-        return result < 0 ? result : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
+        return result < 0 ? result : FAIL(reason, ERROR_SYSTEM, "out of memory for the counters");
     counters->through = keep - 1 > counters->through ? keep - 1 : counters->through;
     return 0;
 }
@@ -179,9 +178,9 @@ static int remember(void *context, int directory, struct reason *reason) {
     struct counting *counting = context;
     struct counters now;
     int result = counters_start(&now) ? counters_read(directory, &now, reason)
-                                      : FAIL(reason, ERROR_SYSTEM, "no memory for the counters");
+                                      : FAIL(reason, ERROR_SYSTEM, "out of memory for the counters");
     if (result == 0 && now.through != counting->before)
-        result = FAIL(reason, ERROR_SYSTEM, "another prune is under way: nothing was deleted; try it again");
+        result = FAIL(reason, ERROR_SYSTEM, "another prune is running: nothing was deleted; try again");
     counters_end(&now);
     return result == 0 ? counters_write(directory, &counting->counters, reason) : result;
 }
@@ -201,7 +200,7 @@ static int count(const struct config *config, int32_t *keep, struct counting *co
 static void print_result(const struct pruned *pruned, bool dry_run) {
     char first[DAY_SIZE], last[DAY_SIZE];
     if (pruned->days == 0) {
-        printf("Nothing is that old.\n");
+        printf("Nothing to delete.\n");
         return;
     }
     day_format(pruned->first, first);
@@ -215,10 +214,9 @@ static void print_result(const struct pruned *pruned, bool dry_run) {
 static int shrink_index(struct directory *directory) {
     struct reason reason;
     if (rebuild_index(directory, NULL, NULL, &reason) != 0)
-        return problem("the index is larger than it has to be, but: %s; when that is mended, say doorpost "
-                       "check --rebuild-index",
+        return problem("cannot shrink the index: %s; when that is fixed, run doorpost check --rebuild-index",
                        reason.text);
-    printf("Made the index anew of what is left.\n");
+    printf("Rebuilt the index.\n");
     return STATUS_DONE;
 }
 
@@ -230,7 +228,7 @@ static int prune_main(int argc, char *argv[]) {
     struct pruned pruned = {0};
     options_parse(argc, argv, &verb_prune, &options);
     if (options.keep < DAY_SECONDS)
-        usage_error("how much is to be kept? Say --keep 90d; a day at least");
+        usage_error("--keep is required, and must be at least 1d; for example, --keep 90d");
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     directory_start(&directory, config.journal);
@@ -240,7 +238,7 @@ static int prune_main(int argc, char *argv[]) {
         return STATUS_PROBLEM;
     struct counting counting;
     const struct before before = {.call = remember, .context = &counting};
-    int result = counters_start(&counting.counters) ? 0 : FAIL(&reason, ERROR_SYSTEM, "no memory");
+    int result = counters_start(&counting.counters) ? 0 : FAIL(&reason, ERROR_SYSTEM, "out of memory");
     if (result == 0 && !options.dry_run)
         result = count(&config, &day, &counting, &reason);
     struct deadline deadline = {.at = monotonic_now() + LOCK_TIMEOUT};
@@ -257,9 +255,9 @@ static int prune_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time: 90d", AT(keep)},
-    {'n', "dry-run", OPTION_FLAG, NULL, "only say what would be deleted", AT(dry_run)},
-    {'f', "force", OPTION_FLAG, NULL, "also what a consumer of exec has not run yet", AT(force)},
+    {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time, as in 90d", AT(keep)},
+    {'n', "dry-run", OPTION_FLAG, NULL, "only show what would be deleted", AT(dry_run)},
+    {'f', "force", OPTION_FLAG, NULL, "also delete events that an exec consumer has not run yet", AT(force)},
     OPTION_CONF,
     OPTION_JOURNAL,
     {0}};
@@ -268,10 +266,9 @@ const struct verb verb_prune = {
     .name = "prune",
     .summary = "delete the oldest days",
     .synopsis = "--keep 90d [--dry-run]",
-    .what = "Deletes the days, events and rejected deliveries, that are older than what is to be kept, while "
-            "deliveries go\n"
-            "on. What is left can still be verified from its first line. The newest day with events is "
-            "always kept.",
+    .what = "Deletes the days of events and rejected deliveries that are older than --keep, while deliveries "
+            "continue.\n"
+            "The rest can still be verified from its first line. The newest day with events is always kept.",
     .options = table,
     .run = prune_main,
 };

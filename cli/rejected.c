@@ -113,15 +113,15 @@ static void keep(struct replay *replay, const struct rejection *rejection, const
     if (entry.disposition == DISPOSITION_STORED || entry.disposition == DISPOSITION_DUPLICATE) {
         replay->stored += entry.disposition == DISPOSITION_STORED;
         printf("%s  %s as line %" PRIu64 "\n", name,
-               entry.disposition == DISPOSITION_STORED ? "stored" : "is in the journal already,", entry.seq);
+               entry.disposition == DISPOSITION_STORED ? "stored" : "already stored", entry.seq);
         return;
     }
     replay->failed++;
     if (entry.disposition == DISPOSITION_REJECTED)
-        printf("%s  still not usable: %s (DOORPOST_MAX_AGE=off takes it at any age)\n", name,
+        printf("%s  still not usable: %s (DOORPOST_MAX_AGE=off accepts it at any age)\n", name,
                entry.rejection);
     else
-        problem("%s could not be kept: %s", name, entry.reason.text);
+        problem("%s could not be stored: %s", name, entry.reason.text);
 }
 
 static int replay_one(void *context, const struct rejection *rejection) {
@@ -154,7 +154,7 @@ static int replay_all(struct replay *replay, struct directory *directory, struct
     if (replay->keys == NULL)
         explain(reason, "nothing was replayed");
     else if (replay->parser == NULL || replay->journal == NULL)
-        explain(reason, "no memory");
+        explain(reason, "out of memory");
     else
         result = rejected_each(directory->fd, replay->options->filter.since, replay->options->filter.until,
                                replay_one, replay, reason);
@@ -178,7 +178,7 @@ static int run(struct replay *replay) {
     if (result != 0)
         return problem("%s", reason.text);
     if (options->which != NULL && replay->seen == 0)
-        return problem("there is no %s: `doorpost rejected` lists them", options->which);
+        return problem("no rejected delivery %s: list them with `doorpost rejected`", options->which);
     if (replay->seen == 0)
         explain_empty(
             "No rejected deliveries%s.",
@@ -193,15 +193,15 @@ static int rejected_main(int argc, char *argv[]) {
     options.which = first < argc ? argv[first] : NULL;
     filter_start(&options.filter);
     if (options.body && options.which == NULL)
-        usage_error("--body of which one? Name it as the list does: DAY:LINE");
+        usage_error("--body requires DAY:LINE, as in the list");
     if (options.json + options.body + options.replay > 1)
-        usage_error("--json, --body or --replay: one of them");
+        usage_error("--json, --body and --replay cannot be combined");
     if (settings_load(&options.settings, NEED_JOURNAL | (options.replay ? NEED_KEYS : NEED_NOTHING),
                       &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     replay->options = &options;
     replay->config = &config;
     int status = run(replay);
@@ -210,12 +210,12 @@ static int rejected_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {0, "replay", OPTION_FLAG, NULL, "decide them anew, as after an upgrade", AT(replay)},
+    {0, "replay", OPTION_FLAG, NULL, "process them again, for example after an upgrade", AT(replay)},
     {0, "body", OPTION_FLAG, NULL, "print the body of DAY:LINE, byte for byte", AT(body)},
-    {0, "json", OPTION_FLAG, NULL, "one JSON object a line", AT(json)},
+    {0, "json", OPTION_FLAG, NULL, "one JSON object per line", AT(json)},
     {'S', "since", OPTION_TEXT, "TIME", "received at or after", AT(filter.since_text)},
     {'U', "until", OPTION_TEXT, "TIME", "received before", AT(filter.until_text)},
-    {0, "utc", OPTION_FLAG, NULL, "times in UTC, not in the local zone", AT(filter.utc)},
+    {0, "utc", OPTION_FLAG, NULL, "times in UTC, not local time", AT(filter.utc)},
     OPTION_CONF,
     OPTION_JOURNAL,
     OPTION_KEY_FILE,
@@ -223,13 +223,13 @@ static const struct option_spec table[] = {
 
 const struct verb verb_rejected = {
     .name = "rejected",
-    .summary = "show what was signed but unusable, and try it again",
+    .summary = "show deliveries that were signed but unusable, and retry them",
     .synopsis = "[DAY:LINE] [--json | --body | --replay]",
-    .what = "Lists the deliveries that were signed and no usable events, with the reason; or the one that "
-            "DAY:LINE names.\n"
-            "With --replay they are decided anew, and what is usable now goes to the journal, under the time "
-            "at which it\n"
-            "was received. They stay listed; replaying twice is harmless.",
+    .what = "Lists the deliveries that were signed but were not usable events, with the reason; or only "
+            "DAY:LINE.\n"
+            "With --replay they are processed again, and those that are usable now are stored in the journal "
+            "with their\n"
+            "original time of receipt. They stay listed; replaying twice is harmless.",
     .operands = {"DAY:LINE"},
     .options = table,
     .run = rejected_main,

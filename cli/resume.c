@@ -17,7 +17,7 @@ int resume_visit(int directory, int32_t first, int32_t last,
                  void *context, struct reason *reason) {
     struct walk *walk = malloc(sizeof *walk);
     if (walk == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to read the journal");
+        return FAIL(reason, ERROR_SYSTEM, "out of memory reading the journal");
     enum scan scan;
     struct record record;
     struct position begin;
@@ -109,15 +109,15 @@ void resume_explain(const struct resume *resume, const char *name, struct reason
     char file[SEGMENT_NAME_SIZE], next[96];
     segment_name(was->position.day, file);
     if (resume->next == 0)
-        snprintf(next, sizeof next, "nothing newer is there, so it goes on with what comes");
+        snprintf(next, sizeof next, "there is nothing newer, so it continues with new events");
     else if (resume->reused)
-        snprintf(next, sizeof next, "numbers were given again, so it goes on from event %" PRIu64 " by %s",
+        snprintf(next, sizeof next, "numbers were reused, so it continues from event %" PRIu64 " by %s",
                  resume->next, was->received_at[0] != '\0' ? "time" : "day");
     else
-        snprintf(next, sizeof next, "it goes on from event %" PRIu64, resume->next);
+        snprintf(next, sizeof next, "it continues from event %" PRIu64, resume->next);
     explain(out,
-            "the place of %s does not hold: event %" PRIu64 " does not end at byte %" PRIu64
-            " of %s any more, which was edited, cut, replaced or deleted; %s",
+            "the position of %s is invalid: event %" PRIu64 " does not end at byte %" PRIu64
+            " of %s, which was edited, truncated, replaced or deleted; %s",
             name, was->seq, was->position.offset, file, next);
 }
 

@@ -97,10 +97,9 @@ static int create_cursor(struct runner *runner) {
     if (result == 0)
         result = cursor_read(lines->directory.fd, runner->run->name, &runner->cursor, &reason);
     if (result >= 0 && at_end && !lines->empty)
-        explain_empty(
-            "%s is new, and begins after the newest event. With --from start, a new one begins at the "
-            "first.",
-            runner->run->name);
+        explain_empty("%s is new, and starts after the newest event. With --from start, a new consumer "
+                      "starts at the first event.",
+                      runner->run->name);
     return result >= 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
@@ -123,7 +122,7 @@ static void add_failure(void *context, const struct failure *failure) {
         return;
     runner->matched++;
     int result = queues_reserve(queues, 1) ? runner_reread(runner, &item, &record, &reason)
-                                           : FAIL(&reason, ERROR_SYSTEM, "no memory");
+                                           : FAIL(&reason, ERROR_SYSTEM, "out of memory");
     if (result > 0) {
         item.order = runner_order_of(&runner->lines->event);
         if (queues_find(queues, &item) == NULL)
@@ -133,7 +132,8 @@ static void add_failure(void *context, const struct failure *failure) {
     if (result == 0)
         problem("event %" PRIu64 " (%s) is no longer in the journal", failure->seq, failure->event_id);
     else
-        problem("event %" PRIu64 " (%s) stays on the list: %s", failure->seq, failure->event_id, reason.text);
+        problem("event %" PRIu64 " (%s) remains on the list: %s", failure->seq, failure->event_id,
+                reason.text);
     runner->broken |= result < 0;
 }
 
@@ -144,10 +144,10 @@ static int open_cursor(struct runner *runner) {
         int count =
             failed_each(runner_directory_of(runner), runner->lock, run->name, add_failure, runner, &reason);
         if (count >= 0 && run->retry != NULL && runner->matched == 0)
-            return problem("no event %.200s has failed for %s: see doorpost exec --failed", run->retry,
+            return problem("no failed event %.200s for %s: see doorpost exec --failed", run->retry,
                            run->name);
         if (count == 0)
-            explain_empty("Nothing is run again: %s has given up no event.", run->name);
+            explain_empty("Nothing to retry: %s has given up no event.", run->name);
         runner->broken |= run->retry == NULL && count > (int)runner->matched; /* some are damaged */
         return count < 0 ? problem("%s", reason.text) : STATUS_DONE;
     }
@@ -174,7 +174,7 @@ static void follow_instruction(void *context, enum instruction what, uint64_t se
     if (what == INSTRUCTION_RETRY)
         schedule_expedite(runner->schedule, seq);
     else if (schedule_drop(runner->schedule, seq, timestamp_now()))
-        problem("event %" PRIu64 " is dropped, as doorpost exec --drop was told", seq);
+        problem("event %" PRIu64 " dropped by doorpost exec --drop", seq);
 }
 
 /* Instructions are cleared once the cursor is saved. */
@@ -263,8 +263,7 @@ static int open_lock(struct runner *runner) {
     if (result == ERROR_TIMEOUT && runlog_is_used()) /* many presses at once may each have started a runner */
         return STATUS_PROBLEM;
     if (result == ERROR_TIMEOUT)
-        return problem("%s is being run already, by process %d", run->name,
-                       cursor_holder(runner->lock, which));
+        return problem("%s is already running, as process %d", run->name, cursor_holder(runner->lock, which));
     return result == 0 ? STATUS_DONE : problem("%s", reason.text);
 }
 
@@ -277,8 +276,8 @@ static int find_program(struct runner *runner) {
     runner_write_state(runner);
     if (!note->missing)
         return STATUS_DONE;
-    return error == ENOENT ? problem("there is no program %s that can be run", program)
-                           : problem("cannot look for %s: %s", program, strerror(error));
+    return error == ENOENT ? problem("program %s is missing or not executable", program)
+                           : problem("cannot find program %s: %s", program, strerror(error));
 }
 
 static int open_signals(struct runner *runner) {
@@ -299,7 +298,7 @@ static int open_signals(struct runner *runner) {
 int runner_run(const struct config *config, const struct run *run) {
     struct runner *runner = calloc(1, sizeof *runner);
     if (runner == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     runner->run = run;
     runner->stop_at = INT64_MAX;
     runner->lock = runner->signals = runner->follow.notify = runner->again.fd = -1;

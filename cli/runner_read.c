@@ -113,7 +113,7 @@ static int take_current_lock(struct runner *runner, struct reason *reason) {
     int lock = cursor_open_lock(runner_directory_of(runner), name, reason);
     int result = lock < 0 ? lock : cursor_lock(lock, CURSOR_LOCK_RUNNER, false, reason);
     if (result == ERROR_TIMEOUT) {
-        explain(reason, "%s is being run already, by process %d", name,
+        explain(reason, "%s is already running, as process %d", name,
                 cursor_holder(lock, CURSOR_LOCK_RUNNER));
         runner_end_broken(runner);
     }
@@ -133,8 +133,7 @@ static int adopt_new_directory(struct runner *runner, struct reason *reason) {
     int result = take_current_lock(runner, reason);
     if (result != 0)
         return result;
-    problem("the journal directory or its cursors/ was replaced: %s goes on in the one that has the name now",
-            name);
+    problem("the journal directory or its cursors/ was replaced: %s continues in the new one", name);
     follow_end(&runner->follow);
     follow_start(&runner->follow, runner->lines->directory.path);
     runner_update_cursor(runner);
@@ -204,7 +203,7 @@ static int add_line(struct runner *runner, enum scan scan, const struct record *
     if (!readable) {
         char name[SEGMENT_NAME_SIZE];
         segment_name(position.day, name);
-        problem("%s, byte %" PRIu64 ": a damaged line, for which nothing is run; `doorpost check` tells more",
+        problem("%s, byte %" PRIu64 ": a damaged line, for which no command is run; see `doorpost check`",
                 name, position.offset);
     }
     if (scan != SCAN_DAMAGED) {
@@ -290,7 +289,7 @@ void runner_read_new(struct runner *runner) {
         return;
     }
     runner_end_if_once(runner);
-    backoff_start(&runner->read_backoff, &reason, runner->ending ? "" : "; trying again");
+    backoff_start(&runner->read_backoff, &reason, runner->ending ? "" : "; retrying");
     runner->foreign =
         directory_open(&runner->lines->directory, &reason) != 0 ||
         cursor_lock_is_current(runner_directory_of(runner), runner->run->name, runner->lock, &reason) <= 0;

@@ -40,7 +40,7 @@ static void settle(struct runner *runner, const struct item *ended, enum result 
         status = (runner->run->retry_failed ? failed_replace : failed_add)(
             runner_directory_of(runner), runner->lock, name, failure, &reason);
         if (status == 0) {
-            problem("event %" PRIu64 " (%s) is given up: %s%s; to run it again: %s", ended->seq,
+            problem("event %" PRIu64 " (%s) given up: %s%s; to run it again: %s", ended->seq,
                     failure->event_id, failure->how, format_output(failure, output_text), runner->run->again);
             runner->failures++;
         } else
@@ -68,7 +68,7 @@ static bool find_line(struct runner *runner, struct item *item, struct record *r
     struct reason reason = {""};
     int result = runner_reread(runner, item, record, &reason);
     if (result < 0) {
-        backoff_report(&runner->reread_backoff, &reason, "; its events wait");
+        backoff_report(&runner->reread_backoff, &reason, "; its events are deferred");
         settle(runner, item, RESULT_POSTPONED, NULL);
     } else if (result == 0) {
         problem("event %" PRIu64 " was deleted before its command could be run", item->seq);
@@ -92,7 +92,7 @@ static void start(struct runner *runner, struct job *job, struct item *item) {
     int result = command_start(&job->command, runner->run->command, &invoked, record.event,
                                record.event_length, runner->run->timeout * SECOND, &reason);
     if (result != 0) {
-        backoff_start(&runner->start_backoff, &reason, "; trying again");
+        backoff_start(&runner->start_backoff, &reason, "; retrying");
         settle(runner, item, RESULT_INTERRUPTED, NULL);
         return;
     }
@@ -140,8 +140,7 @@ static void end_job(struct runner *runner, struct job *job, int status) {
     command_end(command);
     enum result result = interpret_status(command, status, runner->run->timeout, how);
     if (job->dropped && result != RESULT_DONE) {
-        problem("event %" PRIu64 " (%s): %s; it is dropped, as doorpost exec --drop was told", item->seq,
-                command->id, how);
+        problem("event %" PRIu64 " (%s): %s; dropped by doorpost exec --drop", item->seq, command->id, how);
         result = RESULT_DONE;
     }
     struct failure failure = {.seq = item->seq,
@@ -154,7 +153,7 @@ static void end_job(struct runner *runner, struct job *job, int status) {
                               .at = timestamp_now()};
     if (result == RESULT_FAILED && item->attempts <= RING_RETRIES && !runner->run->retry_failed) {
         failed_note(runner_directory_of(runner), runner->run->name, &failure);
-        problem("event %" PRIu64 " (%s): %s; once more in %d s%s", item->seq, command->id, how,
+        problem("event %" PRIu64 " (%s): %s; retrying in %d s%s", item->seq, command->id, how,
                 ring_retry_after[item->attempts - 1], format_output(&failure, output_text));
     }
     job->busy = false;

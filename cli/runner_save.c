@@ -17,12 +17,12 @@ void runner_end_if_once(struct runner *runner) {
 }
 
 void runner_pause(struct runner *runner, struct backoff *backoff, const struct reason *reason) {
-    backoff_start(backoff, reason,
-                  runner->run->once
-                      ? "; nothing is run until that works: make room, or see to the owner and the "
-                        "mode, and run doorpost exec again"
-                      : "; nothing is run until that works: make room, or see to the owner and the "
-                        "mode");
+    backoff_start(
+        backoff, reason,
+        runner->run->once
+            ? "; no command is run until this works: free disk space, or fix the owner and the mode, and run "
+              "doorpost exec again"
+            : "; no command is run until this works: free disk space, or fix the owner and the mode");
     runner_end_if_once(runner);
 }
 

@@ -17,7 +17,7 @@
 static char *secret_alloc(void) {
     char *text = sodium_malloc(KEY_FILE_SIZE + 1);
     if (text == NULL)
-        problem("no memory for a key");
+        problem("out of memory for a key");
     return text;
 }
 

@@ -42,13 +42,13 @@ static int explain_missing(const struct config *config, const char *name, const 
     config_program_directory(program);
     if (config->file[0] != '\0')
         return FAIL(reason, ERROR_SYSTEM,
-                    "%s is not set in %.200s, nor in the environment: set it, or say %s%s%s", name,
+                    "%s is not set in %.200s or in the environment: set it, or use %s%s%s", name,
                     config->file, option, config->warning.text[0] != '\0' ? "; " : "", config->warning.text);
     return FAIL(reason, ERROR_SYSTEM,
                 "%s is not set: there are no settings in the environment, in doorpost/doorpost.env in or "
                 "above %.64s, or in " CONFIG_DEFAULT_FILE
                 ". Create them: sudo doorpost init /etc/doorpost --journal /var/lib/doorpost (without root: "
-                "doorpost init ~/doorpost); or say --conf FILE or %s",
+                "doorpost init ~/doorpost); or use --conf FILE or %s",
                 name, program, option);
 }
 
@@ -59,7 +59,7 @@ int settings_read(const struct settings *settings, unsigned needs, struct config
     char hint[HINT_SIZE];
     reason->text[0] = '\0';
     if (settings_export(settings) != STATUS_DONE)
-        return FAIL(reason, ERROR_SYSTEM, "the command line cannot be used");
+        return FAIL(reason, ERROR_SYSTEM, "cannot apply the command line");
     if (privilege_trust_settings(reason) != 0)
         return ERROR_SYSTEM;
     int result = config_read(config, reason);
@@ -86,7 +86,7 @@ int settings_load(const struct settings *settings, unsigned needs, struct config
     if (settings_read(settings, needs, config, &reason) != 0)
         return problem("%s", reason.text);
     if (reason.text[0] != '\0')
-        problem("warning: %s; continuing with the command line only", reason.text);
+        problem("warning: %s; using the command line only", reason.text);
     if ((needs & NEED_JOURNAL) != 0 && permission_hint(config->journal, hint)[0] != '\0')
         return problem("cannot open the journal directory %s: %s%s", config->journal, strerror(EACCES), hint);
     if ((needs & NEED_JOURNAL) != 0 && privilege_drop(config, &reason) != 0)
@@ -99,7 +99,7 @@ struct keys *settings_keys(const struct config *config) {
     struct reason reason = {""};
     struct keys *keys = keys_alloc();
     if (keys == NULL) {
-        problem("no memory for the keys");
+        problem("out of memory for the keys");
         return NULL;
     }
     if (privilege_trust_keys(config, &reason) != 0 || keys_load(keys, config->key_file, &reason) != 0) {

@@ -13,10 +13,16 @@ struct settings {
 /* For the option table of a verb whose struct options has a `struct settings settings`. */
 #define OPTION_CONF \
     { 'c', "conf", OPTION_TEXT, "FILE", "the env file with the settings", AT(settings.conf) }
-#define OPTION_JOURNAL \
-    { 'J', "journal", OPTION_TEXT, "DIR", "the journal, whatever the settings say", AT(settings.journal) }
-#define OPTION_KEY_FILE \
-    { 'K', "key-file", OPTION_TEXT, "FILE", "the key file, whatever the settings say", AT(settings.key_file) }
+#define OPTION_JOURNAL                                                                         \
+    {                                                                                          \
+        'J', "journal", OPTION_TEXT, "DIR", "the journal, instead of the one in the settings", \
+            AT(settings.journal)                                                               \
+    }
+#define OPTION_KEY_FILE                                                                           \
+    {                                                                                             \
+        'K', "key-file", OPTION_TEXT, "FILE", "the key file, instead of the one in the settings", \
+            AT(settings.key_file)                                                                 \
+    }
 
 enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };
 

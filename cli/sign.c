@@ -19,7 +19,7 @@ static int choose(const struct keys *keys, bool decoded) {
     for (size_t i = 0; i < keys_count(keys); i++)
         if (keys_reading(keys, i) == READING_BASE64)
             return (int)i;
-    problem("no key in the file is base64 of 16 bytes or more");
+    problem("no key in the file is the base64 of 16 bytes or more");
     return -1;
 }
 
@@ -48,7 +48,7 @@ static int sign_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {0, "base64", OPTION_FLAG, NULL, "the key is the base64-decoded bytes, not the text", AT(decoded)},
+    {0, "base64", OPTION_FLAG, NULL, "use the base64-decoded bytes as the key, not the text", AT(decoded)},
     OPTION_CONF,
     OPTION_KEY_FILE,
     {0}};
@@ -57,8 +57,9 @@ const struct verb verb_sign = {
     .name = "sign",
     .summary = "print the X-Signature of a body",
     .synopsis = "[--base64] [FILE]",
-    .what = "Prints the X-Signature of the body in FILE (or standard input), byte for byte as it is "
-            "there,\nwith the first key of the key file.",
+    .what = "Prints the X-Signature of the body in FILE (or standard input), byte for byte, made with the "
+            "first key\n"
+            "of the key file.",
     .operands = {"FILE"},
     .options = table,
     .run = sign_main,

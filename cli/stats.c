@@ -99,7 +99,7 @@ static int count_events(struct totals *totals, struct lines *lines, const struct
         if (count_event(totals, lines, options->filter.utc) != 0 ||
             (options->prometheus && !counters_add(&totals->counters, lines))) {
             result = -1;
-            problem("no memory for the counts");
+            problem("out of memory for the counts");
             break;
         }
         if (read % PROGRESS_EVERY == 0)
@@ -195,7 +195,7 @@ static int report_totals(struct totals *totals) {
     struct json_object *hours = json_object_new_array();
     struct json_object *delay = json_object_new_object();
     if (all == NULL || hours == NULL || delay == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     for (int hour = 0; hour < 24; hour++)
         json_object_array_add(hours, json_object_new_int64((int64_t)totals->hour[hour]));
     if (totals->delays > 0) {
@@ -234,13 +234,13 @@ static void print_metric(const char *name, const char *label, struct json_object
 }
 
 static void print_prometheus(struct totals *totals, uint64_t bytes) {
-    puts("# HELP doorpost_events_total Events, by type; of those that prune deleted, too.\n# TYPE "
-         "doorpost_events_total counter");
+    puts("# HELP doorpost_events_total Events, by type, including those deleted by prune.\n"
+         "# TYPE doorpost_events_total counter");
     print_metric("doorpost_events_total", "type", totals->counters.types);
     puts("# HELP doorpost_rejected_total Deliveries that were signed but unusable, by reason.\n"
          "# TYPE doorpost_rejected_total counter");
     print_metric("doorpost_rejected_total", "reason", totals->counters.reasons);
-    puts("# HELP doorpost_delivery_delay_seconds From the event to its receipt.\n"
+    puts("# HELP doorpost_delivery_delay_seconds Time from the event to its receipt.\n"
          "# TYPE doorpost_delivery_delay_seconds summary");
     if (totals->delays > 0)
         printf("doorpost_delivery_delay_seconds{quantile=\"0.5\"} %.6g\n"
@@ -273,7 +273,7 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
     int result = rejected_each(lines->directory.fd, options->filter.since, options->filter.until,
                                count_rejection, totals, &reason);
     if (result != 0)
-        return problem("%s", result < 0 ? reason.text : "no memory for the counts");
+        return problem("%s", result < 0 ? reason.text : "out of memory for the counts");
     if (options->prometheus)
         print_prometheus(totals, lines_size(lines, lines->first));
     else if (options->json)
@@ -282,8 +282,8 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
         show_totals(totals);
         lines_explain_empty(lines);
         if (lines->passed > 0 && totals->events == 0)
-            explain_empty("Only doctor's test presses (" EVENT_TEST_DEVICE
-                          ") were received; they are not counted.");
+            explain_empty("The journal has only doctor's test presses (" EVENT_TEST_DEVICE
+                          "), which are not counted.");
     }
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
 }
@@ -295,7 +295,7 @@ static int stats_main(int argc, char *argv[]) {
     options_parse(argc, argv, &verb_stats, &options);
     filter_start(&options.filter);
     if (options.json && options.prometheus)
-        usage_error("--json or --prometheus, not both");
+        usage_error("--json and --prometheus cannot be combined");
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct lines *lines = lines_open(config.journal);
@@ -303,11 +303,11 @@ static int stats_main(int argc, char *argv[]) {
         return STATUS_PROBLEM;
     bool counting = counters_start(&totals.counters);
     struct json_object **counts[] = {&totals.day, &totals.type, &totals.device, &totals.rejected};
-    int status = counting ? STATUS_DONE : problem("no memory");
+    int status = counting ? STATUS_DONE : problem("out of memory");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         *counts[i] = json_object_new_object();
         if (*counts[i] == NULL)
-            status = problem("no memory");
+            status = problem("out of memory");
     }
     if (status == STATUS_DONE)
         status = count_and_print(&totals, lines, &options);
@@ -318,21 +318,22 @@ static int stats_main(int argc, char *argv[]) {
     return status;
 }
 
-static const struct option_spec table[] = {
-    OPTIONS_FILTER,
-    {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
-    {0, "prometheus", OPTION_FLAG, NULL, "for the textfile collector of node_exporter", AT(prometheus)},
-    OPTION_CONF,
-    OPTION_JOURNAL,
-    {0}};
+static const struct option_spec table[] = {OPTIONS_FILTER,
+                                           {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
+                                           {0, "prometheus", OPTION_FLAG, NULL,
+                                            "metrics for the textfile collector of node_exporter",
+                                            AT(prometheus)},
+                                           OPTION_CONF,
+                                           OPTION_JOURNAL,
+                                           {0}};
 
 const struct verb verb_stats = {
     .name = "stats",
     .summary = "count presses by day, hour and device; delays; rejections",
     .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus]",
-    .what =
-        "Counts presses by day, hour of the day and device; tells how long after the press deliveries came,\n"
-        "and what was signed but unusable. Days and hours are of the press, in the local zone.",
+    .what = "Counts presses by day, hour of the day and device, and signed but unusable deliveries; shows "
+            "how long\n"
+            "after the press deliveries arrived. Days and hours are those of the press, in local time.",
     .options = table,
     .run = stats_main,
 };

@@ -90,8 +90,7 @@ static void print_consumer(const struct consumer_status *shown) {
     const struct lag *lag = &shown->lag;
     struct reason explanation;
     printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
-           " s behind, %ld in flight, %zu to be "
-           "tried again, %s%d failed%s\n",
+           " s behind, %ld in flight, %zu to be retried, %s%d failed%s\n",
            colour(COLOUR_NAME), shown->name, colour(COLOUR_NONE),
            shown->holder != 0 ? "running" : "not running", shown->segment, shown->offset, lag->events,
            shown->seconds, shown->running, lag->retrying,
@@ -184,10 +183,10 @@ static int show_all(const struct config *config, struct show *show, bool json) {
     if (json)
         print_json(show->report);
     else if (show->seen == 0 && show->only != NULL)
-        explain_empty("No consumer %s in %s: `doorpost exec --status` shows those that are there.",
-                      show->only, config->journal);
+        explain_empty("No consumer %s in %s: list the consumers with `doorpost exec --status`.", show->only,
+                      config->journal);
     else if (show->seen == 0)
-        explain_empty("No consumers in %s yet: `doorpost exec --name NAME -- COMMAND` starts one.",
+        explain_empty("No consumers in %s yet: start one with `doorpost exec --name NAME -- COMMAND`.",
                       config->journal);
     json_object_put(show->report);
     lines_close(show->lines);
@@ -218,7 +217,7 @@ static int show_failures(struct lines *lines, const char *name, struct json_obje
     if (failures == NULL)
         return STATUS_PROBLEM;
     if (json_object_array_length(failures) == 0 && report == NULL && isatty(STDOUT_FILENO))
-        printf("%s: nothing has failed\n", name);
+        printf("%s: no failed events\n", name);
     for (size_t i = 0; i < json_object_array_length(failures); i++) {
         struct json_object *one = json_object_array_get_idx(failures, i);
         if (report == NULL) {
@@ -258,15 +257,15 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
         return 0;
     }
     if (seq == 0)
-        return FAIL(reason, ERROR_INVALID, "no event %.200s has failed for %s: see doorpost exec --failed",
+        return FAIL(reason, ERROR_INVALID, "no failed event %.200s for %s: see doorpost exec --failed",
                     choice->id, choice->name);
     if (given_up)
         return failed_remove(directory, lock, choice->name, seq, reason);
     int result = instructions_add(directory, lock, choice->name,
                                   choice->drop ? INSTRUCTION_DROP : INSTRUCTION_RETRY, seq, reason);
     if (result == 0 && !choice->drop)
-        printf("Event %" PRIu64 " is tried again by %s%s.\n", seq, choice->name,
-               cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0 ? " at once" : ", when that is started");
+        printf("Event %" PRIu64 " will be retried by %s%s.\n", seq, choice->name,
+               cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0 ? " at once" : ", when it is started");
     return result;
 }
 

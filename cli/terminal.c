@@ -184,7 +184,7 @@ void print_text(const char *text, size_t length) {
 int print_json(struct json_object *value) {
     const char *text = value != NULL ? json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN) : NULL;
     if (text == NULL)
-        return problem("no memory");
+        return problem("out of memory");
     print_text(text, strlen(text));
     putchar('\n');
     return STATUS_DONE;

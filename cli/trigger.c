@@ -53,7 +53,7 @@ static bool deliver(const struct options *options, const char *body, size_t leng
             print_answer(options, &answer);
         if (!options->retry || attempt == RING_RETRIES || (result == 0 && ring_is_final(answer.status)))
             return result == 0 && is_expected(options, &answer);
-        fprintf(stderr, "once more in %d s, as Ring does\n", ring_retry_after[attempt]);
+        fprintf(stderr, "retrying in %d s, as Ring does\n", ring_retry_after[attempt]);
         sleep((unsigned)ring_retry_after[attempt]);
     }
 }
@@ -87,7 +87,7 @@ __attribute__((noreturn)) static void refuse_type(const char *type) {
     nearest_start(&nearest, type);
     for (const char *name = strtok(types, " "); name != NULL; name = strtok(NULL, " "))
         nearest_try(&nearest, name);
-    usage_error("\"%.100s\" is no type that Ring documents%s; --help lists them", type,
+    usage_error("\"%.100s\" is not an event type documented by Ring%s; --help lists the types", type,
                 nearest_hint(&nearest, "", hint));
 }
 
@@ -101,9 +101,9 @@ static int trigger_main(int argc, char *argv[]) {
     if (!sample_knows(options.type))
         refuse_type(options.type);
     if (options.url == NULL && !options.print)
-        usage_error("where to? Say --url https://YOUR.HOST/doorpost");
+        usage_error("no URL given: use --url https://YOUR.HOST/doorpost");
     if (strlen(options.device) > IDENTIFIER_MAX || strlen(options.account) > IDENTIFIER_MAX)
-        usage_error("an identifier has %d bytes at most", IDENTIFIER_MAX);
+        usage_error("an identifier may have at most %d bytes", IDENTIFIER_MAX);
     if (settings_load(&options.settings, options.print ? NEED_NOTHING : NEED_KEYS, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     if (options.print)
@@ -117,15 +117,17 @@ static int trigger_main(int argc, char *argv[]) {
 }
 
 static const struct option_spec table[] = {
-    {'u', "url", OPTION_TEXT, "URL", "the endpoint that is registered with Ring", AT(url)},
-    {'n', "count", OPTION_NUMBER, "N", "so many, each a new event", AT(count)},
-    {0, "device", OPTION_TEXT, "ID", "of this device", AT(device)},
-    {0, "account", OPTION_TEXT, "ID", "of this account", AT(account)},
-    {0, "duplicate", OPTION_FLAG, NULL, "each twice: the second must be \"duplicate\"", AT(duplicate)},
-    {0, "bad-signature", OPTION_FLAG, NULL, "with a wrong signature: must be 401", AT(bad_signature)},
-    {0, "stale", OPTION_FLAG, NULL, "sent 30 days ago, as a replayed capture is", AT(stale)},
-    {0, "retry", OPTION_FLAG, NULL, "after " RING_RETRY_TEXT " until 2xx or 4xx", AT(retry)},
-    {0, "print", OPTION_FLAG, NULL, "print the events and send nothing", AT(print)},
+    {'u', "url", OPTION_TEXT, "URL", "the endpoint registered with Ring", AT(url)},
+    {'n', "count", OPTION_NUMBER, "N", "send N new events", AT(count)},
+    {0, "device", OPTION_TEXT, "ID", "device ID of the event", AT(device)},
+    {0, "account", OPTION_TEXT, "ID", "account ID of the event", AT(account)},
+    {0, "duplicate", OPTION_FLAG, NULL, "send each event twice: the second must be \"duplicate\"",
+     AT(duplicate)},
+    {0, "bad-signature", OPTION_FLAG, NULL, "send a wrong signature: must be answered 401",
+     AT(bad_signature)},
+    {0, "stale", OPTION_FLAG, NULL, "date the event 30 days back, as a replayed capture would be", AT(stale)},
+    {0, "retry", OPTION_FLAG, NULL, "retry after " RING_RETRY_TEXT " until 2xx or 4xx", AT(retry)},
+    {0, "print", OPTION_FLAG, NULL, "print the events, send nothing", AT(print)},
     OPTION_CONF,
     OPTION_KEY_FILE,
     {0}};

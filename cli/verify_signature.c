@@ -42,7 +42,7 @@ static bool body_matches(struct attempt *attempt, const char *body, size_t lengt
                          const char *about_end) {
     int key = signature_verify(attempt->keys, body, length, attempt->digest);
     if (key >= 0)
-        problem("the signature does not match these bytes, but with key %s (%s) it matches %s%s",
+        problem("the signature does not match these bytes; with key %s (%s) it matches %s%s",
                 keys_fingerprint(attempt->keys, (size_t)key), reading_name(attempt->keys, key), explanation,
                 about_end);
     return key >= 0;
@@ -56,11 +56,10 @@ static bool matches_ignoring_line_end(struct attempt *attempt, char *body, size_
         bare--;
     if (body_matches(attempt, body, length, explanation, "") ||
         (bare < length &&
-         body_matches(attempt, body, bare, explanation, "; and without the line break at the end")))
+         body_matches(attempt, body, bare, explanation, "; also without the final line break")))
         return true;
     body[bare] = '\n';
-    return bare > 0 &&
-           body_matches(attempt, body, bare + 1, explanation, "; and with a line break at the end");
+    return bare > 0 && body_matches(attempt, body, bare + 1, explanation, "; also with a final line break");
 }
 
 static bool try_bodies(struct attempt *attempt) {
@@ -164,9 +163,8 @@ static bool try_hashes(const struct attempt *attempt) {
         const char *explanation;
     } hashes[] = {
         {HASH_BODY,
-         "this is the plain SHA-256 of the body, which anybody can compute: sign with HMAC and the key"},
-        {HMAC_EMPTY,
-         "this was signed with an empty key: the variable that should hold the signer's key is not set"},
+         "this is the plain SHA-256 of the body, which anyone can compute: sign with HMAC and the key"},
+        {HMAC_EMPTY, "this was signed with an empty key: the variable for the signer's key is not set"},
         {HASH_KEY_BODY, "this is the SHA-256 of the key followed by the body: sign with HMAC"},
         {HASH_BODY_KEY, "this is the SHA-256 of the body followed by the key: sign with HMAC"},
         {HMAC_SWAPPED,
@@ -185,14 +183,13 @@ static bool try_hashes(const struct attempt *attempt) {
 
 static int explain_failure(struct attempt *attempt) {
     if (attempt->length == 0)
-        problem("the body is empty: is this the right file?");
+        problem("the body is empty: check that this is the right file");
     if (try_bodies(attempt) || try_keys(attempt) || try_hashes(attempt))
         return STATUS_PROBLEM;
-    return problem(
-        "no configured key matches this signature, and no usual mistake explains it: "
-        "either the key is another one (`doorpost key list` shows the fingerprints; paste Ring's "
-        "key again), or the body is not the one that was signed, or more was signed than the body (a time, "
-        "as others do; Ring does not)");
+    return problem("no configured key matches this signature, and no common mistake explains it: either the "
+                   "key is wrong (`doorpost key list` shows the fingerprints; paste Ring's key again), or "
+                   "the body is not the one that was signed, or more than the body was signed (a timestamp, "
+                   "as some services do; Ring does not)");
 }
 
 /* ---- signatures that differ in form from Ring's ---- */
@@ -276,12 +273,12 @@ static const struct {
     bool (*applies)(const char *text);
     const char *explanation;
 } decorations[] = {
-    {has_field_name, "is a whole header line: give only its value"},
-    {is_list, "is a list, and Ring sends a single signature: give only that"},
-    {has_quotes, "has quotation marks: remove them"},
-    {has_blanks, "has blanks: remove them; Ring sends none, and Doorpost refuses them"},
+    {has_field_name, "is a whole header line: pass only its value"},
+    {is_list, "is a list, but Ring sends a single signature: pass only that"},
+    {has_quotes, "contains quotation marks: remove them"},
+    {has_blanks, "contains white space: remove it; Ring sends none, and Doorpost rejects it"},
     {has_other_scheme, "spells the scheme differently from Ring, which writes " RING_SIGNATURE_PREFIX},
-    {has_anything, "has more than " RING_SIGNATURE_PREFIX " and 64 digits: give only those"},
+    {has_anything, "has more than " RING_SIGNATURE_PREFIX " and 64 digits: pass only those"},
 };
 
 static bool is_match(struct attempt *attempt, const char *at) {
@@ -295,9 +292,9 @@ static bool is_match(struct attempt *attempt, const char *at) {
 static int try_digests(struct attempt *attempt, const char *text) {
     for (const char *at = text; (at = next_digest(at)) != NULL; at += DIGITS)
         if (is_match(attempt, at))
-            return problem("apart from that it is good: the digits %.8s... match", at);
+            return problem("otherwise it is good: the digits %.8s... match", at);
     return count_digests(text) == 1 ? explain_failure(attempt)
-                                    : problem("none of the digests in it matches this body");
+                                    : problem("none of its digests matches this body");
 }
 
 static int report_length(struct attempt *attempt, const char *digits, size_t length) {
@@ -305,16 +302,16 @@ static int report_length(struct attempt *attempt, const char *digits, size_t len
         size_t digits;
         const char *explanation;
     } others[] = {{32, "this looks like MD5"},
-                  {40, "this looks like SHA-1, and Ring does not use it"},
+                  {40, "this looks like SHA-1, which Ring does not use"},
                   {96, "this looks like SHA-384"},
                   {128, "this looks like SHA-512"}};
-    const char *explanation = length < DIGITS ? "it was cut off" : "there is something after it";
+    const char *explanation = length < DIGITS ? "it was cut off" : "it has extra characters";
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].digits == length)
             explanation = others[i].explanation;
     if (length > DIGITS && is_match(attempt, digits))
-        explanation = "the first 64 are right, and something was put after them";
-    return problem("the digest has %zu digits, and HMAC-SHA256 has 64: %s", length, explanation);
+        explanation = "the first 64 match, but something was appended";
+    return problem("the digest has %zu digits instead of the 64 of HMAC-SHA256: %s", length, explanation);
 }
 
 /* What programs print for an unset variable. */
@@ -335,14 +332,14 @@ static int report_base64(struct attempt *attempt, const uint8_t *bytes, size_t l
     if (length == DIGITS) {
         snprintf(text, sizeof text, "%.*s", (int)length, (const char *)bytes);
         problem("this is the base64 of hexadecimal digits; " RING_SIGNATURE_HEADER
-                " is the digits themselves");
-        return is_match(attempt, text) ? problem("apart from that it is good") : explain_failure(attempt);
+                " must be the digits themselves");
+        return is_match(attempt, text) ? problem("otherwise it is good") : explain_failure(attempt);
     }
     memcpy(attempt->digest, bytes, SIGNATURE_BYTES);
     problem("this is base64, which Ring uses for account-linking nonces; " RING_SIGNATURE_HEADER
-            " is 64 hexadecimal digits");
+            " must be 64 hexadecimal digits");
     if (signature_verify(attempt->keys, attempt->body, attempt->length, attempt->digest) >= 0)
-        return problem("apart from that it is good: send it in hexadecimal");
+        return problem("otherwise it is good: send it in hexadecimal");
     return explain_failure(attempt);
 }
 
@@ -353,8 +350,7 @@ static int report_malformed(struct attempt *attempt, const char *signature) {
     uint8_t bytes[DIGITS + 1] = {0};
     size_t length = strlen(digits), hex = strspn(digits, HEX), decoded;
     if (is_nothing(signature))
-        return problem(
-            "the signature is empty: the header is missing, or the variable that should hold it is not set");
+        return problem("the signature is empty: the header is missing, or the variable for it is not set");
     if (count_digests(signature) > 0) {
         size_t i = 0;
         while (!decorations[i].applies(signature))
@@ -368,9 +364,9 @@ static int report_malformed(struct attempt *attempt, const char *signature) {
     if (decoded == SIGNATURE_BYTES || (decoded == DIGITS && strspn((const char *)bytes, HEX) == DIGITS))
         return report_base64(attempt, bytes, decoded);
     if (strcasestr(signature, "%3d") != NULL)
-        return problem("this is URL-encoded: %%3D stands for =; decode it first");
+        return problem("this is URL-encoded (%%3D is =): decode it first");
     return problem("character %zu of the digest is not a hexadecimal digit: " RING_SIGNATURE_HEADER
-                   " is " RING_SIGNATURE_PREFIX " and 64 of them",
+                   " is " RING_SIGNATURE_PREFIX " and 64 hexadecimal digits",
                    hex + 1);
 }
 
@@ -391,7 +387,7 @@ static int verify_signature_main(int argc, char *argv[]) {
     struct config config;
     int first = options_parse(argc, argv, &verb_verify_signature, &options);
     if (options.signature == NULL)
-        usage_error("which signature? Say --signature sha256=...");
+        usage_error("no signature given: use --signature sha256=...");
     if (settings_load(&options.settings, NEED_KEYS, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     struct attempt attempt = {.keys = settings_keys(&config)};
@@ -416,10 +412,12 @@ static const struct option_spec table[] = {
 
 const struct verb verb_verify_signature = {
     .name = "verify-signature",
-    .summary = "does a signature hold, and if not, why not?",
+    .summary = "check a signature, and explain why it does not match",
     .synopsis = "--signature SIGNATURE [FILE]",
-    .what = "Says whether the X-Signature is that of the body in FILE (or standard input), and with which "
-            "key in\nwhich reading. If not, tries the usual mistakes and names the one that explains it.",
+    .what = "Checks whether the X-Signature is that of the body in FILE (or standard input), and reports the "
+            "matching\n"
+            "key and its reading. If it does not match, tries common mistakes and reports the one that "
+            "explains it.",
     .operands = {"FILE"},
     .options = table,
     .run = verify_signature_main,

@@ -97,7 +97,7 @@ static int fill(struct slots *slots, struct reason *reason) {
                     (off_t)(slots->at + slots->length));
         slots->length += got > 0 ? (size_t)got : 0;
     } while (got > 0 || (got < 0 && errno == EINTR));
-    return got == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot read what is set aside: %s", strerror(errno));
+    return got == 0 ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot read the deferred events: %s", strerror(errno));
 }
 
 /* Reads the next slot that is not empty. Returns 1 with the item and its file offset; ERROR_DAMAGED; 0 at the
@@ -179,9 +179,9 @@ int waiting_load(int directory, const char *name, struct queues *queues, int64_t
     int damaged = waiting_each(directory, name, collect, &all, reason);
     int result = damaged < 0 ? damaged : 0;
     if (result == 0 && (all.no_memory || !queues_reserve(queues, all.count)))
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for cursors/%s.waiting", name);
+        result = FAIL(reason, ERROR_SYSTEM, "out of memory for cursors/%s.waiting", name);
     if (result == 0 && damaged > 0)
-        problem("cursors/%s.waiting: %d damaged lines, whose events are not run; doorpost log shows them",
+        problem("cursors/%s.waiting: %d damaged lines, whose events are not run; see them with doorpost log",
                 name, damaged);
     if (result == 0 && all.count > 0) {
         qsort(all.item, all.count, sizeof *all.item, by_number);
@@ -217,7 +217,7 @@ static int write_all(int directory, const char *name, const char *path, struct q
         size--;
     char *text = malloc(size * LINE + 1);
     if (text == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
+        return FAIL(reason, ERROR_SYSTEM, "out of memory for %s", path);
     while (queues_take_changed(queues, &slot))
         continue;
     for (slot = 0; slot < size; slot++)

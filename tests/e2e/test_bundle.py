@@ -109,14 +109,14 @@ def install_sh_does_it_all():
         (home.path / "ring-key").write_text(KEY + "\n")
         # The place of cgi-bin is proposed, the site has to be said.
         out = home.run("./" + home.unpacked.name + "/install.sh", "--key-file", "ring-key", input=f"\nhttp://127.0.0.1:{port}/\n").stdout
-        check(f"Register this URL with Ring:\n\n    {server.url}\n" in out and "All that was checked is well" in out, out)
+        check(f"Register this URL with Ring:\n\n    {server.url}\n" in out and "All checks passed" in out, out)
         home.is_well_protected()
         check(len(home.takes_presses(server, 0)) == 201, "200 presses and the one of doctor")
 
         # An update while deliveries come in: the programs alone are replaced.
         key = (home.private / "key").stat()
         out = home.run(home.unpacked / "install.sh", "--url", server.url, "--cgi-bin", home.root / "cgi-bin").stdout
-        check("All that was checked is well" in out and (home.private / "key").stat().st_ino == key.st_ino, out)
+        check("All checks passed" in out and (home.private / "key").stat().st_ino == key.st_ino, out)
         home.takes_presses(server, 1000)
         check("event-1000" in home.run(home.private / "doorpost", "log", "--json", "-n", "300").stdout, "the tool finds the journal")
 

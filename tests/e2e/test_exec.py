@@ -101,7 +101,7 @@ def every_exit_and_signal():
         result = execute(lab, "--once", "--from", "start", "--", command).ok()
         attempts = collections.Counter(line.split()[0] for line in runs(lab))
         check(attempts == {"1": 1, "2": 2, "3": 2, "4": 1, "5": 2, "6": 1}, attempts)
-        for words in ("event 2 (event-1): exit status 1; once more in 1 s", "signal 11", "event 4 (event-3) is given up: exit status 78"):
+        for words in ("event 2 (event-1): exit status 1; retrying in 1 s", "signal 11", "event 4 (event-3) given up: exit status 78"):
             check(words in result.stderr, words, "is missing:", result.stderr)
         failed = json.loads((lab.journal / "cursors/default.failed").read_text())
         check((failed["seq"], failed["event_id"], failed["attempts"], failed["output"]) == (4, "event-3", 1, "last words\n"), failed)
@@ -163,7 +163,7 @@ def one_name_runs_once():
         lab.receive(press(1))
         first = runner(lab, "--name", "bell", "--from", "start", "--", script(lab, RAN))
         wait_for(lambda: runs(lab) and state(lab, "bell")["behind"] == 0, "the first run")
-        check("being run already, by process" in execute(lab, "--name", "bell", "--", "true").fails().stderr, "a second one")
+        check("already running, as process" in execute(lab, "--name", "bell", "--", "true").fails().stderr, "a second one")
         execute(lab, "--name", "other", "--once", "--from", "start", "--", "true").ok()
         check(state(lab, "bell")["process"] == first.pid and state(lab, "other")["process"] is None, "status")
         check(re.search(r"bell: running, at .* 0 events and 0 s behind", execute(lab, "--status").ok().stdout), "text")
@@ -232,8 +232,8 @@ def commands_that_misbehave():
         check(result.ok().stdout.count(": y\n") == 3 * 1500000, "flood", len(result.stdout))
         result = execute(lab, "--name", "long", "--once", "--from", "start", "--device", "a", "--", script(lab, "head -c 10000 /dev/zero | tr '\\0' x"))
         check(result.ok().stdout.count("x") == 10000, "a long line")
-        check("there is no program" in execute(lab, "--", "no-such-program").fails().stderr, "missing")
-        check("there is no program" in execute(lab, "--", lab.env_file).fails().stderr, "not executable")
+        check("program no-such-program is missing" in execute(lab, "--", "no-such-program").fails().stderr, "missing")
+        check("is missing or not executable" in execute(lab, "--", lab.env_file).fails().stderr, "not executable")
         left = lab.path / "out/left"
         quiet = script(lab, f"sleep 1000 & echo $! > {left}", "background")
         execute(lab, "--name", "background", "--once", "--from", "start", "--device", "a", "--", quiet).ok()

@@ -131,7 +131,7 @@ def a_place_that_does_not_hold_is_found_again():
                 check(set(new) <= set(lab.ran()), what, kind, "left out:", lab.ran(), result)
                 check(not repeated or kind == "of an earlier one", what, kind, "run again:", repeated, result)
                 check(behind == len(lab.ran()) - 6, what, kind, "status told", behind)
-                check(("the place of bell does not hold" in result.stderr) is told, what, kind, result)
+                check(("the position of bell is invalid" in result.stderr) is told, what, kind, result)
                 again = lab.once().ok()
                 check(again.stderr == "" or "a damaged line" in again.stderr, what, kind, "told twice:", again)
                 check(len(lab.ran()) == 9 + len(repeated) and lab.state()["behind"] == 0, what, kind, lab.ran())
@@ -151,7 +151,7 @@ def also_under_a_running_one():
             check(process.wait() == 0, what, "exit status", process.returncode, lab.said())
             check(sorted(lab.ran()) == sorted(f"event-{number}" for number in (*range(6), 11, 12, 13)), what, lab.ran(), lab.said())
             # Once when the place stops holding and, if nothing newer was there by then, once more when there is.
-            waited = "nothing newer is there" in lab.said()
+            waited = "there is nothing newer" in lab.said()
             check(lab.said().count("does not hold") <= 1 + waited, what, lab.said())
             check(not list(lab.journal.glob("cursors/*.spare")), what, "left a spare")
 
@@ -173,7 +173,7 @@ def numbers_that_are_given_again():
             check(not lab.state()["place_holds"] and lab.state()["behind"] == count, lab.state())
             result = lab.once().ok()
             check(sorted(lab.ran()[7:]) == sorted(f"event-{number}" for number in range(20, 20 + count)), count, lab.ran(), result)
-            check("numbers were given again" in result.stderr and lab.place()["done"] == [], result, lab.place())
+            check("numbers were reused" in result.stderr and lab.place()["done"] == [], result, lab.place())
 
 
 def the_highest_number_is_kept_when_an_older_copy_is_restored():
@@ -182,7 +182,7 @@ def the_highest_number_is_kept_when_an_older_copy_is_restored():
         lab.once().ok()
         lab.rewrite(lambda lines: lines[:2])
         result = lab.once().ok()
-        check("nothing newer is there" in result.stderr and len(lab.ran()) == 6, result)
+        check("there is nothing newer" in result.stderr and len(lab.ran()) == 6, result)
         check((lab.place()["seq"], lab.place()["highest"]) == (2, 6), lab.place())
         check(lab.once().ok().stderr == "" and lab.state()["place_holds"], "told again")
 
@@ -233,7 +233,7 @@ def a_file_that_cannot_be_opened_is_waited_for():
         lab.follow()
         wait_for(lambda: lab.cursor.exists() and len(lab.place()["retry"]) >= 1, "a failure")
         lab.segment("2020-01-01").chmod(0)
-        wait_for(lambda: "event-3" in lab.ran() and "; its events wait" in lab.said(), "the event of the other day")
+        wait_for(lambda: "event-3" in lab.ran() and "; its events are deferred" in lab.said(), "the event of the other day")
         (lab.path / "out/go").touch()
         time.sleep(3)
         check(lab.said().count("Permission denied") == 1 and lab.place()["retry"], lab.said())
@@ -275,12 +275,12 @@ def lists_that_cannot_be_read_stay_as_they_are():
         lab.once().ok()
         check(path.read_bytes().startswith(listed) and lab.state()["failed"] == 3 and lab.state()["behind"] == 0, lab.state())
         result = lab.run([*lab.failing("openat", "EIO", lab.segment(), "1+"), *lab.arguments("--retry-failed")], env=UNDER_STRACE, **lab.as_user()).fails()
-        check(result.stderr.count("stays on the list") == 3 and "no longer" not in result.stderr and lab.state()["failed"] == 3, result)
+        check(result.stderr.count("remains on the list") == 3 and "no longer" not in result.stderr and lab.state()["failed"] == 3, result)
         path.write_bytes(listed + b'{"seq":1,"offset":0,"day":null}\n[]\nnull\n"x"\n{"seq":"5","offset":[],"day":"2026-01-01"}\n\0\n')
         result = lab.run(lab.arguments("--retry-failed"), **lab.as_user()).fails()
-        check(result.stderr.count("is damaged, and stays") == 6 and lab.state()["failed"] == 8, result)
+        check(result.stderr.count("is damaged, and was left unchanged") == 6 and lab.state()["failed"] == 8, result)
         path.write_bytes(b'{"seq":1,"offset":0,"day":null}\n')
-        check("is damaged, and stays" in lab.run(lab.arguments("--retry-failed"), **lab.as_user()).fails().stderr, "all of it damaged")
+        check("is damaged, and was left unchanged" in lab.run(lab.arguments("--retry-failed"), **lab.as_user()).fails().stderr, "all of it damaged")
 
 
 def numbers_that_nobody_wrote_are_damage():
@@ -357,12 +357,12 @@ def nothing_is_run_whose_place_cannot_be_kept():
         for error in ("ENOSPC", "EDQUOT", "EROFS", "EIO"):
             calls = "openat" if error == "EROFS" else "write"
             result = lab.once(under=lab.failing(calls, error, spare), **UNDER_STRACE).fails()
-            check("; nothing is run until that works: make room" in result.stderr and len(lab.ran()) == 1, error, result)
+            check("; no command is run until this works: free disk space" in result.stderr and len(lab.ran()) == 1, error, result)
         spare.unlink(missing_ok=True)
         spare.mkdir()
-        check("nothing is run until that works" in lab.once().fails().stderr and len(lab.ran()) == 1, lab.ran())
+        check("no command is run until this works" in lab.once().fails().stderr and len(lab.ran()) == 1, lab.ran())
         lab.follow()
-        wait_for(lambda: "nothing is run until that works" in lab.said(), "to be told")
+        wait_for(lambda: "no command is run until this works" in lab.said(), "to be told")
         time.sleep(3)
         check(len(lab.ran()) == 1 and lab.said().count("\n") == 1, lab.ran(), lab.said())
         spare.rmdir()
@@ -405,7 +405,7 @@ def a_failure_that_cannot_be_listed_is_not_done():
         lab.own(lab.journal / "cursors")
         blocked.mkdir()
         result = lab.once().fails()
-        check("cannot write cursors/bell.failed" in result.stderr and "is given up" not in result.stderr, result)
+        check("cannot write cursors/bell.failed" in result.stderr and "given up" not in result.stderr, result)
         lab.follow()
         wait_for(lambda: "cannot write cursors/bell.failed" in lab.said(), "to be told")
         check(lab.place()["seq"] == 0, lab.place())
@@ -468,7 +468,7 @@ def a_directory_that_is_replaced_under_a_running_one():
             process.send_signal(signal.SIGTERM)
             check(process.wait() == 0, what, lab.said())
             check(sorted(lab.ran()) == sorted(f"event-{number}" for number in (0, 1, 2, 11, 12)), what, lab.ran(), lab.said())
-            check("was replaced: bell goes on" in lab.said(), what, lab.said())
+            check("was replaced: bell continues" in lab.said(), what, lab.said())
             check(not aside.exists() or (aside / "cursors/bell").read_bytes() == before, what, "the old one was written to")
 
 

@@ -87,7 +87,7 @@ def variants(page):
 
 def works(machine, paste, recipe):
     result = paste(f"set -e\nhost={HOST}\n{recipe}").ok()
-    check("All that was checked is well" in result.stdout and "\nwarning" not in result.stdout, result)
+    check("All checks passed" in result.stdout and "\nwarning" not in result.stdout, result)
     for version in ("-4", "-6"):
         for path, status in (("/doorpost", "405"), ("/", "40[34]")):
             result = machine.run("curl", "-s", version, "-o", "/dev/null", "-w", "%{http_code}", f"https://{HOST}{path}")

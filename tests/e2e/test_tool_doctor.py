@@ -48,7 +48,7 @@ def keys():
         lab.write_keys(KEY, mode=0o660)
         if lab.user:
             only(findings(lab), "a group can write to", "chmod g-w")
-        only(findings(lab, level="warning", **lab.as_user()), "group can change")
+        only(findings(lab, level="warning", **lab.as_user()), "writable by its group")
         lab.write_keys("a signing key that is no base64")
         check(any("no key is base64" in one for one in findings(lab, level="note")), "the reading")
 
@@ -58,7 +58,7 @@ def directory():
         lab.journal.chmod(0o777)
         only(findings(lab), "everyone can write")
         lab.journal.chmod(0o755)
-        only(findings(lab, level="warning"), "everybody can look into")
+        only(findings(lab, level="warning"), "readable by all users")
         lab.journal.chmod(0o700)
         if lab.user:
             only([one for one in findings(lab, "--user", "nobody") if "user nobody" in one], "the user nobody cannot read the key file")
@@ -81,7 +81,7 @@ def file_system():
             check(any(words in one for one in found) or call == "fcntl" and found, call, found)
         lab.receive(press(1))
         with hold_lock(lab.journal / "lock"):
-            only(findings(lab), "locks", "a process holds it")
+            only(findings(lab), "locks", "another process holds it")
 
 
 def journal_and_index():
@@ -97,9 +97,9 @@ def journal_and_index():
         table.write_bytes(bytes([index[0] ^ 1]) + index[1:])  # it begins with a random number
         only(findings(lab), "index", "--rebuild-index")
         shutil.rmtree(lab.journal / "seen")
-        only(findings(lab, level="warning"), "index: there is none")
+        only(findings(lab, level="warning"), "index: missing")
         lab.receive(b"[]")
-        check(any("1 signed and unusable" in one for one in findings(lab, level="note")), "rejected")
+        check(any("1 signed but unusable" in one for one in findings(lab, level="note")), "rejected")
         (lab.journal / "2149-01-01.jsonl").write_bytes(sound)
         check(any("in the future" in one and " mv " in one for one in findings(lab)), "clock")
         (lab.journal / "2149-01-01.jsonl").unlink()
@@ -148,14 +148,14 @@ def stub(lab, *answers, address=None):
 def the_round_trip():
     with Lab() as lab:
         for answers, words in (
-                ([(404, b"not here")], "nothing is at this path"), ([(401, b'{"status":"unauthorized"}')], "another key"),
-                ([(401, b"<html>")], "asks for a password"), ([(413, b"<html>")], "web server's limit"), ([(413, b'{"status":"too_large"}')], "DOORPOST_MAX_BODY"),
-                ([(400, b"<html>")], "a port for HTTPS"), ([(400, b'{"status":"rejected","reason":"stale"}')], "stale"),
-                ([(405, b"")], "does not accept POST"), ([(403, b"")], "refuses access"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
-                ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "but not the worker"), ([(504, b"")], "does not answer"),
-                ([(503, b'{"status":"unavailable"}')], "Doorpost could not store it"), ([(503, b"<html>")], "check that the worker runs"), ([(200, b"hello")], "is this Doorpost's URL"),
-                ([(200, b'{"status":"stored"}')], "must be recognized"),
-                ([(200, b'"stored"'), (200, b'"duplicate"'), (200, b'"stored"')], "a wrong signature must be refused")):
+                ([(404, b"not here")], "nothing is served at this path"), ([(401, b'{"status":"unauthorized"}')], "a different key"),
+                ([(401, b"<html>")], "requires a password"), ([(413, b"<html>")], "web server's limit"), ([(413, b'{"status":"too_large"}')], "DOORPOST_MAX_BODY"),
+                ([(400, b"<html>")], "an HTTPS port"), ([(400, b'{"status":"rejected","reason":"stale"}')], "stale"),
+                ([(405, b"")], "does not accept POST"), ([(403, b"")], "denies access"), ([(301, b"")], "a redirect"), ([(302, b"")], "a redirect"),
+                ([(500, b"")], "could not run doorpost.cgi"), ([(502, b"<html>")], "but the worker is not"), ([(504, b"")], "does not answer"),
+                ([(503, b'{"status":"unavailable"}')], "Doorpost could not store the event"), ([(503, b"<html>")], "check that the worker is running"), ([(200, b"hello")], "check that this is Doorpost's URL"),
+                ([(200, b'{"status":"stored"}')], "was not recognized"),
+                ([(200, b'"stored"'), (200, b'"duplicate"'), (200, b'"stored"')], "a wrong signature was not rejected")):
             only(findings(lab, "--url", stub(lab, *answers)), "round trip", words)
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
@@ -166,7 +166,7 @@ def the_round_trip():
         nowhere = 64 * "x"  # longer than a part of a name can be, so that no name server has to be waited for
         only(findings(lab, "--url", f"https://{nowhere}.invalid/doorpost"), "does not resolve")
         for url in ("your.host/doorpost", "localhost:8080/doorpost", "ftp://127.0.0.1/"):
-            only(findings(lab, "--url", url), "not an HTTP URL", "say https://YOUR.HOST/doorpost")
+            only(findings(lab, "--url", url), "not an HTTP URL", "use https://YOUR.HOST/doorpost")
             check("not an HTTP URL" in lab.tool("trigger", "--url", url).fails().stderr, url)
         url = stub(lab, (404, b"")).replace("127.0.0.1", "0.0.0.0")
         check(any("only to https://" in one for one in findings(lab, "--url", url)), "http://")
@@ -219,7 +219,7 @@ def the_log_of_this_set_up_is_named():
             wait_for(lambda: open(f"/proc/{worker.pid}/comm").read() == "doorpost.cgi\n", "the worker")
         only(findings(lab, "--url", stub(lab, (503, b"no"))), "round trip", f"the reason is in the log: {lab.logs}/worker")
         lab.configure(LOG="off")
-        only(findings(lab, "--url", stub(lab, (503, b"no"))), f"{lab.logs}/worker, once DOORPOST_LOG is not off")
+        only(findings(lab, "--url", stub(lab, (503, b"no"))), f"{lab.logs}/worker, if DOORPOST_LOG is not off")
 
 
 def missing_and_closed_settings_are_helped_with():
@@ -240,15 +240,15 @@ def missing_and_closed_settings_are_helped_with():
         lab.env_file.chmod(0o640)
         for verb in (["log"], ["stats"], ["key", "list"], ["sign"]):
             result = lab.tool(*verb, **nobody).fails()
-            check("Permission denied" in result.stderr and "sudo" in result.stderr and f"member of the group {group}" in result.stderr, result)
-        only(findings(lab, **nobody), "settings", "Permission denied", "sudo", f"the group {group}")
+            check("Permission denied" in result.stderr and "sudo" in result.stderr and f"member of group {group}" in result.stderr, result)
+        only(findings(lab, **nobody), "settings", "Permission denied", "sudo", f"group {group}")
         lab.env_file.chmod(0o600)
         result = lab.tool("log", **nobody).fails()
         check("sudo" in result.stderr and "group" not in result.stderr, result)
         lab.env_file.chmod(0o644)
         for verb in (["log"], ["check", "--no-signatures"], ["prune", "--keep", "9d"], ["rejected"], ["exec", "--once", "--", "true"]):
             check(f"as {lab.user.pw_name}" in lab.tool(*verb, **nobody).fails().stderr, verb)
-        check(f"the group {group}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
+        check(f"group {group}" in lab.tool("key", "list", **nobody).fails().stderr, "the key")
         check(all("sudo" in one for one in findings(lab, **nobody)), findings(lab, **nobody))
 
 
@@ -297,7 +297,7 @@ def trigger_retries_as_ring_does():
     with Lab() as lab:
         url = stub(lab, (503, b"later"), (200, b'{"status":"stored"}'))
         result = lab.tool("trigger", "--url", url, "--retry").ok()
-        check("once more in 1 s" in result.stderr and len(Stub.seen) == 2 and Stub.seen[0] == Stub.seen[1], result)
+        check("retrying in 1 s" in result.stderr and len(Stub.seen) == 2 and Stub.seen[0] == Stub.seen[1], result)
         url = stub(lab, (400, b"no"))
         lab.tool("trigger", "--url", url, "--retry").fails()
         check(len(Stub.seen) == 1, "a 4xx is final")

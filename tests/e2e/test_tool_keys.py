@@ -81,7 +81,7 @@ def what_would_break_the_key_file_is_refused():
         check("shorter than 16 bytes" in lab.tool("key", "add", input="short\n").fails().stderr, "short")
         check("contains no key" in lab.tool("key", "retire", "69ffb5b9").fails().stderr, "the last one")
         check("no key has the fingerprint" in lab.tool("key", "retire", "00000000").fails().stderr, "unknown")
-        check("never given on the command line" in lab.tool("key", "add", NEW).fails(2).stderr, "on the command line")
+        check("do not pass a key on the command line" in lab.tool("key", "add", NEW).fails(2).stderr, "on the command line")
         check(lab.key_file.read_text() == before, "changed")
         lab.write_keys(KEY + "\0", "# another")
         damaged = lab.key_file.read_bytes()
@@ -155,11 +155,11 @@ def the_usual_mistakes_are_named():
         digest = hmac.new(KEY.encode(), compact, hashlib.sha256).digest()
         spaced = json.dumps(json.loads(compact)).encode()
         for sent, signature, told in (
-                (compact, sign(compact + b"\n"), "with a line break at the end"),
-                (compact + b"\n", sign(compact), "without the line break at the end"),
-                (body, sign(compact), "printed differently"),
+                (compact, sign(compact + b"\n"), "with a final line break"),
+                (compact + b"\n", sign(compact), "without the final line break"),
+                (body, sign(compact), "serialized differently"),
                 (compact, sign(spaced), "json.dumps()"),
-                (body, sign(body.replace(b"\n", b"")), "without any line breaks"),
+                (body, sign(body.replace(b"\n", b"")), "without line breaks"),
                 (compact, sign(compact, KEY + "\n"), "with a line break after it"),
                 (compact, sign(compact, KEY + "\r\n"), "with CR LF after it"),
                 (compact, "sha256=" + base64.b64encode(digest).decode(), "in hexadecimal"),
@@ -207,32 +207,32 @@ def changed_bodies_are_named():
                 ((name.decode() + "\r\n").encode("utf-16"), name, "the file is UTF-16"),
                 (umlaut.decode().encode("utf-16-le"), umlaut, "the file is UTF-16"),
                 (umlaut.decode().encode("utf-16-be"), umlaut, "UTF-16 (big-endian)"),
-                (pretty.replace(b"\n", b"\r\n"), pretty, "LF in place of CR LF"),
-                (pretty, pretty.replace(b"\n", b"\r\n"), "CR LF in place of LF"),
-                (b"  " + body + b" \n", body, "without the surrounding white space"),
+                (pretty.replace(b"\n", b"\r\n"), pretty, "LF instead of CR LF"),
+                (pretty, pretty.replace(b"\n", b"\r\n"), "CR LF instead of LF"),
+                (b"  " + body + b" \n", body, "without the leading and trailing white space"),
                 (gzip.compress(body), body, "gunzipped"),
                 (base64.b64encode(body), body, "decoded from base64"),
                 (base64.urlsafe_b64encode(umlaut).rstrip(b"="), umlaut, "decoded from base64"),
                 (base64.encodebytes(body), body, "decoded from base64"),
                 (form, body, "decoded as a form"), (form + b"=", body, "decoded as a form"), (body + b"=", body, "decoded as a form"),
                 (b"payload=" + form + b"&x=1", body, "value of the form's field"),
-                (part, body, "what follows the first blank line"),
-                (b"POST /doorpost HTTP/1.1\r\nHost: a\r\n\r\n" + body, body, "what follows the first blank line"),
-                (line, body, "line of the journal"), (line.rstrip(b"\n"), body, "line of the journal"),
+                (part, body, "the part after the first blank line"),
+                (b"POST /doorpost HTTP/1.1\r\nHost: a\r\n\r\n" + body, body, "the part after the first blank line"),
+                (line, body, "in this journal line"), (line.rstrip(b"\n"), body, "in this journal line"),
                 (rejected, b"[]", "line of rejected/"),
-                (json.dumps(gateway).encode(), body, 'their member "body"'),
+                (json.dumps(gateway).encode(), body, 'the member "body"'),
                 (json.dumps(body.decode()).encode(), body, "JSON string"),
                 (shuffled, body, "members in Ring's order"),
                 (body, json.dumps(event, sort_keys=True).encode(), "sorted by name"),
                 (body, shuffled, "sorted by name"),
                 (odd, json.dumps(json.loads(odd)).encode(), "json.dumps()"),
-                *((*pair, "the same JSON printed differently") for pair in itertools.permutations(printed, 2)),
-                (body.replace(b"1771027372393", b"1.771027372393e12"), body, "the same JSON printed differently"),
-                (umlaut, json.dumps(json.loads(umlaut)).encode() + b"\n", "as Python's json.dumps() does: something parsed the body and printed it again; "
-                                                                         "verify and pass on the raw bytes; and with a line break at the end"),
+                *((*pair, "the same JSON serialized differently") for pair in itertools.permutations(printed, 2)),
+                (body.replace(b"1771027372393", b"1.771027372393e12"), body, "the same JSON serialized differently"),
+                (umlaut, json.dumps(json.loads(umlaut)).encode() + b"\n", "as Python's json.dumps() does: the body was parsed and serialized again; "
+                                                                         "verify and pass on the raw bytes; also with a final line break"),
                 (event_of_others, json.dumps(json.loads(event_of_others), sort_keys=True, indent=2).encode(), "sorted by name"),
-                (body + b"\0", body, "surrounding white space or NUL"), (body + b"\x1a", body, "surrounding white space or NUL"),
-                (b"\n" + body, body, "surrounding white space or NUL"), (b"'" + body + b"'\n", body, "without the quotation marks"),
+                (body + b"\0", body, "leading and trailing white space or NUL"), (body + b"\x1a", body, "leading and trailing white space or NUL"),
+                (b"\n" + body, body, "leading and trailing white space or NUL"), (b"'" + body + b"'\n", body, "without the surrounding quotation marks"),
                 ("{'ü'}".encode("latin-1"), "{'ü'}".encode(), "the file is Latin-1"),
                 (body, base64.b64encode(body), "their base64"), (body, b"", "an empty body")):
             path = lab.path / "body"
@@ -259,15 +259,15 @@ def keys_that_were_copied_wrong_are_named():
         for line, key, told in (
                 (f'"{KEY}"', KEY, "quotation marks"), (f"'{KEY}'", raw, "quotation marks"),
                 (f"RING_HMAC_KEY={KEY}", KEY, "the name before it"), (f"export RING_KEY={KEY}", raw, "the name before it"),
-                (f'hmac-key: "{KEY}"', KEY, "the name before it"), (f'HMAC_KEY = "whsec_{KEY}"', raw, "without whsec_"),
-                (signer, KEY, "without whsec_"), (signer, raw, "without whsec_"),
-                (KEY.rstrip("="), KEY, "which is part of base64"), (KEY.rstrip("="), raw, "which is part of base64"),
-                (KEY[:20] + " " + KEY[20:], KEY, "without the blanks in it"),
+                (f'hmac-key: "{KEY}"', KEY, "the name before it"), (f'HMAC_KEY = "whsec_{KEY}"', raw, "without the prefix whsec_"),
+                (signer, KEY, "without the prefix whsec_"), (signer, raw, "without the prefix whsec_"),
+                (KEY.rstrip("="), KEY, "this part of the base64 was cut off"), (KEY.rstrip("="), raw, "this part of the base64 was cut off"),
+                (KEY[:20] + " " + KEY[20:], KEY, "without the white space in it"),
                 (raw.decode("latin-1"), KEY, "encoded in base64 again"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode(), b"\xff" * 32, "from URL-safe base64"),
                 (base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("="), b"\xff" * 32, "from URL-safe base64"),
                 (raw.hex(), raw, "decoded from hexadecimal"),
-                *((around.replace("KEY", KEY), key, "what else is on its line") for key in (KEY, raw) for around in (
+                *((around.replace("KEY", KEY), key, "the other text on its line") for key in (KEY, raw) for around in (
                     '"KEY', "“KEY”", '"KEY",', '{"hmac_key": "KEY"}', "- KEY", "Bearer KEY", "const key = 'KEY';", "set RING_KEY=KEY",
                     f"{NEW[:20]} KEY"))):
             lab.write_keys("# a comment", line)
@@ -288,24 +288,24 @@ def signatures_that_are_not_rings_are_named():
         digits = right[7:]
         for signature, told in (
                 (f"X-Signature: {right}", "a whole header line"), (f"x-signature:{digits}", "a whole header line"),
-                (f"HTTP_X_SIGNATURE={right}", "a whole header line"), (f'"{right}"', "quotation marks"), (f" {right}", "has blanks"),
-                (f"{right}\n", "has blanks"), (f"SHA256={digits}", "spells the scheme"), (f"sha-256={digits}", "spells the scheme"), (f"sha256:{digits}", "spells the scheme"),
+                (f"HTTP_X_SIGNATURE={right}", "a whole header line"), (f'"{right}"', "quotation marks"), (f" {right}", "white space"),
+                (f"{right}\n", "white space"), (f"SHA256={digits}", "spells the scheme"), (f"sha-256={digits}", "spells the scheme"), (f"sha256:{digits}", "spells the scheme"),
                 (f"{wrong},{right}", "is a list"), (f"t=1771027372,v1={digits}", "is a list"), (f"{right};{wrong}", "is a list"),
                 (f"X-Hub-Signature-256: {right}", "a whole header line"), (f'{{"X-Signature": "{right}"}}', "a whole header line"),
                 (f"{right};", "has more than"), (f"0x{digits}", "has more than"), (f"b'{digits}'", "has more than"), (f"\u200b{right}", "has more than"),
                 (base64.b64encode(digits.encode()).decode(), "base64 of hexadecimal digits"), (base64.b64encode(bytes.fromhex(digits)).decode(), "this is base64"),
                 (f"HMAC-SHA2-256(stdin)= {digits}", "has more than"), (f"<{digits}>", "has more than")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
-            check(told in result.stderr and "apart from that it is good" in result.stderr, signature, told, "was expected:", result)
+            check(told in result.stderr and "otherwise it is good" in result.stderr, signature, told, "was expected:", result)
         for digits in (right[7:].upper(), right.upper().replace("SHA", "sha")):
             check("good" in lab.tool("verify-signature", "-s", digits, input=body.decode()).ok().stdout, digits)
         base64_body = base64.b64encode(hashlib.sha256(body).digest()).decode()
         for signature, told in (("", "is empty"), ("sha256=", "is empty"), (" ", "is empty"), ('""', "is empty"), ("undefined", "is empty"),
                                 ("sha256=None", "is empty"), ("sha256=null", "is empty"), ("[object Object]", "is empty"),
-                                (right[7:] * 2, "the first 64 are right"), (right + "00", "the first 64 are right"),
+                                (right[7:] * 2, "the first 64 match"), (right + "00", "the first 64 match"),
                                 (right.replace("=", "%3D"), "URL-encoded"), (base64_body, "plain SHA-256 of the body"), (KEY, "no configured key matches"),
                                 ("sha1=" + "0" * 40, "has 40 digits"), ("0" * 40, "SHA-1"), ("sha512=" + "0" * 128, "SHA-512"), ("0" * 32, "MD5"),
-                                (f"{wrong},{wrong}", "none of the digests in it"), (f'"{wrong}"', "no configured key matches"), ("=", "not a hexadecimal digit")):
+                                (f"{wrong},{wrong}", "none of its digests"), (f'"{wrong}"', "no configured key matches"), ("=", "not a hexadecimal digit")):
             result = lab.tool("verify-signature", "-s", signature, input=body.decode()).fails()
             check(told in result.stderr, signature, told, "was expected:", result)
 

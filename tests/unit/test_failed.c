@@ -160,7 +160,8 @@ static void a_damaged_line_affects_only_itself_and_stays(void **state) {
         write_list(state, text);
         const struct ending *ending = run_apart(list_apart, NULL);
         assert_string_equal(ending->out, "5:7 6:7 3 lines");
-        assert_string_equal(ending->said, "doorpost: cursors/bell.failed: line 2 is damaged, and stays\n");
+        assert_string_equal(ending->said,
+                            "doorpost: cursors/bell.failed: line 2 is damaged, and was left unchanged\n");
     }
 }
 

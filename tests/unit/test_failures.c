@@ -154,7 +154,7 @@ static void output_is_shown_whole_and_escaped(void **state) {
         "bell: event 1 (\"event 1\"), attempt 7 at 2026-11-23T12:00:01.000000Z: exit status 3, given up\n"
         "  output: \"a\\u0000b\\u001b[2J\\n\"\n");
     failures_summarize(all, "bell", &said);
-    assert_non_null(strstr(said.text, "bell fails: 0 to be tried again, 1 given up; "));
+    assert_non_null(strstr(said.text, "bell has failed events: 0 to be retried, 1 given up ("));
     assert_non_null(strstr(said.text, "exit status 3, output \"a\\u0000b\\u001b[2J\\n\""));
     json_object_put(all);
 }

@@ -141,15 +141,14 @@ static void numbers_and_lengths_of_time_have_limits(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *text = cases[i].text;
         snprintf(line, sizeof line, "--number=%s", text);
-        snprintf(wanted, sizeof wanted, "--number wants a number, not \"%s\"", text);
+        snprintf(wanted, sizeof wanted, "--number must be a number, not \"%s\"", text);
         if (cases[i].number < 0)
             check(line, STATUS_USAGE, wanted);
         else if (parse(line, argv), true)
             assert_int_equal(options.number, cases[i].number);
         snprintf(line, sizeof line, "--age=%s", text);
         snprintf(wanted, sizeof wanted,
-                 "--age-of-the-oldest-one wants a length of time as in 30s, 5m, 12h or 90d, not \"%s\"",
-                 text);
+                 "--age-of-the-oldest-one must be a duration such as 30s, 5m, 12h or 90d, not \"%s\"", text);
         if (cases[i].age < 0)
             check(line, STATUS_USAGE, wanted);
         else if (parse(line, argv), true)
@@ -159,9 +158,9 @@ static void numbers_and_lengths_of_time_have_limits(void **state) {
 
 static void an_empty_value_is_not_a_number(void **state) {
     (void)state;
-    check("--number=", STATUS_USAGE, "--number wants a number, not \"\"");
+    check("--number=", STATUS_USAGE, "--number must be a number, not \"\"");
     check("--age=", STATUS_USAGE,
-          "--age-of-the-oldest-one wants a length of time as in 30s, 5m, 12h or 90d, not \"\"");
+          "--age-of-the-oldest-one must be a duration such as 30s, 5m, 12h or 90d, not \"\"");
 }
 
 static void a_list_has_a_maximum_length(void **state) {
@@ -173,7 +172,7 @@ static void a_list_has_a_maximum_length(void **state) {
     assert_int_equal(options.list.count, LIST_MAX);
     assert_string_equal(options.list.item[63], "t63");
     strcat(line, "--type x");
-    check(line, STATUS_USAGE, "--type can be given 64 times at most");
+    check(line, STATUS_USAGE, "--type can be given at most 64 times");
 }
 
 static void an_empty_list_matches_everything(void **state) {
@@ -190,21 +189,21 @@ static void an_empty_list_matches_everything(void **state) {
 static void invalid_arguments_are_named(void **state) {
     static const struct {
         const char *line, *wanted;
-    } cases[] = {{"--jsno", "cannot make sense of --jsno: did you mean \"--json\"?"},
-                 {"--zzzzzz", "cannot make sense of --zzzzzz"},
-                 {"--jsno=5", "cannot make sense of --jsno=5: did you mean \"--json\"?"},
-                 {"--n 5", "cannot make sense of --n"}, /* --name or --number */
-                 {"--json=5", "cannot make sense of --json=5: did you mean \"--json\"?"},
-                 {"a -x b", "cannot make sense of -x"},
-                 {"a -xj b", "cannot make sense of -x"},
-                 {"a -jx b", "cannot make sense of -x"},
-                 {"--help=5", "cannot make sense of --help=5: did you mean \"--help\"?"},
-                 {"--number", "--number needs a value"},
-                 {"-n", "-n needs a value"},
-                 {"-jn", "-jn needs a value"},
-                 {"a b c", "\"c\" is one argument too many"},
-                 {"a b c d", "\"c\" is one argument too many"},
-                 {"a --json b -- c", "\"c\" is one argument too many"}};
+    } cases[] = {{"--jsno", "invalid option --jsno: did you mean \"--json\"?"},
+                 {"--zzzzzz", "invalid option --zzzzzz"},
+                 {"--jsno=5", "invalid option --jsno=5: did you mean \"--json\"?"},
+                 {"--n 5", "invalid option --n"}, /* --name or --number */
+                 {"--json=5", "invalid option --json=5: did you mean \"--json\"?"},
+                 {"a -x b", "invalid option -x"},
+                 {"a -xj b", "invalid option -x"},
+                 {"a -jx b", "invalid option -x"},
+                 {"--help=5", "invalid option --help=5: did you mean \"--help\"?"},
+                 {"--number", "--number requires a value"},
+                 {"-n", "-n requires a value"},
+                 {"-jn", "-jn requires a value"},
+                 {"a b c", "unexpected argument \"c\""},
+                 {"a b c d", "unexpected argument \"c\""},
+                 {"a --json b -- c", "unexpected argument \"c\""}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check(cases[i].line, STATUS_USAGE, cases[i].wanted);
@@ -226,7 +225,7 @@ static void help_names_every_option(void **state) {
                                          "  -n, --number N            how many\n"
                                          "      --age-of-the-oldest-one LENGTH  keep so much\n"
                                          "  -t, --type TYPE           of this type\n"
-                                         "  -h, --help                say this\n");
+                                         "  -h, --help                show this help\n");
     }
 }
 

@@ -132,8 +132,8 @@ static void a_moved_line_is_found_by_its_number(void **state) {
     assert_int_equal(resume.next, 3);
     check_mark(resume.mark, 2);
     resume_explain(&resume, "bell", &said);
-    assert_non_null(strstr(said.text, "the place of bell does not hold: event 2 does not end at byte "));
-    assert_non_null(strstr(said.text, "it goes on from event 3"));
+    assert_non_null(strstr(said.text, "the position of bell is invalid: event 2 does not end at byte "));
+    assert_non_null(strstr(said.text, "it continues from event 3"));
 
     moved = marks[6]; /* all were run */
     moved.position.offset += 7;
@@ -141,7 +141,7 @@ static void a_moved_line_is_found_by_its_number(void **state) {
     assert_int_equal(resume.next, 0);
     check_mark(resume.mark, 6);
     resume_explain(&resume, "bell", &said);
-    assert_non_null(strstr(said.text, "nothing newer is there, so it goes on with what comes"));
+    assert_non_null(strstr(said.text, "there is nothing newer, so it continues with new events"));
 }
 
 static void deleting_a_day_already_run_is_harmless(void **state) {
@@ -169,7 +169,7 @@ static void numbers_that_were_given_again_are_recognized_by_the_time(void **stat
     assert_int_equal(resume.next, 3);
     assert_int_equal(resume.mark.seq, 2);
     resume_explain(&resume, "bell", &said);
-    assert_non_null(strstr(said.text, "numbers were given again, so it goes on from event 3 by time"));
+    assert_non_null(strstr(said.text, "numbers were reused, so it continues from event 3 by time"));
 
     was.seq = 12; /* the journal ends before it */
     resume = find(was);

@@ -223,7 +223,7 @@ static void a_damaged_slot_affects_only_itself(void **state) {
     assert_string_equal(ending->out, "0, 2 items");
     assert_string_equal(ending->said,
                         "doorpost: cursors/bell.waiting: 1 damaged lines, whose events are not run; "
-                        "doorpost log shows them\n");
+                        "see them with doorpost log\n");
 }
 
 static void an_unreadable_file_is_not_taken_for_an_empty_one(void **state) {
