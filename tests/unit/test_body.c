@@ -46,7 +46,7 @@ static void a_larger_body_is_refused(void **state) {
     write_bytes(state, BODY_LIMIT + 1);
     const struct ending *ending = run_apart(read_it, *state);
     assert_string_equal(ending->out, "-1 -1 -1 ");
-    assert_non_null(strstr(ending->said, "/body has more than 131072 bytes: no delivery is that large\n"));
+    assert_non_null(strstr(ending->said, "/body is larger than 131072 bytes: no delivery is that large\n"));
     assert_non_null(strstr(ending->said, "doorpost: the input has more than 131072 bytes"));
 }
 
