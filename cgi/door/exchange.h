@@ -17,8 +17,8 @@ struct exchange {
     struct page *page;
     void *gateway; /* FCGX_Request, or NULL for CGI */
     const char *method;
-    const char *query; /* QUERY_STRING, "" if none */
-    char route[32];    /* NAME of ?/NAME, "" if none */
+    const char *query;    /* QUERY_STRING, "" if none */
+    char route[32];       /* NAME of ?/NAME, "" if none */
     char user[USER_SIZE]; /* signed in; "" if not */
     char *body;           /* NUL-terminated, read by exchange_body() */
     size_t length;
@@ -33,7 +33,11 @@ const char *exchange_variable(const struct exchange *exchange, const char *name)
 bool exchange_query(const struct exchange *exchange, const char *name, char *out, size_t size);
 bool exchange_form(const struct exchange *exchange, const char *name, char *out, size_t size);
 
-/* Reads the body. Returns 0, or answers 411, 413 or 400 itself and returns -1. */
+/* Decodes what follows NAME/ in ?/NAME/OPERAND. Returns as exchange_query(). */
+bool exchange_operand(const struct exchange *exchange, char *out, size_t size);
+
+/* Reads the body. Returns 0, or answers 411, 413 or 400
+ * itself and returns -1. */
 int exchange_body(struct exchange *exchange);
 
 /* Answers. `fields` are further header fields, each with "\r\n", or "". The security fields are always added;
@@ -44,8 +48,8 @@ void exchange_answer(struct exchange *exchange, int status, const char *type, co
 /* A JSON error: {"error":WORD,"message":MESSAGE}. */
 void exchange_error(struct exchange *exchange, int status, const char *word, const char *message);
 
-/* Sends an answer's end to the web server now, so that the viewer does not wait for what this request still does.
- * Under CGI it closes standard output; under FastCGI it ends the request. */
+/* Sends an answer's end to the web server now, so that the viewer does not wait for what this request still
+ * does. Under CGI it closes standard output; under FastCGI it ends the request. */
 void exchange_finish(struct exchange *exchange);
 
 #endif

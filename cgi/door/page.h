@@ -17,10 +17,10 @@ struct page {
     struct door door;
     struct keys *keys; /* under `keys_mutex` */
     pthread_mutex_t keys_mutex;
-    struct feed *feed;       /* feed.h */
-    bool lasting;            /* a FastCGI worker; otherwise one request by CGI */
-    atomic_bool ending;      /* held requests must be answered now */
-    atomic_int held;         /* number of requests that are held */
+    struct feed *feed;  /* feed.h */
+    bool lasting;       /* a FastCGI worker; otherwise one request by CGI */
+    atomic_bool ending; /* held requests must be answered now */
+    atomic_int held;    /* number of requests that are held */
 };
 
 #endif

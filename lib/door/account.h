@@ -24,8 +24,8 @@ struct account {
     char user[USER_SIZE];          /* ours; "" if unclaimed */
     enum account_state state;
     char access[TOKEN_SIZE], refresh[TOKEN_SIZE];
-    int64_t expires_at;   /* of the access token; microseconds since 1970 */
-    int64_t refreshed_at; /* when this pair was issued: the refresh token lives about 30 days from then */
+    int64_t expires_at;     /* of the access token; microseconds since 1970 */
+    int64_t refreshed_at;   /* when this pair was issued: the refresh token lives about 30 days from then */
     char nonce[NONCE_SIZE]; /* with which it was claimed, until ACCOUNT_COMPLETED; or "" */
     char error[128];        /* why Ring refuses its tokens: it has to be connected again; or "" */
 };

@@ -5,10 +5,10 @@
 #include "account.h"
 #include "http.h"
 
-#define API_SECONDS 20       /* that a request may take */
-#define API_EARLY 300        /* seconds before its expiry that an access token is renewed */
-#define API_DAILY 86400      /* seconds after which tokens are renewed whether or not it is needed */
-#define API_REFRESH_LIFE 30  /* days that a refresh token lives */
+#define API_SECONDS 20      /* that a request may take */
+#define API_EARLY 300       /* seconds before its expiry that an access token is renewed */
+#define API_DAILY 86400     /* seconds after which tokens are renewed whether or not it is needed */
+#define API_REFRESH_LIFE 30 /* days that a refresh token lives */
 
 /* Exchanges an authorization code (RFC 6749, section 4.1.3), once: a code that was sent before is not sent
  * again. Saves the tokens before anything else is asked, then learns the account's id (GET /v1/users/me) and
@@ -23,9 +23,9 @@ int api_exchange(struct door *door, const char *code, struct reason *reason);
 int api_refresh(struct door *door, struct account *account, int64_t age, struct reason *reason);
 
 /* Sends a request with the account's bearer token. `path` follows DOORPOST_API and begins with /v1/; or is an
- * absolute URL that begins with DOORPOST_API (a session's). request->url, headers[0] and ca are filled in here:
- * the caller's headers begin at headers[1]. Renews the token before if it is due, and once after a 401. Returns
- * as http_send(); ERROR_INVALID if the tokens are refused. */
+ * absolute URL that begins with DOORPOST_API (a session's). request->url, headers[0] and ca are filled in
+ * here: the caller's headers begin at headers[1]. Renews the token before if it is due, and once after a 401.
+ * Returns as http_send(); ERROR_INVALID if the tokens are refused. */
 int api_send(struct door *door, struct account *account, const char *path, struct http_request *request,
              struct http_response *response, struct reason *reason);
 

@@ -5,7 +5,7 @@
  *   codes/HASH        an authorization code that was sent to Ring, so that it is never sent twice
  *   users/NAME        a user (user.h)
  *   cache/HASH.devices   the devices of an account, as Ring last told them
- *   pictures/SEQ.jpg  the picture of the event with that number
+ *   pictures/HASH.jpg the picture of a press; .try, .none: not yet, given up
  *   live/HASH         the live session of a device
  *   login.lock        one sign-in at a time
  *
@@ -25,8 +25,8 @@
 
 struct door {
     const struct config *config;
-    int fd;                        /* of the directory */
-    unsigned char *keys;           /* sodium_malloc(); private to door.c */
+    int fd;                          /* of the directory */
+    unsigned char *keys;             /* sodium_malloc(); private to door.c */
     char *client_id, *client_secret; /* sodium_malloc(), DOOR_SECRET bytes each; "" until door_client() */
 };
 
@@ -35,8 +35,8 @@ struct door {
 int door_open(struct door *door, const struct config *config, struct reason *reason);
 void door_close(struct door *door);
 
-/* Reads the client id and secret from DOORPOST_CLIENT_FILE if that was not done yet. Returns 0 or ERROR_SYSTEM
- * with a reason. */
+/* Reads the client id and secret from DOORPOST_CLIENT_FILE if that was not done yet. Returns 0 or
+ * ERROR_SYSTEM with a reason. */
 int door_client(struct door *door, struct reason *reason);
 
 enum door_purpose { DOOR_ACCOUNT = 1, DOOR_CODE, DOOR_DEVICE, DOOR_COOKIE, DOOR_ENTITY };
@@ -45,16 +45,17 @@ enum door_purpose { DOOR_ACCOUNT = 1, DOOR_CODE, DOOR_DEVICE, DOOR_COOKIE, DOOR_
 void door_hash(const struct door *door, enum door_purpose purpose, const void *bytes, size_t length,
                char out[DOOR_HASH_SIZE]);
 
-/* Reads or writes an encrypted file (crypto_secretbox, XSalsa20-Poly1305); `path` is relative to the directory
- * and part of what is authenticated, so that files cannot be exchanged. door_read() returns 1 with *text (from
- * sodium_malloc(), NUL-terminated; the caller calls sodium_free()); 0 if there is no such file; ERROR_DAMAGED
- * or ERROR_SYSTEM with a reason. door_write() writes a new file, syncs it, renames it and syncs the directory:
- * after 0 it is durable. */
+/* Reads or writes an encrypted file (crypto_secretbox, XSalsa20-Poly1305); `path` is relative to the
+ * directory and part of what is authenticated, so that files cannot be exchanged. door_read() returns 1 with
+ * *text (from sodium_malloc(), NUL-terminated; the caller calls sodium_free()); 0 if there is no such file;
+ * ERROR_DAMAGED or ERROR_SYSTEM with a reason. door_write() writes a new file, syncs it, renames it and syncs
+ * the directory: after 0 it is durable. */
 int door_read(const struct door *door, const char *path, char **text, size_t *length, struct reason *reason);
 int door_write(const struct door *door, const char *path, const char *text, size_t length,
                struct reason *reason);
 
-/* Writes a file that is not secret, in the same way. door_remove() makes a removal durable; no file is no error. */
+/* Writes a file that is not secret, in the same way. door_remove() makes a removal durable; no file is no
+ * error. */
 int door_write_plain(const struct door *door, const char *path, const void *bytes, size_t length,
                      struct reason *reason);
 int door_remove(const struct door *door, const char *path, struct reason *reason);

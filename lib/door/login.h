@@ -7,22 +7,23 @@
 #define LOGIN_DAYS 90
 #define LOGIN_COOKIE_SIZE 256
 
-/* Adds a user, or sets a new password, which ends the user's sessions. NAME: 1 to 64 letters, digits, and . _ - @ +
- * (so an e-mail address), not beginning with a dot. Returns 0; ERROR_INVALID for a name or password (of under 8
- * characters) that is not accepted; or ERROR_SYSTEM. With a reason. */
+/* Adds a user, or sets a new password, which ends the user's sessions. NAME: 1 to 64 letters, digits, and . _
+ * - @ + (so an e-mail address), not beginning with a dot. Returns 0; ERROR_INVALID for a name or password (of
+ * under 8 characters) that is not accepted; or ERROR_SYSTEM. With a reason. */
 int login_add(struct door *door, const char *user, const char *password, struct reason *reason);
-int login_remove(struct door *door, const char *user, struct reason *reason); /* ERROR_INVALID: no such user */
+int login_remove(struct door *door, const char *user,
+                 struct reason *reason); /* ERROR_INVALID: no such user */
 
-/* Checks a password. One attempt at a time, in all processes, and a wrong one holds the others up for a second.
- * Returns 0; ERROR_INVALID if name or password is wrong (it takes as long for a name that does not exist);
- * ERROR_TIMEOUT if other attempts are going on; or ERROR_SYSTEM. */
+/* Checks a password. One attempt at a time, in all processes, and a wrong one holds the others up for a
+ * second. Returns 0; ERROR_INVALID if name or password is wrong (it takes as long for a name that does not
+ * exist); ERROR_TIMEOUT if other attempts are going on; or ERROR_SYSTEM. */
 int login_check(struct door *door, const char *user, const char *password, struct reason *reason);
 
 /* A session's cookie value: user, time and a keyed BLAKE2b over them and the stored password hash. */
 int login_cookie(struct door *door, const char *user, char out[LOGIN_COOKIE_SIZE], struct reason *reason);
 
-/* Returns 1 and the user if the value is a cookie of ours that is not older than LOGIN_DAYS and whose user and
- * password are still the same; 0 if not; or ERROR_SYSTEM. */
+/* Returns 1 and the user if the value is a cookie of ours that is not older than LOGIN_DAYS and whose user
+ * and password are still the same; 0 if not; or ERROR_SYSTEM. */
 int login_session(struct door *door, const char *cookie, char user[USER_SIZE], struct reason *reason);
 
 #endif

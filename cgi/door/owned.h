@@ -1,0 +1,24 @@
+/* The accounts of one user, without their tokens. */
+#ifndef DOORPOST_OWNED_H
+#define DOORPOST_OWNED_H
+
+#include "account.h"
+
+#define OWNED_MAX 64
+
+struct owned {
+    size_t count;
+    struct owned_account {
+        char name[DOOR_HASH_SIZE + 8]; /* of its file */
+        char id[EVENT_FIELD_SIZE];
+        char error[128];
+        enum account_state state;
+    } account[OWNED_MAX];
+};
+
+/* Reads them. Large: allocate it. Returns 0, or an error with a reason. */
+int owned_read(const struct door *door, const char *user, struct owned *owned, struct reason *reason);
+
+bool owned_has(const struct owned *owned, const char *account_id);
+
+#endif
