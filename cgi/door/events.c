@@ -2,6 +2,7 @@
  *
  * A worker holds the request of a page that waits for the next press, up to a number of viewers that the web
  * server can take: beyond it, and under CGI, the answer goes out at once, and the page polls. */
+#define _GNU_SOURCE /* memmem */
 #include "feed.h"
 #include "owned.h"
 #include "page.h"
