@@ -47,6 +47,16 @@ struct feed *feed_new(const char *journal) {
     return feed;
 }
 
+void feed_free(struct feed *feed) {
+    if (feed == NULL)
+        return;
+    directory_close(&feed->directory);
+    event_parser_free(feed->parser);
+    pthread_cond_destroy(&feed->grown);
+    pthread_mutex_destroy(&feed->mutex);
+    free(feed);
+}
+
 /* ---- the end of the journal ---- */
 
 /* Opens the directory that has the name now. */
@@ -59,8 +69,8 @@ static int open_directory(struct feed *feed, struct stat *status, struct reason 
     directory_close(&feed->directory);
     directory_start(&feed->directory, feed->journal);
     feed->last = 0;
-    feed->size = 0;
     feed->listed = (struct timespec){0};
+    feed->end = (struct mark){.seq = 0};
     return directory_open(&feed->directory, reason);
 }
 
@@ -77,6 +87,23 @@ static int find_last_day(struct feed *feed, const struct stat *status, struct re
     return found < 0 ? found : 0;
 }
 
+/* A new day's segment may still be empty: then the last line is in one before it. */
+static int find_last_line(struct feed *feed, struct reason *reason) {
+    struct mark end;
+    int32_t first, day = feed->last;
+    int result = 1;
+    while (result > 0) {
+        result = tail_mark(feed->directory.fd, day, &end, reason);
+        if (result > 0 && end.seq > 0) {
+            feed->end = end;
+            return 0;
+        }
+        if (result >= 0)
+            result = segment_range(feed->directory.fd, 0, day - 1, &first, &day, reason);
+    }
+    return result;
+}
+
 static int find_end(struct feed *feed, struct reason *reason) {
     struct stat status;
     char name[SEGMENT_NAME_SIZE];
@@ -91,11 +118,7 @@ static int find_end(struct feed *feed, struct reason *reason) {
             return 0;
         feed->size = (uint64_t)status.st_size;
     }
-    struct mark end;
-    result = tail_mark(feed->directory.fd, feed->last, &end, reason);
-    if (result > 0 && end.seq > 0) /* a new day's segment may still be empty */
-        feed->end = end;
-    return result < 0 ? result : 0;
+    return find_last_line(feed, reason);
 }
 
 int feed_refresh(struct feed *feed, struct reason *reason) {

@@ -16,6 +16,7 @@ struct feed;
 
 /* `journal` must stay valid. Returns NULL if out of memory. */
 struct feed *feed_new(const char *journal);
+void feed_free(struct feed *feed);
 
 /* Looks at the end of the journal now, and wakes those in feed_wait() if it has grown. Returns 0, or
  * ERROR_SYSTEM with a reason. */
