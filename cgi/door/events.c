@@ -60,7 +60,12 @@ static bool mentions_account(void *context, const struct record *record) {
 static struct json_object *event_json(const struct door *door, const struct record *record,
                                       const struct event *event) {
     struct json_object *object = json_object_new_object();
-    const char *picture = strcmp(event->type, RING_PRESS) == 0 ? picture_state(door, event) : "none";
+    static const char *const states[] = {
+        [PICTURE_HERE] = "yes", [PICTURE_PENDING] = "pending", [PICTURE_NONE] = "none"};
+    struct picture picture;
+    picture_of(door, event, &picture);
+    enum picture_state state =
+        strcmp(event->type, RING_PRESS) == 0 ? picture_state(door, &picture) : PICTURE_NONE;
     json_object_object_add(object, "seq", json_object_new_int64((int64_t)record->seq));
     json_object_object_add(object, "type", json_object_new_string(event->type));
     json_object_object_add(object, "sub_type", json_object_new_string(event->sub_type));
@@ -68,7 +73,7 @@ static struct json_object *event_json(const struct door *door, const struct reco
     json_object_object_add(object, "pressed_at", json_object_new_int64(event->timestamp));
     json_object_object_add(object, "received_at",
                            json_object_new_string_len(record->received_at, TIMESTAMP_SIZE - 1));
-    json_object_object_add(object, "picture", json_object_new_string(picture));
+    json_object_object_add(object, "picture", json_object_new_string(states[state]));
     return object;
 }
 

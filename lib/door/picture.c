@@ -10,13 +10,7 @@
 #include "picture.h"
 
 #include "api.h"
-#include "assets.h"
-#include "feed.h"
-#include "owned.h"
-#include "page.h"
 #include "percent.h"
-#include "ring.h"
-#include "routes.h"
 #include "timestamp.h"
 
 #include <errno.h>
@@ -29,23 +23,15 @@
 #include <unistd.h>
 
 #define PICTURE_LIMIT (2 << 20)
-#define KEEP_DAYS 180    /* Ring itself keeps recordings no longer */
-#define FOLLOW_BACK 3600 /* seconds: presses whose pictures a new worker still fetches */
-#define QUEUE_MAX 256    /* pictures that are not here yet */
+#define KEEP_DAYS 180 /* Ring itself keeps recordings no longer */
 #define ATTEMPTS (int)(sizeof retry_after / sizeof *retry_after)
 
 /* Seconds after a failed attempt until the next. */
 static const int retry_after[] = {2, 2, 3, 5, 10, 20, 40, 80, 180, 600, 1800};
 
-struct picture {
-    char hash[DOOR_HASH_SIZE];
-    char account[EVENT_FIELD_SIZE], device[EVENT_FIELD_SIZE];
-    int64_t timestamp; /* milliseconds since 1970 */
-};
-
 /* ---- files ---- */
 
-static void picture_of(const struct door *door, const struct event *event, struct picture *picture) {
+void picture_of(const struct door *door, const struct event *event, struct picture *picture) {
     char identity[2 * EVENT_FIELD_SIZE];
     size_t length = strlen(event->account) + 1;
     memcpy(identity, event->account, length);
@@ -68,10 +54,33 @@ static bool exists(const struct door *door, const struct picture *picture, const
     return faccessat(door->fd, path_of(picture, suffix, path), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-const char *picture_state(const struct door *door, const struct event *event) {
-    struct picture picture;
-    picture_of(door, event, &picture);
-    return exists(door, &picture, "jpg") ? "yes" : exists(door, &picture, "none") ? "none" : "pending";
+enum picture_state picture_state(const struct door *door, const struct picture *picture) {
+    return exists(door, picture, "jpg")    ? PICTURE_HERE
+           : exists(door, picture, "none") ? PICTURE_NONE
+                                           : PICTURE_PENDING;
+}
+
+int picture_read(const struct door *door, const struct picture *picture, char **bytes, size_t *length,
+                 struct reason *reason) {
+    char path[PATH_SIZE];
+    struct stat status;
+    *bytes = NULL;
+    int fd = openat(door->fd, path_of(picture, "jpg", path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? 0
+                   : FAIL(reason, ERROR_SYSTEM, "cannot open picture %s: %s", path, strerror(errno));
+    int result = FAIL(reason, ERROR_DAMAGED, "picture %s is damaged: remove it", path);
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+        status.st_size <= PICTURE_LIMIT && (*bytes = malloc((size_t)status.st_size)) != NULL &&
+        pread(fd, *bytes, (size_t)status.st_size, 0) == status.st_size) {
+        *length = (size_t)status.st_size;
+        result = 1;
+    }
+    close(fd);
+    if (result <= 0)
+        free(*bytes);
+    return result;
 }
 
 /* The number of attempts so far, and when the next is due, in microseconds since 1970. */
@@ -173,13 +182,13 @@ static void attempt(struct door *door, const struct picture *picture, int attemp
 
 static int64_t fetch_locked(struct door *door, const struct picture *picture) {
     int64_t due;
-    if (exists(door, picture, "jpg") || exists(door, picture, "none"))
+    if (picture_state(door, picture) != PICTURE_PENDING)
         return INT64_MAX;
     int attempts = attempts_of(door, picture, &due);
     if (due > timestamp_now())
         return due;
     attempt(door, picture, attempts);
-    if (exists(door, picture, "jpg") || exists(door, picture, "none"))
+    if (picture_state(door, picture) != PICTURE_PENDING)
         return INT64_MAX;
     attempts_of(door, picture, &due);
     return due > 0 ? due : timestamp_now() + 60 * SECOND;
@@ -197,59 +206,6 @@ static int64_t fetch(struct door *door, const struct picture *picture) {
     return due;
 }
 
-/* ---- in the background ---- */
-
-struct queue {
-    struct page *page;
-    uint64_t seen; /* number of the last line that was looked at */
-    char oldest[TIMESTAMP_SIZE];
-    size_t count;
-    struct queued {
-        struct picture picture;
-        int64_t due; /* microseconds since 1970 */
-    } item[QUEUE_MAX];
-};
-
-static bool is_recent(void *context, const struct record *record) {
-    const struct queue *queue = context;
-    (void)record;
-    return queue->count < QUEUE_MAX;
-}
-
-/* Adds a press of an account that is connected here. */
-static bool add_press(void *context, const struct record *record, const struct event *event) {
-    struct queue *queue = context;
-    struct door *door = &queue->page->door;
-    char hash[DOOR_HASH_SIZE], path[64];
-    if (memcmp(record->received_at, queue->oldest, TIMESTAMP_SIZE - 1) < 0)
-        return false;
-    door_hash(door, DOOR_ACCOUNT, event->account, strlen(event->account), hash);
-    snprintf(path, sizeof path, "accounts/%s", hash);
-    if (strcmp(event->type, RING_PRESS) == 0 && event->account[0] != '\0' && event->device[0] != '\0' &&
-        faccessat(door->fd, path, F_OK, 0) == 0) {
-        struct queued *one = &queue->item[queue->count++];
-        picture_of(door, event, &one->picture);
-        one->due = 0;
-    }
-    return queue->count < QUEUE_MAX;
-}
-
-static int64_t fetch_due(struct queue *queue) {
-    int64_t next = INT64_MAX;
-    for (size_t i = 0; i < queue->count && !atomic_load(&queue->page->ending);) {
-        struct queued *one = &queue->item[i];
-        if (one->due <= timestamp_now())
-            one->due = fetch(&queue->page->door, &one->picture);
-        if (one->due == INT64_MAX) {
-            *one = queue->item[--queue->count];
-            continue;
-        }
-        next = one->due < next ? one->due : next;
-        i++;
-    }
-    return next;
-}
-
 static int remove_if_old(void *context, const char *name) {
     const struct door *door = context;
     char path[300];
@@ -262,96 +218,7 @@ static int remove_if_old(void *context, const char *name) {
     return 0;
 }
 
-void picture_follow(struct page *page) {
-    struct queue *queue = calloc(1, sizeof *queue);
-    const struct feed_reader reader = {is_recent, add_press, queue};
-    int64_t next = INT64_MAX, cleaned = INT64_MIN;
-    struct reason ignored; /* it is tried again, and a request that needs the journal reports it */
-    int lock = -1;
-    if (queue == NULL)
-        return;
-    queue->page = page;
-    timestamp_format(timestamp_now() - FOLLOW_BACK * SECOND, queue->oldest);
-    while (!atomic_load(&page->ending)) {
-        if (lock < 0)
-            lock = door_lock(&page->door, "pictures/follow.lock", 0, &ignored);
-        if (lock >= 0) {
-            feed_read(page->feed, queue->seen, &reader, &queue->seen, &ignored);
-            next = fetch_due(queue);
-            if (monotonic_now() - cleaned > 86400 * SECOND || cleaned == INT64_MIN) {
-                door_each(&page->door, "pictures", remove_if_old, &page->door, &ignored);
-                cleaned = monotonic_now();
-            }
-        }
-        int64_t wait = next == INT64_MAX ? SECOND : next - timestamp_now();
-        wait = wait < 0 ? 0 : wait > SECOND ? SECOND : wait;
-        feed_wait(page->feed, lock >= 0 ? queue->seen : UINT64_MAX, monotonic_now() + wait, &page->ending);
-    }
-    if (lock >= 0)
-        close(lock);
-    free(queue);
-}
-
-/* ---- GET ?/picture&seq=N ---- */
-
-/* Returns false if the picture is not here. */
-static bool send_picture(struct exchange *exchange, const struct picture *picture) {
-    char path[PATH_SIZE];
-    struct stat status;
-    int fd = openat(exchange->page->door.fd, path_of(picture, "jpg", path),
-                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    bool good =
-        fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= PICTURE_LIMIT;
-    char *bytes = good ? malloc((size_t)status.st_size + 1) : NULL;
-    ssize_t got = bytes != NULL ? pread(fd, bytes, (size_t)status.st_size, 0) : -1;
-    good = got > 0 && got == status.st_size;
-    if (good)
-        exchange_answer(exchange, 200, "image/jpeg",
-                        "Cache-Control: private, max-age=31536000, immutable\r\n", bytes, (size_t)got);
-    free(bytes);
-    if (fd >= 0)
-        close(fd);
-    return good;
-}
-
-/* Returns 1 if the event is one of this user's. */
-static int find_event(struct exchange *exchange, uint64_t seq, struct event *event, struct reason *reason) {
-    struct page *page = exchange->page;
-    struct owned *owned = malloc(sizeof *owned);
-    int result = owned == NULL ? FAIL(reason, ERROR_SYSTEM, "no memory")
-                               : owned_read(&page->door, exchange->user, owned, reason);
-    if (result == 0)
-        result = feed_refresh(page->feed, reason);
-    if (result == 0)
-        result = feed_find(page->feed, seq, event, reason);
-    if (result > 0 && (!owned_has(owned, event->account) || strcmp(event->type, RING_PRESS) != 0))
-        result = 0;
-    free(owned);
-    return result;
-}
-
-void route_picture(struct exchange *exchange) {
-    struct door *door = &exchange->page->door;
-    struct event event;
-    struct picture picture;
-    struct reason reason;
-    char seq[24];
-    int found = exchange_query(exchange, "seq", seq, sizeof seq)
-                    ? find_event(exchange, strtoull(seq, NULL, 10), &event, &reason)
-                    : 0;
-    if (found < 0) {
-        exchange_error(exchange, 503, "failed", reason.text);
-        return;
-    }
-    if (found > 0)
-        picture_of(door, &event, &picture);
-    if (found > 0 && send_picture(exchange, &picture))
-        return;
-    asset_answer(exchange, 404, "placeholder.svg");
-    if (found == 0 || event.device[0] == '\0')
-        return;
-    /* A worker fetches new pictures on its own; under CGI, and for older presses, whoever looks has it done.
-     */
-    exchange_finish(exchange);
-    fetch(door, &picture);
+void picture_expire(struct door *door) {
+    struct reason ignored; /* it is done again a day later */
+    door_each(door, "pictures", remove_if_old, door, &ignored);
 }
