@@ -1,16 +1,19 @@
 #!/bin/sh
-# Posts the event, as Ring sent it, to any URL that accepts JSON (curl):
+# Passes the event on, as Ring sent it, to any URL that accepts a POST of JSON. Settings: POST_URL (settings.sh says where). Needs curl.
 #
-#   doorpost exec --name forward -- deploy/on-press/http-post.sh https://example.org/hook
+#   doorpost exec --name pass-on -- deploy/on-press/http-post.sh [URL]
 #
-# A 4xx answer is final: the event is given up at once, except for 408, 425 and 429. All other failures are retried.
+# A 4xx answer is final: a retry cannot help, so the event is given up at once. Everything else is retried.
 set -eu
-url=${1:?http-post.sh URL}
+. "$(dirname "$0")/settings.sh"
+POST_URL=${1:-${POST_URL:-}}
+need POST_URL "where to send each event"
+need_program curl curl
 status=$(curl -sS --max-time 20 -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' \
-  -H "Idempotency-Key: $DOORPOST_SEQ" --data-binary @- "$url") || exit 1
+  -H "Idempotency-Key: $DOORPOST_SEQ" --data-binary @- "$POST_URL") || exit 1
 case $status in
   2??) exit 0 ;;
   408 | 425 | 429) exit 1 ;;
-  4??) echo "$url answered $status" && exit 78 ;;
-  *) echo "$url answered $status" && exit 1 ;;
+  4??) echo "$POST_URL answered $status" && exit 78 ;;
+  *) echo "$POST_URL answered $status" && exit 1 ;;
 esac

@@ -32,6 +32,8 @@ def stand_in(lab, *answers):
             self.end_headers()
             self.wfile.write(body)
 
+        do_PUT = do_POST  # noqa: N815
+
         def log_message(self, *_):
             pass
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -56,8 +58,9 @@ def run(lab, example, *arguments, name="test", env=None):
     # The journal's owner runs them; the checkout may be closed to that user.
     copy = lab.path / example
     shutil.copy(EXAMPLES / example, copy)
+    shutil.copy(EXAMPLES / "settings.sh", lab.path)
     return lab.tool("exec", "--once", "--name", name, "--from", "start", "--", copy, *arguments,
-                    env={"no_proxy": "*", **(env or {})})
+                    env={"no_proxy": "*", "DOORPOST_TOOL": "/bin/false", **(env or {})})
 
 
 def a_notification():
@@ -74,11 +77,19 @@ def any_url():
         lab.receive(body)
         url, got = stand_in(lab, (503, {}, b""), (200, {}, b""))
         result = run(lab, "http-post.sh", url + "/hook").ok()
-        check("exit status 1; retrying in 1 s" in result.stderr, result)
+        check("exit status 1; once more in 1 s" in result.stderr, result)
         check([path for path, _, _ in got] == ["/hook"] * 2 and got[1][2] == body + b"\n", got)
         check(got[1][1]["Content-Type"] == "application/json" and got[0][1]["Idempotency-Key"] == "1", got)
         url, got = stand_in(lab, (404, {}, b""))
         check("given up" in run(lab, "http-post.sh", url, name="refused").ok().stderr and len(got) == 1, got)
+
+
+def picture_tool(lab):
+    """A stand-in for `doorpost door picture`, which has one."""
+    tool = lab.path / "tool"
+    tool.write_text(f'#!/bin/sh\n[ "$1 $2" = "door picture" ] && cat >{lab.logs}/event && printf JPEG\n')
+    tool.chmod(0o755)
+    return {"DOORPOST_TOOL": str(tool)}
 
 
 def ntfy():
@@ -87,39 +98,85 @@ def ntfy():
         url, got = stand_in(lab, (200, {}, b"{}"))
         run(lab, "ntfy.sh", url + "/topic").ok()
         path, fields, text = got[0]
-        check(path == "/topic" and fields["Title"] == "Someone is at the door", got)
+        check(path == "/topic" and fields["Title"] == "Someone is at the door" and "Click" not in fields, got)
         check(re.fullmatch(rb"front-door at \d\d:\d\d:\d\d", text), text)
+
+
+def ntfy_with_a_picture_and_a_link():
+    with Lab() as lab:
+        lab.receive(now(1))
+        url, got = stand_in(lab, (200, {}, b"{}"))
+        settings = {"NTFY_TOKEN": "secret-token", "DOOR_URL": "https://your.host/door"}
+        result = run(lab, "ntfy.sh", url + "/topic", env={**picture_tool(lab), **settings}).ok()
+        _, fields, body = got[0]
+        check(body == b"JPEG" and fields["Filename"] == "door.jpg" and fields["Message"].startswith("front-door at"), got)
+        check(fields["Click"] == "https://your.host/door#seq=1" and fields["Authorization"] == "Bearer secret-token", fields)
+        check(b"front-door" in (lab.logs / "event").read_bytes() and "secret" not in str(result), result)
+
+
+def messages(lab):
+    """A mosquitto_pub that keeps each message. Returns the environment, and a function that reads {topic: (options, bytes)}."""
+    env = program(lab, "mosquitto_pub")
+    stand_in = lab.path / "stand-in/mosquitto_pub"
+    stand_in.write_text(f"""#!/usr/bin/python3
+import json, os, sys
+options = sys.argv[1:]
+topic = options[options.index("-t") + 1]
+if "-s" in options: data = sys.stdin.buffer.read()
+elif "-f" in options: data = open(options[options.index("-f") + 1], "rb").read()
+else: data = options[options.index("-m") + 1].encode()
+config = open(os.environ["XDG_CONFIG_HOME"] + "/mosquitto_pub").read()
+with open("{lab.logs}/messages", "a") as out:
+    print(json.dumps([topic, options, data.decode("latin1"), config]), file=out)
+""")
+    return env, lambda: {topic: (options, data, config) for topic, options, data, config in
+                         map(json.loads, (lab.logs / "messages").read_text().splitlines())}
 
 
 def mqtt():
     with Lab() as lab:
         body = now(1)
         lab.receive(body)
-        run(lab, "mqtt.sh", "broker.local", "home", env=program(lab, "mosquitto_pub")).ok()
-        check((lab.logs / "arguments").read_text().split() == ["-h", "broker.local", "-q", "1", "-t", "home/button_press", "-s"], "arguments")
-        check((lab.logs / "input").read_bytes() == body + b"\n", "the message")
+        env, read = messages(lab)
+        run(lab, "mqtt.sh", "broker.local", "home", env=env).ok()
+        options, data, _ = read()["home/button_press"]
+        check(options == ["-h", "broker.local", "-p", "1883", "-q", "1", "-t", "home/button_press", "-s"], options)
+        check(data.encode() == body + b"\n", data)
 
 
-def a_live_session():
+def mqtt_announces_the_door_to_home_assistant():
     with Lab() as lab:
         lab.receive(now(1))
-        url, got = stand_in(lab, (401, {}, b""), (201, {"Location": "/sessions/7"}, b"v=0 answer"))
-        sessions = lab.path / "sessions"
-        sessions.mkdir()
-        lab.own(sessions)
-        token, offer = lab.path / "token", lab.path / "offer.sdp"
-        token.write_text("secret-token\n")
-        offer.write_text("v=0 offer")
-        settings = lab.path / "settings"
-        settings.write_text(f"API={url}\nTOKEN_FILE={token}\nOFFER={offer}\nANSWERS={sessions}\n")
-        result = run(lab, "ring-live.sh", settings).ok()
-        check("Ring refused the token" in result.stdout and "secret" not in result.stdout + result.stderr, result)
-        path, fields, body = got[1]
-        check(path == "/v1/devices/front-door/media/streaming/whep/sessions" and body == b"v=0 offer", got)
-        check(fields["Authorization"] == "Bearer secret-token" and fields["Content-Type"] == "application/sdp", fields)
-        check((sessions / "front-door.sdp").read_text() == "v=0 answer", "the answer")
-        check((sessions / "front-door.session").read_text() == "/sessions/7\n", "the session")
-        check(sorted(path.name for path in sessions.iterdir()) == ["front-door.sdp", "front-door.session"], "left behind")
+        env, read = messages(lab)
+        secrets = {"MQTT_USER": "bell", "MQTT_PASSWORD": "pass word"}
+        run(lab, "mqtt.sh", "broker.local", env={**env, **picture_tool(lab), **secrets}).ok()
+        got = read()
+        event, image = (json.loads(got[f"homeassistant/{kind}/doorpost_front-door/config"][1]) for kind in ("event", "image"))
+        check(event["device_class"] == "doorbell" and event["event_types"] == ["press"], event)
+        check(event["device"] == image["device"] and event["unique_id"] != image["unique_id"], image)
+        check(json.loads(got[event["state_topic"]][1])["event_type"] == "press", got)
+        options, data, config = got[image["image_topic"]]
+        check(data == "JPEG" and "-r" in options and image["content_type"] == "image/jpeg", got)
+        check(config == "-u bell\n-P pass word\n" and not any("pass word" in str(options) for options, _, _ in got.values()), got)
 
 
-run_tests(a_notification, any_url, ntfy, mqtt, a_live_session)
+def the_settings_file():
+    """One file for all commands, beside doorpost.env; what is missing in it is named, and not retried."""
+    with Lab() as lab:
+        lab.receive(now(1))
+        result = run(lab, "ntfy.sh", name="none").ok()
+        check("NTFY_URL is not set (the topic's address" in result.stderr and "given up" in result.stderr, result)
+        url, got = stand_in(lab, (200, {}, b""))
+        settings = lab.path / "on-press.conf"
+        settings.write_text(f"NTFY_URL={url}/mine\nPOST_URL={url}/hook\n")
+        conf = {"ON_PRESS_CONF": str(settings)}
+        run(lab, "ntfy.sh", name="one", env=conf).ok()
+        run(lab, "http-post.sh", name="two", env=conf).ok()
+        check([path for path, _, _ in got] == ["/mine", "/hook"], got)
+        if lab.user:
+            settings.chmod(0o600)
+            result = run(lab, "ntfy.sh", name="three", env=conf).ok()
+            check(f"cannot read {settings}: it must be readable by the user www-data" in result.stderr, result)
+
+
+run_tests(a_notification, any_url, ntfy, ntfy_with_a_picture_and_a_link, mqtt, mqtt_announces_the_door_to_home_assistant, the_settings_file)
