@@ -77,7 +77,7 @@ def any_url():
         lab.receive(body)
         url, got = stand_in(lab, (503, {}, b""), (200, {}, b""))
         result = run(lab, "http-post.sh", url + "/hook").ok()
-        check("exit status 1; once more in 1 s" in result.stderr, result)
+        check("exit status 1; retrying in 1 s" in result.stderr, result)
         check([path for path, _, _ in got] == ["/hook"] * 2 and got[1][2] == body + b"\n", got)
         check(got[1][1]["Content-Type"] == "application/json" and got[0][1]["Idempotency-Key"] == "1", got)
         url, got = stand_in(lab, (404, {}, b""))
