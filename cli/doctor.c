@@ -4,9 +4,9 @@
 #include "audit.h"
 #include "command.h"
 #include "cursor.h"
+#include "delivery.h"
 #include "directory.h"
 #include "failures.h"
-#include "http.h"
 #include "keys.h"
 #include "log_location.h"
 #include "mounts.h"
@@ -630,10 +630,10 @@ static void tell_unexpected(struct doctor *doctor, struct answer *answer, int st
 /* Retries if refused: a web server that was just restarted may not listen yet. */
 static int post(const struct doctor *doctor, const char *body, size_t length, const char *signature,
                 struct answer *answer, struct reason *reason) {
-    int result = http_post(doctor->url, body, length, signature, answer, reason);
+    int result = delivery_send(doctor->url, body, length, signature, answer, reason);
     for (int i = 1; result != 0 && answer->refused && i < START_TRIES; i++) {
         usleep(SECOND / 10);
-        result = http_post(doctor->url, body, length, signature, answer, reason);
+        result = delivery_send(doctor->url, body, length, signature, answer, reason);
     }
     return result;
 }

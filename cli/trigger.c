@@ -1,5 +1,5 @@
 /* doorpost trigger: imitates Ring, to test an endpoint without pressing a bell. */
-#include "http.h"
+#include "delivery.h"
 #include "nearest.h"
 #include "ring.h"
 #include "sample.h"
@@ -46,7 +46,7 @@ static bool deliver(const struct options *options, const char *body, size_t leng
     struct answer answer;
     struct reason reason;
     for (int attempt = 0;; attempt++) {
-        int result = http_post(options->url, body, length, signature, &answer, &reason);
+        int result = delivery_send(options->url, body, length, signature, &answer, &reason);
         if (result != 0)
             problem("%s", reason.text);
         else

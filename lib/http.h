@@ -32,6 +32,7 @@ struct http_response {
     size_t length;
     double seconds; /* that it took */
     bool refused;   /* nothing listens there */
+    int failure;    /* curl's exit status if no response came */
 };
 
 /* Redirects are not followed. Returns 0 if any response came; ERROR_TIMEOUT or ERROR_SYSTEM with a reason

@@ -1,6 +1,6 @@
 /* One delivery over HTTP, sent as Ring sends it. */
-#ifndef DOORPOST_HTTP_H
-#define DOORPOST_HTTP_H
+#ifndef DOORPOST_DELIVERY_H
+#define DOORPOST_DELIVERY_H
 
 #include "error.h"
 
@@ -20,7 +20,7 @@ struct answer {
 /* POSTs the body with the signature (NULL: none) and waits at most RING_ANSWER_SECONDS. Does not follow
  * redirects: a delivery that Ring would have to send twice is lost. Returns 0, or ERROR_SYSTEM with a reason
  * if no response came. */
-int http_post(const char *url, const char *body, size_t length, const char *signature, struct answer *answer,
-              struct reason *reason);
+int delivery_send(const char *url, const char *body, size_t length, const char *signature,
+                  struct answer *answer, struct reason *reason);
 
 #endif
