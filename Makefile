@@ -13,7 +13,7 @@ SOURCE_DATE_EPOCH ?= 1795478400 # date of this version, for reproducible builds
 export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
 
-STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Icgi -Icli
+STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Ilib/door -Icgi -Icgi/door -Icli
 # A newer library may deprecate functions used here: warn, but do not fail.
 WARNINGS = -Wno-error=deprecated-declarations -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when compiling, so that `make help` and `make deps` work without the libraries.
@@ -23,6 +23,9 @@ LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # lib
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
+DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c))
+# Each program takes from it only what it uses: the receiver nothing of the door page.
+ARCHIVE = $(BUILD)/doorpost.a
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 TESTABLE = $(LIB) $(filter-out %/main.o,$(CGI) $(CLI)) # objects that unit tests may call
@@ -34,7 +37,7 @@ INPUTS ?= 10000000
 JOBS ?= $(shell nproc)
 SUITE ?= trixie
 
-SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cli/*.[ch] tests/*/*.[ch])
+SOURCES = $(wildcard lib/*.[ch] lib/*/*.[ch] cgi/*.[ch] cgi/*/*.[ch] cli/*.[ch] tests/*/*.[ch])
 SCRIPTS = .ci/run tests/suite.sh $(wildcard deploy/*.sh deploy/*/*.sh)
 
 SANITIZERS = -fsanitize=address,undefined
@@ -120,8 +123,8 @@ differential-fuzz: ## compare the parsing of INPUTS (10,000,000) bodies with Pyt
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
-	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Icgi -Icli lib cgi cli
-	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # discards the count of warnings in system headers
+	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Ilib/door -Icgi -Icgi/door -Icli lib cgi cli
+	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cgi/*/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # discards the count of warnings in system headers
 	shellcheck $(SCRIPTS)
 
 format: ## format the sources with clang-format
@@ -204,19 +207,27 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do \
 	  printf '  %-17s %s\n' "$$target" "$$what"; done
 
-$(BUILD)/doorpost.cgi: $(CGI) $(LIB)
+$(ARCHIVE): $(LIB)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/doorpost.cgi: $(CGI) $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/doorpost: $(CLI) $(LIB)
+$(BUILD)/doorpost: $(CLI) $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
+
+$(BUILD)/doorpost-door.cgi: $(DOOR_CGI) $(ARCHIVE)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/completion.%: $(BUILD)/doorpost
 	@$< completion $* >$@.new && mv $@.new $@
 
-$(BUILD)/cli/main.o: Makefile
-$(BUILD)/cli/main.o: override CPPFLAGS += -DVERSION='"$(VERSION)"'
+$(BUILD)/cli/main.o $(BUILD)/lib/http.o: Makefile
+$(BUILD)/cli/main.o $(BUILD)/lib/http.o: override CPPFLAGS += -DVERSION='"$(VERSION)"'
 
 $(BUILD)/%.o: %.c | needed
 	@mkdir -p $(@D)
@@ -271,10 +282,10 @@ damage-programs: $(BUILD)/fuzz-files $(BUILD)/fuzz-lists
 
 bench-programs: $(addprefix $(BUILD)/,doorpost doorpost.cgi doorpost-nosync.cgi doorpost-static.cgi nothing nothing-static grow stamp)
 
-$(BUILD)/doorpost-nosync.cgi: $(CGI) $(LIB) $(BUILD)/tests/bench/nosync.o
+$(BUILD)/doorpost-nosync.cgi: $(CGI) $(BUILD)/tests/bench/nosync.o $(ARCHIVE)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/doorpost-static.cgi: $(CGI) $(LIB)
+$(BUILD)/doorpost-static.cgi: $(CGI) $(ARCHIVE)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,-z,noseparate-code -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/nothing: $(BUILD)/tests/bench/nothing.o
