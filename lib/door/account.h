@@ -34,6 +34,9 @@ struct account {
 struct account *account_alloc(void);
 void account_free(struct account *account);
 
+/* "unclaimed", "claimed", "awaiting" or "completed". */
+const char *account_state_name(enum account_state state);
+
 /* Reads accounts/NAME. Returns 1, 0 if there is none, or an error with a reason. */
 int account_load(const struct door *door, const char *name, struct account *account, struct reason *reason);
 

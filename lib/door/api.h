@@ -16,6 +16,12 @@
  * refuses the code, ERROR_TIMEOUT or ERROR_SYSTEM if it did not answer. With a reason. */
 int api_exchange(struct door *door, const char *code, struct reason *reason);
 
+/* Asks whose the tokens of an account with the id "" are (GET /v1/users/me), files them under that id as an
+ * unclaimed account, and updates `account`. api_exchange() does so; this goes on after a failure. Returns 0,
+ * also if another process has done it; ERROR_INVALID if the tokens are refused; ERROR_TIMEOUT or
+ * ERROR_SYSTEM. */
+int api_identify(struct door *door, struct account *account, struct reason *reason);
+
 /* Renews the account's tokens if they expire within API_EARLY, or are older than `age` seconds (-1: whatever
  * their age), unless another process has done it since `account` was read. The new pair is durable before it
  * is used. Updates `account`. Returns 0; ERROR_INVALID if Ring refuses the refresh token (the account must be
