@@ -107,6 +107,71 @@ static int set_log(struct config *config, const char *file, const char *name, co
     return FAIL(reason, ERROR_SYSTEM, "%s must be problems, all or off", name);
 }
 
+static int set_door(struct config *config, const char *file, const char *name, const char *value,
+                    struct reason *reason) {
+    return set_path(config->door, file, name, value, reason);
+}
+
+static int set_client_file(struct config *config, const char *file, const char *name, const char *value,
+                           struct reason *reason) {
+    return set_path(config->client_file, file, name, value, reason);
+}
+
+static int set_ca(struct config *config, const char *file, const char *name, const char *value,
+                  struct reason *reason) {
+    return set_path(config->ca, file, name, value, reason);
+}
+
+/* Tokens are sent there, so the URL is https:// and says exactly where: no user, query or fragment. */
+static int set_url(char out[CONFIG_URL_SIZE], const char *name, const char *value, struct reason *reason) {
+    size_t length = strlen(value);
+    bool good = strncmp(value, "https://", 8) == 0 && length > 8 && value[8] != '/' &&
+                value[length - 1] != '/' && strpbrk(value, "?#@\\\"") == NULL;
+    for (size_t i = 0; i < length; i++)
+        good = good && value[i] > ' ' && value[i] <= '~';
+    if (!good)
+        return FAIL(
+            reason, ERROR_SYSTEM,
+            "%s must be a URL that begins with https:// and has no slash at its end and no query, as in %s",
+            name, API_DEFAULT);
+    if (length >= CONFIG_URL_SIZE)
+        return FAIL(reason, ERROR_SYSTEM, "%s is longer than %d bytes: use a shorter URL", name,
+                    CONFIG_URL_SIZE - 1);
+    memcpy(out, value, length + 1);
+    return 0;
+}
+
+static int set_api(struct config *config, const char *file, const char *name, const char *value,
+                   struct reason *reason) {
+    (void)file;
+    return set_url(config->api, name, value, reason);
+}
+
+static int set_oauth(struct config *config, const char *file, const char *name, const char *value,
+                     struct reason *reason) {
+    (void)file;
+    return set_url(config->oauth, name, value, reason);
+}
+
+static int set_door_hold(struct config *config, const char *file, const char *name, const char *value,
+                         struct reason *reason) {
+    (void)file;
+    size_t digits = strspn(value, "0123456789");
+    if (digits == 0 || digits > 4 || value[digits] != '\0' || atoi(value) > HOLD_LIMIT)
+        return FAIL(reason, ERROR_SYSTEM, "%s must be a number of requests from 0 to %d", name, HOLD_LIMIT);
+    config->door_hold = atoi(value);
+    return 0;
+}
+
+static int set_door_login(struct config *config, const char *file, const char *name, const char *value,
+                          struct reason *reason) {
+    (void)file;
+    if (strcmp(value, "password") != 0 && strcmp(value, "remote-user") != 0)
+        return FAIL(reason, ERROR_SYSTEM, "%s must be password or remote-user", name);
+    config->door_login = value[0] == 'p' ? LOGIN_PASSWORD : LOGIN_REMOTE_USER;
+    return 0;
+}
+
 static const struct {
     const char *name;
     set *set; /* NULL: already handled by config_find() */
@@ -116,6 +181,13 @@ static const struct {
                 {"DOORPOST_MAX_AGE", set_max_age},
                 {"DOORPOST_LOG", set_log},
                 {"DOORPOST_ON_EVENT", set_on_event},
+                {"DOORPOST_DOOR", set_door},
+                {"DOORPOST_CLIENT_FILE", set_client_file},
+                {"DOORPOST_API", set_api},
+                {"DOORPOST_OAUTH", set_oauth},
+                {"DOORPOST_CA", set_ca},
+                {"DOORPOST_DOOR_HOLD", set_door_hold},
+                {"DOORPOST_DOOR_LOGIN", set_door_login},
                 {"DOORPOST_CONF", NULL}};
 #define SETTINGS (sizeof settings / sizeof *settings)
 
@@ -324,7 +396,11 @@ int config_find(char path[CONFIG_PATH_SIZE], struct reason *reason) {
 
 int config_read(struct config *config, struct reason *reason) {
     char path[CONFIG_PATH_SIZE] = "";
-    *config = (struct config){.max_body = BODY_DEFAULT, .log = LOG_PROBLEMS};
+    *config = (struct config){.max_body = BODY_DEFAULT,
+                              .log = LOG_PROBLEMS,
+                              .api = API_DEFAULT,
+                              .oauth = OAUTH_DEFAULT,
+                              .door_hold = -1};
     int result = config_find(path, reason);
     if (result >= 0)
         result = load_file(config, path, result == 1, reason);
