@@ -7,12 +7,11 @@
 
 #include "connection.h"
 #include "log.h"
+#include "peer.h"
 #include "timestamp.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +29,6 @@
 #define ACCEPTS_MAX HANDLER_BATCH /* per iteration */
 #define ACCEPT_FOR (SECOND / 4)   /* per iteration */
 #define ACCEPT_RETRY_DELAY 10000  /* microseconds to sleep if no descriptor is free */
-#define ADDRESSES "FCGI_WEB_SERVER_ADDRS"
 
 struct slot {
     struct connection connection;
@@ -175,32 +173,6 @@ static void send_answer(void *context, void *owner, const char *text, size_t len
 
 /* ---- accepting ---- */
 
-/* FastCGI 1.0, section 3.2: if the variable is set, only these addresses may connect, and no peer without an
- * address. */
-static bool is_allowed(const struct sockaddr_storage *peer) {
-    const char *list = getenv(ADDRESSES);
-    const void *address = peer->ss_family == AF_INET
-                              ? (const void *)&((const struct sockaddr_in *)(const void *)peer)->sin_addr
-                          : peer->ss_family == AF_INET6
-                              ? (const void *)&((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr
-                              : NULL;
-    if (list == NULL)
-        return true;
-    while (address != NULL && *list != '\0') {
-        char text[INET6_ADDRSTRLEN] = "";
-        unsigned char one[sizeof(struct in6_addr)];
-        size_t length = strcspn(list, ", ");
-        if (length > 0 && length < sizeof text) {
-            memcpy(text, list, length);
-            if (inet_pton(peer->ss_family, text, one) == 1 &&
-                memcmp(one, address, peer->ss_family == AF_INET ? sizeof(struct in_addr) : sizeof one) == 0)
-                return true;
-        }
-        list += length + (list[length] != '\0');
-    }
-    return false;
-}
-
 static struct slot *find_free_slot(struct worker *worker) {
     if (worker->count >= worker->limit && !close_least_useful(worker))
         return NULL;
@@ -231,8 +203,8 @@ static bool accept_one(struct worker *worker) {
             usleep(ACCEPT_RETRY_DELAY);
         return false;
     }
-    if (!is_allowed(&peer)) {
-        handler_warn(worker->handler, "closed a connection from an address not in " ADDRESSES);
+    if (!peer_is_allowed(&peer)) {
+        handler_warn(worker->handler, "closed a connection from an address not in " PEER_ADDRESSES);
         close(fd);
         return true;
     }

@@ -29,34 +29,47 @@ int privilege_trust_keys(const struct config *config, struct reason *reason) {
     return ERROR_SYSTEM;
 }
 
-int privilege_find_owner(const struct config *config, struct user *owner, struct reason *reason) {
+static int find_owner(const char *directory, const char *what, struct user *owner, struct reason *reason) {
     struct stat status;
     *owner = (struct user){.uid = geteuid(), .gid = getegid()};
     if (geteuid() != 0)
         return 0;
-    if (stat(config->journal, &status) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot open the journal directory %s: %s", config->journal,
-                    strerror(errno));
+    if (stat(directory, &status) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot open the %s %s: %s", what, directory, strerror(errno));
     if (!user_with_id(status.st_uid, owner))
         owner->gid = status.st_gid;
-    return trust_path(config->journal, status.st_uid, reason) != 0 ? ERROR_SYSTEM : 0;
+    return trust_path(directory, status.st_uid, reason) != 0 ? ERROR_SYSTEM : 0;
 }
 
-int privilege_become_owner(const struct config *config, const struct user *owner, struct reason *reason) {
+static int become_owner(const char *directory, const struct user *owner, struct reason *reason) {
     if (geteuid() != 0 || owner->uid == 0)
         return 0;
     if (user_become(owner) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "cannot switch to %s, the owner of %s: %s", owner->name,
-                    config->journal, strerror(errno));
-    if (access(config->journal, X_OK) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot switch to %s, the owner of %s: %s", owner->name, directory,
+                    strerror(errno));
+    if (access(directory, X_OK) != 0)
         return FAIL(reason, ERROR_SYSTEM,
                     "cannot open %s as its owner, %s: %s (if it is a copy for root alone: chown -R root it)",
-                    config->journal, owner->name, strerror(errno));
+                    directory, owner->name, strerror(errno));
     return 0;
+}
+
+int privilege_find_owner(const struct config *config, struct user *owner, struct reason *reason) {
+    return find_owner(config->journal, "journal directory", owner, reason);
+}
+
+int privilege_become_owner(const struct config *config, const struct user *owner, struct reason *reason) {
+    return become_owner(config->journal, owner, reason);
 }
 
 int privilege_drop(const struct config *config, struct reason *reason) {
     struct user owner;
     int result = privilege_find_owner(config, &owner, reason);
     return result == 0 ? privilege_become_owner(config, &owner, reason) : result;
+}
+
+int privilege_drop_for_door(const struct config *config, struct reason *reason) {
+    struct user owner;
+    int result = find_owner(config->door, "door page's directory", &owner, reason);
+    return result == 0 ? become_owner(config->door, &owner, reason) : result;
 }

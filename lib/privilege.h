@@ -24,4 +24,7 @@ int privilege_become_owner(const struct config *config, const struct user *owner
 /* privilege_find_owner(), then privilege_become_owner(). */
 int privilege_drop(const struct config *config, struct reason *reason);
 
+/* The same for the owner of DOORPOST_DOOR. */
+int privilege_drop_for_door(const struct config *config, struct reason *reason);
+
 #endif
