@@ -27,7 +27,8 @@
 #endif
 
 #define FIELDS_MAX 65536 /* bytes of a response's header */
-#define GRACE 5          /* seconds after the limit that curl keeps itself */
+#define LINE_MAX_BODY 32768
+#define GRACE 5 /* seconds after the limit that curl keeps itself */
 #define MESSAGE_SIZE 512
 #define MARK "\ndoorpost:" /* begins the line that --write-out adds */
 
@@ -132,11 +133,12 @@ static void write_config(const struct http_request *request, struct buffer *conf
     add_option(config, "url", request->url);
     if (request->body == NULL)
         return;
-    if (memchr(request->body, '\0', request->length) == NULL) {
+    if (request->length <= LINE_MAX_BODY && memchr(request->body, '\0', request->length) == NULL) {
         add_quoted(config, "data-raw", request->body, request->length);
         return;
     }
-    /* No line can contain a NUL. But curl reads "@-" from where it is in its standard input. */
+    /* A line cannot contain a NUL, or have more than 100 KiB. But curl reads "@-" from where it is in its
+     * standard input. */
     add_text(config, "data-binary = \"@-\"\n");
     add(config, request->body, request->length);
 }
