@@ -237,11 +237,15 @@ $(BUILD)/%.o: %.c | needed
 needed:
 	@deploy/deps.sh --tell build
 
-test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections
+test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections $(BUILD)/door-driver
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(TESTABLE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm $(shell $(PKG_CONFIG) --libs cmocka)
+
+$(BUILD)/door-driver: $(BUILD)/tests/door/driver.o $(ARCHIVE)
+	@echo "LINK $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 

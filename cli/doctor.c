@@ -1,6 +1,8 @@
 /* doorpost doctor: checks everything that a delivery needs, in that order, and says what to do about each
  * finding. A check that an earlier finding makes impossible is skipped. */
+#include "account.h"
 #include "adopt.h"
+#include "api.h"
 #include "audit.h"
 #include "command.h"
 #include "cursor.h"
@@ -570,6 +572,49 @@ static void check_consumers(struct doctor *doctor) {
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
 }
 
+/* ---- the door page ---- */
+
+static int check_account(void *context, const struct account *account) {
+    struct doctor *doctor = context;
+    const char *id = account->id[0] != '\0' ? account->id : account->name;
+    int64_t left = API_REFRESH_LIFE - (timestamp_now() - account->refreshed_at) / (86400 * SECOND);
+    if (account->error[0] != '\0')
+        tell(doctor, LEVEL_PROBLEM, "account", "%s: %s", id, account->error);
+    else if (left < API_REFRESH_LIFE / 2)
+        tell(doctor, left < 0 ? LEVEL_PROBLEM : LEVEL_WARNING, "account",
+             "%s: its tokens can be renewed for %" PRId64
+             " more days: run `doorpost account refresh` daily (deploy/README.md)",
+             id, left < 0 ? 0 : left);
+    else
+        tell(doctor, LEVEL_GOOD, "account", "%s: %s", id, account_state_name(account->state));
+    return 0;
+}
+
+/* As the worker opens it, and as the journal's owner, who must be the same user. */
+static void check_door(struct doctor *doctor) {
+    struct reason reason = {""};
+    struct door door;
+    if (doctor->config.door[0] == '\0')
+        return;
+    if (door_open(&door, &doctor->config, &reason) != 0) {
+        tell(doctor, LEVEL_PROBLEM, "door", "%s", reason.text);
+        return;
+    }
+    if (door_client(&door, &reason) != 0)
+        tell(doctor, LEVEL_PROBLEM, "door", "%s", reason.text);
+    else
+        tell(doctor, LEVEL_GOOD, "door", "%.200s, client file %.200s, API %s", doctor->config.door,
+             doctor->config.client_file, doctor->config.api);
+    if (doctor->config.door_login == LOGIN_REMOTE_USER)
+        tell(doctor, LEVEL_NOTE, "door",
+             "the web server signs users in (DOORPOST_DOOR_LOGIN=remote-user): it "
+             "must set REMOTE_USER itself, on every request");
+    account_each(&door, check_account, doctor, &reason);
+    if (reason.text[0] != '\0')
+        tell(doctor, LEVEL_PROBLEM, "account", "%s", reason.text);
+    door_close(&door);
+}
+
 /* ---- the round trip ---- */
 
 /* Returns advice on an unexpected status, sent by Doorpost (`ours`) or another program; NULL if there is
@@ -720,6 +765,7 @@ static void examine(struct doctor *doctor, const struct settings *settings) {
             check_journal(doctor);
         check_rejected(doctor);
         check_consumers(doctor);
+        check_door(doctor);
     }
     if (doctor->url != NULL && doctor->keys_good)
         check_round_trip(doctor);

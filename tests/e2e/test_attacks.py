@@ -12,9 +12,10 @@ import re
 import signal
 import socket
 import statistics
+import subprocess
 import time
 
-from lab import (ABORT_REQUEST, GET_VALUES, KEEP_CONN, PARAMS, STDIN, Lab, check, fastcgi, fastcgi_begin, fastcgi_connect,
+from lab import (ABORT_REQUEST, BINARY, GET_VALUES, KEEP_CONN, PARAMS, STDIN, Lab, check, fastcgi, fastcgi_begin, fastcgi_connect,
                  fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_reply, fastcgi_request, press, run_tests,
                  sign, verify_journal, wait_for)
 
@@ -342,6 +343,15 @@ def a_flood_is_summed_up_in_the_log():
         check(len(lines) <= 5 + 2 * spent, len(lines), "lines in", spent, "s")
 
 
+def the_receiver_can_make_no_request():
+    """Nothing of the door page is in it: neither tokens nor HTTP."""
+    names = subprocess.run(["nm", BINARY], capture_output=True, text=True, check=True).stdout
+    check(" T handler_" in names or " T intake_" in names, "no names in", BINARY)
+    foreign = re.findall(r" [TtBbDd] ((?:http|door|account|api|linking|login)_\w+)", names)
+    check(not foreign, "the receiver contains", *foreign)
+    check("posix_spawn" not in names and "crypto_secretbox_easy" not in names, "the receiver starts programs")
+
+
 def the_times_are_told():
     if not QUICK and taken:
         milliseconds = sorted(1000 * seconds for seconds in taken)
@@ -351,4 +361,4 @@ def the_times_are_told():
 
 run_tests(*map(withstands, ATTACKS), presses_are_answered_beside_peers_that_are_stopped,
           *map(survives_a_log_that_nobody_reads, (open_pipe, open_socket)), a_log_whose_reader_has_gone_costs_nothing,
-          a_flood_is_summed_up_in_the_log, the_times_are_told)
+          a_flood_is_summed_up_in_the_log, the_receiver_can_make_no_request, the_times_are_told)

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"DOORPOST_CONF",     "DOORPOST_KEY_FILE", "DOORPOST_JOURNAL",
-                                    "DOORPOST_MAX_BODY", "DOORPOST_MAX_AGE",  "DOORPOST_LOG",
-                                    "DOORPOST_ON_EVENT", "DOORPOST_MAX_AEG"};
+static const char *const names[] = {
+    "DOORPOST_CONF", "DOORPOST_KEY_FILE", "DOORPOST_JOURNAL", "DOORPOST_MAX_BODY",  "DOORPOST_MAX_AGE",
+    "DOORPOST_LOG",  "DOORPOST_ON_EVENT", "DOORPOST_MAX_AEG", "DOORPOST_DOOR",      "DOORPOST_CLIENT_FILE",
+    "DOORPOST_API",  "DOORPOST_OAUTH",    "DOORPOST_CA",      "DOORPOST_DOOR_HOLD", "DOORPOST_DOOR_LOGIN"};
 
 static int clean_environment(void **state) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -242,6 +243,48 @@ static void a_path_that_is_too_long_is_refused(void **state) {
     check_refused("DOORPOST_KEY_FILE is longer");
 }
 
+static void the_door_page_has_settings(void **state) {
+    use_file(*state, "DOORPOST_KEY_FILE=key\nDOORPOST_JOURNAL=/j\n");
+    struct config config = load();
+    assert_string_equal(config.door, "");
+    assert_string_equal(config.api, "https://api.amazonvision.com");
+    assert_string_equal(config.oauth, "https://oauth.ring.com/oauth/token");
+    assert_int_equal(config.door_hold, -1);
+    assert_int_equal(config.door_login, LOGIN_PASSWORD);
+    use_file(*state,
+             "DOORPOST_KEY_FILE=key\nDOORPOST_JOURNAL=/j\nDOORPOST_DOOR=door\nDOORPOST_CLIENT_FILE=/c\n"
+             "DOORPOST_API=https://127.0.0.1:8443\nDOORPOST_OAUTH=https://a.b/c\nDOORPOST_CA=ca.pem\n"
+             "DOORPOST_DOOR_HOLD=0\nDOORPOST_DOOR_LOGIN=remote-user\n");
+    config = load();
+    assert_string_equal(config.door, path_in(*state, "door"));
+    assert_string_equal(config.client_file, "/c");
+    assert_string_equal(config.api, "https://127.0.0.1:8443");
+    assert_string_equal(config.oauth, "https://a.b/c");
+    assert_string_equal(config.ca, path_in(*state, "ca.pem"));
+    assert_int_equal(config.door_hold, 0);
+    assert_int_equal(config.door_login, LOGIN_REMOTE_USER);
+}
+
+static void nonsense_about_the_door_page_is_refused(void **state) {
+    static const char *const urls[] = {"http://a",    "https://",    "https://a/",  "https://a?b",
+                                       "https://a#b", "https://a@b", "https://a b", "https:///a",
+                                       "a",           "https://a\\b"};
+    (void)state;
+    setenv("DOORPOST_CONF", "/dev/null", 1);
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        setenv("DOORPOST_API", urls[i], 1);
+        check_refused("DOORPOST_API must be a URL that begins with https://");
+    }
+    unsetenv("DOORPOST_API");
+    setenv("DOORPOST_DOOR_HOLD", "1001", 1);
+    check_refused("DOORPOST_DOOR_HOLD must be a number of requests from 0 to 1000");
+    setenv("DOORPOST_DOOR_HOLD", "-1", 1);
+    check_refused("DOORPOST_DOOR_HOLD must be");
+    unsetenv("DOORPOST_DOOR_HOLD");
+    setenv("DOORPOST_DOOR_LOGIN", "nobody", 1);
+    check_refused("DOORPOST_DOOR_LOGIN must be password or remote-user");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, clean_environment, remove_directory)
 
 int main(void) {
@@ -259,6 +302,8 @@ int main(void) {
         TEST(a_misspelt_name_is_warned_about),
         TEST(a_similar_name_is_suggested_for_a_missing_setting),
         TEST(a_path_that_is_too_long_is_refused),
+        TEST(the_door_page_has_settings),
+        TEST(nonsense_about_the_door_page_is_refused),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
