@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,9 @@ struct line {
     char text[LINE_SIZE];
     size_t used;
 };
+
+/* Held by the public functions: the door page's threads share what follows. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- standard error ---- */
 
@@ -108,6 +112,7 @@ static bool deliver(const char *text, size_t length) {
 }
 
 size_t log_take(char *out, size_t size) {
+    pthread_mutex_lock(&mutex);
     size_t length = held_length < size ? held_length : size;
     if (length < held_length) {
         const char *line_break = memrchr(held, '\n', length);
@@ -116,6 +121,7 @@ size_t log_take(char *out, size_t size) {
     memcpy(out, held, length);
     held_length -= length;
     memmove(held, held + length, held_length);
+    pthread_mutex_unlock(&mutex);
     return length;
 }
 
@@ -228,6 +234,7 @@ static bool is_suppressed(int status, const char *cause) {
 
 int64_t log_summarize(bool all) {
     int64_t now = monotonic_now(), next = INT64_MAX;
+    pthread_mutex_lock(&mutex);
     for (size_t i = 0; i < CAUSES; i++) {
         struct repeated *repeated = &causes[i];
         if (repeated->count == 0)
@@ -240,14 +247,12 @@ int64_t log_summarize(bool all) {
             next = due;
         }
     }
+    pthread_mutex_unlock(&mutex);
     return next;
 }
 
-void log_answer(enum log_level level, const struct log_answer *answer) {
+static void write_answer(const struct log_answer *answer, bool is_problem) {
     struct line line;
-    bool is_problem = answer->status < 200 || answer->status > 299;
-    if (level == LOG_OFF || (level == LOG_PROBLEMS && !is_problem))
-        return;
     if (is_problem && (answer->key == NULL || answer->key[0] == '\0') && answer->cause != NULL &&
         is_suppressed(answer->status, answer->cause))
         return;
@@ -268,6 +273,15 @@ void log_answer(enum log_level level, const struct log_answer *answer) {
     finish(&line);
 }
 
+void log_answer(enum log_level level, const struct log_answer *answer) {
+    bool is_problem = answer->status < 200 || answer->status > 299;
+    if (level == LOG_OFF || (level == LOG_PROBLEMS && !is_problem))
+        return;
+    pthread_mutex_lock(&mutex);
+    write_answer(answer, is_problem);
+    pthread_mutex_unlock(&mutex);
+}
+
 static void write_message(const char *level, const char *cause) {
     struct line line;
     start(&line, level);
@@ -276,10 +290,16 @@ static void write_message(const char *level, const char *cause) {
 }
 
 void log_warning(enum log_level level, const char *cause) {
-    if (level != LOG_OFF && !is_suppressed(0, cause))
+    if (level == LOG_OFF)
+        return;
+    pthread_mutex_lock(&mutex);
+    if (!is_suppressed(0, cause))
         write_message("warning", cause);
+    pthread_mutex_unlock(&mutex);
 }
 
 void log_error(const char *cause) {
+    pthread_mutex_lock(&mutex);
     write_message("error", cause);
+    pthread_mutex_unlock(&mutex);
 }

@@ -1,4 +1,5 @@
-/* The log: one logfmt line per answer or warning, on standard error, which the web server keeps. */
+/* The log: one logfmt line per answer or warning, on standard error, which the web server keeps.
+ * Threads may share it. */
 #ifndef DOORPOST_LOG_H
 #define DOORPOST_LOG_H
 
