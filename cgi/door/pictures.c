@@ -88,7 +88,7 @@ void pictures_follow(struct page *page) {
         if (lock >= 0) {
             feed_read(page->feed, queue->seen, &reader, &queue->seen, &ignored);
             next = fetch_due(queue);
-            if (monotonic_now() - cleaned > 86400 * SECOND || cleaned == INT64_MIN) {
+            if (cleaned == INT64_MIN || monotonic_now() - cleaned > 86400 * SECOND) {
                 picture_expire(&page->door);
                 cleaned = monotonic_now();
             }
