@@ -23,13 +23,13 @@ LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # lib
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
-DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c))
+DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c)) $(BUILD)/cgi/peer.o
 # Each program takes from it only what it uses: the receiver nothing of the door page.
 ARCHIVE = $(BUILD)/doorpost.a
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
-TESTABLE = $(LIB) $(filter-out %/main.o,$(CGI) $(CLI)) # objects that unit tests may call
-E2E = $(wildcard tests/e2e/test_*.py)
+TESTABLE = $(LIB) $(filter-out %/main.o,$(sort $(CGI) $(CLI) $(DOOR_CGI))) # objects that unit tests may call
+E2E = $(wildcard tests/e2e/test_*.py) $(patsubst %,tests/door/test_%.py,accounts linking signin)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record records
 FUZZ_SECONDS ?= 60
@@ -49,7 +49,7 @@ SMALL_INDEX = CPPFLAGS="-DFIRST_BUCKETS=1 -DSTRETCH=4096 -DSTEP_EVERY=2 -DROUND_
 CRASHING = BUILD=build/crash $(SMALL_INDEX)
 DAMAGING = BUILD=build/damage $(SANITIZING) $(SMALL_INDEX)
 
-all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/completion.bash $(BUILD)/completion.zsh ## build build/doorpost.cgi and build/doorpost
+all: $(BUILD)/doorpost.cgi $(BUILD)/doorpost-door.cgi $(BUILD)/doorpost $(BUILD)/completion.bash $(BUILD)/completion.zsh ## build build/doorpost.cgi, build/doorpost-door.cgi and build/doorpost
 
 run: ## install what is missing, build, and send a signed press through lighttpd (PORT=8080)
 	@deploy/deps.sh build run
@@ -70,7 +70,7 @@ TEST_PROGRAM = tests/$(dir $(TEST_FILE))test_$(notdir $(TEST_FILE))
 
 test: ## run one test file, or one test in it: T=unit/journal, T=e2e/trouble:a_short_key
 	@test -n "$(wildcard $(TEST_PROGRAM).c $(TEST_PROGRAM).py)" || { echo "which test? For example: make test T=unit/journal" >&2; exit 2; }
-	@$(MAKE) --no-print-directory -j2 $(SANITIZED) $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),build/check/doorpost.cgi build/check/doorpost)
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),build/check/doorpost.cgi build/check/doorpost-door.cgi build/check/doorpost)
 	@$(if $(filter crash/,$(dir $(TEST_FILE))),$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs,:)
 	@QUICK=1 TEST_NAME="$(TEST_NAME)" $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),python3 $(TEST_PROGRAM).py $(TEST_NAME))
 
@@ -137,11 +137,13 @@ deps: ## install build dependencies only
 SHARE = share/doc/doorpost
 define INSTALLED
 755 $(BUILD)/doorpost.cgi lib/doorpost doorpost.cgi
+755 $(BUILD)/doorpost-door.cgi lib/doorpost doorpost-door.cgi
 755 $(BUILD)/doorpost bin doorpost
 755 deploy/on-press/log.sh lib/doorpost log-press
 644 cli/doorpost.1 share/man/man1 doorpost.1
 644 lib/doorpost-journal.5 share/man/man5 doorpost-journal.5
 644 cgi/doorpost.cgi.8 share/man/man8 doorpost.cgi.8
+644 cgi/doorpost-door.cgi.8 share/man/man8 doorpost-door.cgi.8
 644 $(BUILD)/completion.bash share/bash-completion/completions doorpost
 644 $(BUILD)/completion.zsh share/zsh/site-functions _doorpost
 644 README.md $(SHARE) README.md
@@ -223,6 +225,9 @@ $(BUILD)/doorpost-door.cgi: $(DOOR_CGI) $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
+# Contains the files of cgi/door/page/.
+$(BUILD)/cgi/door/assets.o: $(wildcard cgi/door/page/*)
+
 $(BUILD)/completion.%: $(BUILD)/doorpost
 	@$< completion $* >$@.new && mv $@.new $@
 
@@ -237,7 +242,7 @@ $(BUILD)/%.o: %.c | needed
 needed:
 	@deploy/deps.sh --tell build
 
-test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections $(BUILD)/door-driver
+test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost-door.cgi $(BUILD)/doorpost $(UNIT) $(FUZZ:%=$(BUILD)/replay-%) $(BUILD)/verdicts $(BUILD)/fuzz-connections $(BUILD)/door-driver
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(TESTABLE)
 	@echo "LINK $@"

@@ -12,7 +12,7 @@
 
 struct page; /* the program's state: page.h */
 
-/* One request. All text is valid until the answer. */
+/* One request. All text is valid until exchange_finish(). */
 struct exchange {
     struct page *page;
     void *gateway; /* FCGX_Request, or NULL for CGI */
@@ -20,28 +20,34 @@ struct exchange {
     const char *query;    /* QUERY_STRING, "" if none */
     char route[32];       /* NAME of ?/NAME, "" if none */
     char user[USER_SIZE]; /* signed in; "" if not */
-    char *body;           /* NUL-terminated, read by exchange_body() */
+    char *body;           /* NUL-terminated, read by exchange_body(); wiped by exchange_end() */
     size_t length;
-    bool answered;
+    int status; /* of the answer; 0: none yet */
+    bool finished;
+    struct reason cause; /* logged if not "" */
+    int64_t since;       /* monotonic_now() when it began */
 };
+
+/* Fills in the fields above. exchange_end() finishes the request, logs it and frees what belongs to it. */
+void exchange_begin(struct exchange *exchange, struct page *page, void *gateway);
+void exchange_end(struct exchange *exchange);
 
 /* A variable of the gateway (RFC 3875, section 4.1), or "". */
 const char *exchange_variable(const struct exchange *exchange, const char *name);
 
 /* Decodes the query's or an HTML form's member `name` (application/x-www-form-urlencoded) into `out`. Returns
- * false if there is none, or it is longer, or contains a NUL. */
+ * false if there is none or more than one, or it is longer, or is malformed or contains a NUL. */
 bool exchange_query(const struct exchange *exchange, const char *name, char *out, size_t size);
 bool exchange_form(const struct exchange *exchange, const char *name, char *out, size_t size);
 
-/* Decodes what follows NAME/ in ?/NAME/OPERAND. Returns as exchange_query(). */
+/* Decodes what follows NAME/ in ?/NAME/OPERAND, where a plus sign is itself. Returns as exchange_query(). */
 bool exchange_operand(const struct exchange *exchange, char *out, size_t size);
 
-/* Reads the body. Returns 0, or answers 411, 413 or 400
- * itself and returns -1. */
+/* Reads the body. Returns 0, or answers 411, 413 or 400 itself and returns -1. */
 int exchange_body(struct exchange *exchange);
 
-/* Answers. `fields` are further header fields, each with "\r\n", or "". The security fields are always added;
- * Cache-Control: no-store unless `fields` has Cache-Control. */
+/* Answers; `type` is NULL if there is no body. `fields` are further header fields, each with "\r\n", or "".
+ * The security fields are always added; Cache-Control: no-store unless `fields` has Cache-Control. */
 void exchange_answer(struct exchange *exchange, int status, const char *type, const char *fields,
                      const void *body, size_t length);
 

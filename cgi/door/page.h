@@ -4,7 +4,6 @@
 
 #include "config.h"
 #include "door.h"
-#include "keys.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,12 +14,13 @@ struct feed;
 struct page {
     struct config config;
     struct door door;
-    struct keys *keys; /* under `keys_mutex` */
-    pthread_mutex_t keys_mutex;
-    struct feed *feed;  /* feed.h */
-    bool lasting;       /* a FastCGI worker; otherwise one request by CGI */
-    atomic_bool ending; /* held requests must be answered now */
-    atomic_int held;    /* number of requests that are held */
+    struct feed *feed;     /* feed.h */
+    bool lasting;          /* a FastCGI worker; otherwise one request by CGI */
+    atomic_bool ready;     /* the fields above are set */
+    pthread_mutex_t mutex; /* held to set them */
+    atomic_bool ending;    /* held requests must be answered now */
+    int wake;              /* a descriptor that becomes readable then, to end any poll(2); -1 under CGI */
+    atomic_int held;       /* number of requests that are held */
 };
 
 #endif

@@ -7,12 +7,19 @@
 #define LOGIN_DAYS 90
 #define LOGIN_COOKIE_SIZE 256
 
-/* Adds a user, or sets a new password, which ends the user's sessions. NAME: 1 to 64 letters, digits, and . _
- * - @ + (so an e-mail address), not beginning with a dot. Returns 0; ERROR_INVALID for a name or password (of
- * under 8 characters) that is not accepted; or ERROR_SYSTEM. With a reason. */
+/* Returns true if it can be a user's name: 1 to 64 letters, digits, and . _ - @ + (so an e-mail address), not
+ * beginning with a dot or a hyphen, and not ending in .lock or .new. */
+bool login_is_name(const char *user);
+
+/* Adds a user, or sets a new password, which ends the user's sessions. Returns 0; ERROR_INVALID for a name or
+ * password (of under 8 characters) that is not accepted; or ERROR_SYSTEM. With a reason. */
 int login_add(struct door *door, const char *user, const char *password, struct reason *reason);
 int login_remove(struct door *door, const char *user,
                  struct reason *reason); /* ERROR_INVALID: no such user */
+
+/* Reads when the user was added or got a new password, in microseconds since 1970. Returns 1, 0 if there is
+ * no such user, or an error with a reason. */
+int login_changed_at(struct door *door, const char *user, int64_t *at, struct reason *reason);
 
 /* Checks a password. One attempt at a time, in all processes, and a wrong one holds the others up for a
  * second. Returns 0; ERROR_INVALID if name or password is wrong (it takes as long for a name that does not
