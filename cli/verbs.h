@@ -12,7 +12,7 @@ struct verb {
     const char *summary;     /* one line */
     const char *synopsis;    /* follows the name */
     const char *what;        /* one or more sentences, for --help */
-    const char *operands[3]; /* names for --help, or the words to choose from; the last is NULL */
+    const char *operands[4]; /* names for --help, or the words to choose from; the last is NULL */
     bool stops;              /* parsing stops at the first operand: the rest belongs to another program */
     const struct option_spec *options;  /* the last has no name */
     int (*run)(int argc, char *argv[]); /* argv starts with the verb's name; returns an exit status */
@@ -21,7 +21,7 @@ struct verb {
 /* The table, in the order shown by usage. */
 #define VERBS(row)                                                                                 \
     row(init) row(doctor) row(key) row(sign) row(verify_signature) row(trigger) row(log) row(exec) \
-        row(stats) row(check) row(prune) row(rejected) row(account) row(completion)
+        row(stats) row(check) row(prune) row(rejected) row(account) row(door) row(completion)
 
 #define DECLARE(name) extern const struct verb verb_##name;
 VERBS(DECLARE)
