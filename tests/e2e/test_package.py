@@ -95,8 +95,8 @@ def uninstalled_nothing_but_data_is_left():
         closed = [str(path) for path in prefix.rglob("*") if path.stat().st_mode & 0o044 != 0o044]
         check(not closed, "others cannot read", closed)
         installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
-        for wanted in ("bin/doorpost", "lib/doorpost/doorpost.cgi", "share/man/man1/doorpost.1", "share/man/man5/doorpost-journal.5",
-                       "share/man/man8/doorpost.cgi.8", "share/bash-completion/completions/doorpost",
+        for wanted in ("bin/doorpost", "lib/doorpost/doorpost.cgi", "lib/doorpost/doorpost-door.cgi", "share/man/man1/doorpost.1", "share/man/man5/doorpost-journal.5",
+                       "share/man/man8/doorpost.cgi.8", "share/man/man8/doorpost-door.cgi.8", "share/bash-completion/completions/doorpost",
                        "share/zsh/site-functions/_doorpost", "share/doc/doorpost/examples/nginx/doorpost.conf",
                        "share/doc/doorpost/examples/ring.md"):
             check(wanted in installed, wanted, "was not installed")

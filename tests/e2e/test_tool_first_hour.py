@@ -147,7 +147,7 @@ def man_pages_are_clean():
     if not shutil.which("mandoc"):
         return "mandoc is not here"
     with Lab() as lab:
-        for page in ("cli/doorpost.1", "cgi/doorpost.cgi.8", "lib/doorpost-journal.5"):
+        for page in ("cli/doorpost.1", "cgi/doorpost.cgi.8", "cgi/doorpost-door.cgi.8", "lib/doorpost-journal.5"):
             result = lab.run(["mandoc", "-T", "lint", "-W", "style", ROOT / page])
             # Whether the pages that it refers to are installed here does not matter.
             findings = [line for line in (result.stdout + result.stderr).splitlines()
