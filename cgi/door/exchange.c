@@ -250,10 +250,18 @@ static void pass_log(FCGX_Request *request) {
         FCGX_PutStr(lines, (int)length, request->err);
 }
 
+/* What was asked for, if it can be a name here: strangers choose it. */
+static const char *log_name(const struct exchange *exchange) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+    if (exchange->route[0] == '\0')
+        return "page";
+    return strspn(exchange->route, letters) == strlen(exchange->route) ? exchange->route : "unknown";
+}
+
 static void write_log(const struct exchange *exchange) {
     enum log_level level = exchange->page->ready ? exchange->page->config.log : LOG_PROBLEMS;
     struct log_answer answer = {.status = exchange->status,
-                                .disposition = exchange->route[0] != '\0' ? exchange->route : "page",
+                                .disposition = log_name(exchange),
                                 .cause = exchange->cause.text,
                                 .client = exchange_variable(exchange, "REMOTE_ADDR"),
                                 .batch = 1,

@@ -162,11 +162,14 @@ def methods_and_names():
                                            ("POST", "/events", "GET, HEAD"), ("OPTIONS", "/app.js", "GET, HEAD"), ("DELETE", "/logout", "POST")):
                 status, fields, _ = ask(method, query)
                 check((status, fields.get("Allow")) == (405, allowed), method, query, fields)
-            for query in ("/", "//", "/nothing", "/index.html", "/signin.html", "/app.cssx", "/../key", "/" + "x" * 5000):
+            for query in ("/", "//", "/nothing", "/index.html", "/signin.html", "/app.cssx", "/../key", "/" + "x" * 5000,
+                          '/a"\x1b[2J cause=x'):
                 check(ask("GET", query)[0] == 404, query)
             _, fields, _ = ask("GET", "/app.css")
             status, _, body = ask("GET", "/app.css", HTTP_IF_NONE_MATCH=fields["ETag"])
             check((status, body) == (304, b""), "the ETag", status)
+        text = "".join(door.log_texts())
+        check("verdict=unknown" in text and "cause=x" not in text and "\x1b" not in text, "a stranger's text is in the log")
 
 
 def every_answer_has_the_security_fields():
