@@ -172,8 +172,7 @@ static void attempt(struct door *door, const struct picture *picture, int attemp
     if (status > 0)
         status = ask_where(door, account, picture, location, &reason);
     account_free(account);
-    bool final =
-        status == 400 || status == 403 || status == 404 || status == 422; /* asking again is of no use */
+    bool final = status == 400 || status == 403 || status == 404 || status == 422; /* a retry cannot help */
     if (status == 303 && download(door, picture, location, &reason) == 0)
         door_remove(door, path_of(picture, "try", path), &reason);
     else
@@ -194,9 +193,7 @@ static int64_t fetch_locked(struct door *door, const struct picture *picture) {
     return due > 0 ? due : timestamp_now() + 60 * SECOND;
 }
 
-/* Makes an attempt if one is due; one at a time in all processes. Returns when the next is due, or INT64_MAX
- * if nothing is left to do. */
-static int64_t fetch(struct door *door, const struct picture *picture) {
+int64_t picture_fetch(struct door *door, const struct picture *picture) {
     struct reason ignored;
     int lock = door_lock(door, "pictures/fetch.lock", 0, &ignored);
     if (lock < 0)
