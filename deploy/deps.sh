@@ -1,6 +1,6 @@
 #!/bin/sh
 # deps.sh PURPOSE...: installs what is missing to build, run or test Doorpost. A purpose is one of build, run, answers, check, suite,
-# more, lint, deb, bench and fuzz.
+# door, more, lint, deb, bench and fuzz.
 # deps.sh --tell PURPOSE...: installs nothing; lists what is missing, and fails if anything is.
 #
 # What is already installed, from any source, is left alone; the rest is installed from Debian's (or Ubuntu's) packages, as root or
@@ -80,6 +80,14 @@ for purpose in "$@"; do
     suite)
       need debootstrap command_is_there debootstrap
       ;;
+    door)
+      need openssl command_is_there openssl
+      need curl command_is_there curl
+      want python3-aiohttp /usr/bin/python3 -c 'import aiohttp'
+      want python3-aiortc /usr/bin/python3 -c 'import aiortc'
+      want chromium command_is_there chromium
+      want chromium-driver command_is_there chromedriver
+      ;;
     more)
       need buildah command_is_there buildah
       need prometheus command_is_there promtool
@@ -111,7 +119,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: unknown purpose $purpose: use build, run, answers, check, suite, more, lint, deb, bench or fuzz" >&2
+      echo "deps.sh: unknown purpose $purpose: use build, run, answers, check, suite, door, more, lint, deb, bench or fuzz" >&2
       exit 2
       ;;
   esac
