@@ -19,7 +19,7 @@ import urllib.parse
 from aiohttp import web
 
 from ring import DEVICES, make_certificates
-from ring_video import answer_without_media, offer_mistake
+from ring_sdp import answer_without_media, offer_mistake
 
 MODES = {
     # A dictionary of routes each. ring.set() replaces the whole dictionary.
@@ -324,6 +324,16 @@ class Service:
 
     # -- live video --
 
+    async def answer(self, offer):
+        """(the answer, what ends its media or None)"""
+        if self.modes["video"]:
+            try:
+                from ring_media import answer_with_media  # here, because aiortc may be missing, and takes long to import
+            except ImportError:
+                return answer_without_media(offer), None
+            return await answer_with_media(offer)
+        return answer_without_media(offer), None
+
     async def respond_whep(self, request, body):
         account, device = self.bearer(request), request.match_info["device"]
         if device not in DEVICES.get(account, {}):
@@ -335,7 +345,7 @@ class Service:
             return failure(400, "Bad Request", mistake)
         if not self.online(account, device):
             return failure(503, "Device Unavailable", "Device is currently offline")
-        answer, close = answer_without_media(offer), None
+        answer, close = await self.answer(offer)
         if self.modes["sendrecv"]:
             answer = answer.replace("a=sendonly", "a=sendrecv")
         name, opaque = secrets.token_hex(8), urllib.parse.quote(secrets.token_urlsafe(12) + "/=", safe="")

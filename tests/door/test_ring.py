@@ -284,6 +284,25 @@ def its_certificate_is_checked():
         check(expect(c.curl(url.replace("127.0.0.1", "localhost")), 401))
 
 
+@needs_aiohttp
+def live_video_moves():
+    if subprocess.run([PYTHON, "-c", "import aiortc"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return "python3-aiortc is not installed"
+    with client(video=True, session_seconds=3600) as c, subprocess.Popen([PYTHON, pathlib.Path(__file__).with_name("viewer.py")], stdin=subprocess.PIPE,
+                                                   stdout=subprocess.PIPE, text=True) as viewer:
+        try:
+            answer = expect(c.live(c.ring.devices[0], json.loads(viewer.stdout.readline())), 201)
+            check(answer.body.count(b"a=sendonly") == 2 and b"H264" in answer.body and b"VP8" not in answer.body, answer.body)
+            viewer.stdin.write(json.dumps(answer.body.decode()) + "\n")
+            viewer.stdin.flush()
+            seen = json.loads(viewer.stdout.readline())
+            check(seen == {"video": [640, 360], "moving": True, "audio": True}, seen)
+            expect(c.call(answer.headers["location"], "-X", "DELETE"), 204)
+        finally:
+            viewer.kill()
+    return None
+
+
 run_tests(a_code_is_exchanged_once, refresh_tokens_rotate, a_dropped_answer_has_been_processed, a_nonce_links_its_account,
           devices_are_those_of_the_account, a_picture_is_on_another_host, a_session_ends_at_its_exact_url,
-          an_offer_must_be_complete_and_recvonly, failures_come_as_they_are_set, its_certificate_is_checked)
+          an_offer_must_be_complete_and_recvonly, failures_come_as_they_are_set, its_certificate_is_checked, live_video_moves)

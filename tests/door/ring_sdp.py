@@ -1,4 +1,4 @@
-"""The WHEP part of the stand-in for Ring: what it demands of an offer, and its answer."""
+"""The offers that the stand-in for Ring accepts, and an answer with no media. The one with media is in ring_media.py."""
 
 import re
 import secrets
