@@ -235,6 +235,8 @@ void exchange_error(struct exchange *exchange, int status, const char *word, con
     char quoted[1024], body[1200];
     quote(quoted, sizeof quoted, message, strlen(message));
     int length = snprintf(body, sizeof body, "{\"error\":\"%s\",\"message\":%s}\n", word, quoted);
+    if (status >= 500 && exchange->cause.text[0] == '\0')
+        explain(&exchange->cause, "%s", message);
     const char *fields = status == 429                    ? "Retry-After: 2\r\n"
                          : status == 503 || status == 504 ? "Retry-After: 30\r\n"
                                                           : "";

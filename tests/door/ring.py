@@ -115,7 +115,7 @@ class Ring:
         return [entry for entry in self.control("log") if route in (None, entry["route"])]
 
     def state(self):
-        """{"integrations": {account: status}, "reused": {"code": times, "refresh_token": times}, "sessions": [...]}"""
+        """{"integrations": {account: status}, "reused": {"code": times, "refresh_token": times}, "sessions": [...], "tokens": [...]}"""
         return self.control("state")
 
 

@@ -39,6 +39,7 @@ MODES = {
     "video": True,            # false: the answer has no media behind it
     "sendrecv": False,        # the answer says sendrecv, which browsers refuse
     "plain_location": False,  # a session URL without a query
+    "location": None,         # another session URL than the real one
     "session_seconds": None,  # null: 30 for a device on battery, 60 for others
 }
 CODE_SECONDS = 60
@@ -355,7 +356,7 @@ class Service:
         self.closers[name] = close
         asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self.end(name, "limit")))
         location = f"{self.api}{urllib.parse.quote(request.path)}/{name}" + (f"?{query}" if query else "")
-        return web.Response(status=201, body=answer.encode(), content_type="application/sdp", headers={"Location": location})
+        return web.Response(status=201, body=answer.encode(), content_type="application/sdp", headers={"Location": self.modes["location"] or location})
 
     async def end(self, name, reason):
         if not self.sessions[name]["ended"]:
@@ -412,7 +413,8 @@ class Service:
         return self.entries
 
     def control_state(self):
-        return {"integrations": self.integrations, "reused": self.reused, "sessions": list(self.sessions.values())}
+        return {"integrations": self.integrations, "reused": self.reused, "sessions": list(self.sessions.values()),
+                "tokens": [*self.access, *self.refresh]}
 
 
 # ---- the servers ----
