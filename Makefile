@@ -279,7 +279,7 @@ $(BUILD)/verdicts: $(BUILD)/tests/fuzz/verdicts.o $(LIB)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/shim.so $(BUILD)/shim-plain.so
+crash-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost $(BUILD)/shim.so $(BUILD)/shim-plain.so $(BUILD)/door-driver
 
 $(BUILD)/shim.so: override CPPFLAGS += -DSHIM_MALLOC
 $(BUILD)/shim.so $(BUILD)/shim-plain.so: tests/crash/shim.c

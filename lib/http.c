@@ -184,19 +184,15 @@ static int spawn(struct transfer *transfer, const int ends[3]) {
     static const char *const arguments[] = {"curl", "--disable" /* no .curlrc */, "--config", "-", NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t none, pipe_signal;
-    sigemptyset(&none);
+    sigset_t pipe_signal;
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE);
     if (posix_spawn_file_actions_init(&actions) != 0)
         return ENOMEM;
     if (posix_spawnattr_init(&attributes) != 0)
         return posix_spawn_file_actions_destroy(&actions), ENOMEM;
-    int error = posix_spawnattr_setflags(
-        &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                         POSIX_SPAWN_SETPGROUP /* so that Ctrl-C does not lose an answer */);
-    if (error == 0)
-        error = posix_spawnattr_setsigmask(&attributes, &none);
+    /* The mask is inherited: a signal that must not end this thread must not end its request. */
+    int error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     if (error == 0)
         error = posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
     for (int i = 0; i < 3 && error == 0; i++)

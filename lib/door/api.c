@@ -4,6 +4,7 @@
  *
  * codes/HASH is empty until its code is sent; then "sent"; then the name of the account that it led to, or
  * "refused". Its lock is held as long as Ring is asked. */
+#define _GNU_SOURCE /* pipe2, closefrom */
 #include "api.h"
 
 #include "directory.h"
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ANSWER_LIMIT (256 << 10) /* bytes of an OAuth answer, and of others unless the caller says */
@@ -157,21 +159,6 @@ static bool is_due(const struct account *account, int64_t age) {
            now >= account->refreshed_at + age * SECOND;
 }
 
-/* Until release_signals(), this thread is not ended by a signal that asks politely: an answer with new tokens
- * is lost if nobody is there to save it. */
-static void hold_signals(sigset_t *old) {
-    sigset_t held;
-    sigemptyset(&held);
-    sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGINT);
-    sigaddset(&held, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &held, old);
-}
-
-static void release_signals(const sigset_t *old) {
-    pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
 /* A new pair is worth several attempts: the old one is used up. */
 static int save_pair(const struct door *door, const struct account *account, struct reason *reason) {
     int result = account_save(door, account, reason);
@@ -182,32 +169,88 @@ static int save_pair(const struct door *door, const struct account *account, str
     return result;
 }
 
-static int renew(struct door *door, struct account *account, struct reason *reason) {
+/* What a process of its own reports. */
+struct report {
+    int result;
+    struct reason reason;
+};
+
+static int compare_fds(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Leaves the session of the web server or terminal, and closes what is not needed: otherwise locks of other
+ * threads would last as long as this process. */
+static void detach(int fds[3]) {
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGHUP);
+    sigprocmask(SIG_BLOCK, &held, NULL);
+    setsid();
+    int next = 0;
+    qsort(fds, 3, sizeof *fds, compare_fds);
+    for (int i = 0; i < 3; next = fds[i++] + 1)
+        while (next < fds[i])
+            close(next++);
+    closefrom(next);
+}
+
+/* Asks for tokens and saves them in a process of its own. It goes on if this one is killed, as a web server
+ * may do when its client has left: otherwise Ring's answer would be lost, and with it the account. `lock` is
+ * held as long as that process lives. Returns as ask_oauth(). */
+static int ask_apart(struct door *door, int lock, const char *type, const char *name, const char *grant,
+                     struct account *account, struct reason *reason) {
+    int ends[2];
+    struct report report = {.result = ERROR_SYSTEM, .reason = {"the process that asks Ring has ended"}};
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot ask Ring: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) {
+        detach((int[]){door->fd, lock, ends[1]});
+        report.result = ask_oauth(door, type, name, grant, account, &report.reason);
+        if (report.result == 0)
+            report.result = save_pair(door, account, &report.reason);
+        _exit(write(ends[1], &report, sizeof report) < 0);
+    }
+    int error = errno;
+    close(ends[1]);
+    ssize_t got;
+    while (child > 0 && (got = read(ends[0], &report, sizeof report)) < 0 && errno == EINTR)
+        continue;
+    close(ends[0]);
+    if (child < 0)
+        return FAIL(reason, ERROR_SYSTEM, "cannot ask Ring: %s", strerror(error));
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (report.result == 0 && account_load(door, account->name, account, reason) != 1)
+        return ERROR_SYSTEM;
+    return report.result == 0 ? 0 : FAIL(reason, report.result, "%s", report.reason.text);
+}
+
+static int renew(struct door *door, int lock, struct account *account, struct reason *reason) {
     struct reason why = {""};
     /* Learn that the disk is full, or read-only, as long as the old pair is good. */
     int result = account_save(door, account, reason);
-    if (result != 0)
-        return result;
-    sigset_t old;
-    hold_signals(&old);
-    result = ask_oauth(door, "refresh_token", "refresh_token", account->refresh, account, &why);
-    int saved = result == 0 ? save_pair(door, account, reason) : 0;
-    release_signals(&old);
     if (result == 0)
-        return saved;
+        result = ask_apart(door, lock, "refresh_token", "refresh_token", account->refresh, account, &why);
+    else
+        return result;
     if (result == ERROR_INVALID) {
         snprintf(account->error, sizeof account->error,
                  "Ring refuses its refresh token: remove the app in the Ring app, and connect it again");
         if (account_save(door, account, reason) != 0)
             return ERROR_SYSTEM;
     }
-    return FAIL(reason, result, "the tokens of account %.60s cannot be renewed: %.250s",
-                account->id[0] != '\0' ? account->id : "(unknown)", why.text);
+    return result == 0 ? 0
+                       : FAIL(reason, result, "the tokens of account %.60s cannot be renewed: %.250s",
+                              account->id[0] != '\0' ? account->id : "(unknown)", why.text);
 }
 
 /* Under the account's lock. `stored` is what the file says. */
-static int refresh_locked(struct door *door, struct account *account, struct account *stored, int64_t age,
-                          struct reason *reason) {
+static int refresh_locked(struct door *door, int lock, struct account *account, struct account *stored,
+                          int64_t age, struct reason *reason) {
     int result = account_load(door, account->name, stored, reason);
     if (result == 0)
         return FAIL(reason, ERROR_INVALID, "the account was removed");
@@ -220,7 +263,7 @@ static int refresh_locked(struct door *door, struct account *account, struct acc
         return FAIL(reason, ERROR_INVALID, "%s", account->error);
     if (other && !is_due(account, age >= 0 ? age : API_REFRESH_LIFE * INT64_C(86400)))
         return 0;
-    result = renew(door, stored, reason);
+    result = renew(door, lock, stored, reason);
     *account = *stored;
     return result;
 }
@@ -238,7 +281,7 @@ int api_refresh(struct door *door, struct account *account, int64_t age, struct 
     if (stored == NULL)
         result = FAIL(reason, ERROR_SYSTEM, "no memory for an account");
     else
-        result = refresh_locked(door, account, stored, age, reason);
+        result = refresh_locked(door, lock, account, stored, age, reason);
     account_free(stored);
     close(lock);
     return result;
@@ -478,14 +521,10 @@ static int exchange_new(struct door *door, int fd, const char *code, struct acco
         result = mark_code(door, fd, "sent", reason);
     if (result != 0)
         return result;
-    sigset_t old;
-    hold_signals(&old);
-    result = ask_oauth(door, "authorization_code", "code", code, account, &why);
-    int saved = result == 0 ? save_pair(door, account, reason) : 0;
-    release_signals(&old);
+    result = ask_apart(door, fd, "authorization_code", "code", code, account, &why);
     if (result == ERROR_INVALID)
         mark_code(door, fd, "refused", NULL);
-    return result == 0 ? saved : FAIL(reason, result, "a code cannot be exchanged: %.300s", why.text);
+    return result == 0 ? 0 : FAIL(reason, result, "a code cannot be exchanged: %.300s", why.text);
 }
 
 /* What became of a code that was sent before, and has left no tokens that are nobody's yet. */
