@@ -375,8 +375,9 @@ static int ask_me(struct door *door, struct account *account, char id[EVENT_FIEL
 static int mark_code(const struct door *door, int fd, const char *word, struct reason *reason) {
     char text[DOOR_HASH_SIZE + 1];
     int length = snprintf(text, sizeof text, "%s\n", word);
-    bool good = ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)length, 0) == length && fsync(fd) == 0 &&
-                directory_sync(door->fd, "codes") == 0;
+    /* Never empty meanwhile: that would be a code that was not sent. */
+    bool good = pwrite(fd, text, (size_t)length, 0) == length && ftruncate(fd, length) == 0 &&
+                fsync(fd) == 0 && directory_sync(door->fd, "codes") == 0;
     return good ? 0 : FAIL(reason, ERROR_SYSTEM, "cannot write to codes/: %s", strerror(errno));
 }
 
