@@ -70,7 +70,7 @@ TEST_PROGRAM = tests/$(dir $(TEST_FILE))test_$(notdir $(TEST_FILE))
 
 test: ## run one test file, or one test in it: T=unit/journal, T=e2e/trouble:a_short_key
 	@test -n "$(wildcard $(TEST_PROGRAM).c $(TEST_PROGRAM).py)" || { echo "which test? For example: make test T=unit/journal" >&2; exit 2; }
-	@$(MAKE) --no-print-directory -j2 $(SANITIZED) $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),build/check/doorpost.cgi build/check/doorpost-door.cgi build/check/doorpost)
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),build/check/doorpost.cgi build/check/doorpost-door.cgi build/check/doorpost build/check/door-driver)
 	@$(if $(filter crash/,$(dir $(TEST_FILE))),$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs,:)
 	@QUICK=1 TEST_NAME="$(TEST_NAME)" $(if $(wildcard $(TEST_PROGRAM).c),build/check/$(TEST_PROGRAM),python3 $(TEST_PROGRAM).py $(TEST_NAME))
 

@@ -1,6 +1,7 @@
 """Ring accounts from their authorization code to "completed": tokens that rotate, answers that are lost, processes at the same time,
 and a process that is killed at each of its system calls in turn. The door page's own code, without the page (driver.c), and
-`doorpost account`, against a small stand-in for Ring with TLS that accepts each code and each refresh token once."""
+`doorpost account`, against the strict stand-in of ring.py, and against a small one here that knows any number of accounts, can lose an
+answer, and accepts each code and each refresh token once."""
 
 import base64
 import contextlib
@@ -22,6 +23,7 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
+import ring as strict  # noqa: E402
 from lab import BINARY, KEY, PATIENCE, Lab, check, run_tests  # noqa: E402
 
 QUICK = os.environ.get("QUICK") == "1"
@@ -357,6 +359,45 @@ def the_tool_completes_what_waits():
         check(lab.linked == {"account-1": "completed"}, lab.linked)
 
 
+# ---- the strict stand-in ----
+
+def the_strict_standin_is_satisfied():
+    if strict.find_python() is None:
+        return "python3-aiohttp is not installed"
+    with Standin() as lab:
+        (lab.path / "ring").mkdir()
+        ring = lab.stack.enter_context(strict.Ring(lab.path / "ring", lab.key_file))
+        lab.client.write_text("client-1\nsecret-1\n")
+        ca = lab.path / "strict.pem"
+        ca.write_bytes(ring.ca.read_bytes())
+        lab.configure(DOOR=lab.door, CLIENT_FILE=lab.client, API=ring.api, OAUTH=ring.oauth, CA=ca)
+        account, other = ring.accounts
+        ring.set(drop={"me": 1})
+        code = ring.issue_code(account)
+        check(lab.drive("exchange", code)[0] == SYSTEM, "a lost answer of /v1/users/me")
+        check(lab.drive("exchange", code) == (0, ""), "the code again")
+        check(lab.drive("exchange", ring.issue_code(other)) == (0, ""), "another account")
+        ring.set(drop={"integration": 1})
+        nonce, at = ring.nonce(account)
+        check(lab.claim(nonce, str(at))[0] == SYSTEM, "a lost answer to POST")
+        ring.set(drop={"complete": 1})
+        check(lab.claim(nonce, str(at))[0] == SYSTEM, "a lost answer to PATCH")
+        check(lab.claim(nonce, str(at)) == (0, ""), "taken up again")
+        check(ring.state()["integrations"] == {account: "completed", other: "new"}, ring.state())
+        ring.set(empty_401=True, fail={"devices": [401, 1]})
+        result, text = lab.drive("get", account, "/v1/devices?include=status,capabilities")
+        check(result == 0 and text.startswith("200 {"), result, text)
+        ring.set(limit={"devices": 60})
+        check(lab.drive("get", account, "/v1/devices")[1].startswith("429 "), "429")
+        ring.set(hang={"token": 1}, limit={})
+        check(lab.drive("refresh", account, "-1")[0] == TIMEOUT, "no answer")
+        check(lab.drive("refresh", account, "-1") == (0, ""), "the old pair")
+        check(ring.state()["reused"] == {"code": 0, "refresh_token": 0}, ring.state())
+        ring.revoke(account)
+        check(lab.drive("get", account, "/v1/devices")[0] == INVALID, "after the user has removed the app")
+        check(lab.drive("get", other, "/v1/devices")[0] == 0, "the other account")
+
+
 # ---- killed at each system call ----
 
 TRACEME, SYSCALL, SETOPTIONS, EXITKILL = 0, 24, 0x4200, 0x100000
@@ -403,7 +444,7 @@ def killed_at_each_call(command, recover):
     driver = plain_driver()
     if driver is None:
         return "build/crash/door-driver is not built"
-    step, stop, kills = (5 if QUICK else 1), 1, 0
+    step, stop, kills = (23 if QUICK else 1), 1, 0
     with Standin() as lab:
         environment = {name: str(value) for name, value in lab.environment().items()}
         prepared = command(lab)
@@ -478,4 +519,4 @@ def an_exchange_survives_a_kill():
 run_tests(a_code_becomes_an_account, a_code_is_never_sent_twice, tokens_are_kept_when_ring_does_not_say_whose_they_are,
           two_processes_refresh_once, a_401_refreshes_once, a_lost_answer_leaves_the_old_pair, a_refused_account_says_so,
           the_tool_renews_and_forgets, linking_completes, linking_is_taken_up_again, the_tool_completes_what_waits,
-          refresh_survives_a_kill, linking_survives_a_kill, an_exchange_survives_a_kill)
+          the_strict_standin_is_satisfied, refresh_survives_a_kill, linking_survives_a_kill, an_exchange_survives_a_kill)
