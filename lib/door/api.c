@@ -216,8 +216,7 @@ static int ask_apart(struct door *door, int lock, const char *type, const char *
     }
     int error = errno;
     close(ends[1]);
-    ssize_t got;
-    while (child > 0 && (got = read(ends[0], &report, sizeof report)) < 0 && errno == EINTR)
+    while (child > 0 && read(ends[0], &report, sizeof report) < 0 && errno == EINTR)
         continue;
     close(ends[0]);
     if (child < 0)
