@@ -1,5 +1,6 @@
 /* doorpost stats: totals over the journal. Counts are kept in json-c objects: hash tables that preserve
  * insertion order, and that --json prints as they are. */
+#include "api.h"
 #include "counters.h"
 #include "lines.h"
 #include "quote.h"
@@ -256,6 +257,33 @@ static void print_prometheus(struct totals *totals, uint64_t bytes) {
            (unsigned long long)bytes);
 }
 
+static int note_account(void *ends, const struct account *account) {
+    int64_t end = account->refreshed_at / SECOND + API_REFRESH_LIFE * INT64_C(86400);
+    if (account->id[0] != '\0')
+        json_object_object_add(ends, account->id, json_object_new_int64(account->error[0] != '\0' ? 0 : end));
+    return 0;
+}
+
+/* When the tokens of each of the door page's accounts end if they are not renewed. */
+static int print_accounts(const struct config *config) {
+    struct reason reason = {""};
+    struct door door;
+    if (config->door[0] == '\0')
+        return STATUS_DONE;
+    if (door_open(&door, config, &reason) != 0)
+        return problem("%s", reason.text);
+    struct json_object *ends = json_object_new_object();
+    account_each(&door, note_account, ends, &reason);
+    puts(
+        "# HELP doorpost_account_end_timestamp_seconds When the tokens of a Ring account end unless they are "
+        "renewed; 0: Ring refuses them.\n"
+        "# TYPE doorpost_account_end_timestamp_seconds gauge");
+    print_metric("doorpost_account_end_timestamp_seconds", "account", ends);
+    json_object_put(ends);
+    door_close(&door);
+    return reason.text[0] == '\0' ? STATUS_DONE : problem("%s", reason.text);
+}
+
 /* Returns true if there is a filter; then only lines still in the journal are counted. */
 static bool is_filtered(const struct filter *filter) {
     return filter->since_text != NULL || filter->until_text != NULL ||
@@ -311,6 +339,8 @@ static int stats_main(int argc, char *argv[]) {
     }
     if (status == STATUS_DONE)
         status = count_and_print(&totals, lines, &options);
+    if (options.prometheus && print_accounts(&config) != STATUS_DONE)
+        status = STATUS_PROBLEM;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         json_object_put(*counts[i]);
     counters_end(&totals.counters);

@@ -315,6 +315,20 @@ def the_tool_renews_and_forgets():
             check(all(path.stat().st_uid == lab.user.pw_uid for path in lab.door.rglob("*")), "root left files of its own")
 
 
+def doctor_and_stats_tell_of_tokens_that_end():
+    with Standin() as lab:
+        lab.connect("account-1")
+        lab.connect("account-2")
+        lab.refresh.clear()
+        lab.tool("account", "refresh", "account-2", "--force").fails()
+        metrics = dict(line.rsplit(" ", 1) for line in lab.tool("stats", "--prometheus").ok().stdout.splitlines() if "account_end" in line)
+        name = 'doorpost_account_end_timestamp_seconds{account="account-%d"}'
+        check(metrics[name % 2] == "0" and 29 * 86400 < int(metrics[name % 1]) - time.time() <= 30 * 86400, metrics)
+        found = [(one["level"], one["text"]) for one in json.loads(lab.tool("doctor", "--json").stdout) if one["check"] in ("account", "door")]
+        check(len(found) == 3 and ("ok", "account-1: unclaimed") in found, found)
+        check(any(level == "problem" and text.startswith("account-2: Ring refuses") for level, text in found), found)
+
+
 def linking_completes():
     with Standin() as lab:
         lab.connect("account-1")
@@ -518,5 +532,5 @@ def an_exchange_survives_a_kill():
 
 run_tests(a_code_becomes_an_account, a_code_is_never_sent_twice, tokens_are_kept_when_ring_does_not_say_whose_they_are,
           two_processes_refresh_once, a_401_refreshes_once, a_lost_answer_leaves_the_old_pair, a_refused_account_says_so,
-          the_tool_renews_and_forgets, linking_completes, linking_is_taken_up_again, the_tool_completes_what_waits,
+          the_tool_renews_and_forgets, doctor_and_stats_tell_of_tokens_that_end, linking_completes, linking_is_taken_up_again, the_tool_completes_what_waits,
           the_strict_standin_is_satisfied, refresh_survives_a_kill, linking_survives_a_kill, an_exchange_survives_a_kill)
