@@ -14,21 +14,21 @@ static const char *advice(int status) {
         int status;
         const char *text;
     } cases[] = {
-        {6, "the name does not resolve: check its spelling and its DNS entry"},
-        {7, "nothing listens there: check that the web server runs, the port and the firewall"},
+        {6, "the host name does not resolve: check its spelling and its DNS record"},
+        {7, "nothing listens there: check the port, the firewall, and that the web server is running"},
         {28, "Ring does not wait longer. Either a firewall drops the packets, or the server does not answer: "
-             "check that the web server and the worker run"},
-        {35, "this port does not speak TLS, or not 1.2 or later, which Ring needs: check the port"},
+             "check that the web server and the worker are running"},
+        {35, "this port does not speak TLS 1.2 or later, which Ring requires: check the port"},
         {52, "the server closed the connection: check that the port speaks this scheme"},
         {56, "the server closed the connection: see the web server's error log"},
-        {60,
-         "the certificate is not trusted here. Ring refuses one that is self-signed, expired or for another "
-         "name: get one from a public CA (certbot). To test with it anyway: CURL_CA_BUNDLE=CERTIFICATE"},
+        {60, "the certificate is not trusted. Ring rejects certificates that are self-signed, expired or for "
+             "another name: get one from a public CA (certbot). To test with this one anyway, set "
+             "CURL_CA_BUNDLE=CERTIFICATE"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cases[i].status == status)
             return cases[i].text;
-    return "curl(1) explains it under EXIT CODES";
+    return "see EXIT CODES in curl(1)";
 }
 
 int delivery_send(const char *url, const char *body, size_t length, const char *signature,

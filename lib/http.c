@@ -153,7 +153,7 @@ static bool is_line(const char *text) {
 static int check_request(const struct http_request *request, struct reason *reason) {
     bool secure = strncasecmp(request->url, "https://", 8) == 0;
     if (request->plain && !secure && strncasecmp(request->url, "http://", 7) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "%.100s is not an HTTP URL: say https://YOUR.HOST/doorpost",
+        return FAIL(reason, ERROR_SYSTEM, "%.100s is not an HTTP URL: use https://YOUR.HOST/doorpost",
                     request->url);
     bool good = (secure || request->plain) && is_line(request->url) && is_line(request->method);
     for (size_t i = 0; i < HTTP_HEADERS && request->headers[i] != NULL; i++)
@@ -243,8 +243,7 @@ static int start(struct transfer *transfer, struct reason *reason) {
     transfer->out = pipes[1][0];
     transfer->errors = pipes[2][0];
     if (error == ENOENT)
-        return FAIL(reason, ERROR_SYSTEM,
-                    "the program curl is not installed: install it, and run this again");
+        return FAIL(reason, ERROR_SYSTEM, "curl is not installed: install it and try again");
     if (error != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot run curl: %s", strerror(error));
     fcntl(transfer->in, F_SETFL, O_NONBLOCK);
