@@ -1,9 +1,11 @@
 /* doorpost account: the Ring accounts that are connected to the door page, and their tokens. */
 #include "api.h"
+#include "lines.h"
 #include "linking.h"
 #include "permission.h"
 #include "privilege.h"
 #include "quote.h"
+#include "ring.h"
 #include "settings.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -162,16 +164,39 @@ static bool find(const struct door *door, const char *id, char name[sizeof((stru
 
 static int forget(struct door *door, const char *name) {
     struct reason reason;
-    char path[64];
-    int lock = account_lock(door, name, LOCK_SECONDS, &reason);
-    if (lock < 0)
-        return problem("%s", reason.text);
-    snprintf(path, sizeof path, "cache/%.40s.devices", name);
-    int result = account_remove(door, name, &reason);
-    if (result == 0)
-        result = door_remove(door, path, &reason);
-    close(lock);
-    return result == 0 ? STATUS_DONE : problem("%s", reason.text);
+    return account_forget(door, name, LOCK_SECONDS, &reason) == 0 ? STATUS_DONE : problem("%s", reason.text);
+}
+
+/* ---- what the journal says of accounts that removed the app ---- */
+
+static int find_oldest(void *oldest, const struct account *account) {
+    int64_t *at = oldest;
+    if (account->refreshed_at < *at)
+        *at = account->refreshed_at;
+    return 0;
+}
+
+/* Forgets accounts whose removal was received after their tokens. */
+static int forget_removed(struct door *door, const struct config *config) {
+    struct filter filter = {0};
+    struct reason reason;
+    int64_t oldest = INT64_MAX;
+    int result = account_each(door, find_oldest, &oldest, &reason);
+    if (result != 0 || oldest == INT64_MAX || config->journal[0] == '\0')
+        return STATUS_DONE;
+    struct lines *lines = lines_open(config->journal);
+    if (lines == NULL)
+        return STATUS_PROBLEM;
+    filter.since = oldest;
+    filter.until = INT64_MAX;
+    if (!lines->empty)
+        lines_start(lines, lines_since(lines, oldest));
+    while (!lines->empty && (result = lines_next(lines, &filter)) > 0)
+        if (strcmp(lines->event.type, RING_REMOVED) == 0 &&
+            account_removed(door, lines->event.account, lines->received_at, &reason) != 0)
+            result = problem("%s", reason.text);
+    lines_close(lines);
+    return result < 0 ? STATUS_PROBLEM : STATUS_DONE;
 }
 
 /* ---- the verb ---- */
@@ -180,8 +205,10 @@ static int run(struct door *door, const struct options *options, const char *wha
     char name[sizeof((struct account *)NULL)->name];
     if (strcmp(what, "list") == 0)
         return list(door, options);
-    if (id == NULL)
-        return refresh_all(door, options->force);
+    if (id == NULL) {
+        int status = forget_removed(door, door->config);
+        return refresh_all(door, options->force) == STATUS_DONE ? status : STATUS_PROBLEM;
+    }
     if (!find(door, id, name))
         return STATUS_PROBLEM;
     return what[0] == 'f' ? forget(door, name) : refresh_one(door, name, options->force);
@@ -229,7 +256,8 @@ const struct verb verb_account = {
         "has come,\n"
         "and how long their tokens can still be renewed. refresh renews those that are older than 24 hours; "
         "run it\n"
-        "daily. forget removes an account.",
+        "daily. It also forgets accounts whose owner has removed the app, as the journal tells. forget "
+        "removes an account.",
     .operands = {"list refresh forget", "ACCOUNT"},
     .options = table,
     .run = account_main,

@@ -1,22 +1,29 @@
-/* doorpost door: the users of the door page. */
+/* doorpost door: the users of the door page, and the pictures of presses. */
 #include "door.h"
 
+#include "body.h"
+#include "event.h"
 #include "login.h"
+#include "picture.h"
 #include "privilege.h"
 #include "secret.h"
 #include "settings.h"
 #include "terminal.h"
+#include "timestamp.h"
 #include "verbs.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct options {
     struct settings settings;
     bool json, utc;
+    int64_t wait; /* seconds */
 };
 
 /* Opens the door page's directory, as its owner if run by root. */
@@ -110,17 +117,73 @@ static int list(struct door *door, const struct options *options) {
     return listing.status;
 }
 
+/* ---- picture ---- */
+
+/* Reads an event, as doorpost exec gives it to its command. */
+static int read_event(struct event *event) {
+    size_t length;
+    struct reason reason;
+    char *body = body_read(NULL, &length);
+    struct event_parser *parser = event_parser_new();
+    int result =
+        body == NULL || parser == NULL ? ERROR_SYSTEM : event_parse(parser, body, length, event, &reason);
+    if (result == ERROR_INVALID)
+        problem("standard input is not an event: %s", reason.text);
+    event_parser_free(parser);
+    free(body);
+    return result == 0 ? STATUS_DONE : STATUS_PROBLEM;
+}
+
+/* Writes the picture to standard output, waiting for it if necessary. */
+static int picture(struct door *door, const struct options *options) {
+    struct event event;
+    struct picture picture;
+    struct reason reason;
+    char *bytes;
+    size_t length;
+    int64_t end = monotonic_now() + options->wait * SECOND, due = 0;
+    if (read_event(&event) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    picture_of(door, &event, &picture);
+    while (picture_state(door, &picture) == PICTURE_PENDING && monotonic_now() <= end) {
+        int64_t left = end - monotonic_now(), until = due - timestamp_now();
+        if (until > 0) {
+            int64_t pause = until < left ? until : left;
+            usleep((useconds_t)(pause < SECOND / 2 ? pause : SECOND / 2));
+            continue;
+        }
+        due = picture_fetch(door, &picture);
+    }
+    int found = picture_read(door, &picture, &bytes, &length, &reason);
+    if (found <= 0)
+        return problem("%s", found < 0 ? reason.text : "Ring has no picture of this event (yet)");
+    bool written = fwrite(bytes, 1, length, stdout) == length && fflush(stdout) == 0;
+    free(bytes);
+    return written ? STATUS_DONE : problem("cannot write the picture: %s", strerror(errno));
+}
+
+/* ---- the verb ---- */
+
 static int door_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
     struct door door;
     int first = options_parse(argc, argv, &verb_door, &options);
+    if (first < argc && strcmp(argv[first], "picture") == 0) {
+        if (first + 1 < argc)
+            usage_error("door picture takes no operand: it reads the event from standard input");
+        if (open_door(&options, &config, &door) != STATUS_DONE)
+            return STATUS_PROBLEM;
+        int result = picture(&door, &options);
+        door_close(&door);
+        return result;
+    }
     const char *what = first < argc ? argv[first] : "user";
     const char *act = first + 1 < argc ? argv[first + 1] : "list";
     const char *user = first + 2 < argc ? argv[first + 2] : NULL;
     bool lists = strcmp(act, "list") == 0, adds = strcmp(act, "add") == 0;
     if (strcmp(what, "user") != 0)
-        usage_error("door user, not door \"%s\"", what);
+        usage_error("door user or door picture, not door \"%s\"", what);
     if (!lists && !adds && strcmp(act, "remove") != 0)
         usage_error("door user list, door user add or door user remove, not \"%s\"", act);
     if (lists != (user == NULL))
@@ -132,19 +195,24 @@ static int door_main(int argc, char *argv[]) {
     return status;
 }
 
-static const struct option_spec table[] = {{0, "json", OPTION_FLAG, NULL, "list as one JSON array", AT(json)},
-                                           {0, "utc", OPTION_FLAG, NULL, "list times in UTC", AT(utc)},
-                                           OPTION_CONF,
-                                           {0}};
+static const struct option_spec table[] = {
+    {0, "json", OPTION_FLAG, NULL, "list as one JSON array", AT(json)},
+    {0, "utc", OPTION_FLAG, NULL, "list times in UTC", AT(utc)},
+    {0, "wait", OPTION_DURATION, "DURATION", "how long picture waits for Ring to have it", AT(wait)},
+    OPTION_CONF,
+    {0}};
 
 const struct verb verb_door = {
     .name = "door",
-    .summary = "add, remove and list the users of the door page",
-    .synopsis = "user list [--json] | user add NAME | user remove NAME",
-    .what = "add asks for a password, or reads it as one line from standard input; for a user who exists, it "
-            "sets a new one.\n"
-            "Either ends the user's sessions, as remove does.",
-    .operands = {"user", "list add remove", "NAME"},
+    .summary = "manage the users of the door page, and fetch pictures of presses",
+    .synopsis = "user list [--json] | user add NAME | user remove NAME | picture [--wait DURATION]",
+    .what =
+        "add asks for a password, or reads it as one line from standard input; for a user who exists, it "
+        "sets a new one.\n"
+        "Either ends the user's sessions, as remove does. picture reads an event from standard input, as a "
+        "command of\n"
+        "doorpost exec gets it, and writes its picture to standard output as a JPEG.",
+    .operands = {"user picture", "list add remove", "NAME"},
     .options = table,
     .run = door_main,
 };

@@ -79,16 +79,19 @@ extern const char ring_names[RING_NAMES][19];
 
 #define RING_PRESS "button_press"
 
+/* The account's owner has removed the app: its tokens are dead [app-integrations]. */
+#define RING_REMOVED "app_integration_removed"
+
 /* The documented types, then those of sensors, which are in early access [field]. Ring adds types without
  * notice. */
-#define RING_TYPES                                                                                   \
-    RING_PRESS                                                                                       \
-    " motion_detected device_added device_removed device_online device_offline "                     \
-    "app_integration_added app_integration_removed subscription_activated subscription_deactivated " \
-    "contact_sensor_faulted contact_sensor_cleared tamper_detected tamper_cleared flood_detected "   \
-    "flood_cleared "                                                                                 \
-    "freeze_detected freeze_cleared temperature_exceeded temperature_cleared humidity_exceeded "     \
-    "humidity_cleared "                                                                              \
+#define RING_TYPES                                                                                 \
+    RING_PRESS                                                                                     \
+    " motion_detected device_added device_removed device_online device_offline "                   \
+    "app_integration_added " RING_REMOVED " subscription_activated subscription_deactivated "      \
+    "contact_sensor_faulted contact_sensor_cleared tamper_detected tamper_cleared flood_detected " \
+    "flood_cleared "                                                                               \
+    "freeze_detected freeze_cleared temperature_exceeded temperature_cleared humidity_exceeded "   \
+    "humidity_cleared "                                                                            \
     "pm25_exceeded pm25_cleared co_detected co_cleared"
 
 /* Required fields, as bits 1 << RING_...: of all types, and in addition of one type. */

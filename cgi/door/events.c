@@ -79,8 +79,11 @@ static struct json_object *event_json(const struct door *door, const struct reco
 
 static bool select_event(void *context, const struct record *record, const struct event *event) {
     struct selection *selection = context;
-    if (!owned_has(selection->owned, event->account) ||
-        (!selection->all_types && strcmp(event->type, RING_PRESS) != 0))
+    if (!owned_has(selection->owned, event->account))
+        return true;
+    if (strcmp(event->type, RING_REMOVED) == 0)
+        owned_note_removed(selection->door, record, event);
+    if (!selection->all_types && strcmp(event->type, RING_PRESS) != 0)
         return true;
     selection->event[selection->count++] = event_json(selection->door, record, event);
     return selection->count < EVENTS_MAX;

@@ -1,5 +1,7 @@
 #include "owned.h"
 
+#include "timestamp.h"
+
 #include <string.h>
 
 struct search {
@@ -32,4 +34,11 @@ bool owned_has(const struct owned *owned, const char *account_id) {
         if (account_id[0] != '\0' && strcmp(owned->account[i].id, account_id) == 0)
             return true;
     return false;
+}
+
+void owned_note_removed(const struct door *door, const struct record *record, const struct event *event) {
+    int64_t received_at;
+    struct reason ignored;
+    if (timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &received_at) == 0)
+        account_removed(door, event->account, received_at, &ignored);
 }

@@ -3,6 +3,7 @@
 #define DOORPOST_OWNED_H
 
 #include "account.h"
+#include "record.h"
 
 #define OWNED_MAX 64
 
@@ -20,5 +21,9 @@ struct owned {
 int owned_read(const struct door *door, const char *user, struct owned *owned, struct reason *reason);
 
 bool owned_has(const struct owned *owned, const char *account_id);
+
+/* Forgets the account of a RING_REMOVED event in the journal. What fails is done by `doorpost account
+ * refresh`. */
+void owned_note_removed(const struct door *door, const struct record *record, const struct event *event);
 
 #endif

@@ -38,13 +38,15 @@ static bool is_recent(void *context, const struct record *record) {
     return queue->count < QUEUE_MAX;
 }
 
-/* Adds a press of an account that is connected here. */
-static bool add_press(void *context, const struct record *record, const struct event *event) {
+/* Adds a press of an account that is connected here. Forgets an account that has removed the app. */
+static bool take_event(void *context, const struct record *record, const struct event *event) {
     struct queue *queue = context;
     struct door *door = &queue->page->door;
     char hash[DOOR_HASH_SIZE], path[64];
     if (memcmp(record->received_at, queue->oldest, TIMESTAMP_SIZE - 1) < 0)
         return false;
+    if (strcmp(event->type, RING_REMOVED) == 0)
+        owned_note_removed(door, record, event);
     door_hash(door, DOOR_ACCOUNT, event->account, strlen(event->account), hash);
     snprintf(path, sizeof path, "accounts/%s", hash);
     if (strcmp(event->type, RING_PRESS) == 0 && event->account[0] != '\0' && event->device[0] != '\0' &&
@@ -74,7 +76,7 @@ static int64_t fetch_due(struct queue *queue) {
 
 void pictures_follow(struct page *page) {
     struct queue *queue = calloc(1, sizeof *queue);
-    const struct feed_reader reader = {is_recent, add_press, queue};
+    const struct feed_reader reader = {is_recent, take_event, queue};
     int64_t next = INT64_MAX, cleaned = INT64_MIN;
     struct reason ignored; /* it is tried again, and a request that needs the journal reports it */
     int lock = -1;

@@ -180,6 +180,32 @@ int account_lock(const struct door *door, const char *name, int seconds, struct 
     return result == 0 ? door_lock(door, path, seconds, reason) : result;
 }
 
+int account_forget(const struct door *door, const char *name, int seconds, struct reason *reason) {
+    char path[PATH_SIZE];
+    int lock = account_lock(door, name, seconds, reason);
+    if (lock < 0)
+        return lock;
+    snprintf(path, sizeof path, "cache/%.40s.devices", name);
+    int result = account_remove(door, name, reason);
+    if (result == 0)
+        result = door_remove(door, path, reason);
+    close(lock);
+    return result;
+}
+
+int account_removed(const struct door *door, const char *id, int64_t at, struct reason *reason) {
+    char name[DOOR_HASH_SIZE];
+    struct account *account = account_alloc();
+    door_hash(door, DOOR_ACCOUNT, id, strlen(id), name);
+    int result = account != NULL ? account_load(door, name, account, reason)
+                                 : FAIL(reason, ERROR_SYSTEM, "out of memory");
+    bool newer = result == 1 && account->refreshed_at >= at; /* the app was added again */
+    account_free(account);
+    if (result != 1 || newer)
+        return result < 0 ? result : 0;
+    return account_forget(door, name, 1, reason);
+}
+
 struct walk {
     const struct door *door;
     struct account *account;

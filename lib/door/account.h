@@ -47,6 +47,14 @@ int account_find(const struct door *door, const char *id, struct account *accoun
 int account_save(const struct door *door, const struct account *account, struct reason *reason);
 int account_remove(const struct door *door, const char *name, struct reason *reason);
 
+/* Removes the account and what is cached of it. Takes account_lock(), for up to `seconds`. Returns 0, or an
+ * error with a reason. */
+int account_forget(const struct door *door, const char *name, int seconds, struct reason *reason);
+
+/* Ring has told us (RING_REMOVED), at `at` in microseconds since 1970, that the account with that id has
+ * removed the app: forgets it, unless its tokens are newer. Returns as account_forget(). */
+int account_removed(const struct door *door, const char *id, int64_t at, struct reason *reason);
+
 /* Locks one account's file against other processes and threads; see door_lock(). */
 int account_lock(const struct door *door, const char *name, int seconds, struct reason *reason);
 
