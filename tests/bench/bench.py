@@ -113,7 +113,7 @@ def worker(binary, count):
     def configure(lab):
         # The file that ships, with another binary and number of workers.
         shutil.copy(binary, lab.binary)
-        shipped = lab.shipped("lighttpd/fastcgi.conf", {**program(lab), "/run/lighttpd/doorpost.sock": lab.path / "socket",
+        shipped = lab.shipped("lighttpd/fastcgi.conf", {**program(lab), "/run/lighttpd": lab.path,
                                                         "/var/log/lighttpd": lab.logs})
         text = without_tls(shipped.read_text())
         shipped.write_text(re.sub(r'("m..-procs"\s*=> )\d+', rf"\g<1>{count}", text) if count else text)

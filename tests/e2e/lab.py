@@ -231,6 +231,14 @@ class Lab:
         return None if result.returncode == 0 else f"debootstrap cannot run here: {(result.stdout + result.stderr).splitlines()[-1:]}"
 
     @property
+    def door(self):
+        """The door page's program, or what a test has put in its place. Where it is not built, the receiver takes its place: a worker too."""
+        path, built = self.bin / "doorpost-door.cgi", BINARY.parent / "doorpost-door.cgi"
+        if not path.exists():
+            shutil.copy(built if built.exists() else BINARY, path)
+        return path
+
+    @property
     def own_tool(self):
         """A copy of the tool that the web servers' user can run, even if the build is closed to that user."""
         copy = self.path / "tools" / "doorpost"

@@ -136,7 +136,13 @@ def site(lab, port, **more):
 
 
 def program(lab):
-    return {"/usr/local/lib/doorpost/doorpost.cgi": lab.binary, "/etc/doorpost/doorpost.env": lab.env_file}
+    return {"/usr/local/lib/doorpost/doorpost.cgi": lab.binary, "/usr/local/lib/doorpost/doorpost-door.cgi": lab.door,
+            "/etc/doorpost/doorpost.env": lab.env_file}
+
+
+def sockets(lab, worker):
+    """Those of the workers that no web server starts: `worker` is the receiver's, and the door page's is started by a test that needs it."""
+    return {"/run/doorpost.sock": worker, "/run/doorpost-door.sock": lab.logs / "door.sock"}
 
 
 # ---- lighttpd ----
@@ -163,8 +169,7 @@ def lighttpd(lab, name, replacements, edit=lambda text: text):
 
 
 def lighttpd_fastcgi(lab):
-    return lighttpd(lab, "fastcgi", {**program(lab), "/run/lighttpd/doorpost.sock": lab.logs / "doorpost.sock",
-                                     "/var/log/lighttpd": lab.logs})
+    return lighttpd(lab, "fastcgi", {**program(lab), "/run/lighttpd": lab.logs, "/var/log/lighttpd": lab.logs})
 
 
 def lighttpd_cgi(lab):
@@ -174,7 +179,7 @@ def lighttpd_cgi(lab):
 
 
 def lighttpd_socket(lab):
-    return lighttpd(lab, "socket", {"/run/doorpost.sock": spawn_fcgi(lab, "lighttpd/socket.conf")})
+    return lighttpd(lab, "socket", sockets(lab, spawn_fcgi(lab, "lighttpd/socket.conf")))
 
 
 # ---- workers that no web server starts ----
@@ -246,7 +251,7 @@ def apache_fcgid(lab):
 
 
 def apache_proxy(lab):
-    return apache(lab, ["proxy", "proxy_fcgi"], {"/run/doorpost.sock": spawn_fcgi(lab, "apache/proxy.conf")}, name="proxy")
+    return apache(lab, ["proxy", "proxy_fcgi"], sockets(lab, spawn_fcgi(lab, "apache/proxy.conf")), name="proxy")
 
 
 # ---- nginx ----
@@ -273,7 +278,7 @@ def nginx(lab, worker=socket_activated, edit=lambda text: text):
     port = free_port()
     shipped = lab.shipped("nginx/doorpost.conf", {
         **site(lab, port), "[::]:443": f"127.0.0.1:{free_port()}", " 443 ssl": f" 127.0.0.1:{port} ssl",
-        "/run/doorpost.sock": worker(lab)})
+        **sockets(lab, worker(lab))})
     shipped.write_text(edit(shipped.read_text()))
     return start_nginx(lab, port, shipped)
 

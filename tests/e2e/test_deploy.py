@@ -1,11 +1,13 @@
 """What ships beside the web servers' files: limits for noise, systemd's units, the AppArmor profile."""
 
 import itertools
+import json
 import re
 import shutil
+import socket
 
 import servers
-from lab import Lab, ROOT, check, press, run_tests, sign, verify_journal, wait_for
+from lab import Lab, PATIENCE, ROOT, check, press, run_tests, sign, verify_journal, wait_for
 
 SYSTEMD = ROOT / "deploy/systemd"
 NOISE = (None, "", "nonsense", "sha256=", "sha256=" + "0" * 63, "sha256=" + "0" * 65, "0" * 63 + "g", "sha1=" + "0" * 64)
@@ -90,6 +92,88 @@ def what_a_spawned_worker_says_is_in_the_error_log():
             wait_for(lambda: "X-Signature is missing" in (lab.logs / "error.log").read_text(), "the line in the error log")
 
 
+# ---- the door page's path ----
+
+def start_with_door(lab, start):
+    """Starts a server with a stand-in for the door page's program, which answers with what it was given."""
+    program = lab.bin / "doorpost-door.cgi"
+    program.write_text("#!/usr/bin/python3\n" + (ROOT / "tests/e2e/echo.py").read_text())
+    program.chmod(0o755)
+    path = lab.logs / "door.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    lab.stack.callback(listener.close)
+    listener.bind(str(path))
+    path.chmod(0o777)
+    listener.listen()
+    lab.start([program], stdin=listener)
+    return start(lab)
+
+
+def ask(server, method, path, body=None, **fields):
+    """Returns (status, body). Header fields as Sec_Fetch_Site=..."""
+    connection = server.connect(PATIENCE)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in fields.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@servers.for_each_server
+def the_door_page_is_given_what_it_needs(start):
+    with Lab() as lab:
+        server = start_with_door(lab, start)
+        fields = {"Content_Type": "application/sdp", "Cookie": "__Host-doorpost=a; b=c", "Host": "door.example:8443", "Origin": "https://door.example",
+                  "Sec_Fetch_Site": "same-origin", "If_None_Match": '"12"', "Remote_User": "mallory", "Authorization": "Basic bWFsbG9yeTp4"}
+        status, text = ask(server, "POST", "/door?/live/a%20b%2F&id=1", b"v=0\r\n", **fields)
+        check(status == 200, status, text)
+        given = json.loads(text)
+        wanted = {"REQUEST_METHOD": "POST", "QUERY_STRING": "/live/a%20b%2F&id=1", "CONTENT_TYPE": "application/sdp", "CONTENT_LENGTH": "5",
+                  "REMOTE_ADDR": "127.0.0.1", "REQUEST_URI": "/door?/live/a%20b%2F&id=1", "SCRIPT_NAME": "/door", "BODY": 5,
+                  **{"HTTP_" + name.upper(): value for name, value in fields.items() if name not in ("Content_Type", "Remote_User", "Authorization")}}
+        differing = {name: (value, given.get(name)) for name, value in wanted.items() if given.get(name) != value}
+        check(not differing, "(wanted, given):", differing)
+        check(given["SERVER_SOFTWARE"].startswith(("lighttpd/", "Apache/", "nginx/")), given["SERVER_SOFTWARE"])
+        check(not given.get("REMOTE_USER"), "the sender says who has signed in:", given.get("REMOTE_USER"))
+        for method in ("GET", "DELETE"):
+            status, text = ask(server, method, "/door?/events&after=1")
+            check(status == 200 and json.loads(text)["REQUEST_METHOD"] == method, method, status, text)
+        if start not in (servers.apache_fcgid, servers.apache_proxy):  # as their files say
+            check(ask(server, "POST", "/door?/login", Content_Length="65537")[0] == 413, "a body that is too large")
+        check(json.loads(ask(server, "POST", "/door?/login", b"x" * 65536)[1])["BODY"] == 65536, "a large body")
+
+
+@servers.for_each_server
+def both_paths_are_exact(start):
+    with Lab() as lab:
+        server = start_with_door(lab, start)
+        for path in ("/", "/door/", "/door/x", "/doors", "/Door", "/door.cgi", "/x/door", "/doorpost/", "/doorpost/x", "/doorpos", "/doorpost-door.cgi",
+                     "/doorpost.cgi", "/door/doorpost"):
+            check(ask(server, "GET", path)[0] in (403, 404), path, "is open")
+        check(ask(server, "GET", "/door")[0] == 200 and ask(server, "GET", "/doorpost")[0] == 405, "the paths themselves")
+        body = press(1)
+        check(server.request(body, sign(body))[0] == 200, "a press")
+
+
+@servers.for_each_server
+def the_site_is_understood(start):
+    """By the server's own check, which also warns of words that it does not know."""
+    with Lab() as lab:
+        arguments = start(lab).process.args
+        result = lab.run({"lighttpd": ["lighttpd", "-tt", *arguments[2:]], "apache2": ["apache2", "-t", *arguments[2:]],
+                          "nginx": [*arguments, "-t"]}[arguments[0]]).ok()
+        check(not re.search("warn|unknown", result.stdout + result.stderr, re.IGNORECASE), result)
+
+
+def nginx_limits_codes():
+    with Lab() as lab:
+        server = start_with_door(lab, servers.nginx)
+        wait_for(lambda: ask(server, "POST", "/door", b"code=1")[0] == 429, "codes to be limited")
+        for _ in range(30):
+            check(ask(server, "GET", "/door")[0] == ask(server, "POST", "/door?/login", b"user=a")[0] == 200, "a user was held up by the limit for codes")
+
+
 def the_units_are_as_hard_as_they_say():
     with Lab() as lab:
         for name in ("doorpost.service", "doorpost-exec.service"):
@@ -131,5 +215,6 @@ def the_apparmor_profile_is_parsed():
 run_tests(nginx_limits_what_is_not_signed, apache_can_answer_what_is_not_signed, lighttpd_can_answer_what_is_not_signed,
           lighttpd_listens_on_ipv6_too,
           what_a_spawned_worker_says_is_in_the_error_log,
+          *the_door_page_is_given_what_it_needs, *both_paths_are_exact, *the_site_is_understood, nginx_limits_codes,
           the_units_are_as_hard_as_they_say, the_units_are_understood, the_socket_hands_over_one_descriptor,
           the_apparmor_profile_is_parsed)
