@@ -1,9 +1,10 @@
-# AppArmor profile of the handler. Put it into /etc/apparmor.d, adapt the paths, and `apparmor_parser -r /etc/apparmor.d/doorpost.cgi`.
+# AppArmor profile of the handler. Copy it to /etc/apparmor.d, adapt the paths, and run
+# `apparmor_parser -r /etc/apparmor.d/doorpost.cgi`.
 #
-# The handler may read its settings and keys and write to the journal. It may start `doorpost exec` (DOORPOST_ON_EVENT), which goes into
-# the profile "runner" below, and what that starts stays in it: there is no way out of the two. Anybody who takes over the handler has
-# what the runner has, so the runner has no more than log-press and on-press need. If your command needs more (curl, the network), it
-# has two places: doorpost-exec.service, which the handler does not start, or a few lines in /etc/apparmor.d/local/doorpost.runner:
+# The handler may read its settings and keys and write to the journal. It may start `doorpost exec` (DOORPOST_ON_EVENT), which gets the
+# profile "runner" below, as does everything that it starts. An attacker who controls the handler also has the runner's rights, so the
+# runner has only what log-press and on-press need. If your command needs more (curl, the network), there are two ways: run it by
+# doorpost-exec.service, which the handler does not start, or add lines to /etc/apparmor.d/local/doorpost.runner:
 #
 #   /usr/bin/curl rix,
 #   network inet stream,
@@ -16,7 +17,7 @@ include <tunables/global>
 
 profile doorpost.cgi /usr/local/lib/doorpost/doorpost.cgi {
   include <abstractions/base>
-  # under suEXEC, and as a worker that a web server starts
+  # for suEXEC, or a worker that a web server starts
   include if exists <local/doorpost.cgi>
 
   /usr/local/lib/doorpost/doorpost.cgi mr,
@@ -27,14 +28,14 @@ profile doorpost.cgi /usr/local/lib/doorpost/doorpost.cgi {
   owner @{PROC}/@{pid}/fd/ r,
   @{PROC}/sys/kernel/random/boot_id r,
 
-  # the web server's end of the socket, a pair where requests gather, and the signal of a graceful restart
+  # the web server's end of the socket, the socket pair that collects requests, and the signal of a graceful restart
   unix (create, accept, listen, receive, send, getattr, getopt, setopt, shutdown) type=stream,
   signal receive,
 
   deny network inet,
   deny network inet6,
 
-  # `doorpost exec` and its commands: "ix" keeps each of them here.
+  # `doorpost exec` and its commands: "ix" keeps them in this profile
   profile runner {
     include <abstractions/base>
     include if exists <local/doorpost.runner>
@@ -48,7 +49,7 @@ profile doorpost.cgi /usr/local/lib/doorpost/doorpost.cgi {
     owner @{PROC}/@{pid}/fd/ r,
     @{PROC}/sys/kernel/random/boot_id r,
 
-    # to syslog, and to the commands that the runner ends
+    # the system log, and the commands that the runner stops
     /dev/log w,
     /run/systemd/journal/dev-log w,
     signal (send, receive) peer=doorpost.cgi//runner,

@@ -22,7 +22,10 @@ def values(unit, name):
 
 def the_units_have_limits():
     check(re.fullmatch(r"\d+M", values("doorpost.service", "MemoryMax")[0]), "MemoryMax=")
-    for unit in ("doorpost.service", "doorpost-exec.service"):
+    check(re.fullmatch(r"\d+M", values("doorpost-door.service", "MemoryMax")[0]), "MemoryMax=")
+    for unit in ("doorpost-door.service", "doorpost-account-refresh.service"):
+        check(values(unit, "LimitCORE") == ["0"] and values(unit, "NoExecPaths") == ["/"] and "/usr/bin/curl" in values(unit, "ExecPaths"), unit)
+    for unit in ("doorpost.service", "doorpost-exec.service", "doorpost-door.service"):
         check(values(unit, "LimitCORE") == ["0"] and values(unit, "StartLimitIntervalSec") == ["0"], unit)
         check(values(unit, "Restart")[0] in ("always", "on-failure"), unit)
     check(not [name for name in values("doorpost.service", "SystemCallFilter") if name[0] in "@~"], "the worker's calls are not listed one by one")
@@ -183,5 +186,17 @@ def nothing_leaves_the_apparmor_profile():
     check(not re.search(r"flags=|unconfined|change_profile", "\n".join(rules)), "flags")
 
 
-run_tests(the_units_have_limits, the_worker_needs_no_other_system_call, the_worker_runs_where_it_can_run_nothing_else,
+def the_door_page_runs_curl_alone_under_apparmor():
+    """And curl, which has the network, reads none of its files."""
+    text = (ROOT / "deploy/apparmor/doorpost-door.cgi").read_text()
+    rules = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    program, curl = rules[:rules.index("profile curl {")], rules[rules.index("profile curl {"):]
+    started = [rule for rule in rules if re.search(r"\s\w*[xX]\b.*,$", rule)]
+    check(started == ["/usr/bin/curl Cx -> curl,"], started)
+    check("deny network inet," in program and "network inet stream," in curl, "the network")
+    check(not [rule for rule in curl if re.match("/(var|etc)", rule)], curl)
+    check(not re.search(r"flags=|unconfined|change_profile", "\n".join(rules)), "flags")
+
+
+run_tests(the_units_have_limits, the_door_page_runs_curl_alone_under_apparmor, the_worker_needs_no_other_system_call, the_worker_runs_where_it_can_run_nothing_else,
           a_command_for_each_event_starts_as_shipped, nothing_leaves_the_apparmor_profile)
