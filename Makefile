@@ -140,6 +140,11 @@ define INSTALLED
 755 $(BUILD)/doorpost-door.cgi lib/doorpost doorpost-door.cgi
 755 $(BUILD)/doorpost bin doorpost
 755 deploy/on-press/log.sh lib/doorpost log-press
+755 deploy/on-press/http-post.sh lib/doorpost/commands http-post.sh
+755 deploy/on-press/mqtt.sh lib/doorpost/commands mqtt.sh
+755 deploy/on-press/notify.sh lib/doorpost/commands notify.sh
+755 deploy/on-press/ntfy.sh lib/doorpost/commands ntfy.sh
+644 deploy/on-press/settings.sh lib/doorpost/commands settings.sh
 644 cli/doorpost.1 share/man/man1 doorpost.1
 644 lib/doorpost-journal.5 share/man/man5 doorpost-journal.5
 644 cgi/doorpost.cgi.8 share/man/man8 doorpost.cgi.8
@@ -176,7 +181,7 @@ install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, compl
 uninstall: ## remove what `make install` installed; settings, keys and journals are kept
 	@echo "$$INSTALLED" | while read -r mode source directory name; do rm -f "$(DESTDIR)$(PREFIX)/$$directory/$$name"; done
 	rm -rf $(EXAMPLES:%=$(DESTDIR)$(PREFIX)/$(SHARE)/examples/%)
-	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) share/doc lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
+	@cd "$(DESTDIR)$(PREFIX)" && for directory in $(SHARE)/examples $(SHARE) share/doc lib/doorpost/commands lib/doorpost share/man/man1 share/man/man5 share/man/man8 \
 	  share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh; do \
 	  [ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; done
 

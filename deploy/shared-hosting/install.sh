@@ -1,9 +1,9 @@
 #!/bin/sh
 # install.sh [--cgi-bin DIR] [--url URL] [--private DIR] [--key-file FILE]: installs Doorpost on a shared host, without root.
 #
-# Asks for any value not given as an option. Installs doorpost.cgi in cgi-bin; creates ~/doorpost, which only you can read, with the
-# signing key, the journal and the tool; checks the installation, and prints the URL to register with Ring. Run again, it updates the
-# programs and changes nothing else.
+# Asks for any value not given as an option. Installs doorpost.cgi and door.cgi in cgi-bin; creates ~/doorpost, which only you can read,
+# with the signing key, the journal and the tool; checks the installation, and prints the four URLs to register with Ring. Run again, it
+# updates the programs and changes nothing else.
 set -eu
 umask 077
 unset DOORPOST_CONF DOORPOST_KEY_FILE DOORPOST_JOURNAL
@@ -90,6 +90,8 @@ if [ -z "$url" ]; then
   url=${host%/}$path/doorpost.cgi
 fi
 
+door=${url%/*}/door.cgi
+
 put() { # FILE DIRECTORY: replaces it atomically, because deliveries may arrive at the same time
   if ! { cp "$here/$1" "$2/.doorpost.new" && chmod 755 "$2/.doorpost.new" && mv "$2/.doorpost.new" "$2/${1##*/}"; }; then
     fail "cannot write ${1##*/} to $2"
@@ -102,6 +104,14 @@ chmod 700 "$private"
 put doorpost/doorpost "$private"
 cp "$here/doorpost/.htaccess" "$private/.htaccess"
 put cgi-bin/doorpost.cgi "$cgi_bin"
+put cgi-bin/door.cgi "$cgi_bin"
+mkdir -p "$private/door"
+[ -e "$private/client" ] || cp "$here/doorpost/client" "$private/client"
+client=
+if grep -q '^[^#]' "$private/client"; then
+  client=yes
+  grep -q '^DOORPOST_DOOR=' "$private/doorpost.env" || printf 'DOORPOST_DOOR=door\nDOORPOST_CLIENT_FILE=client\n' >>"$private/doorpost.env"
+fi
 if [ -e "$cgi_bin/.htaccess" ]; then
   cmp -s "$here/cgi-bin/.htaccess" "$cgi_bin/.htaccess" ||
     echo "$cgi_bin/.htaccess exists and was not changed. If doorpost.cgi does not run, add the lines of $here/cgi-bin/.htaccess to it."
@@ -122,10 +132,16 @@ echo "Checking the installation, from the key to $url:"
 echo
 if "$private/doorpost" doctor --conf "$private/doorpost.env" --url "$url"; then
   echo
-  echo "Register this URL with Ring:"
+  echo "Register these URLs with Ring:"
   echo
-  echo "    $url"
+  echo "    Webhook URL         $url"
+  echo "    Token Exchange URL  $door"
+  echo "    Account Link URL    $door"
+  echo "    App Homepage URL    $door"
   echo
+  [ -n "$client" ] || echo "Then put Ring's client id and client secret, a line each, into $private/client, and run install.sh again."
+  echo "To add a user of the door page:  $private/doorpost door user add NAME"
+  echo "To renew Ring's tokens, a line for crontab -e:  17 */6 * * * $private/doorpost account refresh"
   echo "To see incoming events:  $private/doorpost log -f"
 else
   echo
@@ -133,6 +149,6 @@ else
   echo
   echo "    $private/doorpost doctor --url $url"
   echo
-  echo "When it reports no problem, register $url with Ring."
+  echo "When it reports no problem, register $url with Ring as the Webhook URL, and $door as the other three."
   exit 1
 fi

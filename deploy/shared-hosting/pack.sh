@@ -9,16 +9,17 @@ name=doorpost-$version-linux-$(uname -m)
 umask 022
 
 rm -rf "${build:?}/$name"
-mkdir -p "$build/$name/doorpost/journal"
+mkdir -p "$build/$name/doorpost/journal" "$build/$name/doorpost/door"
 cp -R "$here/cgi-bin" "$here/doorpost" "$here/install.sh" "$here/INSTRUCTIONS.md" "$here/../../LICENSE" "$build/$name"
 strip -o "$build/$name/cgi-bin/doorpost.cgi" "$build/doorpost.cgi"
+strip -o "$build/$name/cgi-bin/door.cgi" "$build/doorpost-door.cgi"
 strip -o "$build/$name/doorpost/doorpost" "$build/doorpost"
 (
   cd "$build/$name"
   find . -type f -exec chmod 644 {} +
-  chmod 755 install.sh cgi-bin/doorpost.cgi
-  chmod 700 doorpost doorpost/journal doorpost/doorpost
-  chmod 600 doorpost/key doorpost/doorpost.env
+  chmod 755 install.sh cgi-bin/doorpost.cgi cgi-bin/door.cgi
+  chmod 700 doorpost doorpost/journal doorpost/door doorpost/doorpost
+  chmod 600 doorpost/key doorpost/client doorpost/doorpost.env
 )
 tar --sort=name --format=ustar --mtime="@${SOURCE_DATE_EPOCH:?}" --owner=0 --group=0 --numeric-owner -C "$build" -cf - "$name" |
   gzip -n9 >"$build/$name.tar.gz.new"

@@ -86,7 +86,8 @@ class Home:
 
     def is_well_protected(self):
         for path, mode in ((self.private, 0o700), (self.private / "key", 0o600), (self.private / "doorpost.env", 0o600),
-                           (self.private / "journal", 0o700), (self.root / "cgi-bin/doorpost.cgi", 0o755),
+                           (self.private / "journal", 0o700), (self.private / "client", 0o600), (self.private / "door", 0o700),
+                           (self.root / "cgi-bin/doorpost.cgi", 0o755), (self.root / "cgi-bin/door.cgi", 0o755),
                            (self.root / "cgi-bin", 0o755)):
             check(path.stat().st_mode & 0o777 == mode, path, oct(path.stat().st_mode))
 
@@ -109,7 +110,11 @@ def install_sh_does_it_all():
         (home.path / "ring-key").write_text(KEY + "\n")
         # The place of cgi-bin is proposed, the site has to be said.
         out = home.run("./" + home.unpacked.name + "/install.sh", "--key-file", "ring-key", input=f"\nhttp://127.0.0.1:{port}/\n").stdout
-        check(f"Register this URL with Ring:\n\n    {server.url}\n" in out and "All checks passed" in out, out)
+        door = f"http://127.0.0.1:{port}/cgi-bin/door.cgi"
+        urls = "".join(f"    {name:<18}  {url}\n" for name, url in (
+            ("Webhook URL", server.url), ("Token Exchange URL", door), ("Account Link URL", door), ("App Homepage URL", door)))
+        check(f"Register these URLs with Ring:\n\n{urls}" in out and "All checks passed" in out, out)
+        check(f"client secret, a line each, into {home.private}/client" in out, out)
         home.is_well_protected()
         check(len(home.takes_presses(server, 0)) == 201, "200 presses and the one of doctor")
 
@@ -119,6 +124,15 @@ def install_sh_does_it_all():
         check("All checks passed" in out and (home.private / "key").stat().st_ino == key.st_ino, out)
         home.takes_presses(server, 1000)
         check("event-1000" in home.run(home.private / "doorpost", "log", "--json", "-n", "300").stdout, "the tool finds the journal")
+
+        # The door page: off until Ring's client id and secret are there.
+        check(server.request(b"", None, method="GET", path="/cgi-bin/door.cgi")[0] == 503, "the door page")
+        home.run("tee", "-a", home.private / "client", input="an-id\na-secret\n")
+        out = home.run(home.unpacked / "install.sh", "--url", server.url, "--cgi-bin", home.root / "cgi-bin").stdout
+        check("All checks passed" in out and "client secret" not in out, out)
+        status, _, text = server.request(b"", None, method="GET", path="/cgi-bin/door.cgi")
+        check(status == 200 and b'name="password"' in text, status, text)
+        home.run(home.private / "doorpost", "door", "user", "add", "me", input="a long password\n")
 
         # A press starts something; the runner is beside the settings.
         seen = home.path / "seen"
@@ -155,13 +169,18 @@ def by_file_manager_alone():
         home.run("chmod", "700", home.private)
         home.run("sh", "-c", f"printf '%s\\n' '{KEY}' >>doorpost/key && chmod 600 doorpost/key")
         home.run("mkdir", home.root / "cgi-bin")
-        home.run("cp", home.unpacked / "cgi-bin/doorpost.cgi", home.unpacked / "cgi-bin/.htaccess", home.root / "cgi-bin")
-        home.run("chmod", "755", home.root / "cgi-bin/doorpost.cgi")
+        home.run("cp", *(home.unpacked / "cgi-bin" / name for name in ("doorpost.cgi", "door.cgi", ".htaccess")), home.root / "cgi-bin")
+        home.run("chmod", "755", home.root / "cgi-bin/doorpost.cgi", home.root / "cgi-bin/door.cgi")
         server = home.serve(port)
         status, _, text = server.request(b"", None, method="GET")
         shown = re.search(r'^ +(\{"status":"method_not_allowed"\})$', (home.unpacked / "INSTRUCTIONS.md").read_text(), re.MULTILINE)
         check(status == 405 and text.decode().strip() == shown.group(1), text)
         check(len(home.takes_presses(server, 0)) == 200, "not all are kept")
+        # The door page's step.
+        home.run("sh", "-c", "printf 'an-id\\na-secret\\n' >>doorpost/client && chmod 600 doorpost/client && chmod 700 doorpost/door && "
+                 "sed -i 's/^# \\(DOORPOST_\\(DOOR\\|CLIENT_FILE\\)=\\)/\\1/' doorpost/doorpost.env")
+        status, _, text = server.request(b"", None, method="GET", path="/cgi-bin/door.cgi")
+        check(status == 200 and b'name="password"' in text, status, text)
 
 
 def each_answer_is_in_the_instructions():
@@ -180,7 +199,7 @@ def each_answer_is_in_the_instructions():
 def the_programs_need_no_libraries():
     with Lab() as lab:
         home = Home(lab)
-        for program in ("cgi-bin/doorpost.cgi", "doorpost/doorpost"):
+        for program in ("cgi-bin/doorpost.cgi", "cgi-bin/door.cgi", "doorpost/doorpost"):
             check("NEEDED" not in lab.run(["readelf", "-d", home.unpacked / program]).ok().stdout, program)
         result = home.run(home.unpacked / "doorpost/doorpost", "--version")
         check(result.stderr == "" and home.unpacked.name == f"{result.stdout.strip().replace(' ', '-')}-linux-{os.uname().machine}", result)

@@ -9,7 +9,7 @@ import subprocess
 
 from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
 
-VOLUMES = ("/etc/doorpost", "/var/lib/doorpost", "/run/doorpost")
+VOLUMES = ("/etc/doorpost", "/var/lib/doorpost", "/var/lib/doorpost-door", "/run/doorpost")
 
 
 class Builder:

@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 
 from lab import BINARY, KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
 
-LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libsodium23", "adduser")
+LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libsodium23", "adduser", "ca-certificates", "curl")
 
 
 class Chroot:
@@ -49,6 +50,21 @@ def use(lab, root):
     check("50 lines" in root.run("doorpost", "check").ok().stdout, root.run("doorpost", "check"))
 
 
+def use_door(lab, root):
+    """The door page is turned on as README.Debian says, and its worker shows the sign-in form."""
+    settings = root.path / "etc/doorpost/doorpost.env"
+    settings.write_text(re.sub(r"^# (DOORPOST_(DOOR|CLIENT_FILE)=)", r"\1", settings.read_text(), flags=re.MULTILINE))
+    client = root.path / "etc/doorpost/client"
+    client.write_text("an-id\na-secret\n")
+    client.chmod(0o640)
+    root.run("chgrp", "doorpost", "/etc/doorpost/client").ok()
+    root.run("doorpost", "door", "user", "add", "me", input="a long password\n").ok()
+    root.run("doorpost", "account", "refresh").ok()
+    result = root.run("setpriv", "--reuid=doorpost", "--regid=doorpost", "--clear-groups", "env", "-i", "REQUEST_METHOD=GET",
+                      "GATEWAY_INTERFACE=CGI/1.1", "/usr/lib/doorpost/doorpost-door.cgi")
+    check("Status: 200" in result.stdout and 'name="password"' in result.stdout, result)
+
+
 def the_package():
     package = ROOT / make("deb").stdout.splitlines()[-1]
     with Lab() as lab:
@@ -59,8 +75,8 @@ def the_package():
         before = root.files()
         shutil.copy(package, root.path / "doorpost.deb")
         root.run("dpkg", "--install", "doorpost.deb").ok()
-        owner = root.run("stat", "-c", "%U %a", "/var/lib/doorpost").ok().stdout
-        check(owner == "doorpost 700\n", owner)
+        owner = root.run("stat", "-c", "%U %a", "/var/lib/doorpost", "/var/lib/doorpost-door").ok().stdout
+        check(owner == "doorpost 700\n" * 2, owner)
         check(root.run("doorpost", "--version").ok().stdout == f"doorpost {package.name.split('_')[1]}\n", "the version")
 
         root.run("doorpost", "init", "/etc/doorpost", "--journal", "/var/lib/doorpost", "--user", "doorpost", "--key-file", "-",
@@ -68,6 +84,7 @@ def the_package():
         use(lab, root)
         doctor = root.run("doorpost", "doctor")
         check(doctor.returncode == 0, doctor)
+        use_door(lab, root)
 
         # An upgrade keeps what the administrator has written.
         settings = root.path / "etc/doorpost/doorpost.env"
@@ -100,6 +117,7 @@ def uninstalled_nothing_but_data_is_left():
                        "share/zsh/site-functions/_doorpost", "share/doc/doorpost/examples/nginx/doorpost.conf",
                        "share/doc/doorpost/examples/ring.md"):
             check(wanted in installed, wanted, "was not installed")
+        check({"lib/doorpost/commands/mqtt.sh", "lib/doorpost/commands/settings.sh"} <= installed, "on-press was not installed")
         example = (prefix / "share/doc/doorpost/examples/lighttpd/fastcgi.conf").read_text()
         check("/opt/doorpost/lib/doorpost/doorpost.cgi" in example and "/usr/local" not in example, "an example names other paths")
         own = prefix / "lib/doorpost/on-press"
