@@ -30,8 +30,8 @@ END
 # As shipped, except for the paths, and without HTTPS.
 # shellcheck disable=SC2016 # it is lighttpd's $HTTP
 sed -e '/^ssl\./d' -e '/ssl\.engine/d' -e 's/"mod_openssl", //' -e 's/\$SERVER\["socket"\] =~ ":443\$"/$HTTP["scheme"] == "http"/' \
-  -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" \
-  -e "s#/run/lighttpd/doorpost.sock#$demo/socket#" \
+  -e "s#/usr/local/lib/doorpost/doorpost.cgi#$binary#" -e "s#/usr/local/lib/doorpost#${binary%/*}#" \
+  -e "s#/etc/doorpost/doorpost.env#$demo/doorpost.env#" -e "s#/run/lighttpd/#$demo/#" \
   -e "s#/var/log/lighttpd/doorpost.log#$demo/doorpost.log#" \
   "$here/../lighttpd/fastcgi.conf" >"$demo/fastcgi.conf"
 cat >"$demo/lighttpd.conf" <<END

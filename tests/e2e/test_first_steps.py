@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.request
 
-from lab import BINARY, PATIENCE, ROOT, TOOL, check, run_tests, wait_for
+from lab import BINARY, PATIENCE, ROOT, TOOL, check, copy_door, run_tests, wait_for
 from servers import free_port
 
 RUN = ROOT / "deploy/demo/run.sh"
@@ -28,6 +28,7 @@ def make_run_ends_with_its_terminal():
 def run_until(end):
     with tempfile.TemporaryDirectory() as directory:
         binary, _ = (shutil.copy(program, directory) for program in (BINARY, TOOL))
+        copy_door(pathlib.Path(directory, "doorpost-door.cgi"))
         if os.geteuid() == 0:  # `sudo make run` in a clone of somebody else's
             os.chown(directory, 65534, 65534)
         port = str(free_port())
