@@ -254,7 +254,7 @@ const struct verb verb_account = {
     .what =
         "list shows the Ring accounts that are connected to the door page: whose they are, how far linking "
         "has come,\n"
-        "and how long their tokens can still be renewed. refresh renews those that are older than 24 hours; "
+        "and how long their tokens can still be renewed. refresh renews those that are older than 20 hours; "
         "run it\n"
         "daily. It also forgets accounts whose owner has removed the app, as the journal tells. forget "
         "removes an account.",

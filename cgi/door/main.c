@@ -5,6 +5,7 @@
 #include "pool.h"
 #include "process.h"
 #include "route.h"
+#include "setup.h"
 
 #include <errno.h>
 #include <fcgiapp.h>
@@ -63,8 +64,12 @@ int main(void) {
         log_error("no source of randomness, or no descriptor is free");
         return EXIT_FAILURE;
     }
-    if (page.lasting)
+    if (page.lasting) {
+        struct reason reason;
+        if (setup(&page, &reason) != 0) /* each request tries again */
+            log_error(reason.text);
         return pool_serve(&page);
+    }
     if (getenv("REQUEST_METHOD") == NULL) {
         fputs(
             "doorpost-door.cgi is started by a web server, as CGI or FastCGI; see its README for how to set "

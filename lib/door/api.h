@@ -5,9 +5,11 @@
 #include "account.h"
 #include "http.h"
 
-#define API_SECONDS 20      /* that a request may take */
-#define API_EARLY 300       /* seconds before its expiry that an access token is renewed */
-#define API_DAILY 86400     /* seconds after which tokens are renewed whether or not it is needed */
+#define API_SECONDS 20 /* that a request may take */
+#define API_EARLY 300  /* seconds before its expiry that an access token is renewed */
+#define API_DAILY                                                                                 \
+    72000 /* seconds after which tokens are renewed anyway: Ring recommends a day, and a job that \
+           * runs daily must not find them a minute too young */
 #define API_REFRESH_LIFE 30 /* days that a refresh token lives */
 
 /* Exchanges an authorization code (RFC 6749, section 4.1.3), once: a code that was sent before is not sent

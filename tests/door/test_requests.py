@@ -4,13 +4,14 @@
 import concurrent.futures
 import contextlib
 import json
+import subprocess
 import threading
 import time
 import urllib.parse
 
 from door import OURS, end
-from lab import check, press, run_tests, wait_for
-from linked import linked_door, receive, sign_in_cookie
+from lab import TOOL, check, press, run_tests, wait_for
+from linked import connect, linked_door, receive, sign_in_cookie
 from ring import DEVICES, find_python
 
 ACCOUNT, OTHER = DEVICES
@@ -161,7 +162,56 @@ def only_so_many_requests_are_held():
             end(worker)  # which answers what is held
 
 
+def removed(number=90, **meta):
+    event = json.loads(press(number, account_id=ACCOUNT, **meta))
+    event["data"].update(type="app_integration_removed", relationships={})
+    event["data"]["attributes"].update(source=ACCOUNT, source_type="users")
+    return json.dumps(event).encode()
+
+
+def an_account_that_removes_the_app_is_forgotten():
+    """By a worker at once, by CGI when the page looks, and by `doorpost account refresh`."""
+    def accounts(door):
+        return json.loads(door.tool("account", "list", "--json").ok().stdout)
+    for how in ("worker", "cgi", "refresh"):
+        with a_door() as (door, _):
+            check(len(accounts(door)) == 1, "connected")
+            worker = door.start_worker() if how == "worker" else None
+            receive(door, removed())
+            if how == "cgi":
+                events(door.by_cgi, door)
+            elif how == "refresh":
+                door.tool("account", "refresh").ok()
+            wait_for(lambda: accounts(door) == [], "the account to be forgotten")
+            check(not list((door.door / "cache").glob("*.devices")), "its devices are cached still")
+            if worker:
+                end(worker)
+
+
+def an_account_that_was_connected_again_stays():
+    with a_door() as (door, ring):
+        receive(door, removed())
+        connect(door, ring, ACCOUNT, door.cookie)
+        events(door.by_cgi, door)
+        door.tool("account", "refresh").ok()
+        check(len(json.loads(door.tool("account", "list", "--json").ok().stdout)) == 1, "the new connection")
+
+
 # ---- pictures ----
+
+def the_tool_gives_a_picture_to_commands():
+    with a_door() as (door, ring):
+        body = pressed(1)
+        receive(door, body)
+        ring.set(fail={"image": [425, 1]})
+        check("no picture" in door.tool("door", "picture", input=body.decode()).fails().stderr, "not yet")
+        result = subprocess.run([TOOL, "door", "picture", "--wait", "60s"], input=body, env=door.environment(), capture_output=True)
+        check(result.returncode == 0 and result.stdout[:3] == b"\xff\xd8\xff", result.returncode, result.stderr)
+        check(get(door.by_cgi, door, "/picture&seq=1")[0] == 200 and len(ring.log("download")) == 1, "it is the page's too")
+        check("not an event" in door.tool("door", "picture", input="hello").fails().stderr, "what is no event")
+        door.tool("door", "picture", "1").fails(2)
+
+
 
 def a_picture_is_fetched_once_and_kept():
     with a_door() as (door, ring):
@@ -307,7 +357,8 @@ if find_python() is None:
 else:
     run_tests(devices_have_names_and_a_length_of_session, an_old_list_is_better_than_none, events_of_the_user_newest_last,
               a_stranger_sees_no_event, the_last_fifty_and_the_days_before, a_worker_holds_a_request_until_the_next_press,
-              a_press_of_somebody_else_wakes_nobody_for_nothing, only_so_many_requests_are_held, a_picture_is_fetched_once_and_kept,
+              a_press_of_somebody_else_wakes_nobody_for_nothing, only_so_many_requests_are_held, an_account_that_removes_the_app_is_forgotten, an_account_that_was_connected_again_stays,
+              the_tool_gives_a_picture_to_commands, a_picture_is_fetched_once_and_kept,
               a_worker_fetches_pictures_by_itself, a_picture_that_does_not_exist_is_given_up, live_video_and_its_end, one_session_a_device,
               an_answer_that_browsers_refuse_is_corrected, what_ring_cannot_do_is_said, an_offer_that_ring_would_refuse_is_not_sent,
               a_viewer_who_leaves_while_ring_is_asked, a_viewer_who_leaves_before_the_request_comes, nobody_ends_a_session_of_somebody_else,

@@ -237,7 +237,7 @@ class Lab:
         return None if result.returncode == 0 else f"debootstrap cannot run here: {(result.stdout + result.stderr).splitlines()[-1:]}"
 
     @property
-    def door(self):
+    def door_program(self):
         """The door page's program, or what a test has put in its place."""
         path = self.bin / "doorpost-door.cgi"
         return path if path.exists() else copy_door(path)

@@ -136,7 +136,7 @@ def site(lab, port, **more):
 
 
 def program(lab):
-    return {"/usr/local/lib/doorpost/doorpost.cgi": lab.binary, "/usr/local/lib/doorpost/doorpost-door.cgi": lab.door,
+    return {"/usr/local/lib/doorpost/doorpost.cgi": lab.binary, "/usr/local/lib/doorpost/doorpost-door.cgi": lab.door_program,
             "/etc/doorpost/doorpost.env": lab.env_file}
 
 
