@@ -89,7 +89,7 @@ static int find_last_day(struct feed *feed, const struct stat *status, struct re
 
 /* A new day's segment may still be empty: then the last line is in one before it. */
 static int find_last_line(struct feed *feed, struct reason *reason) {
-    struct mark end;
+    struct mark end = {.seq = 0};
     int32_t first, day = feed->last;
     int result = 1;
     while (result > 0) {
@@ -169,7 +169,7 @@ uint64_t feed_wait(struct feed *feed, uint64_t seq, int64_t deadline, const atom
 /* Moves to the end of the nearest day before that has lines. Returns 1, 0 if there is none, or an error. */
 static int go_to_day_before(struct feed *feed, struct position *position, struct reason *reason) {
     int32_t first, last;
-    struct mark end;
+    struct mark end = {.seq = 0};
     int result = segment_range(feed->directory.fd, 0, position->day - 1, &first, &last, reason);
     if (result > 0)
         result = tail_mark(feed->directory.fd, last, &end, reason);
