@@ -12,6 +12,7 @@ SOURCE_DATE_EPOCH ?= 1795478400 # date of this version, for reproducible builds
 # Servers are installed in sbin, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
+export PYTHONPATH := $(CURDIR)/tests
 
 STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Ilib/door -Icgi -Icgi/door -Icli
 # A newer library may deprecate functions used here: warn, but do not fail.

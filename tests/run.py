@@ -17,6 +17,7 @@ LONG = ("test_package", "test_load", "test_exec", "test_acts", "test_exec_troubl
         "test_tool_care", "test_exec_failures", "test_attacks", "test_answers", "test_tool_log", "test_tool_doctor", "test_boot")
 # What was freed is watched for 16 MiB more, not 256, which no cache of a processor holds.
 SANITIZER = {"ASAN_OPTIONS": "quarantine_size_mb=16"}
+SUPPORT = {"PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}  # for `from support...`
 
 
 def name_of(program):
@@ -29,7 +30,7 @@ def run(program):
     began = time.monotonic()
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT,
-                                stdin=subprocess.DEVNULL, env={**SANITIZER, **os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP"})
+                                stdin=subprocess.DEVNULL, env={**SANITIZER, **os.environ, **SUPPORT, "CMOCKA_MESSAGE_OUTPUT": "TAP"})
         output, code = result.stdout.decode(errors="replace"), result.returncode
     except subprocess.TimeoutExpired as error:
         output, code = (error.stdout or b"").decode(errors="replace"), f"none after {LIMIT} seconds"

@@ -18,12 +18,11 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
-
-import lab as lab_module  # noqa: E402
-from lab import Lab, check, fastcgi, press, sign, wait_for  # noqa: E402
-from servers import SERVERS, free_port, lighttpd_fastcgi, nginx, program, without_keep_alive, without_tls  # noqa: E402
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.laboratory import ROOT, Lab
+from support.servers import SERVERS, free_port, lighttpd_fastcgi, nginx, program, without_keep_alive, without_tls
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
@@ -56,8 +55,7 @@ class Candidate:
 
     def measure(self, connections, presses):
         """Requests a second, with a journal of its own and nothing in it."""
-        with Lab(LOG="problems") as lab:
-            lab.user = None  # all as the same user
+        with Lab(binary=BUILD / "doorpost.cgi", web_server_user=False, LOG="problems") as lab:
             os.environ["PEER_JOURNAL"] = str(lab.journal / "peer")
             port = free_port()
             config = lab.path / "lighttpd.conf"
@@ -79,8 +77,7 @@ class Shipped:
         self.name, self.start = name, start
 
     def measure(self, connections, presses):
-        lab_module.BINARY = BUILD / "doorpost.cgi"
-        with Lab(LOG="problems") as lab:
+        with Lab(binary=BUILD / "doorpost.cgi", LOG="problems") as lab:
             server = self.start(lab)
             return load(lab, self.name, server.url, connections, presses)
 
@@ -160,7 +157,7 @@ def webhook(lab, port):
                                                               "status=none")],
         "include-command-output-in-response": True,
         "pass-file-to-command": [{"source": "entire-payload", "envname": "BODY", "base64decode": False}],
-        "trigger-rule": {"match": {"type": "payload-hmac-sha256", "secret": lab_module.KEY,
+        "trigger-rule": {"match": {"type": "payload-hmac-sha256", "secret": KEY,
                                    "parameter": {"source": "header", "name": "X-Signature"}}}}]))
     hooks.write_text(hooks.read_text().replace('"/bin/dd"', f'"{lab.bin}/keep"'))
     keep = lab.bin / "keep"
@@ -232,7 +229,6 @@ def rounds(part, candidates, settings, presses):
         note("sync", "syncs a second", "one writer", number, sync_rate("/tmp"))
         for connections in settings:
             for candidate in candidates:
-                lab_module.BINARY = BUILD / "doorpost.cgi"
                 rate, p99 = candidate.measure(connections, presses)
                 note(part, candidate.name, connections, number, round(rate, 1))
                 note(part + "-p99", candidate.name, connections, number, p99 / 1000)
@@ -253,7 +249,7 @@ def instructions(binary, requests):
     """What one more request costs in a worker's user-mode instructions: exact, from the difference of two runs."""
     totals = []
     for count in (requests, 2 * requests):
-        with Lab(LOG="problems") as lab:
+        with Lab(binary=BUILD / "doorpost.cgi", LOG="problems") as lab:
             listener, path = lab.listener()
             out = lab.path / "callgrind"
             time.sleep(3)  # a key file that was just written is read again with each batch
@@ -277,8 +273,7 @@ def resident(pid):
 
 def memory():
     """Of one worker, at rest and after a million requests (each of the same 200,000 presses five times)."""
-    with Lab(LOG="problems") as lab:
-        lab.user = None
+    with Lab(binary=BUILD / "doorpost.cgi", web_server_user=False, LOG="problems") as lab:
         config = lab.path / "lighttpd.conf"
         port = free_port()
         config.write_text("\n".join([f"server.port = {port}", 'server.bind = "127.0.0.1"',
@@ -309,7 +304,7 @@ def cost():
 
 
 def growth():
-    with Lab() as lab:
+    with Lab(binary=BUILD / "doorpost.cgi") as lab:
         process = subprocess.Popen([BUILD / "grow", lab.key_file, lab.journal, EVENTS, SYNCED], stdout=subprocess.PIPE, text=True)
         print("\n| events in the journal | one new event, µs | 99th percentile, µs | longest stall on the way, ms | of it in syncs, ms | "
               "of that a sector beside waits too, ms | over 50 ms | over 50 ms without that |")
@@ -325,8 +320,7 @@ def growth():
 
 def reaction():
     """From the handler's 200, as the sender sees it, to the first instruction of the command that `doorpost exec` starts."""
-    lab_module.BINARY = BUILD / "doorpost.cgi"
-    with Lab() as lab:
+    with Lab(binary=BUILD / "doorpost.cgi") as lab:
         server = lighttpd_fastcgi(lab)
         stamps = lab.logs / "stamps"
         lab.start([BUILD / "doorpost", "exec", "--from", "start", "--", BUILD / "stamp", stamps], stdout=subprocess.DEVNULL)
@@ -356,7 +350,7 @@ def peak(pid):
 def checking():
     """`doorpost check` over a journal of 2 GB, beside the programs that only hash the same files."""
     tool = BUILD / "doorpost"
-    with Lab() as lab:
+    with Lab(binary=BUILD / "doorpost.cgi") as lab:
         subprocess.run([BUILD / "grow", lab.key_file, lab.journal, "3600000", "0"], check=True, stdout=subprocess.DEVNULL)
         for path in lab.journal.rglob("*"):
             lab.own(path)

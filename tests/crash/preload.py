@@ -7,12 +7,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import KEY, parse_answer, sign  # noqa: E402
+from support.deliveries import KEY, sign
+from support.fastcgi import parse_answer
 
 BUILD = pathlib.Path(os.environ.get("CRASH_BUILD", ROOT / "build/crash"))
 # The tests build the disk's contents, so the files can be in memory.

@@ -21,7 +21,9 @@ import shutil
 import tempfile
 
 from preload import BUILD, ROOT, SCRATCH, read_tree, sanitizer
-from lab import check, press, run_tests
+from support.assertions import check
+from support.deliveries import press
+from support.runner import run_tests
 from acts import ACTS, Skip
 from world import USER, Snapshot, World, rejected_body
 

@@ -7,7 +7,6 @@ the right length, and unsynced names may be missing. In each state the delivery 
 
 STATES is the minimum number of states, SEED the random seed of the sample."""
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -18,8 +17,12 @@ import subprocess
 import tempfile
 
 from preload import BUILD, SCRATCH, Handler, event_of, read_rejected
-from lab import Lab, all_at_once, check, fastcgi, fastcgi_answer, press, run_tests, sign
-import lab as lab_module
+from support.assertions import check
+from support.deliveries import press, sign
+from support.fastcgi import all_at_once, fastcgi, fastcgi_answer
+from support.journal import CHAIN_START, chain_of
+from support.laboratory import Lab
+from support.runner import run_tests
 
 STATES = int(os.environ.get("STATES", "500"))
 SEED = int(os.environ.get("SEED", "20261123"))
@@ -32,8 +35,7 @@ CHECKPOINT = 208  # offset of the checkpoint in the index's struct state
 def record():
     """Runs a worker through every kind of delivery. Returns its operations: tuples (operation, path, number, bytes), and
     for an answer ("answer", body of the delivery, status, seq)."""
-    lab_module.BINARY = BUILD / "doorpost.cgi"
-    with Lab(LOG="off") as lab:
+    with Lab(binary=BUILD / "doorpost.cgi", LOG="off") as lab:
         listener, path = lab.listener()
         recording, days = lab.path / "recording", lab.path / "days"
         days.write_text("0")
@@ -201,7 +203,7 @@ def contents(file, kind, chance):
 
 def read_journal(journal):
     """[(event id or None for a damaged line, seq)], after checking number and chain of every line that can be read."""
-    lines, chain, seq, damaged = [], "0" * 32, 0, 0
+    lines, chain, seq, damaged = [], CHAIN_START, 0, 0
     for path in sorted(journal.glob("*.jsonl")):
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
         check(text == b"" or text.endswith(b"\n"), "a torn tail is left")
@@ -210,7 +212,7 @@ def read_journal(journal):
             try:
                 line = line[max(start, 0):]
                 entry = json.loads(line)
-                member = b'"chain":"' + entry["chain"].encode() + b'",'
+                recorded, number = entry["chain"], entry["seq"]
             except (ValueError, KeyError):
                 damaged += 1
                 lines.append((None, None))
@@ -218,10 +220,9 @@ def read_journal(journal):
             if start > 0:
                 damaged += 1
                 lines.append((None, None))
-            expected = hashlib.blake2b(chain.encode() + line.replace(member, b""), digest_size=16).hexdigest()
-            follows = entry["chain"] == expected or (damaged > 0 and entry["seq"] > seq)
-            check(follows, "the chain breaks at", entry["seq"], "in", path.name)
-            chain, seq, damaged = entry["chain"], entry["seq"], 0
+            follows = recorded == chain_of(chain, line, recorded) or (damaged > 0 and number > seq)
+            check(follows, "the chain breaks at", number, "in", path.name)
+            chain, seq, damaged = recorded, number, 0
             lines.append((entry["event"]["data"]["id"], seq))
     return lines
 

@@ -12,11 +12,12 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 from preload import BUILD, ROOT, SCRATCH, Handler, event_of, read_rejected, sanitizer
-from lab import check, press, run_tests, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import press
+from support.runner import run_tests
 from test_crash import read_journal
 
 QUICK = os.environ.get("QUICK") == "1"

@@ -15,14 +15,15 @@ import json
 import os
 import pathlib
 import pwd
-import random
 import re
 import socket
 import subprocess
 import time
 
 from preload import Handler, event_of, read_rejected, remove
-from lab import all_at_once, check, fastcgi_answer, press, sign
+from support.assertions import check
+from support.deliveries import press
+from support.fastcgi import all_at_once, fastcgi_answer
 from oracle import Journal, is_proven, soundness
 
 FIRST_DAY = datetime.date(2026, 11, 20)

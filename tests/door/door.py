@@ -1,15 +1,14 @@
 """What the tests of the door page's requests share: a laboratory with a door page and a user, asked by CGI or through a worker."""
 
-import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.parse
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from lab import BINARY, PATIENCE, Lab, check, fastcgi_connect, fastcgi_reply, fastcgi_request, parse_answer  # noqa: E402
+from support.assertions import PATIENCE, check
+from support.fastcgi import fastcgi_connect, fastcgi_reply, fastcgi_request, parse_answer
+from support.laboratory import BINARY, Lab
 
 PASSWORD = "correct horse"
 OURS = {"HTTP_SEC_FETCH_SITE": "same-origin"}

@@ -5,7 +5,8 @@ import shutil
 import urllib.parse
 
 from door import OURS, Door, cookie_of, form, sign_in
-from lab import BINARY, check
+from support.assertions import check
+from support.laboratory import BINARY
 from ring import Ring
 
 

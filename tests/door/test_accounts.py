@@ -11,20 +11,20 @@ import hmac
 import http.server
 import json
 import os
-import pathlib
 import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 import urllib.parse
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-import ring as strict  # noqa: E402
-from lab import BINARY, KEY, PATIENCE, Lab, check, run_tests  # noqa: E402
+import ring as strict
+from support.assertions import PATIENCE, check
+from support.deliveries import KEY
+from support.laboratory import BINARY, Lab
+from support.runner import run_tests
 
 QUICK = os.environ.get("QUICK") == "1"
 DRIVER = BINARY.with_name("door-driver")

@@ -12,8 +12,10 @@ import time
 import urllib.parse
 
 from door import OURS, Door, cookie_of, sign_in
-from lab import KEY, check, run_tests
-from servers import make_certificate
+from support.assertions import check
+from support.deliveries import KEY
+from support.runner import run_tests
+from support.servers import make_certificate
 
 ACCOUNT = "ava1.ring.account.A"
 

@@ -15,11 +15,11 @@ import time
 import traceback
 import urllib.parse
 
-TESTS_DIRECTORY = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS_DIRECTORY / "support"), str(TESTS_DIRECTORY / "e2e")]
 
-from browser import ENTER, SPACE, TAB, Browser, run_in_network  # noqa: E402
-from lab import ROOT, check, run_tests, wait_for  # noqa: E402
+from browser import ENTER, SPACE, TAB, Browser, run_in_network
+from support.assertions import check, wait_for
+from support.laboratory import ROOT
+from support.runner import run_tests
 
 UNAVAILABLE = run_in_network("aiortc", "numpy")
 if not UNAVAILABLE:

@@ -10,7 +10,10 @@ import time
 import urllib.parse
 
 from door import OURS, end
-from lab import TOOL, check, press, run_tests, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import press
+from support.laboratory import TOOL
+from support.runner import run_tests
 from linked import connect, linked_door, receive, sign_in_cookie
 from ring import DEVICES, find_python
 

@@ -5,16 +5,14 @@ import contextlib
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "support"), str(TESTS / "e2e")]
 
-from lab import check, run_tests, wait_for  # noqa: E402
-from ring import Ring, find_python  # noqa: E402
+from support.assertions import check, wait_for
+from support.runner import run_tests
+from ring import Ring, find_python
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1

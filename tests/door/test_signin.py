@@ -13,7 +13,9 @@ import threading
 import time
 
 from door import OURS, PASSWORD, Door, cookie_of, end, form, is_signed_in, sign_in
-from lab import KEEP_CONN, PATIENCE, check, fastcgi_begin, fastcgi_connect, fastcgi_reply, parse_answer, run_tests, wait_for
+from support.assertions import PATIENCE, check, wait_for
+from support.fastcgi import KEEP_CONN, fastcgi_begin, fastcgi_connect, fastcgi_reply, parse_answer
+from support.runner import run_tests
 
 MUTATIONS = [("POST", "/login"), ("POST", "/logout"), ("POST", "/link&nonce=abc&time=1"), ("POST", "/live/device&id=" + "0" * 32),
              ("DELETE", "/live/" + "0" * 32)]

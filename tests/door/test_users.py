@@ -7,7 +7,9 @@ import os
 import subprocess
 
 from door import PASSWORD, Door, sign_in
-from lab import PATIENCE, TOOL, check, open_terminal, run_tests
+from support.assertions import PATIENCE, check
+from support.laboratory import TOOL, open_terminal
+from support.runner import run_tests
 
 NEW = "another horse"
 

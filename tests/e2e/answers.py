@@ -2,7 +2,10 @@
 
 import json
 
-from lab import Lab, check, press, sign, verify_journal
+from support.assertions import check
+from support.deliveries import press, sign
+from support.journal import verify_journal
+from support.laboratory import Lab
 
 
 def send(server, lab, body, signature, content_type="application/json", coding=None):

@@ -6,7 +6,8 @@ import pathlib
 import signal
 import subprocess
 
-from lab import TOOL, press
+from support.deliveries import press
+from support.laboratory import TOOL
 
 DAY = "2026-01-02"
 

@@ -8,7 +8,9 @@ import signal
 import stat
 import subprocess
 
-from lab import KEY, Lab, check, press, sign
+from support.assertions import check
+from support.deliveries import KEY, press, sign
+from support.laboratory import Lab
 
 
 ROUNDS = int(os.environ.get("ROUNDS", "50"))

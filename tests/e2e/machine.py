@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from lab import wait_for
+from support.assertions import wait_for
 
 # What a container manager does: a root, devices, and the two hierarchies of control groups that systemd takes.
 BOOT = """

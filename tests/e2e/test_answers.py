@@ -4,8 +4,12 @@ import json
 
 import answers
 from answers import expect, send
-from lab import KEY, Lab, check, run_tests, vectors, verify_journal
-from servers import apache_fcgid, for_each_server
+from support.assertions import check
+from support.deliveries import KEY, vectors
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
+from support.servers import apache_fcgid, for_each_server
 
 OLD_KEY = "retired-signing-key-of-last-year"
 

@@ -15,9 +15,13 @@ import statistics
 import subprocess
 import time
 
-from lab import (ABORT_REQUEST, BINARY, GET_VALUES, KEEP_CONN, PARAMS, STDIN, Lab, check, fastcgi, fastcgi_begin, fastcgi_connect,
-                 fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_reply, fastcgi_request, press, run_tests,
-                 sign, verify_journal, wait_for)
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.fastcgi import (ABORT_REQUEST, GET_VALUES, KEEP_CONN, PARAMS, STDIN, fastcgi, fastcgi_begin, fastcgi_connect, fastcgi_length,
+                             fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_reply, fastcgi_request)
+from support.journal import verify_journal
+from support.laboratory import BINARY, Lab
+from support.runner import run_tests
 
 QUICK = os.environ.get("QUICK") == "1"
 PRESSES = 20 if QUICK else 80

@@ -10,8 +10,12 @@ import re
 import shutil
 import subprocess
 
-from lab import KEY, Lab, PATIENCE, ROOT, Result, check, load, make, press, run_tests, sign, verify_journal, wait_for
-from servers import Server, free_port
+from support.assertions import PATIENCE, check, wait_for
+from support.deliveries import KEY, load, press, sign
+from support.journal import verify_journal
+from support.laboratory import ROOT, Lab, Result, make
+from support.runner import run_tests
+from support.servers import Server, free_port
 
 USER = 54321  # of no name, and without any right
 

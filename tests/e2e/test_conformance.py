@@ -11,10 +11,12 @@ import socket
 import struct
 import subprocess
 
-from lab import (ABORT_REQUEST, AUTHORIZER, BEGIN_REQUEST, CANT_MPX_CONN, DATA, END_REQUEST, FILTER, GET_VALUES, GET_VALUES_RESULT,
-                 KEEP_CONN, PARAMS, REQUEST_COMPLETE, RESPONDER, STDERR, STDIN, STDOUT, UNKNOWN_ROLE, UNKNOWN_TYPE, Lab, check, fastcgi,
-                 fastcgi_answer, fastcgi_begin, fastcgi_connect, fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record,
-                 fastcgi_records, fastcgi_reply, fastcgi_request, hold_lock, parse_answer, press, run_tests, sign, verify_journal, wait_for)
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.fastcgi import ABORT_REQUEST, AUTHORIZER, BEGIN_REQUEST, CANT_MPX_CONN, DATA, END_REQUEST, FILTER, GET_VALUES, GET_VALUES_RESULT, KEEP_CONN, PARAMS, REQUEST_COMPLETE, RESPONDER, STDERR, STDIN, STDOUT, UNKNOWN_ROLE, UNKNOWN_TYPE, fastcgi, fastcgi_answer, fastcgi_begin, fastcgi_connect, fastcgi_length, fastcgi_metadata, fastcgi_pair, fastcgi_record, fastcgi_records, fastcgi_reply, fastcgi_request, parse_answer
+from support.journal import hold_lock, verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 LIMIT = 512  # connections that a worker keeps at once
 RESERVED = 72  # descriptors that it keeps for itself: for the journal, and for sockets that have ended and are closed a little later

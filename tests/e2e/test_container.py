@@ -7,7 +7,11 @@ import re
 import shutil
 import subprocess
 
-from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 
 VOLUMES = ("/etc/doorpost", "/var/lib/doorpost", "/var/lib/doorpost-door", "/run/doorpost")
 

@@ -6,8 +6,12 @@ import re
 import shutil
 import socket
 
-import servers
-from lab import Lab, PATIENCE, ROOT, check, press, run_tests, sign, verify_journal, wait_for
+from support import servers
+from support.assertions import PATIENCE, check, wait_for
+from support.deliveries import press, sign
+from support.journal import verify_journal
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 
 SYSTEMD = ROOT / "deploy/systemd"
 NOISE = (None, "", "nonsense", "sha256=", "sha256=" + "0" * 63, "sha256=" + "0" * 65, "0" * 63 + "g", "sha1=" + "0" * 64)

@@ -10,8 +10,11 @@ import shutil
 import signal
 
 from consumer import DAY, RAN, children, execute, is_zombie, kill, of, runner, runs, script, signal_is_taken, state
-from lab import Lab, TOOL, check, load, press, run_tests, sign, wait_for
-from servers import lighttpd_cgi, lighttpd_fastcgi
+from support.assertions import check, wait_for
+from support.deliveries import load, press, sign
+from support.laboratory import TOOL, Lab
+from support.runner import run_tests
+from support.servers import lighttpd_cgi, lighttpd_fastcgi
 
 
 def the_command_gets_the_event_and_its_environment():

@@ -8,7 +8,10 @@ import subprocess
 import time
 
 from consumer import RAN, children, execute, kill, of, runner, runs, script, state
-from lab import Lab, TOOL, check, press, run_tests, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import press
+from support.laboratory import TOOL, Lab
+from support.runner import run_tests
 
 
 def journal(lab, count, device):

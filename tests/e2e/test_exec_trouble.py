@@ -1,7 +1,6 @@
 """doorpost exec in a journal that is changed under it, on a disk that is full or fails, with a clock that was wrong: no event is left
 out, what was run is not run again, and what it cannot do it says."""
 
-import contextlib
 import json
 import os
 import re
@@ -11,7 +10,10 @@ import stat
 import subprocess
 import time
 
-from lab import Lab, TOOL, check, press, run_tests, sign, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.laboratory import TOOL, Lab
+from support.runner import run_tests
 
 COMMAND = 'echo "$DOORPOST_EVENT_ID" >> $LAB/out/ran'
 EMPTY = "0" * 32

@@ -11,8 +11,10 @@ import tempfile
 import threading
 import urllib.request
 
-from lab import BINARY, PATIENCE, ROOT, TOOL, check, copy_door, run_tests, wait_for
-from servers import free_port
+from support.assertions import PATIENCE, check, wait_for
+from support.laboratory import BINARY, ROOT, TOOL, copy_door
+from support.runner import run_tests
+from support.servers import free_port
 
 RUN = ROOT / "deploy/demo/run.sh"
 

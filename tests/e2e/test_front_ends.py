@@ -8,9 +8,13 @@ import pathlib
 import select
 import subprocess
 
-import servers
-from lab import (BINARY, PATIENCE, Lab, check, fastcgi_answer, fastcgi_connect, fastcgi_request, load, parse_answer, press, run_tests,
-                 sign, verify_journal)
+from support import servers
+from support.assertions import PATIENCE, check
+from support.deliveries import load, press, sign
+from support.fastcgi import fastcgi_answer, fastcgi_connect, fastcgi_request, parse_answer
+from support.journal import verify_journal
+from support.laboratory import BINARY, Lab
+from support.runner import run_tests
 
 PRESSES = 300 if "QUICK" in os.environ else 20000
 CLIENTS = 8

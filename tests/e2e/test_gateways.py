@@ -1,9 +1,9 @@
 """Doorpost as a CGI program under servers that deploy/ has no file for: the same table of answers. (Apache's mod_cgid and lighttpd's
 mod_cgi are in test_answers.py, as they ship.)"""
 
-import servers
+from support import servers
 from answers import every_row_of_the_table
-from lab import run_tests
+from support.runner import run_tests
 
 
 def under(start, *programs, **traits):

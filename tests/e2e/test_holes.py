@@ -5,7 +5,10 @@ import os
 import subprocess
 import time
 
-from lab import Lab, PATIENCE, TOOL, check, press, run_tests, sign
+from support.assertions import PATIENCE, check
+from support.deliveries import press, sign
+from support.laboratory import TOOL, Lab
+from support.runner import run_tests
 
 SIZE = 10 ** 12
 

@@ -5,7 +5,12 @@ import random
 import signal
 import threading
 
-from lab import Lab, check, fastcgi, load, press, run_tests, verify_journal, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import load, press
+from support.fastcgi import fastcgi
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 PRESSES = 120

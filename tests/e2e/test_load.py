@@ -2,8 +2,12 @@
 
 import random
 
-from lab import Lab, check, load, press, run_tests, verify_journal
-from servers import for_each_server
+from support.assertions import check
+from support.deliveries import load, press
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
+from support.servers import for_each_server
 
 PRESSES = 1000
 

@@ -2,7 +2,10 @@
 
 import re
 
-from lab import KEY, Lab, check, press, run_tests, sign
+from support.assertions import check
+from support.deliveries import KEY, press, sign
+from support.laboratory import Lab
+from support.runner import run_tests
 
 LINE = re.compile(r'doorpost( [a-z_]+=("([^"\\]|\\["\\n]|\\u[0-9a-f]{4})*"|[A-Za-z0-9_.:-]+))+')
 

@@ -5,7 +5,10 @@ import json
 import re
 import shutil
 
-from lab import Lab, ROOT, check, press, run_tests
+from support.assertions import check
+from support.deliveries import press
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 
 MONITORING = ROOT / "deploy/monitoring"
 ALERTS = MONITORING / "alerts.yml"

@@ -7,7 +7,10 @@ import shutil
 import threading
 import time
 
-from lab import Lab, ROOT, check, press, run_tests
+from support.assertions import check
+from support.deliveries import press
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 
 EXAMPLES = ROOT / "deploy/on-press"
 

@@ -4,7 +4,12 @@ import json
 import os
 import subprocess
 
-from lab import KEY, Lab, check, parse_answer, press, run_tests, sign, verify_journal
+from support.assertions import check
+from support.deliveries import KEY, press, sign
+from support.fastcgi import parse_answer
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 PROCESSES = 200
 

@@ -6,7 +6,11 @@ import pathlib
 import re
 import shutil
 
-from lab import BINARY, KEY, Lab, ROOT, check, fastcgi, make, press, run_tests, sign
+from support.assertions import check
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.laboratory import BINARY, ROOT, Lab, make
+from support.runner import run_tests
 
 LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libsodium23", "adduser", "ca-certificates", "curl")
 

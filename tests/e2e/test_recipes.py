@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 
-from lab import KEY, Lab, ROOT, check, run_tests
+from support.assertions import check
+from support.deliveries import KEY
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 from machine import Machine
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "sudo", "make", "ca-certificates", "curl", "openssl")

@@ -7,8 +7,12 @@ import signal
 import threading
 import time
 
-import servers
-from lab import PATIENCE, Lab, check, load, press, run_tests, verify_journal, wait_for
+from support import servers
+from support.assertions import PATIENCE, check, wait_for
+from support.deliveries import load, press
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 PRESSES = 600
 RESTARTS = 3

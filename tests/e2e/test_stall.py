@@ -4,8 +4,12 @@ import itertools
 import socket
 import time
 
-from lab import (Lab, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_record, fastcgi_request, press, run_tests,
-                 sign, verify_journal, wait_for)
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.fastcgi import fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_record, fastcgi_request
+from support.journal import verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 
 def is_open(connection):

@@ -4,7 +4,11 @@ as shipped, a press is stored, its command runs, and the worker can do no more t
 import os
 import shutil
 
-from lab import KEY, Lab, ROOT, check, fastcgi, press, run_tests, sign, wait_for
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 from machine import Machine
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "libfcgi0ldbl", "libjson-c5", "libsodium23")

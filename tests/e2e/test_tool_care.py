@@ -11,8 +11,12 @@ import re
 import subprocess
 import threading
 
-from lab import Lab, TOOL, check, hold_lock, open_terminal, press, run_tests, sign, verify_journal, wait_for
-from servers import lighttpd_fastcgi
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.journal import hold_lock, verify_journal
+from support.laboratory import TOOL, Lab, open_terminal
+from support.runner import run_tests
+from support.servers import lighttpd_fastcgi
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
 

@@ -9,8 +9,12 @@ import shutil
 import socket
 import threading
 
-from lab import KEY, Lab, TOOL, check, hold_lock, press, run_tests, sign, wait_for
-from servers import lighttpd_fastcgi
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign
+from support.journal import hold_lock
+from support.laboratory import TOOL, Lab
+from support.runner import run_tests
+from support.servers import lighttpd_fastcgi
 
 
 def findings(lab, *arguments, level="problem", **options):

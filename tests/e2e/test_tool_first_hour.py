@@ -6,8 +6,11 @@ import re
 import shutil
 import stat
 
-from lab import KEY, Lab, ROOT, TOOL, check, press, run_tests
-from servers import lighttpd_fastcgi
+from support.assertions import check
+from support.deliveries import KEY, press
+from support.laboratory import ROOT, TOOL, Lab
+from support.runner import run_tests
+from support.servers import lighttpd_fastcgi
 
 
 def mode(path):

@@ -7,7 +7,9 @@ import random
 import shutil
 
 from hostile import ROUNDS, Root, as_root, put
-from lab import KEY, check, run_tests
+from support.assertions import check
+from support.deliveries import KEY
+from support.runner import run_tests
 
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 

@@ -11,8 +11,11 @@ import subprocess
 import threading
 import urllib.parse
 
-from lab import KEY, Lab, TOOL, check, open_terminal, press, run_tests, sign, vectors, wait_for
-from servers import lighttpd_fastcgi
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign, vectors
+from support.laboratory import TOOL, Lab, open_terminal
+from support.runner import run_tests
+from support.servers import lighttpd_fastcgi
 
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 

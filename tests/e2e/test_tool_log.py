@@ -8,7 +8,10 @@ import signal
 import subprocess
 import time
 
-from lab import PATIENCE, Lab, TOOL, check, open_terminal, press, run_tests
+from support.assertions import PATIENCE, check
+from support.deliveries import press
+from support.laboratory import TOOL, Lab, open_terminal
+from support.runner import run_tests
 
 
 def at(body, device, account="account-1"):

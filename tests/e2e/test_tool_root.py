@@ -12,7 +12,11 @@ import struct
 import subprocess
 
 from hostile import Root, as_root
-from lab import KEY, PATIENCE, TOOL, check, fastcgi, press, run_tests, sign, wait_for
+from support.assertions import PATIENCE, check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.laboratory import TOOL
+from support.runner import run_tests
 
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 

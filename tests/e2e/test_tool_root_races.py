@@ -9,7 +9,10 @@ import subprocess
 import time
 
 from hostile import ROUNDS, Root, as_root, put
-from lab import PATIENCE, TOOL, check, press, run_tests, sign
+from support.assertions import PATIENCE, check
+from support.deliveries import press, sign
+from support.laboratory import TOOL
+from support.runner import run_tests
 
 ROOMS = ("cursors", "rejected", "damaged", "seen", "seen.new")
 NAMES = ("lock", "2026-01-01.jsonl", "2026-11-01.jsonl", "pruned", "pruned.new", "counted", "counted.new", "format", "cursors/x", "cursors/x.lock",

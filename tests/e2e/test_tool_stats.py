@@ -7,7 +7,10 @@ import re
 import subprocess
 import time
 
-from lab import Lab, TOOL, check, open_terminal, press, run_tests
+from support.assertions import check
+from support.deliveries import press
+from support.laboratory import TOOL, Lab, open_terminal
+from support.runner import run_tests
 
 RAW = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 EVIL = "\x1b]0;pwned\x07\x1b[31m\u202e\u009b31m\u2028\u2066\u0085\x7f"

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 
-from lab import Lab, ROOT, check, open_terminal, run_tests, wait_for
+from support.assertions import check, wait_for
+from support.laboratory import ROOT, Lab, open_terminal
+from support.runner import run_tests
 
 OPTION = re.compile(r"^  (?:-(\w), |    )--([\w-]+)(?: ([A-Z]+))? ", re.MULTILINE)
 ITEM = re.compile(r"(?:Fl (\w) , )?Fl -([\w-]+)(?: Ar (\w+))?(?: ,|$)")

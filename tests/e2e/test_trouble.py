@@ -7,7 +7,12 @@ import shutil
 import subprocess
 import time
 
-from lab import (KEY, Lab, check, fastcgi, hold_lock, limit_file_size, press, run_tests, sign, verify_journal, wait_for)
+from support.assertions import check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi
+from support.journal import hold_lock, verify_journal
+from support.laboratory import Lab, limit_file_size
+from support.runner import run_tests
 
 
 class Case:

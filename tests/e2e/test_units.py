@@ -7,8 +7,12 @@ import signal
 import subprocess
 import sys
 
-from lab import KEY, Lab, PATIENCE, ROOT, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, press, run_tests, sign, \
-    verify_journal, wait_for
+from support.assertions import PATIENCE, check, wait_for
+from support.deliveries import KEY, press, sign
+from support.fastcgi import fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request
+from support.journal import verify_journal
+from support.laboratory import ROOT, Lab
+from support.runner import run_tests
 
 SYSTEMD = ROOT / "deploy/systemd"
 PLAIN = ROOT / "build/crash/doorpost.cgi"  # as it ships, without sanitizers, but for an index that soon grows

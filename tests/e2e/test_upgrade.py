@@ -10,7 +10,12 @@ import subprocess
 import tarfile
 import tempfile
 
-from lab import KEY, Lab, ROOT, VECTORS, check, fastcgi, load, make, press, run_tests, sign, verify_journal
+from support.assertions import check
+from support.deliveries import KEY, VECTORS, load, press, sign
+from support.fastcgi import fastcgi
+from support.journal import verify_journal
+from support.laboratory import ROOT, Lab, make
+from support.runner import run_tests
 
 GOLDEN = sorted(path for path in (ROOT / "tests/golden").iterdir() if path.is_dir() and path.name[0].isdigit())
 KEYS = sorted({line for path in VECTORS.glob("*key*.txt") for line in path.read_text().split()} | {KEY})

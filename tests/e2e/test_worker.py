@@ -9,8 +9,12 @@ import subprocess
 import threading
 import time
 
-from lab import (Lab, all_at_once, check, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request, hold_lock, press, run_tests,
-                 sign, verify_journal, wait_for)
+from support.assertions import check, wait_for
+from support.deliveries import press, sign
+from support.fastcgi import all_at_once, fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request
+from support.journal import hold_lock, verify_journal
+from support.laboratory import Lab
+from support.runner import run_tests
 
 
 def ticks(pid):

@@ -16,9 +16,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import check, run_tests  # noqa: E402
+from support.assertions import check
+from support.runner import run_tests
 
 INPUTS, JOBS = int(os.environ.get("INPUTS", "20000")), int(os.environ.get("JOBS", "1"))
 SEED = os.environ.get("SEED", "20261123")

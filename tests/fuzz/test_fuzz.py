@@ -6,9 +6,9 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import check, run_tests  # noqa: E402
+from support.assertions import check
+from support.runner import run_tests
 
 
 def replay(target):

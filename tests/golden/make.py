@@ -12,9 +12,9 @@ build, version = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
 sys.argv[1:] = []
 os.environ["DOORPOST_CGI"] = str(build / "doorpost.cgi")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import KEY, Lab, press, vectors  # noqa: E402
+from support.deliveries import KEY, press, vectors
+from support.laboratory import Lab
 
 with Lab() as lab:
     today = datetime.date.today()

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import threading
 
-from lab import PATIENCE, ROOT, check, wait_for
+from support.assertions import PATIENCE, check, wait_for
+from support.laboratory import ROOT
 
 
 CLAIMS = []  # of ports, as long as this process lives
