@@ -1,4 +1,7 @@
-/* Ring evaluates only the status; the body is for people testing the endpoint. It reveals nothing to a
+/* The answers are documented in deploy/README.md, and tested by unit/test_response and
+ * tests/e2e/test_answers.py.
+ *
+ * Ring evaluates only the status; the body is for people testing the endpoint. It reveals nothing to a
  * stranger: 401 is the same for every cause, and 503 does not say what is broken. */
 #include "response.h"
 
@@ -10,6 +13,11 @@
 
 #define RETRY_AFTER "30" /* seconds; Ring follows its own schedule */
 #define BODY_SIZE 7168
+/* The longest bodies: an event id or a reason with every character escaped, and the members around it. */
+_Static_assert(BODY_SIZE >= QUOTE_SIZE(EVENT_FIELD_SIZE) + 128 &&
+                   BODY_SIZE >= QUOTE_SIZE(sizeof(struct reason)) + 128,
+               "a body fits");
+_Static_assert(RESPONSE_SIZE >= BODY_SIZE + 512, "header fields and body fit");
 
 static const struct {
     int status; /* HTTP */

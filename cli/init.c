@@ -4,6 +4,9 @@
  *   DIR/journal/       the events
  *   DIR/doorpost.env   the settings, which name the other two
  *
+ * With --door, also what the door page needs: its private directory, and DIR/client with the app's client id
+ * and secret.
+ *
  * Existing files are left unchanged. If run by root, only the journal is given to the web server's user. The
  * rest is owned by root and readable by the user's group, so that user cannot change what root will trust. */
 #include "adopt.h"
@@ -28,7 +31,7 @@
 #include <unistd.h>
 
 struct options {
-    const char *key_file, *journal, *user;
+    const char *key_file, *journal, *door, *client_file, *user;
     bool generate, repair;
 };
 
@@ -36,8 +39,9 @@ struct options {
 
 struct plan {
     char directory[PLAN_PATH_SIZE], journal[PLAN_PATH_SIZE + 32]; /* absolute */
-    char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32];
-    int fd; /* of the directory */
+    char key[PLAN_PATH_SIZE + 32], env[PLAN_PATH_SIZE + 32], client[PLAN_PATH_SIZE + 32];
+    char door[PLAN_PATH_SIZE]; /* absolute, or "": no door page */
+    int fd;                    /* of the directory */
     bool hand_over;
     struct user web; /* owner of the journal; root if nothing is handed over */
     struct ownership ownership;
@@ -187,25 +191,28 @@ static int prepare_directory(struct plan *plan, const char *path) {
 }
 
 /* An existing directory owned by root is not given away: it could be anything. */
-static int give_journal(const struct plan *plan, int fd, const char *path, bool made) {
+static int give(const struct plan *plan, int fd, const char *path, const char *what, bool made) {
     struct stat status;
     if (fstat(fd, &status) != 0 || (!made && status.st_uid != plan->web.uid))
-        return problem("%s exists but does not belong to %s: chown it to %s to use it as the journal, or "
-                       "choose another one",
-                       path, plan->web.name, plan->web.name);
+        return problem(
+            "%s exists but does not belong to %s: chown it to %s to use it as %s, or choose another "
+            "one",
+            path, plan->web.name, plan->web.name, what);
     if (made && fchown(fd, plan->web.uid, plan->web.gid) != 0)
         return problem("cannot give %s to %s: %s", path, plan->web.name, strerror(errno));
     return STATUS_DONE;
 }
 
-static int prepare_journal(struct plan *plan, const char *path) {
+/* Prepares a directory that the web server's user owns. */
+static int prepare_owned(const struct plan *plan, const char *path, const char *what,
+                         char out[PLAN_PATH_SIZE]) {
     bool made;
     int fd = open_directory(path, &plan->web, &made);
     if (fd < 0)
         return STATUS_PROBLEM;
-    int status = plan->hand_over ? give_journal(plan, fd, path, made) : STATUS_DONE;
+    int status = plan->hand_over ? give(plan, fd, path, what, made) : STATUS_DONE;
     if (status == STATUS_DONE)
-        status = resolve_open(path, fd, plan->journal);
+        status = resolve_open(path, fd, out);
     close(fd);
     return status;
 }
@@ -248,16 +255,78 @@ static int write_key(const struct plan *plan, const struct options *options) {
     return status;
 }
 
+/* Reads a file from a directory that root owns by now. A hard link to another user's file would make root
+ * publish that file; a link count above one reveals it. Returns the text, or NULL after printing the reason.
+ */
+static char *read_owned(const struct plan *plan, const char *name, uid_t former, size_t *length) {
+    struct reason reason = {""};
+    struct stat status;
+    int fd = regular_open(plan->fd, name, O_RDONLY, &reason);
+    char *text = NULL;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        problem("%s/%s", plan->directory, reason.text);
+    else if ((status.st_uid == 0 || status.st_uid != former) && status.st_nlink != 1)
+        problem("%s/%s has other hard links: check that it is the right file, and replace it with a copy",
+                plan->directory, name);
+    else
+        text = secret_read_fd(fd, name, length);
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+/* Ring shows an app's client id and client secret once, with the signing key. */
+static int write_client(const struct plan *plan, const struct options *options) {
+    size_t length = 0, secret_length = 0;
+    char *id = options->client_file != NULL ? secret_read(options->client_file, &length)
+                                            : secret_ask("Ring's client id (it is not shown): ", &length);
+    char *secret = id == NULL || options->client_file != NULL
+                       ? NULL
+                       : secret_ask("Ring's client secret (it is not shown): ", &secret_length);
+    bool complete = id != NULL && (options->client_file != NULL || secret != NULL);
+    char *text = complete ? sodium_malloc(length + secret_length + 3) : NULL;
+    int status = STATUS_PROBLEM;
+    if (text != NULL) {
+        int written = secret == NULL ? snprintf(text, length + 1, "%s", id)
+                                     : snprintf(text, length + secret_length + 3, "%s\n%s\n", id, secret);
+        status = secret_write(plan->fd, "client", plan->client, text, (size_t)written, &plan->ownership);
+    }
+    sodium_free(text);
+    sodium_free(secret);
+    sodium_free(id);
+    return status;
+}
+
+/* Writes the settings, or adds those of the door page to existing ones, which are left unchanged otherwise.
+ */
 static int write_env(const struct plan *plan) {
-    char text[3 * CONFIG_PATH_SIZE];
-    int length =
-        snprintf(text, sizeof text,
-                 "# Doorpost's settings; see doorpost.cgi(8). Restart FastCGI workers after a change.\n"
-                 "DOORPOST_KEY_FILE=\"%s\"\n"
-                 "DOORPOST_JOURNAL=\"%s\"\n"
-                 "# DOORPOST_MAX_AGE=8d\n",
-                 plan->key, plan->journal);
-    return secret_write(plan->fd, "doorpost.env", plan->env, text, (size_t)length, &plan->ownership);
+    char text[KEY_FILE_SIZE], *existing = NULL;
+    size_t length = 0;
+    if (exists(plan, "doorpost.env")) {
+        existing = plan->door[0] != '\0' ? read_owned(plan, "doorpost.env", 0, &length) : NULL;
+        if (existing == NULL || strstr(existing, "DOORPOST_DOOR=") != NULL) {
+            printf("%s already exists.\n", plan->env);
+            sodium_free(existing);
+            return STATUS_DONE;
+        }
+    }
+    char fresh[3 * CONFIG_PATH_SIZE];
+    snprintf(fresh, sizeof fresh,
+             "# Doorpost's settings; see doorpost.cgi(8). Restart FastCGI workers after a change.\n"
+             "DOORPOST_KEY_FILE=\"%s\"\n"
+             "DOORPOST_JOURNAL=\"%s\"\n"
+             "# DOORPOST_MAX_AGE=8d\n",
+             plan->key, plan->journal);
+    const char *start = existing != NULL ? existing : fresh;
+    size_t used = strlen(start);
+    int written = snprintf(text, sizeof text, "%s%s", start, used > 0 && start[used - 1] != '\n' ? "\n" : "");
+    if (plan->door[0] != '\0' && written > 0 && (size_t)written < sizeof text)
+        written += snprintf(text + written, sizeof text - (size_t)written,
+                            "DOORPOST_DOOR=\"%s\"\nDOORPOST_CLIENT_FILE=\"%s\"\n", plan->door, plan->client);
+    sodium_free(existing);
+    if (written <= 0 || (size_t)written >= sizeof text)
+        return problem("%s is too long", plan->env);
+    return secret_write(plan->fd, "doorpost.env", plan->env, text, (size_t)written, &plan->ownership);
 }
 
 static bool installed(const char *const *paths) {
@@ -285,6 +354,14 @@ static void print_next_steps(const struct plan *plan) {
            "  spawn-fcgi:         env DOORPOST_CONF=%s spawn-fcgi ...\n\n"
            "Then, once it runs:   doorpost doctor --conf %s --url https://YOUR.HOST/doorpost\n",
            plan->env, plan->env, plan->env);
+    if (plan->door[0] != '\0')
+        printf("\nThe door page needs a user: doorpost door user add NAME --conf %s\n\n"
+               "Register these URLs with Ring:\n"
+               "  Webhook URL         https://YOUR.HOST/doorpost\n"
+               "  Token Exchange URL  https://YOUR.HOST/door\n"
+               "  Account Link URL    https://YOUR.HOST/door\n"
+               "  App Homepage URL    https://YOUR.HOST/door\n",
+               plan->env);
 }
 
 static int create_all(const struct plan *plan, const struct options *options) {
@@ -296,9 +373,11 @@ static int create_all(const struct plan *plan, const struct options *options) {
         printf("%s already exists.\n", plan->key);
     else if (write_key(plan, options) != STATUS_DONE)
         return STATUS_PROBLEM;
-    if (exists(plan, "doorpost.env"))
-        printf("%s already exists.\n", plan->env);
-    else if (write_env(plan) != STATUS_DONE)
+    if (plan->door[0] != '\0' && exists(plan, "client"))
+        printf("%s already exists.\n", plan->client);
+    else if (plan->door[0] != '\0' && write_client(plan, options) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (write_env(plan) != STATUS_DONE)
         return STATUS_PROBLEM;
     printf("%sReady%s: %s%s%s%s\n  key       %s\n  journal   %s\n  settings  %s\n", colour(COLOUR_GOOD),
            colour(COLOUR_NONE), plan->directory, plan->hand_over ? " (the journal belongs to " : "",
@@ -309,26 +388,6 @@ static int create_all(const struct plan *plan, const struct options *options) {
 }
 
 /* ---- --repair ---- */
-
-/* Reads a file from a directory that root owns by now. A hard link to another user's file would make root
- * publish that file; a link count above one reveals it. Returns the text, or NULL after printing the reason.
- */
-static char *read_owned(const struct plan *plan, const char *name, uid_t former, size_t *length) {
-    struct reason reason = {""};
-    struct stat status;
-    int fd = regular_open(plan->fd, name, O_RDONLY, &reason);
-    char *text = NULL;
-    if (fd < 0 || fstat(fd, &status) != 0)
-        problem("%s/%s", plan->directory, reason.text);
-    else if ((status.st_uid == 0 || status.st_uid != former) && status.st_nlink != 1)
-        problem("%s/%s has other hard links: check that it is the right file, and replace it with a copy",
-                plan->directory, name);
-    else
-        text = secret_read_fd(fd, name, length);
-    if (fd >= 0)
-        close(fd);
-    return text;
-}
 
 /* Reads the settings of an env file, ignoring the environment. */
 static int load_settings(const char *path, struct config *config, struct reason *reason) {
@@ -456,6 +515,15 @@ static int repair(struct plan *plan, const struct options *options) {
     return adopt_journal(plan, &config);
 }
 
+static int create(struct plan *plan, const struct options *options) {
+    const char *journal = options->journal != NULL ? options->journal : plan->journal;
+    if (prepare_owned(plan, journal, "the journal", plan->journal) != STATUS_DONE ||
+        (options->door != NULL &&
+         prepare_owned(plan, options->door, "the door page's directory", plan->door) != STATUS_DONE))
+        return STATUS_PROBLEM;
+    return create_all(plan, options);
+}
+
 static int init_main(int argc, char *argv[]) {
     struct options options = {0};
     struct plan plan = {.fd = -1};
@@ -464,8 +532,11 @@ static int init_main(int argc, char *argv[]) {
         usage_error("no directory given: for example, doorpost init ~/doorpost");
     if (options.generate && options.key_file != NULL)
         usage_error("--generate and --key-file cannot be combined");
-    if (options.repair && (options.generate || options.key_file != NULL || options.journal != NULL))
-        usage_error("--repair cannot be combined with --generate, --key-file or --journal");
+    if (options.repair &&
+        (options.generate || options.key_file != NULL || options.journal != NULL || options.door != NULL))
+        usage_error("--repair cannot be combined with --generate, --key-file, --journal or --door");
+    if (options.client_file != NULL && options.door == NULL)
+        usage_error("--client-file is for the door page: say --door DIR too");
     plan.hand_over = find_web_user(options.user, &plan.web);
     plan.ownership = (struct ownership){geteuid(), plan.hand_over ? plan.web.gid : getegid(),
                                         plan.hand_over ? 0640 : 0600};
@@ -474,10 +545,8 @@ static int init_main(int argc, char *argv[]) {
     snprintf(plan.key, sizeof plan.key, "%s/key", plan.directory);
     snprintf(plan.journal, sizeof plan.journal, "%s/journal", plan.directory);
     snprintf(plan.env, sizeof plan.env, "%s/doorpost.env", plan.directory);
-    int status = options.repair ? repair(&plan, &options)
-                 : prepare_journal(&plan, options.journal != NULL ? options.journal : plan.journal)
-                     ? STATUS_PROBLEM
-                     : create_all(&plan, &options);
+    snprintf(plan.client, sizeof plan.client, "%s/client", plan.directory);
+    int status = options.repair ? repair(&plan, &options) : create(&plan, &options);
     if (plan.fd >= 0)
         close(plan.fd);
     return status;
@@ -486,6 +555,9 @@ static int init_main(int argc, char *argv[]) {
 static const struct option_spec table[] = {
     {'K', "key-file", OPTION_TEXT, "FILE", "take the key from this file (-: standard input)", AT(key_file)},
     {'J', "journal", OPTION_TEXT, "DIR", "store the events there, not in DIR/journal", AT(journal)},
+    {0, "door", OPTION_TEXT, "DIR", "set up the door page too, with this private directory", AT(door)},
+    {0, "client-file", OPTION_TEXT, "FILE",
+     "take Ring's client id and secret from this file, a line each (-: standard input)", AT(client_file)},
     {0, "generate", OPTION_FLAG, NULL, "generate a key for tests; Ring does not know it", AT(generate)},
     {0, "user", OPTION_TEXT, "USER", "the web server's user, if not detected", AT(user)},
     {0, "repair", OPTION_FLAG, NULL, "give settings and key to root, and the journal's files to its owner",
@@ -495,7 +567,7 @@ static const struct option_spec table[] = {
 const struct verb verb_init = {
     .name = "init",
     .summary = "create the directories, the key file and the settings",
-    .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--user USER]",
+    .synopsis = "DIR [--key-file FILE | --generate] [--journal DIR] [--door DIR] [--user USER]",
     .what =
         "Creates DIR with a key file, a journal and the settings, and prints the lines for the web server's\n"
         "configuration. Asks for Ring's HMAC Signing Key. DIR must not be under the web root. If root runs "

@@ -22,15 +22,15 @@ struct options {
 static void print_event(const struct lines *lines, bool utc) {
     const struct event *event = &lines->event;
     char when[WHEN_SIZE], type[2 * EVENT_FIELD_SIZE + 1];
-    char quoted[3][QUOTE_SIZE(2 * EVENT_FIELD_SIZE)];
+    char readable[3][QUOTE_SIZE(2 * EVENT_FIELD_SIZE)];
     when_format(lines->received_at, utc, when);
     snprintf(type, sizeof type, "%s%s%s", event->type, event->sub_type[0] != '\0' ? "/" : "",
              event->sub_type);
     printf("%s%s%s  %s%-22s%s  %-28s  %s\n", colour(COLOUR_FAINT), when, colour(COLOUR_NONE),
            colour(strcmp(event->type, RING_PRESS) == 0 ? COLOUR_GOOD : COLOUR_NAME),
-           plain(type, quoted[0], sizeof quoted[0]), colour(COLOUR_NONE),
-           event->device[0] != '\0' ? plain(event->device, quoted[1], sizeof quoted[1]) : "-",
-           event->account[0] != '\0' ? plain(event->account, quoted[2], sizeof quoted[2]) : "-");
+           plain(type, readable[0], sizeof readable[0]), colour(COLOUR_NONE),
+           event->device[0] != '\0' ? plain(event->device, readable[1], sizeof readable[1]) : "-",
+           event->account[0] != '\0' ? plain(event->account, readable[2], sizeof readable[2]) : "-");
 }
 
 static int print_all(struct lines *lines, const struct options *options) {

@@ -1,7 +1,17 @@
 /* The table of verbs, from which usage, --help and completions are made.
  *
- * To add a verb: write cli/NAME.c, ending with its verb_NAME; add NAME to the table here; and add a section
- * to doorpost.1, which a test compares with the options. */
+ * To add a verb NAME (words joined by _; users write -):
+ *
+ *   cli/NAME.c       ends with its verb_NAME. prune.c is a short model. A verb that reads the journal uses
+ * settings.h
+ *                    (--conf, --journal), lines.h (iteration and --since, --device, ...), terminal.h (plain()
+ * for a terminal, print_text() for raw bytes, print_json() for JSON: one array, or one object a line for
+ *                    streams; times as in the journal), and reports what is wrong with problem()
+ *   the table below  makes usage, --help and completion. In operands and option arguments, upper case is a
+ * placeholder (FILE and TIME complete as such), lower case a list of words doorpost.1       a section;
+ * e2e/test_tool_verbs compares it with the options tests/e2e        a test of what it does (test_tool_*.py);
+ * README.md and NEWS.md name it
+ */
 #ifndef DOORPOST_VERBS_H
 #define DOORPOST_VERBS_H
 

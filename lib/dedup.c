@@ -79,7 +79,8 @@ void dedup_prefetch(struct dedup *dedup, const struct event *event) {
 
 /* ---- extending the index to the end of the journal ---- */
 
-/* Returns 1 if the index holds the line that ends at `mark` at its position, 0 if not, or an error. */
+/* Returns 1 if the index holds the line that ends at `mark` at its position, 0 if not, or an error. A line's
+ * identifiers are inserted together, so one of them is enough. */
 static int holds_line(struct dedup *dedup, const struct mark *mark, struct reason *reason) {
     struct line line;
     struct record record;
@@ -219,7 +220,9 @@ static int update(struct dedup *dedup, const struct directory *directory, struct
         return found;
     }
     bool known = dedup->reach.last_seq != 0;
-    if (!known) /* after a reboot */
+    /* After a reboot, numbers that consumers have seen are not reused either. The reach itself stays unknown.
+     */
+    if (!known)
         found = cursor_each(directory->fd, raise_last_seq, dedup, reason);
     struct mark last = dedup->reach.mark;
     last.seq = dedup->reach.last_seq;

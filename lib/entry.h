@@ -13,7 +13,7 @@ struct entry {
     size_t length;
     const char *key;           /* fingerprint of the key that verified it */
     const char *signature;     /* as signature_format() writes it */
-    int64_t received_at;       /* microseconds since 1970 */
+    int64_t received_at;       /* of this delivery, also if it is a duplicate; microseconds since 1970 */
     const struct event *event; /* parsed from the body, or NULL: goes to rejected/ because of `rejection` */
     const char *rejection;
     /* An event sent before `stale_before` (microseconds since 1970; 0: no limit) is stale, and goes to
@@ -24,7 +24,7 @@ struct entry {
     /* Set by the journal: UNAVAILABLE (see `reason`), STORED, DUPLICATE or REJECTED (see `rejection`). All
      * but the first mean that it is durable. */
     enum disposition disposition;
-    uint64_t seq; /* of STORED; of DUPLICATE, the original's */
+    uint64_t seq; /* of STORED; of DUPLICATE, the original's, which may be in the same batch */
     struct reason reason;
 };
 

@@ -166,7 +166,8 @@ static void find_boot(struct index *index) {
     index->shared = got <= 0;
 }
 
-/* After a reboot, drops what was never synced. If the boot id is unknown, workers do so in turn. */
+/* After a reboot, drops what was never synced. If the boot id is unknown, each worker chooses one of its own,
+ * and so takes what another has not synced yet for lost; the lines are indexed again. */
 static void fall_back(struct index *index) {
     struct state *state = &index->state;
     state->boot = index->boot;

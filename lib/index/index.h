@@ -1,14 +1,23 @@
 /* The idempotency index: which identifiers the journal already holds, and in which line.
  *
  * It consists of a few hash tables in files of seen/ (table.c) and one state file that describes them
- * (state.c). All of it can be deleted, and is then rebuilt from the journal. Nothing here is synced before
- * an answer. */
+ * (state.c). All of it can be deleted, and is then rebuilt from the journal.
+ *
+ * Nothing here is synced before an answer. So after a reboot, which the boot id reveals, only what the last
+ * checkpoint has synced is believed, and the lines after it are indexed again. The *reach* is the mark up to
+ * which all lines are in the index; a *checkpoint* is a reach that is on the disk; it moves in *steps*, each
+ * of which syncs a stretch of a table, and a *round* is over when every stretch has had its turn. */
 #ifndef DOORPOST_INDEX_H
 #define DOORPOST_INDEX_H
 
 #include "mark.h"
 
-enum identifier { IDENTIFIER_REQUEST, IDENTIFIER_EVENT, IDENTIFIER_SIGNATURE, IDENTIFIERS };
+enum identifier {
+    IDENTIFIER_REQUEST,   /* meta.request_id */
+    IDENTIFIER_EVENT,     /* data.id: either of the two makes a duplicate */
+    IDENTIFIER_SIGNATURE, /* of what is in rejected/, which may have no identifier */
+    IDENTIFIERS
+};
 
 /* Set in the offset of a position that is in rejected/. */
 #define POSITION_IN_REJECTED (UINT64_C(1) << 47)
