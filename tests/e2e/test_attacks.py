@@ -1,7 +1,7 @@
 """Strangers at the worker's socket, and logs that nobody reads: presses that come meanwhile are answered, all of them.
 
 Each attack runs in a process of its own while a press is sent every 50 ms; every one must be answered 200 while the attack goes on.
-QUICK=1 makes that a second an attack, else it is four. Times are told, not judged: a machine may be slow."""
+QUICK=1 makes that a second an attack, else it is four. Times are printed, not judged: a machine may be slow."""
 
 import contextlib
 import fcntl

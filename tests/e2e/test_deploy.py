@@ -101,7 +101,7 @@ def what_a_spawned_worker_says_is_in_the_error_log():
 def start_with_door(lab, start):
     """Starts a server with a stand-in for the door page's program, which answers with what it was given."""
     program = lab.bin / "doorpost-door.cgi"
-    program.write_text("#!/usr/bin/python3\n" + (ROOT / "tests/e2e/echo.py").read_text())
+    program.write_text("#!/usr/bin/python3\n" + (ROOT / "tests/support/echo.py").read_text())
     program.chmod(0o755)
     path = lab.logs / "door.sock"
     listener = socket.socket(socket.AF_UNIX)

@@ -55,7 +55,7 @@ def no_key_no_signature_no_body():
         for key in ("short-secret\n", KEY):
             lab.key_file.write_text(key)
             lab.key_file.chmod(0o600 if key != KEY else 0o644)
-            check(key.strip() not in run(lab, press(3), sign(press(3)))[1], "the key is told")
+            check(key.strip() not in run(lab, press(3), sign(press(3)))[1], "the key is logged")
 
 
 def what_senders_choose_is_escaped():

@@ -84,11 +84,11 @@ def children(parent):
 
 
 def lighttpd_graceful(server):
-    """lighttpd starts itself anew under the same number, with sockets that stay open."""
+    """lighttpd restarts under the same process id, with sockets that stay open."""
     log = server.lab.logs / "error.log"
     before = log.read_text().count("server started")
     server.process.send_signal(signal.SIGUSR1)
-    wait_for(lambda: log.read_text().count("server started") > before, "lighttpd to start anew")
+    wait_for(lambda: log.read_text().count("server started") > before, "lighttpd to restart")
 
 
 def worker_replaced(server):

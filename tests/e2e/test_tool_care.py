@@ -257,23 +257,23 @@ def prune_keeps_the_index_small_while_deliveries_go_on():
         lab.write_days({days_ago(9): presses(0, 41000), days_ago(5): presses(41000, 20)})
         lab.tool("check", "--rebuild-index").ok()
         check((lab.journal / "seen/01").exists(), "one table is enough?")
-        check("anew" not in lab.tool("prune", "--keep", "8d", "--dry-run").ok().stdout, "a rehearsal")
-        anew = []
-        under_deliveries(lab, lambda: anew.append("Rebuilt the index" in lab.tool("prune", "--keep", "6d").ok().stdout))
-        check(anew == [True, False, False], anew)
+        check("Rebuilt" not in lab.tool("prune", "--keep", "8d", "--dry-run").ok().stdout, "a dry run")
+        rebuilt = []
+        under_deliveries(lab, lambda: rebuilt.append("Rebuilt the index" in lab.tool("prune", "--keep", "6d").ok().stdout))
+        check(rebuilt == [True, False, False], rebuilt)
         check(not (lab.journal / "seen/01").exists(), "size")
         lab.tool("check").ok()
         for body, answer in ((press("0-1"), b'"duplicate"'), (press(41001), b'"duplicate"'), (press(7), b'"stored"')):
             check(answer in lab.cgi(body, sign(body))[2], "not", answer)
 
 
-def prune_tells_where_the_index_cannot_be_made_anew():
+def prune_reports_an_index_that_cannot_be_rebuilt():
     with Lab() as lab:
         lab.write_days({days_ago(9): presses(0, 30000), days_ago(5): presses(30000, 20)})
         lab.tool("check", "--rebuild-index").ok()
         (lab.journal / "seen.new").write_text("in the way")
         result = lab.tool("prune", "--keep", "6d").fails()
-        check("Deleted 1 day" in result.stdout and "anew" not in result.stdout, result)
+        check("Deleted 1 day" in result.stdout and "Rebuilt" not in result.stdout, result)
         check("seen.new" in result.stderr and "check --rebuild-index" in result.stderr, result)
         (lab.journal / "seen.new").unlink()
         body = press(30001)
@@ -285,7 +285,7 @@ def prune_leaves_an_index_that_is_mostly_in_use():
     with Lab() as lab:
         lab.write_days({days_ago(9): presses(0, 20000), days_ago(5): presses(20000, 21000)})
         lab.tool("check", "--rebuild-index").ok()
-        check("anew" not in lab.tool("prune", "--keep", "6d").ok().stdout, "made anew")
+        check("Rebuilt" not in lab.tool("prune", "--keep", "6d").ok().stdout, "the index was rebuilt")
         lab.tool("check").ok()
 
 
@@ -401,7 +401,7 @@ run_tests(a_sound_journal_is_well, bodies_with_line_breaks_and_escapes_are_no_fi
           the_index_is_compared, an_index_is_rebuilt_while_deliveries_go_on, prune_deletes_whole_days_and_keeps_the_chain_checkable,
           numbers_go_on_after_prune, prune_warns_of_replays, prune_and_doctor_agree_on_the_age,
           prune_keeps_the_index_small_while_deliveries_go_on,
-          prune_tells_where_the_index_cannot_be_made_anew, prune_leaves_an_index_that_is_mostly_in_use,
+          prune_reports_an_index_that_cannot_be_rebuilt, prune_leaves_an_index_that_is_mostly_in_use,
           killed_in_the_middle_they_lose_nothing, rejected_deliveries_are_listed_and_replayed,
           stale_deliveries_stay_stale_by_their_own_time, nobody_but_the_owner_gets_files,
           long_work_shows_a_bar_on_a_terminal_alone, trouble_is_told, a_held_lock_is_told,

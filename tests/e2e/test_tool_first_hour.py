@@ -95,7 +95,7 @@ def a_key_that_cannot_be_right_is_not_kept():
     with Lab() as lab:
         error = set_up(lab, input="half-a-key\n").fails().stderr
         check("shorter than 16 bytes" in error and not (lab.path / "home/key").exists(), error)
-        check("half-a-key" not in error, "the key is told")
+        check("half-a-key" not in error, "the key is shown")
         check("No such file" in set_up(lab, "--key-file", lab.path / "none").fails().stderr, "missing file")
 
 

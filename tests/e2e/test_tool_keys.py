@@ -61,7 +61,7 @@ def keys_are_listed_and_never_told():
     with Lab() as lab:
         result = lab.tool("key", "list").ok()
         check("69ffb5b9  line 1 as text" in result.stdout and "as base64" in result.stdout, result)
-        check(KEY not in result.stdout, "the key is told")
+        check(KEY not in result.stdout, "the key is shown")
         fingerprint = hashlib.sha256(base64.b64decode(KEY)).hexdigest()[:8]
         check(listed(lab)[fingerprint] == {"fingerprint": fingerprint, "reading": "base64", "line": 1}, listed(lab))
 

@@ -3,20 +3,16 @@
 it: each sample, a body with line breaks, a signed body that is no event, days that were pruned, and a consumer that is behind."""
 
 import datetime
-import os
 import pathlib
 import shutil
 import sys
 
-build, version = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
-sys.argv[1:] = []
-os.environ["DOORPOST_CGI"] = str(build / "doorpost.cgi")
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
 from support.deliveries import KEY, press, vectors
-from support.laboratory import Lab
+from support.laboratory import ROOT, Lab
 
-with Lab() as lab:
+build, version = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+
+with Lab(binary=build / "doorpost.cgi") as lab:
     today = datetime.date.today()
     lab.write_days({str(today - datetime.timedelta(40)): [press(1), press(2)], str(today - datetime.timedelta(20)): [press(3), press(4)]})
     lab.tool("prune", "--keep", "30d").ok()

@@ -34,7 +34,7 @@ class Result:
         return f"exit status {self.returncode}\n{self.stdout}\n{self.stderr}"
 
     def ok(self):
-        check(self.returncode == 0, "a failure:", self)
+        check(self.returncode == 0, "failed:", self)
         return self
 
     def fails(self, returncode=1):
@@ -57,6 +57,7 @@ class Lab:
         self.bin.mkdir()
         self.binary = self.bin / "doorpost.cgi"
         shutil.copy(binary, self.binary)
+        self.built_tool = pathlib.Path(binary).with_name("doorpost")
         self.user = pwd.getpwnam("www-data") if os.geteuid() == 0 and web_server_user else None
         for directory in (self.journal, self.logs):
             directory.mkdir(mode=0o700)
@@ -120,7 +121,7 @@ class Lab:
 
     def tool(self, *arguments, **options):
         """Runs the operator's tool with this laboratory's settings."""
-        return self.run([self.own_tool if "user" in options else TOOL, *arguments], **options)
+        return self.run([self.own_tool if "user" in options else self.built_tool, *arguments], **options)
 
     def debian(self, root, *packages):
         """Makes a minimal Debian, of the release that is here, with these packages. Returns why there can be none, or None."""
@@ -148,7 +149,7 @@ class Lab:
         copy = self.path / "tools" / "doorpost"
         if not copy.exists():
             copy.parent.mkdir(exist_ok=True)
-            shutil.copy(TOOL, copy)
+            shutil.copy(self.built_tool, copy)
         return copy
 
     def receive(self, *bodies):

@@ -9,8 +9,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_tests(*tests):
-    """Runs the functions (those that the command line names, where it names any), prints TAP, and ends the process. A
-    test fails by raising."""
+    """Runs the functions, or those named on the command line, prints TAP, and ends the process. A test fails by raising an
+    exception."""
     failed = 0
     tests = [test for test in tests if not sys.argv[1:] or test.__name__ in sys.argv[1:]]
     print(f"1..{len(tests)}", flush=True)

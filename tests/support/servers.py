@@ -125,7 +125,7 @@ def make_certificate(lab):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", live / "privkey.pem",
                     "-out", live / "fullchain.pem"], check=True, capture_output=True)
-    lab.own(live / "privkey.pem")  # lighttpd reads it again when it starts anew, and is no longer root then
+    lab.own(live / "privkey.pem")  # lighttpd reads it again when it restarts, and is no longer root then
     lab.certificate = live / "fullchain.pem"
     return live
 
