@@ -69,7 +69,7 @@ static bool is_session_url(const struct attempt *attempt, const char *url) {
     const char *api = attempt->door->config->api;
     size_t length = strlen(api), path = strlen(attempt->path);
     return strncmp(url, api, length) == 0 && strncmp(url + length, attempt->path, path) == 0 &&
-           url[length + path] == '/' && url[length + path + 1] != '\0' && strstr(url, "/../") == NULL;
+           url[length + path] == '/' && url[length + path + 1] != '\0' && !api_has_dots(url + length);
 }
 
 /* Returns 0 if Ring has ended it, or never knew it. */

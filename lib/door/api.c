@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -288,13 +289,20 @@ int api_refresh(struct door *door, struct account *account, int64_t age, struct 
 
 /* ---- requests with the bearer token ---- */
 
+bool api_has_dots(const char *path) {
+    for (; *path != '\0' && *path != '?' && *path != '#'; path++)
+        if (*path == '\\' || (*path == '/' && (path[1] == '.' || strncasecmp(path + 1, "%2e", 3) == 0)))
+            return true;
+    return false;
+}
+
 /* Writes the URL. The token goes to DOORPOST_API's /v1/ alone. */
 static bool make_url(const struct door *door, const char *path, char url[HTTP_LOCATION_SIZE]) {
     const char *api = door->config->api;
     size_t length = strlen(api);
     if (strncmp(path, api, length) == 0)
         path += length;
-    return strncmp(path, "/v1/", 4) == 0 && is_visible(path, strlen(path)) &&
+    return strncmp(path, "/v1/", 4) == 0 && is_visible(path, strlen(path)) && !api_has_dots(path) &&
            snprintf(url, HTTP_LOCATION_SIZE, "%s%s", api, path) < HTTP_LOCATION_SIZE;
 }
 

@@ -30,6 +30,10 @@ int api_identify(struct door *door, struct account *account, struct reason *reas
  * connected again; account->error says so, durably); ERROR_TIMEOUT or ERROR_SYSTEM. With a reason. */
 int api_refresh(struct door *door, struct account *account, int64_t age, struct reason *reason);
 
+/* Returns true if a segment of the path begins with a dot, in any spelling: curl removes "..", and the
+ * segment before it, so that another path is asked than was checked (RFC 3986, section 5.2.4). */
+bool api_has_dots(const char *path);
+
 /* Sends a request with the account's bearer token. `path` follows DOORPOST_API and begins with /v1/; or is an
  * absolute URL that begins with DOORPOST_API (a session's). request->url, headers[0] and ca are filled in
  * here: the caller's headers begin at headers[1]. Renews the token before if it is due, and once after a 401.

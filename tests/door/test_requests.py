@@ -340,9 +340,17 @@ def nobody_ends_a_session_of_somebody_else():
 
 def a_location_elsewhere_gets_no_token():
     with a_door() as (door, ring):
-        ring.set(location="https://evil.example/v1/devices/x")
-        status, _, body = live(door.by_cgi, door, DEVICE, "e" * 32)
-        check(status == 502 and ring.log("end") == [], status, body)
+        own = f"{ring.api}/v1/devices/{DEVICE}/media/streaming/whep/sessions/"
+        for number, location in enumerate((
+                "https://evil.example/v1/devices/x", own.replace("https://", "https://127.0.0.1@"), own.replace("/v1", "@evil.example/v1"),
+                own.replace("/v1", "0/v1"), own, own + "..", own + "x/../../../y", own + "..?location=x", own + "%2e%2E/y", own + ".%2e",
+                own + "x\\..\\y", own.replace(DEVICE, BATTERY) + "x")):
+            ring.set(location=location)
+            id = f"{number:032x}"
+            status, _, body = live(door.by_cgi, door, DEVICE, id)
+            check(status == 502, location, status, body)
+            check(hang_up(door.by_cgi, door, id) == 204, location)
+        check(ring.log("end") == ring.log("unknown") == [], ring.log("end"), ring.log("unknown"))
 
 
 def no_secret_is_left_behind():
