@@ -32,7 +32,8 @@
 #define FORM_SIZE (3 * (TOKEN_SIZE + 2 * DOOR_SECRET) + 256)
 #define EXPIRES_DEFAULT 14400 /* seconds */
 #define LOCK_SECONDS (2 * API_SECONDS)
-#define SAVE_TRIES 5
+#define REPORT_SECONDS 2   /* after which a pair that cannot be saved is reported */
+#define SAVE_SECONDS 86400 /* for which it is tried */
 #define PATH_SIZE 64
 #define CODE_PREFIX "code-"
 #define BEARER "Authorization: Bearer "
@@ -160,16 +161,6 @@ static bool is_due(const struct account *account, int64_t age) {
            now >= account->refreshed_at + age * SECOND;
 }
 
-/* A new pair is worth several attempts: the old one is used up. */
-static int save_pair(const struct door *door, const struct account *account, struct reason *reason) {
-    int result = account_save(door, account, reason);
-    for (int i = 1; result != 0 && i < SAVE_TRIES; i++) {
-        usleep(SECOND / 5);
-        result = account_save(door, account, reason);
-    }
-    return result;
-}
-
 /* What a process of its own reports. */
 struct report {
     int result;
@@ -198,6 +189,49 @@ static void detach(int fds[3]) {
     closefrom(next);
 }
 
+static bool send_report(int fd, const struct report *report) {
+    return write(fd, report, sizeof *report) == (ssize_t)sizeof *report;
+}
+
+/* Saves a new pair, and reports. The old one is used up, so if the disk is full this goes on, with the lock,
+ * until there is room. */
+static void save_pair(const struct door *door, const struct account *account, int out) {
+    struct report report;
+    struct reason why;
+    report.result = account_save(door, account, &why);
+    for (int i = 1; report.result != 0 && i < SAVE_SECONDS; i++) {
+        if (i == REPORT_SECONDS) {
+            explain(
+                &report.reason,
+                "%.200s; the new tokens are kept in memory, and saved as soon as that is possible: do not "
+                "restart the server before",
+                why.text);
+            send_report(out, &report);
+            close(out);
+            out = -1;
+        }
+        sleep(1);
+        report.result = account_save(door, account, &why);
+    }
+    if (out >= 0)
+        send_report(out, &report);
+}
+
+/* Never returns. */
+static void ask_and_save(struct door *door, int lock, int out, const char *type, const char *name,
+                         const char *grant, struct account *account) {
+    struct report report = {.result = 0};
+    detach((int[]){door->fd, lock, out});
+    if (fork() > 0) /* nobody has to wait for what is not this process's child */
+        _exit(0);
+    report.result = ask_oauth(door, type, name, grant, account, &report.reason);
+    if (report.result == 0)
+        save_pair(door, account, out);
+    else
+        send_report(out, &report);
+    _exit(0);
+}
+
 /* Asks for tokens and saves them in a process of its own. It goes on if this one is killed, as a web server
  * may do when its client has left: otherwise Ring's answer would be lost, and with it the account. `lock` is
  * held as long as that process lives. Returns as ask_oauth(). */
@@ -208,13 +242,8 @@ static int ask_apart(struct door *door, int lock, const char *type, const char *
     if (pipe2(ends, O_CLOEXEC) != 0)
         return FAIL(reason, ERROR_SYSTEM, "cannot ask Ring: %s", strerror(errno));
     pid_t child = fork();
-    if (child == 0) {
-        detach((int[]){door->fd, lock, ends[1]});
-        report.result = ask_oauth(door, type, name, grant, account, &report.reason);
-        if (report.result == 0)
-            report.result = save_pair(door, account, &report.reason);
-        _exit(write(ends[1], &report, sizeof report) < 0);
-    }
+    if (child == 0)
+        ask_and_save(door, lock, ends[1], type, name, grant, account);
     int error = errno;
     close(ends[1]);
     while (child > 0 && read(ends[0], &report, sizeof report) < 0 && errno == EINTR)

@@ -21,7 +21,7 @@ import urllib.parse
 
 
 import ring as strict
-from support.assertions import PATIENCE, check
+from support.assertions import PATIENCE, check, wait_for
 from support.deliveries import KEY
 from support.laboratory import BINARY, Lab
 from support.runner import run_tests
@@ -92,6 +92,7 @@ class Ring(http.server.BaseHTTPRequestHandler):
         account = valid.pop(form[name], None)  # once
         if account is None:
             return self.answer(400, {"error": "invalid_grant"})
+        ring.before_the_answer()
         self.answer(200, ring.issue(account))
 
     def me(self, _):
@@ -127,7 +128,7 @@ class Standin(Lab):
         super().__init__()
         self.lock, self.seen, self.losing, self.failing, self.issued = threading.RLock(), [], 0, {}, 0
         self.codes, self.refresh, self.access, self.linked, self.nonces, self.latest = {}, {}, {}, {}, {}, {}
-        self.life = 14400
+        self.life, self.before_the_answer = 14400, lambda: None
         certificate, key = self.path / "ca.pem", self.path / "ca.key"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                         "-subj", "/CN=ring", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
@@ -280,6 +281,22 @@ def a_lost_answer_leaves_the_old_pair():
             check(lab.drive("refresh", "account-1", "-1")[0] == SYSTEM, "no answer")
         check(lab.only_account()["error"] == "", lab.accounts())
         check(lab.drive("refresh", "account-1", "-1")[0] == 0, "the old pair")
+
+
+def a_new_pair_outlives_a_disk_that_cannot_take_it():
+    with Standin() as lab:
+        accounts, away = lab.door / "accounts", lab.door / "away"
+        for action in (lab.exchange, lambda: lab.drive("refresh", "account-1", "-1")):
+            lab.before_the_answer = lambda: accounts.rename(away)
+            result, text = action()
+            check(result == SYSTEM and "kept in memory" in text, result, text)
+            lab.before_the_answer = lambda: None
+            away.rename(accounts)
+            if not lab.accounts() or lab.accounts()[0]["account"].startswith("code-"):
+                wait_for(lab.accounts, "the first pair")
+                lab.tool("account", "refresh").ok()
+            check(lab.drive("refresh", "account-1", "-1") == (0, ""), "the new pair was lost")
+            check(lab.drive("get", "account-1", "/v1/devices")[0] == 0, "the new pair is not used")
 
 
 def a_refused_account_says_so():
@@ -531,6 +548,6 @@ def an_exchange_survives_a_kill():
 
 
 run_tests(a_code_becomes_an_account, a_code_is_never_sent_twice, tokens_are_kept_when_ring_does_not_say_whose_they_are,
-          two_processes_refresh_once, a_401_refreshes_once, a_lost_answer_leaves_the_old_pair, a_refused_account_says_so,
+          two_processes_refresh_once, a_401_refreshes_once, a_lost_answer_leaves_the_old_pair, a_new_pair_outlives_a_disk_that_cannot_take_it, a_refused_account_says_so,
           the_tool_renews_and_forgets, doctor_and_stats_tell_of_tokens_that_end, linking_completes, linking_is_taken_up_again, the_tool_completes_what_waits,
           the_strict_standin_is_satisfied, refresh_survives_a_kill, linking_survives_a_kill, an_exchange_survives_a_kill)
