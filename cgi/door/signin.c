@@ -98,7 +98,8 @@ static int check(struct exchange *exchange, const char *user) {
     char password[PASSWORD_SIZE];
     int result = ERROR_INVALID;
     if (exchange_form(exchange, "password", password, sizeof password))
-        result = login_check(&exchange->page->door, user, password, &exchange->cause);
+        result = login_check(&exchange->page->door, exchange_variable(exchange, "REMOTE_ADDR"), user,
+                             password, &exchange->cause);
     sodium_memzero(password, sizeof password);
     return result;
 }

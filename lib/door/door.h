@@ -39,7 +39,7 @@ void door_close(struct door *door);
  * ERROR_SYSTEM with a reason. */
 int door_client(struct door *door, struct reason *reason);
 
-enum door_purpose { DOOR_ACCOUNT = 1, DOOR_CODE, DOOR_DEVICE, DOOR_COOKIE, DOOR_ENTITY };
+enum door_purpose { DOOR_ACCOUNT = 1, DOOR_CODE, DOOR_DEVICE, DOOR_COOKIE, DOOR_ENTITY, DOOR_NETWORK };
 
 /* A keyed hash of some bytes, different for each purpose. */
 void door_hash(const struct door *door, enum door_purpose purpose, const void *bytes, size_t length,

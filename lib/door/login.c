@@ -7,6 +7,7 @@
 #include "replace.h"
 #include "timestamp.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -18,7 +19,9 @@
 #define PASSWORD_MIN 8
 #define COST_PASSES 3
 #define COST_MEMORY (16 << 20) /* bytes: shared hosts limit a process's memory */
-#define WAITING_MAX 8          /* threads of a process that wait for their attempt */
+#define WAITING_MAX 16         /* threads of a process that wait for their attempt */
+#define WAITING_FROM 2         /* of them, for attempts from one network */
+#define NETWORKS 256
 #define WAIT_SECONDS 5
 #define LOCK "login.lock"
 
@@ -117,19 +120,53 @@ static int compare(struct door *door, const char *user, const char *password, st
     return FAIL(reason, ERROR_INVALID, "the name or the password is wrong");
 }
 
-int login_check(struct door *door, const char *user, const char *password, struct reason *reason) {
-    static atomic_int waiting;
-    int result;
-    if (++waiting > WAITING_MAX)
-        result = FAIL(reason, ERROR_TIMEOUT, "too many people are signing in");
-    else {
-        int lock = door_lock(door, LOCK, WAIT_SECONDS, reason);
-        result = lock < 0 ? lock : compare(door, user, password, reason);
-        if (result == ERROR_INVALID)
-            sleep(1);
-        if (lock >= 0)
-            close(lock);
-    }
+/* The network that an attempt comes from, as one of NETWORKS: the address, or the first half of an IPv6
+ * address, as one customer gets all of the rest. Two may share a number, but nobody can choose which. */
+static unsigned network_of(const struct door *door, const char *address) {
+    struct in6_addr bytes = {0};
+    char hash[DOOR_HASH_SIZE];
+    size_t length = 0;
+    if (inet_pton(AF_INET, address, &bytes) == 1)
+        length = sizeof(struct in_addr);
+    else if (inet_pton(AF_INET6, address, &bytes) == 1)
+        length = IN6_IS_ADDR_V4MAPPED(&bytes) ? sizeof bytes : sizeof bytes / 2;
+    door_hash(door, DOOR_NETWORK, &bytes, length, hash);
+    return (unsigned)strtoul(hash + DOOR_HASH_SIZE - 3, NULL, 16);
+}
+
+/* Hashing takes memory, so one at a time does it. */
+static int compare_in_turn(struct door *door, const char *user, const char *password, struct reason *reason) {
+    int lock = door_lock(door, LOCK, WAIT_SECONDS, reason);
+    if (lock < 0)
+        return lock;
+    int result = compare(door, user, password, reason);
+    close(lock);
+    return result;
+}
+
+static int check_from(struct door *door, unsigned network, const char *user, const char *password,
+                      struct reason *reason) {
+    char path[32];
+    snprintf(path, sizeof path, "users/network-%02x.lock", network);
+    int lock = door_lock(door, path, WAIT_SECONDS, reason);
+    if (lock < 0)
+        return lock;
+    int result = compare_in_turn(door, user, password, reason);
+    if (result == ERROR_INVALID)
+        sleep(1);
+    close(lock);
+    return result;
+}
+
+int login_check(struct door *door, const char *address, const char *user, const char *password,
+                struct reason *reason) {
+    static atomic_int waiting, from[NETWORKS];
+    unsigned network = network_of(door, address);
+    bool all_full = ++waiting > WAITING_MAX, full = ++from[network] > WAITING_FROM;
+    int result = all_full || full ? FAIL(reason, ERROR_TIMEOUT, "too many people are signing in%s",
+                                         full ? " from this address" : "")
+                                  : check_from(door, network, user, password, reason);
+    from[network]--;
     waiting--;
     return result;
 }

@@ -21,10 +21,12 @@ int login_remove(struct door *door, const char *user,
  * no such user, or an error with a reason. */
 int login_changed_at(struct door *door, const char *user, int64_t *at, struct reason *reason);
 
-/* Checks a password. One attempt at a time, in all processes, and a wrong one holds the others up for a
- * second. Returns 0; ERROR_INVALID if name or password is wrong (it takes as long for a name that does not
- * exist); ERROR_TIMEOUT if other attempts are going on; or ERROR_SYSTEM. */
-int login_check(struct door *door, const char *user, const char *password, struct reason *reason);
+/* Checks a password. One attempt at a time from an address, in all processes, and a wrong one holds the next
+ * from there up for a second: nobody else waits for it. Returns 0; ERROR_INVALID if name or password is wrong
+ * (it takes as long for a name that does not exist); ERROR_TIMEOUT if other attempts are going on; or
+ * ERROR_SYSTEM. */
+int login_check(struct door *door, const char *address, const char *user, const char *password,
+                struct reason *reason);
 
 /* A session's cookie value: user, time and a keyed BLAKE2b over them and the stored password hash. */
 int login_cookie(struct door *door, const char *user, char out[LOGIN_COOKIE_SIZE], struct reason *reason);

@@ -103,6 +103,17 @@ def an_attempt_waits_for_others_and_stalls_nobody():
         check(sign_in(door.by_fastcgi)[0] == 303, "afterwards")
 
 
+def a_stranger_keeps_nobody_from_signing_in():
+    with Door() as door:
+        door.start_worker()
+        wrong = form(user="me", password="wrong horse")
+        with contextlib.ExitStack() as stack:
+            strangers = [stack.enter_context(door.send("POST", "/login", wrong, REMOTE_ADDR=f"2001:db8::{n}", **OURS)) for n in range(12)]
+            check(sign_in(door.by_fastcgi)[0] == 303, "another address")
+            statuses = [fastcgi_reply(one)[0] for one in strangers]
+            check(set(statuses) == {403, 429}, "one network's attempts at once:", statuses)
+
+
 def remote_user_counts_only_if_the_settings_say_so():
     with Door() as door:
         for ask in door.ways():
@@ -291,7 +302,7 @@ def root_becomes_the_directorys_owner():
 
 
 run_tests(signing_in_and_out, wrong_names_and_passwords_are_refused, forged_cookies_sign_nobody_in, a_new_password_ends_sessions,
-          an_attempt_waits_for_others_and_stalls_nobody, remote_user_counts_only_if_the_settings_say_so, other_sites_start_nothing,
+          an_attempt_waits_for_others_and_stalls_nobody, a_stranger_keeps_nobody_from_signing_in, remote_user_counts_only_if_the_settings_say_so, other_sites_start_nothing,
           next_leads_nowhere_else, methods_and_names, every_answer_has_the_security_fields, bodies_have_limits,
           settings_are_read_again_until_they_are_right, threads_come_and_go, a_stalled_request_is_given_up, a_kept_connection_serves_on,
           a_cgi_program_whose_viewer_has_left_finishes, root_becomes_the_directorys_owner)

@@ -49,16 +49,16 @@ static void only_the_right_password_is_taken(void **state) {
     (void)state;
     assert_int_equal(login_add(&door, "me", "1234567", &reason), ERROR_INVALID);
     assert_int_equal(login_add(&door, "me", "12345678", &reason), 0);
-    assert_int_equal(login_check(&door, "me", "12345678", &reason), 0);
-    assert_int_equal(login_check(&door, "me", "12345679", &reason), ERROR_INVALID);
-    assert_int_equal(login_check(&door, "you", "12345678", &reason), ERROR_INVALID);
-    assert_int_equal(login_check(&door, "../users/me", "12345678", &reason), ERROR_INVALID);
+    assert_int_equal(login_check(&door, "192.0.2.1", "me", "12345678", &reason), 0);
+    assert_int_equal(login_check(&door, "192.0.2.1", "me", "12345679", &reason), ERROR_INVALID);
+    assert_int_equal(login_check(&door, "192.0.2.1", "you", "12345678", &reason), ERROR_INVALID);
+    assert_int_equal(login_check(&door, "192.0.2.1", "../users/me", "12345678", &reason), ERROR_INVALID);
 }
 
 static void a_wrong_attempt_takes_a_second(void **state) {
     (void)state;
     int64_t since = monotonic_now();
-    assert_int_equal(login_check(&door, "nobody", "12345678", &reason), ERROR_INVALID);
+    assert_int_equal(login_check(&door, "192.0.2.1", "nobody", "12345678", &reason), ERROR_INVALID);
     assert_true(monotonic_now() - since >= SECOND);
 }
 
@@ -83,14 +83,14 @@ static void a_removed_user_cannot_sign_in(void **state) {
     assert_true(timestamp_now() - at < 3600 * SECOND);
     assert_int_equal(login_remove(&door, "me", &reason), 0);
     assert_int_equal(login_changed_at(&door, "me", &at, &reason), 0);
-    assert_int_equal(login_check(&door, "me", "12345678", &reason), ERROR_INVALID);
+    assert_int_equal(login_check(&door, "192.0.2.1", "me", "12345678", &reason), ERROR_INVALID);
 }
 
 static void a_damaged_user_is_an_error(void **state) {
     char cookie[LOGIN_COOKIE_SIZE];
     assert_int_equal(login_add(&door, "me", "12345678", &reason), 0);
     write_file(path_in(*state, "users/me"), "$argon2id$\n", 11, 0600);
-    assert_int_equal(login_check(&door, "me", "12345678", &reason), ERROR_SYSTEM);
+    assert_int_equal(login_check(&door, "192.0.2.1", "me", "12345678", &reason), ERROR_SYSTEM);
     assert_int_equal(login_cookie(&door, "me", cookie, &reason), ERROR_SYSTEM);
     assert_int_equal(login_remove(&door, "me", &reason), 0);
 }
