@@ -87,6 +87,7 @@ int picture_read(const struct door *door, const struct picture *picture, char **
 static int attempts_of(const struct door *door, const struct picture *picture, int64_t *due) {
     char path[PATH_SIZE], text[16];
     struct stat status;
+    int64_t now = timestamp_now() / SECOND; /* the file is newer than that if the clock was set back */
     *due = 0;
     int fd = openat(door->fd, path_of(picture, "try", path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t got = fd >= 0 && fstat(fd, &status) == 0 ? read(fd, text, sizeof text - 1) : -1;
@@ -97,7 +98,8 @@ static int attempts_of(const struct door *door, const struct picture *picture, i
     text[got] = '\0';
     int attempts = atoi(text);
     if (attempts > 0 && attempts <= ATTEMPTS)
-        *due = ((int64_t)status.st_mtim.tv_sec + retry_after[attempts - 1]) * SECOND;
+        *due = ((status.st_mtim.tv_sec < now ? status.st_mtim.tv_sec : now) + retry_after[attempts - 1]) *
+               SECOND;
     return attempts;
 }
 
