@@ -216,6 +216,10 @@ void route_devices(struct exchange *exchange) {
         return;
     }
     json *answer = json_object_new_object(), *all = json_object_new_array();
+    if (reason.text[0] != '\0') { /* whose it is cannot be known */
+        exchange->cause = reason;
+        explain(&problem, "An account cannot be read; the server's log says why.");
+    }
     for (size_t i = 0; i < owned->count; i++) {
         json *list = devices_read(door, owned->account[i].name, CACHE_SECONDS, &reason);
         for (size_t k = 0; k < json_object_array_length(list); k++)

@@ -17,7 +17,7 @@ struct owned {
     } account[OWNED_MAX];
 };
 
-/* Reads them. Large: allocate it. Returns 0, or an error with a reason. */
+/* Reads them. Large: allocate it. Returns 0, with a reason if a file could not be read, or an error. */
 int owned_read(const struct door *door, const char *user, struct owned *owned, struct reason *reason);
 
 bool owned_has(const struct owned *owned, const char *account_id);

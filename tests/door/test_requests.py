@@ -69,6 +69,16 @@ def hang_up(ask, door, id):
 
 # ---- devices ----
 
+def an_account_that_cannot_be_read_is_reported():
+    with a_door() as (door, _):
+        account, = (path for path in (door.door / "accounts").iterdir() if path.suffix != ".lock")
+        account.write_bytes(account.read_bytes()[::-1])
+        for ask in door.ways():
+            status, _, body = get(ask, door, "/devices")
+            check(status == 200 and "log" in json.loads(body)["error"], status, body)
+        check("another key" in "".join(door.log_texts()), door.log_texts())
+
+
 def devices_have_names_and_a_length_of_session():
     with a_door() as (door, ring):
         for ask in door.ways():
@@ -366,7 +376,7 @@ def no_secret_is_left_behind():
 if find_python() is None:
     print("1..0 # SKIP python3-aiohttp is not installed")
 else:
-    run_tests(devices_have_names_and_a_length_of_session, an_old_list_is_better_than_none, events_of_the_user_newest_last,
+    run_tests(devices_have_names_and_a_length_of_session, an_account_that_cannot_be_read_is_reported, an_old_list_is_better_than_none, events_of_the_user_newest_last,
               a_stranger_sees_no_event, the_last_fifty_and_the_days_before, a_worker_holds_a_request_until_the_next_press,
               a_press_of_somebody_else_wakes_nobody_for_nothing, only_so_many_requests_are_held, an_account_that_removes_the_app_is_forgotten, an_account_that_was_connected_again_stays,
               the_tool_gives_a_picture_to_commands, a_picture_is_fetched_once_and_kept,
