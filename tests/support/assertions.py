@@ -1,4 +1,4 @@
-"""What a test asserts: that something holds now, or that it comes to hold."""
+"""What a test asserts: that a condition is true, or becomes true."""
 
 import os
 import time

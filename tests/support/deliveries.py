@@ -37,7 +37,7 @@ def vectors():
 
 
 def load(send, bodies, clients=16):
-    """Sends every body by `clients` threads at once. Returns {body: [(status, word, seq), ...]}; where no answer came,
+    """Sends every body from `clients` threads at once. Returns {body: [(status, word, seq), ...]}; if no answer came,
     the status is 0."""
     queue, answers, lock = list(enumerate(bodies)), {}, threading.Lock()
     queue.reverse()

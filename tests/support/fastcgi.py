@@ -1,4 +1,4 @@
-"""A FastCGI client (FastCGI 1.0), so that tests control every byte and every moment."""
+"""A FastCGI 1.0 client that lets a test choose every byte and when it is sent."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def fastcgi_pair(name, value, long_name=True, long_value=True):
 
 
 def fastcgi_metadata(body, signature, **parameters):
-    """What a web server says of a request; parameters that are None are left out."""
+    """The parameters that a web server sends with a request; those that are None are left out."""
     values = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_X_SIGNATURE": signature, **parameters}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -57,7 +57,7 @@ def fastcgi_request(body, signature, id=1, flags=0, **parameters):
 
 
 def fastcgi_connect(path):
-    """Connects to a Unix socket, or where `path` is a pair of host and port, over TCP."""
+    """Connects to a Unix socket, or over TCP if `path` is a pair of host and port."""
     connection = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET, socket.SOCK_STREAM)
     # Waits for room in the listen queue; with a timeout of Python's own, connect() would not.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
@@ -67,7 +67,7 @@ def fastcgi_connect(path):
 
 
 def read_exactly(connection, length):
-    """None where the worker closed before."""
+    """Returns `length` bytes, or None if the worker closed the connection before that."""
     data = b""
     with contextlib.suppress(ConnectionResetError):
         while len(data) < length and (part := connection.recv(length - len(data))):
@@ -76,7 +76,7 @@ def read_exactly(connection, length):
 
 
 def fastcgi_records(connection):
-    """Yields (type, id, content) of each record that comes, until the worker closes."""
+    """Yields (type, id, content) of each record received, until the worker closes."""
     while header := read_exactly(connection, 8):
         version, kind, id, length, padding = struct.unpack(">BBHHBx", header)
         check(version == 1, "a record of version", version)
@@ -86,7 +86,7 @@ def fastcgi_records(connection):
 
 
 def fastcgi_reply(connection, id=1):
-    """Reads to the end of one request; the connection may stay. Returns as fastcgi_answer() does."""
+    """Reads to the end of one request; the connection may stay open. Returns what fastcgi_answer() does."""
     out = b""
     for kind, of, content in fastcgi_records(connection):
         out += content if (kind, of) == (STDOUT, id) else b""
@@ -96,13 +96,13 @@ def fastcgi_reply(connection, id=1):
 
 
 def fastcgi_answer(connection):
-    """Reads until the worker closes. Returns (status, fields, body), or None where no answer came."""
+    """Reads until the worker closes. Returns (status, fields, body), or None if no answer came."""
     out = b"".join(content for kind, _, content in fastcgi_records(connection) if kind == STDOUT)
     return parse_answer(out) if out else None
 
 
 def all_at_once(worker, path, bodies):
-    """Sends them while the worker is stopped, so that all are waiting when it goes on. Returns the connections."""
+    """Sends the bodies while the worker is stopped, so that all are waiting when it continues. Returns the connections."""
     os.kill(worker.pid, signal.SIGSTOP)
     connections = []
     for body in bodies:

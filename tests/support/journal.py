@@ -1,4 +1,4 @@
-"""The journal's format, written and verified independently of Doorpost: doorpost-journal(5). BLAKE2b comes from Python."""
+"""The journal's format, doorpost-journal(5), written and verified independently of Doorpost: BLAKE2b comes from Python."""
 
 import base64
 import contextlib
@@ -32,12 +32,12 @@ def make_line(before, seq, received_at, body, signature, key=KEY):
 
 
 def verify_journal(lab, keys=(KEY,)):
-    """Every line: JSON, numbered without a gap, chained, signed; no identifier twice. Returns the events' numbers by
-    event id."""
+    """Checks that every line is JSON, numbered without a gap, chained and signed, and that no identifier is there twice. Returns
+    {event id: number}."""
     value, numbers, requests = CHAIN_START, {}, set()
     for expected, line in enumerate(lab.lines(), 1):
         record = json.loads(line)
-        check(record["seq"] == expected, "seq", record["seq"], "where", expected, "was due")
+        check(record["seq"] == expected, "seq", record["seq"], "instead of", expected)
         member = b'"chain":"' + record["chain"].encode() + b'",'
         check(line.count(member) == 1, "no chain in", line)
         value = chain_of(value, line, record["chain"])
@@ -48,7 +48,7 @@ def verify_journal(lab, keys=(KEY,)):
             for key in keys:
                 with contextlib.suppress(ValueError):
                     readings.append(base64.b64decode(key, validate=True))
-            check(record["signature"] in [sign(raw, key) for key in readings], "a line whose signature does not hold")
+            check(record["signature"] in [sign(raw, key) for key in readings], "the signature does not match in line", expected)
         event, request = record["event"]["data"]["id"], record["event"]["meta"]["request_id"]
         check(event not in numbers and request not in requests, event, "is in the journal twice")
         numbers[event] = expected

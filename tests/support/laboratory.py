@@ -1,4 +1,4 @@
-"""A laboratory: a directory with key, journal and settings, the programs under test, and what is started there."""
+"""A laboratory: a directory with a key, a journal and settings, the programs under test, and the processes started there."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ TOOL = BINARY.with_name("doorpost")
 
 
 class Result:
-    """How a program ended, and what it said."""
+    """A program's exit status and output."""
 
     def __init__(self, returncode, stdout, stderr):
         self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
@@ -43,7 +43,7 @@ class Result:
 
 
 class Lab:
-    """A directory of its own under /tmp, readable for the user that the web servers switch to."""
+    """A new directory under /tmp, readable by the user that the web servers switch to."""
 
     def __init__(self, binary=BINARY, web_server_user=True, **settings):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="doorpost-lab-"))
@@ -53,7 +53,7 @@ class Lab:
         self.env_file = self.path / "doorpost.env"
         self.bin = self.path / "bin"
         self.logs = self.path / "logs"
-        self.certificate = None  # of the web server, where one was started
+        self.certificate = None  # of the web server, if one was started
         self.bin.mkdir()
         self.binary = self.bin / "doorpost.cgi"
         shutil.copy(binary, self.binary)
@@ -86,11 +86,11 @@ class Lab:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
     def write_keys(self, *keys, mode=None):
-        # Made beside and moved over, as an operator's tool would, so that no worker reads half of it.
+        # Written to a new file and renamed, as an operator's tool does, so that no worker reads half of it.
         fresh = self.path / "keys.new"
         fresh.write_text("".join(key + "\n" for key in keys))
         fresh.chmod(mode or (0o640 if self.user else 0o600))
-        if self.user:  # root's, as `doorpost init` has it
+        if self.user:  # root owns it, as after `doorpost init`
             os.chown(fresh, 0, self.user.pw_gid)
         fresh.rename(self.key_file)
 
@@ -113,7 +113,7 @@ class Lab:
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
 
     def run(self, command, input=None, env=None, **options):
-        """Runs a program to its end."""
+        """Runs a program and waits for its end."""
         result = subprocess.run([str(part) for part in command], input=input, text=True, timeout=options.pop("timeout", PATIENCE),
                                 env={**self.environment(), **(env or {})}, stdout=options.pop("stdout", subprocess.PIPE),
                                 stderr=subprocess.PIPE, **({} if input is not None else {"stdin": subprocess.DEVNULL}), **options)
@@ -124,14 +124,14 @@ class Lab:
         return self.run([self.own_tool if "user" in options else self.built_tool, *arguments], **options)
 
     def debian(self, root, *packages):
-        """Makes a minimal Debian, of the release that is here, with these packages. Returns why there can be none, or None."""
+        """Makes a minimal Debian of this machine's release, with these packages. Returns None, or why that is not possible."""
         archive = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"],
                                  capture_output=True, text=True).stdout.split()
         if os.geteuid() != 0 or not archive or not shutil.which("debootstrap"):
-            return "no Debian can be made here"
+            return "debootstrap, root or a Debian archive is missing"
         settings = root / "etc/dpkg/dpkg.cfg.d"
         settings.mkdir(parents=True)
-        (settings / "quick").write_text("force-unsafe-io\n")  # it is thrown away after use
+        (settings / "quick").write_text("force-unsafe-io\n")  # it is deleted after use
         include = [f"--include={','.join(packages)}"] if packages else []
         result = self.run(["debootstrap", "--variant=minbase", *include, archive[1], root, archive[0]], env={"DEBIAN_FRONTEND": "noninteractive"},
                           timeout=None)
@@ -153,16 +153,16 @@ class Lab:
         return copy
 
     def receive(self, *bodies):
-        """Has the handler take these bodies, as CGI."""
+        """Sends these bodies to the handler, as CGI."""
         for body in bodies:
             check(self.cgi(body, sign(body))[0] in (200, 400), "not taken:", body)
 
     def segment(self, day=None):
-        """The path of a day's segment; of the newest one."""
+        """The path of a day's segment, or of the newest one."""
         return self.journal / f"{day}.jsonl" if day else max(self.journal.glob("*.jsonl"))
 
     def write_days(self, days, key=KEY):
-        """Writes a journal as the handler would have: {day: [body, ...]}, each received at noon and some."""
+        """Writes a journal as the handler does: {day: [body, ...]}, received from noon on, a second apart."""
         chain, seq = CHAIN_START, 0
         for day, bodies in days.items():
             path = self.journal / f"{day}.jsonl"
@@ -191,7 +191,7 @@ class Lab:
         return found
 
     def shipped(self, name, replacements):
-        """A configuration from deploy/, with its paths made this laboratory's. Each must occur."""
+        """A configuration from deploy/, with its paths replaced by this laboratory's. Each of them must occur."""
         text = (ROOT / "deploy" / name).read_text()
         for old, new in replacements.items():
             check(old in text, name, "does not mention", old)
@@ -217,7 +217,7 @@ class Lab:
         return process
 
     def worker(self, listener, **options):
-        """A FastCGI worker on a listening socket of the test's own."""
+        """A FastCGI worker on the test's own listening socket."""
         return self.start([self.binary], stdin=listener, stderr=open(self.logs / "worker", "ab"), **options)
 
     def listener(self):
@@ -242,7 +242,7 @@ class Lab:
 
 
 def make(*arguments, cwd=ROOT):
-    """Runs make as a person would, whichever make runs the tests. Returns what it said."""
+    """Runs make as from a shell, even if make runs the tests. Returns its Result."""
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     result = subprocess.run(["make", "-j2", "--no-print-directory", *arguments], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
                             capture_output=True, text=True)
@@ -256,7 +256,7 @@ def copy_door(path):
 
 
 def open_terminal():
-    """Both ends of a new terminal, or None where the system has none to give."""
+    """Both ends of a new terminal, or None if the system has none left."""
     try:
         return pty.openpty()
     except OSError:

@@ -1,5 +1,5 @@
-"""The web servers, started on loopback from exactly the files that deploy/ ships: only host name, paths and ports are the
-laboratory's. They speak HTTPS, as the files have it, with a certificate that is made here."""
+"""The web servers, started on loopback with the files that deploy/ ships: only host name, paths and ports are the
+laboratory's. They speak HTTPS, as in those files, with a certificate that is made here."""
 
 import contextlib
 import http.client
@@ -18,12 +18,12 @@ from support.assertions import PATIENCE, check, wait_for
 from support.laboratory import ROOT
 
 
-CLAIMS = []  # of ports, as long as this process lives
+CLAIMS = []  # sockets, one for each port that this process has taken; they stay open until it ends
 
 
 def free_port():
-    """One that is taken by nobody before the server binds it: no client's, for the kernel gives those higher ones, and no other test's,
-    for a name that only one process can have stands for it."""
+    """A port that nothing else takes before the server binds it: not a client, because the kernel gives clients higher ports, and not
+    another test, because an abstract socket, whose name only one process can bind, stands for the port."""
     while True:
         port, claim = random.SystemRandom().randrange(10000, 32768), socket.socket(socket.AF_UNIX)
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -43,7 +43,7 @@ def has_ipv6():
 
 
 class Server:
-    """One that is running, with `process` as its main process and `path` as the path of the handler."""
+    """A running web server, with `process` as its main process and `path` as the path of the handler."""
 
     def __init__(self, lab, port, process, path="/doorpost"):
         self.lab, self.port, self.process, self.path = lab, port, process, path
@@ -96,7 +96,7 @@ class Server:
         return request
 
     def raw(self, text):
-        """Sends these bytes, and returns what comes until the server closes."""
+        """Sends these bytes, and returns what the server sends until it closes the connection."""
         connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
         with self.tls.wrap_socket(connection, server_hostname="127.0.0.1") if self.tls else connection as connection:
             connection.sendall(text)
@@ -149,7 +149,7 @@ def sockets(lab, worker):
 # ---- lighttpd ----
 
 def without_tls(text):
-    """A file for lighttpd with plain HTTP in the place of HTTPS, for measurements beside peers that have none."""
+    """A file for lighttpd with plain HTTP instead of HTTPS, for measurements beside peers that have no HTTPS."""
     text = text.replace('"mod_openssl", ', "").replace('$SERVER["socket"] =~ ":443$"', '$HTTP["scheme"] == "http"')
     return re.sub(r"^ssl\..*\n|.*ssl\.engine.*\n", "", text, flags=re.MULTILINE)
 
@@ -414,7 +414,7 @@ def h2o_cgi(lab):
 
 
 def missing(*programs):
-    """What to say of a test that needs them, or None if they are here."""
+    """Why a test that needs them is skipped, or None if they are here."""
     names = [name for name in programs if not shutil.which(name)]
     return f"not installed here: {', '.join(names)}" if names else None
 
@@ -427,7 +427,7 @@ SERVERS = {"lighttpd/fastcgi.conf": lighttpd_fastcgi, "lighttpd/cgi.conf": light
 
 
 def for_each_server(test):
-    """The test once for each configuration that ships; it gets the function that starts that server."""
+    """The test, once for each configuration in deploy/; it gets the function that starts that server."""
     tests = []
     for name, start in SERVERS.items():
         def one(start=start):
