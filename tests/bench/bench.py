@@ -251,10 +251,10 @@ def instructions(binary, requests):
     for count in (requests, 2 * requests):
         with Lab(binary=BUILD / "doorpost.cgi", LOG="problems") as lab:
             listener, path = lab.listener()
-            out = lab.path / "callgrind"
+            out = lab.logs / "callgrind"
             time.sleep(3)  # a key file that was just written is read again with each batch
             process = lab.start(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q", str(binary)],
-                                stdin=listener, stderr=subprocess.DEVNULL)
+                                stdin=listener, stderr=subprocess.DEVNULL, **lab.as_user())  # valgrind cannot follow a change of user
             for number in range(count):
                 body = press(number)
                 check(fastcgi(path, body, sign(body))[0] == 200, "not served")
