@@ -208,11 +208,10 @@ int devices_find(struct door *door, const struct owned *owned, const char *devic
 
 void route_devices(struct exchange *exchange) {
     struct door *door = &exchange->page->door;
-    struct owned *owned = malloc(sizeof *owned);
     struct reason reason, problem = {""};
-    if (owned == NULL || owned_read(door, exchange->user, owned, &reason) != 0) {
-        exchange_error(exchange, 503, "failed", owned == NULL ? "no memory" : reason.text);
-        free(owned);
+    struct owned *owned = owned_read(door, exchange->user, &reason);
+    if (owned == NULL) {
+        exchange_error(exchange, 503, "failed", reason.text);
         return;
     }
     json *answer = json_object_new_object(), *all = json_object_new_array();

@@ -149,14 +149,10 @@ static void answer_events(struct exchange *exchange, struct selection *selection
 
 void route_events(struct exchange *exchange) {
     struct page *page = exchange->page;
-    struct owned *owned = malloc(sizeof *owned);
-    struct selection selection = {.door = &page->door, .owned = owned};
     struct reason reason;
-    int result = owned == NULL ? FAIL(&reason, ERROR_SYSTEM, "no memory")
-                               : owned_read(&page->door, exchange->user, owned, &reason);
-    if (result == 0)
-        result = feed_refresh(page->feed, &reason);
-    if (result != 0) {
+    struct owned *owned = owned_read(&page->door, exchange->user, &reason);
+    struct selection selection = {.door = &page->door, .owned = owned};
+    if (owned == NULL || feed_refresh(page->feed, &reason) != 0) {
         exchange_error(exchange, 503, "failed", reason.text);
     } else {
         bool hold = atomic_fetch_add(&page->held, 1) < hold_limit(exchange);

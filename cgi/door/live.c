@@ -212,16 +212,18 @@ static void begin(struct attempt *attempt) {
 }
 
 /* Fills in the attempt. Returns 0, or has answered. */
-static int prepare(struct attempt *attempt, const char *device, struct owned *owned) {
+static int prepare(struct attempt *attempt, const char *device) {
     struct exchange *exchange = attempt->exchange;
     struct reason reason;
     char encoded[PERCENT_SIZE(EVENT_FIELD_SIZE)];
     size_t index = 0;
-    int found = owned_read(attempt->door, exchange->user, owned, &reason);
-    if (found == 0)
+    struct owned *owned = owned_read(attempt->door, exchange->user, &reason);
+    int found = ERROR_SYSTEM;
+    if (owned != NULL)
         found = devices_find(attempt->door, owned, device, &index, &attempt->seconds, &reason);
     if (found > 0)
         found = account_load(attempt->door, owned->account[index].name, attempt->account, &reason);
+    free(owned);
     if (found <= 0) {
         if (found == 0)
             exchange_error(exchange, 404, "missing", "none of your accounts has this device");
@@ -231,7 +233,7 @@ static int prepare(struct attempt *attempt, const char *device, struct owned *ow
     }
     snprintf(attempt->session.device, sizeof attempt->session.device, "%s", device);
     snprintf(attempt->session.user, sizeof attempt->session.user, "%s", exchange->user);
-    memcpy(attempt->session.account, owned->account[index].name, sizeof attempt->session.account);
+    memcpy(attempt->session.account, attempt->account->name, sizeof attempt->session.account);
     attempt->session.until =
         timestamp_now() + (API_SECONDS * 3 + GRACE) * SECOND; /* a token may be renewed too */
     snprintf(attempt->path, sizeof attempt->path, "/v1/devices/%s/media/streaming/whep/sessions",
@@ -241,19 +243,17 @@ static int prepare(struct attempt *attempt, const char *device, struct owned *ow
 
 static void start_live(struct exchange *exchange, const char *device, const char *id) {
     struct attempt *attempt = calloc(1, sizeof *attempt);
-    struct owned *owned = malloc(sizeof *owned);
-    if (attempt == NULL || owned == NULL || (attempt->account = account_alloc()) == NULL) {
+    if (attempt == NULL || (attempt->account = account_alloc()) == NULL) {
         exchange_error(exchange, 503, "failed", "no memory");
     } else {
         attempt->exchange = exchange;
         attempt->door = &exchange->page->door;
         memcpy(attempt->session.id, id, SESSION_ID_SIZE);
-        if (prepare(attempt, device, owned) == 0 && reserve(attempt) == 0)
+        if (prepare(attempt, device) == 0 && reserve(attempt) == 0)
             begin(attempt);
     }
     if (attempt != NULL)
         account_free(attempt->account);
-    free(owned);
     free(attempt);
 }
 

@@ -14,11 +14,12 @@ struct owned {
         char id[EVENT_FIELD_SIZE];
         char error[128];
         enum account_state state;
-    } account[OWNED_MAX];
+    } account[OWNED_MAX]; /* as many are allocated as there are */
 };
 
-/* Reads them. Large: allocate it. Returns 0, with a reason if a file could not be read, or an error. */
-int owned_read(const struct door *door, const char *user, struct owned *owned, struct reason *reason);
+/* Reads them. Returns what to free(), with a reason if a file could not be read ("" otherwise); or NULL with
+ * a reason. */
+struct owned *owned_read(const struct door *door, const char *user, struct reason *reason);
 
 bool owned_has(const struct owned *owned, const char *account_id);
 

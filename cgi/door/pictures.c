@@ -122,11 +122,8 @@ static bool send_picture(struct exchange *exchange, const struct picture *pictur
 /* Returns 1 if the event is one of this user's. */
 static int find_event(struct exchange *exchange, uint64_t seq, struct event *event, struct reason *reason) {
     struct page *page = exchange->page;
-    struct owned *owned = malloc(sizeof *owned);
-    int result = owned == NULL ? FAIL(reason, ERROR_SYSTEM, "no memory")
-                               : owned_read(&page->door, exchange->user, owned, reason);
-    if (result == 0)
-        result = feed_refresh(page->feed, reason);
+    struct owned *owned = owned_read(&page->door, exchange->user, reason);
+    int result = owned == NULL ? ERROR_SYSTEM : feed_refresh(page->feed, reason);
     if (result == 0)
         result = feed_find(page->feed, seq, event, reason);
     if (result > 0 && (!owned_has(owned, event->account) || strcmp(event->type, RING_PRESS) != 0))
