@@ -97,6 +97,8 @@ door-check: ## the door page's tests at full length: in a real browser, and kill
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@LIMIT=3600 python3 tests/run.py $(DOOR)
+	@$(MAKE) --no-print-directory -j2 all
+	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/door/test_viewers.py
 
 crash-check: ## the crash and fault tests at full length: 20,000 disk states, 20,000 operator actions, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
