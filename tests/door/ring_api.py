@@ -346,7 +346,10 @@ class Service:
             return failure(400, "Bad Request", mistake)
         if not self.online(account, device):
             return failure(503, "Device Unavailable", "Device is currently offline")
-        answer, close = await self.answer(offer)
+        try:
+            answer, close = await self.answer(offer)
+        except ValueError as error:
+            return failure(400, "Bad Request", str(error))
         if self.modes["sendrecv"]:
             answer = answer.replace("a=sendonly", "a=sendrecv")
         name, opaque = secrets.token_hex(8), urllib.parse.quote(secrets.token_urlsafe(12) + "/=", safe="")

@@ -2,6 +2,7 @@
 
 import array
 import asyncio
+import contextlib
 import fractions
 import math
 import re
@@ -71,7 +72,7 @@ def new_peer():
 
 
 async def answer_with_media(offer):
-    """Returns (the answer, a function that ends its media)."""
+    """Returns (the answer, a function that ends its media). ValueError: the offer is not usable."""
     peer = new_peer()
     try:
         video = peer.addTransceiver(Camera(), direction="sendonly")
@@ -80,7 +81,8 @@ async def answer_with_media(offer):
             peer.addTransceiver(Tone(), direction="sendonly")
         await peer.setRemoteDescription(aiortc.RTCSessionDescription(offer, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
-    except BaseException:
-        await peer.close()
-        raise
+    except Exception as error:  # of whatever kind: aiortc checks little, and stumbles over the rest
+        with contextlib.suppress(Exception):
+            await peer.close()
+        raise ValueError(f"aiortc cannot answer this offer: {error!r}") from error
     return peer.localDescription.sdp, peer.close

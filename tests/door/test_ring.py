@@ -291,6 +291,8 @@ def live_video_moves():
         try:
             answer = expect(c.live(c.ring.devices[0], json.loads(viewer.stdout.readline())), 201)
             check(answer.body.count(b"a=sendonly") == 2 and b"H264" in answer.body and b"VP8" not in answer.body, answer.body)
+            expect(c.live(c.ring.devices[0], OFFER.replace("packetization-mode=1", "packetization-mode=0")), 400, "cannot answer")
+            check(c.ring.log("whep")[-1]["status"] == 400, c.ring.log("whep"))
             viewer.stdin.write(json.dumps(answer.body.decode()) + "\n")
             viewer.stdin.flush()
             seen = json.loads(viewer.stdout.readline())
