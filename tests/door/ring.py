@@ -103,6 +103,10 @@ class Ring:
         """(nonce, time), as Ring adds them to the Account Link URL."""
         return tuple(self.control("nonce", account=account, time=time_ms or int(time.time() * 1000)))
 
+    def expire(self, account):
+        """The account's access tokens expire now, before their time. Its refresh tokens do not."""
+        self.control("expire", account=account)
+
     def revoke(self, account):
         """What happens when the user removes the app: the tokens are dead."""
         self.control("revoke", account=account)

@@ -31,6 +31,7 @@ MODES = {
 
     "client_id": "client-1",
     "client_secret": "secret-1",
+    "code_seconds": 60,       # lifetime of a code
     "expires_in": 14400,      # lifetime of an access token, in seconds
     "refuse_refresh": False,  # invalid_grant for every refresh token
     "empty_401": False,       # 401 with no body
@@ -42,7 +43,6 @@ MODES = {
     "location": None,         # another session URL than the real one
     "session_seconds": None,  # null: 30 for a device on battery, 60 for others
 }
-CODE_SECONDS = 60
 NONCE_SECONDS = 600
 DOWNLOAD_SECONDS = 60
 DAY = 86400_000  # in milliseconds
@@ -236,7 +236,7 @@ class Service:
             return oauth_failure("invalid_grant", f"{kind} has been used")
         if kind == "code":
             account, issued = self.codes.get(value, (None, 0))
-            if time.time() - issued > CODE_SECONDS:
+            if time.time() - issued > self.modes["code_seconds"]:
                 account = None
         else:
             account = None if self.modes["refuse_refresh"] else self.refresh.get(value)
@@ -383,7 +383,7 @@ class Service:
                 return web.json_response(function(**await request.json()))
             return handle
         app = web.Application()
-        for name in ("code", "tokens", "nonce", "revoke", "set", "log", "state"):
+        for name in ("code", "tokens", "nonce", "expire", "revoke", "set", "log", "state"):
             app.router.add_post(f"/{name}", action(getattr(self, f"control_{name}")))
         return app
 
@@ -402,8 +402,11 @@ class Service:
         self.nonces[nonce] = (account, time)
         return [nonce, time]
 
-    def control_revoke(self, account):
+    def control_expire(self, account):
         self.access = {token: value for token, value in self.access.items() if value[0] != account}
+
+    def control_revoke(self, account):
+        self.control_expire(account)
         self.refresh = {token: value for token, value in self.refresh.items() if value != account}
         self.integrations.pop(account, None)
 

@@ -123,6 +123,8 @@ def a_code_is_exchanged_once():
         check(c.call("/v1/users/me", token=answer["access_token"]).json()["data"]["id"] == c.account)
         expect(c.token("authorization_code", code), 400, "invalid_grant")
         expect(c.token("authorization_code", "code-of-nobody"), 400, "invalid_grant")
+        c.ring.set(code_seconds=0)
+        expect(c.token("authorization_code", c.ring.issue_code(c.account)), 400, "has expired")
         check(c.ring.state()["reused"] == {"code": 1, "refresh_token": 0}, c.ring.state())
 
 
@@ -130,6 +132,9 @@ def a_code_is_exchanged_once():
 def refresh_tokens_rotate():
     with client() as c:
         first = c.tokens["refresh_token"]
+        expect(c.call("/v1/users/me"), 200)
+        c.ring.expire(c.account)
+        expect(c.call("/v1/users/me"), 401)
         second = expect(c.token("refresh_token", first), 200).json()
         check(second["refresh_token"] != first and second["access_token"] != c.tokens["access_token"])
         expect(c.token("refresh_token", first), 400, "invalid_grant")
