@@ -46,8 +46,10 @@ def find_python():
 
 
 def make_certificates(directory):
-    """A CA and a server certificate for localhost and 127.0.0.1, in the directory, if they are not there: ca.pem, server.pem, server.key."""
-    if (directory / "server.pem").exists():
+    """A CA and a server certificate for localhost and 127.0.0.1, in the directory: ca.pem, server.pem, server.key. Those of an earlier run
+    are kept if they are good for another day."""
+    if subprocess.run(["openssl", "x509", "-in", directory / "server.pem", "-noout", "-checkend", "86400"], capture_output=True,
+                      check=False).returncode == 0:
         return
 
     def certificate(name, subject, *options):

@@ -12,7 +12,7 @@ import urllib.parse
 
 from support.assertions import check, wait_for
 from support.runner import run_tests
-from ring import Ring, find_python
+from ring import Ring, find_python, make_certificates
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -287,6 +287,23 @@ def its_certificate_is_checked():
         check(expect(c.curl(url.replace("127.0.0.1", "localhost")), 401))
 
 
+def certificates_are_made_again_before_they_expire():
+    with tempfile.TemporaryDirectory(prefix="doorpost-ring-") as name:
+        directory = pathlib.Path(name)
+        certificate = directory / "server.pem"
+
+        def made():
+            make_certificates(directory)
+            return certificate.read_bytes()
+        first = made()
+        check(made() == first, "they are made at each start")
+        subprocess.run(["openssl", "req", "-x509", "-key", directory / "server.key", "-days", "1", "-subj", "/CN=localhost", "-out", certificate],
+                       check=True, capture_output=True)
+        check(certificate.read_bytes() != made() != first, "one that is about to expire was kept")
+        certificate.write_bytes(b"")
+        check(b"BEGIN" in made(), "an empty one was kept")
+
+
 @needs_aiohttp
 def live_video_moves():
     if subprocess.run([PYTHON, "-c", "import aiortc"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
@@ -310,4 +327,5 @@ def live_video_moves():
 
 run_tests(a_code_is_exchanged_once, refresh_tokens_rotate, a_dropped_answer_has_been_processed, a_nonce_links_its_account,
           devices_are_those_of_the_account, a_picture_is_on_another_host, a_session_ends_at_its_exact_url,
-          an_offer_must_be_complete_and_recvonly, failures_come_as_they_are_set, its_certificate_is_checked, live_video_moves)
+          an_offer_must_be_complete_and_recvonly, failures_come_as_they_are_set, its_certificate_is_checked,
+          certificates_are_made_again_before_they_expire, live_video_moves)
