@@ -155,9 +155,11 @@ void route_events(struct exchange *exchange) {
     if (owned == NULL || feed_refresh(page->feed, &reason) != 0) {
         exchange_error(exchange, 503, "failed", reason.text);
     } else {
-        bool hold = atomic_fetch_add(&page->held, 1) < hold_limit(exchange);
+        /* Only a request that waits counts as held. */
+        int waits = query_number(exchange, "wait") > 0;
+        bool hold = atomic_fetch_add(&page->held, waits) < hold_limit(exchange);
         answer_events(exchange, &selection, hold);
-        atomic_fetch_sub(&page->held, 1);
+        atomic_fetch_sub(&page->held, waits);
     }
     while (selection.count > 0)
         json_object_put(selection.event[--selection.count]);

@@ -134,7 +134,7 @@ static int find_event(struct exchange *exchange, uint64_t seq, struct event *eve
 
 void route_picture(struct exchange *exchange) {
     struct door *door = &exchange->page->door;
-    struct event event;
+    struct event event = {.timestamp = 0};
     struct picture picture;
     struct reason reason;
     char seq[24];
