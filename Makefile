@@ -180,6 +180,13 @@ picture: ## regenerate deploy/demo/run.svg, the terminal of `make run`
 	@$(MAKE) --no-print-directory all
 	@deploy/demo/picture.sh $(BUILD)/doorpost.cgi deploy/demo/run.svg
 
+screenshots: ## regenerate deploy/demo/door-390.png and door-1280.png, the door page on a phone and on a desktop
+	@deploy/deps.sh door
+	@rm -rf build/screenshots && mkdir -p build/screenshots
+	@SCREENSHOTS=build/screenshots python3 tests/door/test_page.py the_page_fits_and_is_dark_at_night
+	@cp build/screenshots/phone-light.png deploy/demo/door-390.png
+	@cp build/screenshots/desktop-light.png deploy/demo/door-1280.png
+
 install: all ## install under $(DESTDIR)$(PREFIX): handler, tool, manuals, completions, example configurations
 	@echo "$$INSTALLED" | while read -r mode source directory name; do \
 	  install -D -m "$$mode" "$$source" "$(DESTDIR)$(PREFIX)/$$directory/$$name" || exit 1; done
@@ -327,5 +334,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed door-check check-answers check-suite check-more test picture
+.PHONY: needed door-check check-answers check-suite check-more test picture screenshots
 .SECONDARY:
