@@ -130,9 +130,13 @@ if __name__ == "__main__":
     parser.add_argument("--directory", required=True, help="where the CA and the certificates are kept")
     parser.add_argument("--port", type=int, default=0, help="port of the API (default: a free one)")
     parser.add_argument("--signing-key", help="file whose first word is the HMAC signing key (default: D/signing-key, made if missing)")
+    parser.add_argument("--demo", action="store_true", help="have the account and the device of deploy/demo/press.sh")
     options = parser.parse_args()
     try:
+        import ring
         from ring_api import serve
     except ImportError as error:
         sys.exit(f"ring.py: {error}: install python3-aiohttp and use /usr/bin/python3")
+    if options.demo:
+        ring.DEVICES["ava1.ring.account.DEMO"] = {"ava1.ring.device.FRONTDOOR": ("Front Door", True, None)}
     serve(options.directory, options.port, options.signing_key)
