@@ -5,6 +5,7 @@
 #
 # A 4xx answer is final: a retry cannot help, so the event is given up at once. Everything else is retried.
 set -eu
+# shellcheck source=/dev/null
 . "$(dirname "$0")/settings.sh"
 POST_URL=${1:-${POST_URL:-}}
 need POST_URL "where to send each event"

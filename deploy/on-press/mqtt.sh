@@ -7,6 +7,7 @@
 #
 # Topics: PREFIX/TYPE is every event as Ring sent it; PREFIX/DEVICE/event and PREFIX/DEVICE/picture belong to the two entities.
 set -eu
+# shellcheck source=/dev/null
 . "$(dirname "$0")/settings.sh"
 MQTT_BROKER=${1:-${MQTT_BROKER:-}}
 prefix=${2:-${MQTT_PREFIX:-doorpost}}

@@ -4,6 +4,7 @@
 #
 #   doorpost exec --name ntfy --type button_press --timeout 60s -- deploy/on-press/ntfy.sh [NTFY_URL]
 set -eu
+# shellcheck source=/dev/null
 . "$(dirname "$0")/settings.sh"
 NTFY_URL=${1:-${NTFY_URL:-}}
 need NTFY_URL "the topic's address, as in https://ntfy.sh/a-topic-that-nobody-guesses"
