@@ -19,7 +19,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "50"))
 def put(path, own, *makers):
     """Something else gets the path: what one of the makers makes as `own`."""
     with contextlib.suppress(OSError):
-        os.unlink(own)  # where the last was not moved
+        os.unlink(own)  # if the last one was not moved
     with contextlib.suppress(OSError):
         random.choice(makers)()
     with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ MAX_BODY = 65536
 # ---- what comes back ----
 
 def ended(status, id=1, how=REQUEST_COMPLETE):
-    """A request has ended: with this HTTP status, or None where there is no answer to see."""
+    """A request has ended: with this HTTP status, or None if no answer can be seen."""
     return "ended", id, status, how
 
 

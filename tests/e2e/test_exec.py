@@ -240,7 +240,7 @@ def commands_that_misbehave():
         left = lab.path / "out/left"
         quiet = script(lab, f"sleep 1000 & echo $! > {left}", "background")
         execute(lab, "--name", "background", "--once", "--from", "start", "--device", "a", "--", quiet).ok()
-        os.kill(int(left.read_text()), signal.SIGTERM)  # fails where it was waited for, or ended
+        os.kill(int(left.read_text()), signal.SIGTERM)  # fails if it was waited for, or has ended
 
 
 def what_a_command_leaves_behind_goes_on():

@@ -101,7 +101,7 @@ def settings_are_found_above_the_program():
         private.chmod(0o770)
         status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)
         check(status == 503 and "chmod 700" in log, log)
-        if lab.user:  # a directory of somebody else's, who has chosen this name, and made a link to one of ours
+        if lab.user:  # another user's directory with this name, and in it a link to one of ours
             private.chmod(0o755)
             os.chown(private, lab.user.pw_uid + 1, -1)
             status, _, _, log = lab.cgi(body, sign(body), DOORPOST_CONF=None)

@@ -109,7 +109,7 @@ def the_package():
 def uninstalled_nothing_but_data_is_left():
     with Lab() as lab:
         where = [f"BUILD={os.path.relpath(BINARY.parent, ROOT)}", f"DESTDIR={lab.path}/root", "PREFIX=/opt/doorpost"]
-        before = os.umask(0o077)  # of an administrator who is careful
+        before = os.umask(0o077)  # a careful administrator's
         make("install", *where)
         os.umask(before)
         prefix = lab.path / "root/opt/doorpost"

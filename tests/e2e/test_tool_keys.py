@@ -40,7 +40,7 @@ def a_rotation_loses_no_delivery():
         try:
             wait_for(lambda: len(answers[KEY]) > 20, "deliveries with the old key")
             lab.tool("key", "add", input=NEW + "\n").ok()
-            new.start()  # Ring signs with the old key until it is told of the new one, and some time after
+            new.start()  # Ring signs with the old key until the new one is set there, and for some time after
             wait_for(lambda: len(answers[NEW]) > 50 and len(answers[KEY]) > 50, "deliveries with both keys")
             stop[KEY].set()
             old.join()

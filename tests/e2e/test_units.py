@@ -143,7 +143,7 @@ def the_worker_runs_where_it_can_run_nothing_else():
 
 
 def a_command_for_each_event_starts_as_shipped():
-    """As the unit starts it, by root with the rights that are left, whoever has settings, key and journal."""
+    """As the unit starts it, by root with the rights that are left, whichever user owns settings, key and journal."""
     unit = "doorpost-exec.service"
     command = values(unit, "ExecStart")
     check(not values(unit, "User") and command[0] == "/usr/local/bin/doorpost" and "--type" in command, command)

@@ -53,7 +53,7 @@ def it_ends_within_a_second_when_told():
 
 
 def what_has_arrived_is_answered_before_it_ends():
-    """More kept connections than a batch holds, each with a request that the worker has not read when it is told to end."""
+    """More kept connections than a batch holds, each with a request that the worker has not read when it is asked to end."""
     with Lab() as lab:
         worker, path = serving(lab)
         connections = [fastcgi_connect(path) for _ in range(110)]
@@ -172,7 +172,7 @@ def waiting_requests_share_a_sync():
 
 @contextlib.contextmanager
 def traced(lab, worker, calls, *options):
-    """strace looks on. Yields the file it writes, or None where it cannot."""
+    """Traces with strace. Yields the file it writes, or None if it cannot."""
     trace = lab.path / "trace"
     strace = subprocess.Popen(["strace", "-f", "-y", "-o", trace, "-e", f"trace={calls}", *options, "-p", str(worker.pid)],
                               stderr=subprocess.PIPE, text=True)
