@@ -38,7 +38,7 @@ class Viewer(threading.Thread):
                 self.refused.append(error)
 
     def look(self, connection):
-        while not self.end.is_set() and len(self.seen) < PRESSES:
+        while not self.end.is_set():
             status, _, body = self.site.ask("GET", f"/events&after={self.after}&wait=25", connection=connection)
             if status != 200 or not (answer := json.loads(body))["hold"]:
                 self.refused.append((status, body))
@@ -85,6 +85,8 @@ def viewers_see_every_press(name, has_worker):
             finally:
                 for viewer in viewers:
                     viewer.end.set()
+                site.deliver(PRESSES + 1)  # wakes them
+                for viewer in viewers:
                     viewer.join()
             took = sorted(viewer.seen[seq] - sent[seq] for viewer in viewers for seq in sent)
             check(len(took) == VIEWERS * PRESSES, "seen:", len(took))
