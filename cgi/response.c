@@ -1,5 +1,5 @@
-/* The answers are documented in deploy/README.md, and tested by unit/test_response and
- * tests/e2e/test_answers.py.
+/* The answers are documented in deploy/README.md. unit/test_response and tests/e2e/answers.py test each of
+ * them; test_trouble.py, test_tool_care.py and test_upgrade.py compare bodies too.
  *
  * Ring evaluates only the status; the body is for people testing the endpoint. It reveals nothing to a
  * stranger: 401 is the same for every cause, and 503 does not say what is broken. */

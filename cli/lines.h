@@ -32,7 +32,10 @@ struct filter {
 /* Parses the times; ends the process if they make no sense. */
 void filter_start(struct filter *filter);
 
-/* A journal open for reading. */
+/* A journal open for reading. The order of calls: lines_open(), filter_start(), unless `empty` lines_start()
+ * at lines_since() or at lines_from_end(), lines_next() until it returns 0 or less, lines_explain_empty(),
+ * lines_close(). Lines come in the order in which they were stored; received_at may go back, as after
+ * `doorpost rejected --replay`. */
 struct lines {
     struct directory directory;
     int32_t first, last; /* days; meaningless if `empty` */

@@ -2,16 +2,17 @@
  *
  * To add a verb NAME (words joined by _; users write -):
  *
- *   cli/NAME.c       ends with its verb_NAME. prune.c is a short model. A verb that reads the journal uses
- * settings.h
- *                    (--conf, --journal), lines.h (iteration and --since, --device, ...), terminal.h (plain()
- * for a terminal, print_text() for raw bytes, print_json() for JSON: one array, or one object a line for
- *                    streams; times as in the journal), and reports what is wrong with problem()
- *   the table below  makes usage, --help and completion. In operands and option arguments, upper case is a
- * placeholder (FILE and TIME complete as such), lower case a list of words doorpost.1       a section;
- * e2e/test_tool_verbs compares it with the options tests/e2e        a test of what it does (test_tool_*.py);
- * README.md and NEWS.md name it
- */
+ * - cli/NAME.c ends with its verb_NAME. log.c is a model for a verb that reads the journal: settings.h has
+ * --conf and --journal, lines.h the iteration and the filters, terminal.h the output (plain() for a terminal,
+ *   print_text() for raw bytes, print_json() for one JSON value), problem() what is wrong.
+ *
+ * - The table below gets NAME. In operands and option arguments, upper case is a placeholder (FILE and TIME
+ * complete as such), and lower case is a list of words to choose from.
+ *
+ * - doorpost.1 gets a section; make test T=e2e/tool_verbs compares it with the options.
+ *
+ * - tests/e2e/test_tool_NAME.py shows what it does. If it reads the journal, it also belongs to the lists of
+ * verbs in test_tool_root.py, test_holes.py and test_upgrade.py. README.md and NEWS.md name it. */
 #ifndef DOORPOST_VERBS_H
 #define DOORPOST_VERBS_H
 

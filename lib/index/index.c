@@ -167,7 +167,10 @@ static void find_boot(struct index *index) {
 }
 
 /* After a reboot, drops what was never synced. If the boot id is unknown, each worker chooses one of its own,
- * and so takes what another has not synced yet for lost; the lines are indexed again. */
+ * and so takes what another has not synced yet for lost; the lines are indexed again.
+ *
+ * The reach goes back to the checkpoint, and so do the tables. What is noted about the journal's files
+ * (checked, rejected, listed, last_seq) starts over: the reboot may have undone what it was about. */
 static void fall_back(struct index *index) {
     struct state *state = &index->state;
     state->boot = index->boot;

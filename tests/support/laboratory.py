@@ -176,6 +176,7 @@ class Lab:
             self.own(path)
 
     def lines(self):
+        """The journal's lines as bytes, without their line breaks, oldest day first."""
         return [line for path in sorted(self.journal.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
 
     def events(self):

@@ -138,6 +138,25 @@ static void editors_add_marks_and_line_ends(void **state) {
     DISTURB(state, acts);
 }
 
+/* The index then names lines that are elsewhere, and the day is searched. */
+static void either_identifier_is_enough_after_an_edit(void **state) {
+    static const char *const acts[] = {IN_PLACE("tac", ONE), "mv " ONE " 2026-11-20.jsonl"};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        struct journal *journal = open_worker(state);
+        later();
+        run("cd '%s' && %s", directory, acts[i]);
+        for (unsigned number = 1; number <= 6; number++) {
+            char request[32], id[32];
+            snprintf(request, sizeof request, "request-%u", number);
+            snprintf(id, sizeof id, "event-%u", number);
+            check(append_one(journal, request, "another"), DISPOSITION_DUPLICATE, number);
+            check(append_one(journal, "another", id), DISPOSITION_DUPLICATE, number);
+        }
+        journal_free(journal);
+        run("rm -r '%s'/*", directory);
+    }
+}
+
 static void lines_are_swapped(void **state) {
     static const char *const acts[] = {
         IN_PLACE("sed -n '2{h;d};3{p;x};p'", ONE),
@@ -478,6 +497,7 @@ int main(void) {
         JOURNAL_TEST(a_line_is_erased),
         JOURNAL_TEST(the_last_line_is_erased),
         JOURNAL_TEST(editors_add_marks_and_line_ends),
+        JOURNAL_TEST(either_identifier_is_enough_after_an_edit),
         JOURNAL_TEST(lines_are_swapped),
         JOURNAL_TEST(a_line_break_is_lost),
         JOURNAL_TEST(a_line_is_damaged_with_the_line_break_before_it),
