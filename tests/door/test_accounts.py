@@ -432,37 +432,33 @@ def the_strict_standin_is_satisfied():
 
 # ---- killed at each system call ----
 
-TRACEME, SYSCALL, SETOPTIONS, EXITKILL = 0, 24, 0x4200, 0x100000
+SYSCALL, SETOPTIONS, EXITKILL = 24, 0x4200, 0x100000
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
 def run_until(stop, command, environment, user):
-    """Runs a command, and kills it at its system call number `stop`. Returns False if it ended before. Its children go on."""
-    child = os.fork()
-    if child == 0:
-        if user:
-            os.setgroups([])
-            os.setgid(user.pw_gid)
-            os.setuid(user.pw_uid)
-        out = os.open("/dev/null", os.O_RDWR)
-        for fd in range(3):
-            os.dup2(out, fd)
-        libc.ptrace(TRACEME, 0, None, None)
-        os.execve(command[0], [str(part) for part in command], environment)
-    _, status = os.waitpid(child, 0)
+    """Runs the driver, and kills it at its system call number `stop`. Returns False if it ended before. Its children go on."""
+    identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+    process = subprocess.Popen([str(part) for part in command], env={**environment, "DRIVER_TRACED": "1"}, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **identity)
+    child = process.pid
+    _, status = os.waitpid(child, os.WUNTRACED)  # it stops itself
+    check(os.WIFSTOPPED(status), "the driver ended with", status)
     libc.ptrace(SETOPTIONS, child, None, EXITKILL)
     stops, pass_on = 0, 0
     while True:
         libc.ptrace(SYSCALL, child, None, pass_on)
         _, status = os.waitpid(child, 0)
         if not os.WIFSTOPPED(status):
+            process.returncode = status
             return False
         pass_on = os.WSTOPSIG(status) if os.WSTOPSIG(status) != signal.SIGTRAP else 0
         stops += os.WSTOPSIG(status) == signal.SIGTRAP
         if stops == stop:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            process.returncode = -signal.SIGKILL
             return True
 
 
