@@ -24,7 +24,7 @@ LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # lib
 LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
-DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c)) $(BUILD)/cgi/peer.o
+DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c)) $(BUILD)/cgi/peer.o $(BUILD)/cgi/output.o
 # Each program takes from it only what it uses: the receiver nothing of the door page.
 ARCHIVE = $(BUILD)/doorpost.a
 UNIT = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))

@@ -3,11 +3,11 @@
 #include "cgi.h"
 
 #include "log.h"
+#include "output.h"
 #include "ring.h"
 #include "timestamp.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,27 +66,11 @@ static void discard_rest(const struct request *request) {
             return;
 }
 
-/* Writes at most PIPE_BUF bytes at a time: a writable pipe takes that many without blocking. */
-static void write_output(const char *text, size_t length) {
-    int64_t deadline = monotonic_now() + ANSWER_WITHIN;
-    while (length > 0) {
-        struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-        int64_t left = deadline - monotonic_now();
-        if (left <= 0 || poll(&output, 1, (int)(left / 1000) + 1) == 0)
-            return;
-        ssize_t written = write(STDOUT_FILENO, text, length < PIPE_BUF ? length : PIPE_BUF);
-        if (written < 0 && errno != EINTR && errno != EAGAIN)
-            return;
-        text += written > 0 ? written : 0;
-        length -= written > 0 ? (size_t)written : 0;
-    }
-}
-
 /* The web server waits for EOF on our output, so close it before doing anything else. dup2() keeps descriptor
  * 1 occupied, so that no file opened later gets it. */
 static void answer(void *context, void *request, const char *text, size_t length) {
     (void)context;
-    write_output(text, length);
+    output_write(text, length, monotonic_now() + ANSWER_WITHIN);
     dup2(STDIN_FILENO, STDOUT_FILENO);
     discard_rest(request);
 }
@@ -115,5 +99,5 @@ void cgi_give_up(const char *cause) {
         "Status: 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
         "Retry-After: 30\r\n\r\n{\"status\":\"unavailable\"}\n";
     log_error(cause);
-    write_output(text, sizeof text - 1);
+    output_write(text, sizeof text - 1, monotonic_now() + ANSWER_WITHIN);
 }

@@ -4,6 +4,7 @@
 
 #include "intake.h"
 #include "log.h"
+#include "output.h"
 #include "page.h"
 #include "percent.h"
 #include "quote.h"
@@ -183,26 +184,10 @@ static const char *reason_phrase(int status) {
     return "Status";
 }
 
-/* Writes at most PIPE_BUF bytes at a time: a writable pipe takes that many without blocking. */
-static void write_output(const char *text, size_t length) {
-    int64_t deadline = monotonic_now() + CGI_WITHIN;
-    while (length > 0) {
-        struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-        int64_t left = deadline - monotonic_now();
-        if (left <= 0 || poll(&output, 1, (int)(left / 1000) + 1) == 0)
-            return;
-        ssize_t written = write(STDOUT_FILENO, text, length < PIPE_BUF ? length : PIPE_BUF);
-        if (written < 0 && errno != EINTR && errno != EAGAIN)
-            return;
-        text += written > 0 ? written : 0;
-        length -= written > 0 ? (size_t)written : 0;
-    }
-}
-
 static void put(const struct exchange *exchange, const char *text, size_t length) {
     FCGX_Request *request = exchange->gateway;
     if (request == NULL)
-        write_output(text, length);
+        output_write(text, length, monotonic_now() + CGI_WITHIN);
     else if (length <= INT_MAX)
         FCGX_PutStr(text, (int)length, request->out); /* an error closes the connection at the end */
 }
