@@ -100,7 +100,7 @@ static int collect(void *context, const struct account *account) {
         size_t room = 2 * names->room + 8;
         void *more = realloc(names->name, room * sizeof *names->name);
         if (more == NULL)
-            return problem("no memory for the accounts");
+            return problem("not enough memory for the accounts");
         names->name = more;
         names->room = room;
     }
@@ -113,7 +113,7 @@ static int refresh_one(struct door *door, const char *name, bool force) {
     char id[QUOTE_SIZE(EVENT_FIELD_SIZE)];
     struct account *account = account_alloc();
     int result = account != NULL ? account_load(door, name, account, &reason)
-                                 : FAIL(&reason, ERROR_SYSTEM, "no memory");
+                                 : FAIL(&reason, ERROR_SYSTEM, "out of memory");
     if (result == 1) {
         int64_t before = account->refreshed_at;
         result = api_refresh(door, account, force ? -1 : API_DAILY, &reason);
@@ -148,8 +148,8 @@ static int refresh_all(struct door *door, bool force) {
 static bool find(const struct door *door, const char *id, char name[sizeof((struct account *)NULL)->name]) {
     struct reason reason = {""};
     struct account *account = account_alloc();
-    int result =
-        account != NULL ? account_find(door, id, account, &reason) : FAIL(&reason, ERROR_SYSTEM, "no memory");
+    int result = account != NULL ? account_find(door, id, account, &reason)
+                                 : FAIL(&reason, ERROR_SYSTEM, "out of memory");
     if (result == 0 && strncmp(id, "code-", 5) == 0)
         result = account_load(door, id, account, &reason);
     if (result == 1)

@@ -121,7 +121,7 @@ static json *ask(struct door *door, const char *account_name, struct reason *rea
     struct http_response response = {0};
     json *list = NULL, *answer = NULL;
     if (account == NULL) {
-        explain(reason, "no memory");
+        explain(reason, "out of memory");
         return NULL;
     }
     int found = account_load(door, account_name, account, reason);

@@ -107,7 +107,7 @@ void route_account(struct exchange *exchange) {
 static int claim(struct exchange *exchange, const char *nonce, const char *time) {
     struct page *page = exchange->page;
     struct keys *keys = keys_alloc();
-    int result = keys == NULL ? FAIL(&exchange->cause, ERROR_SYSTEM, "no memory for the keys")
+    int result = keys == NULL ? FAIL(&exchange->cause, ERROR_SYSTEM, "not enough memory for the keys")
                               : keys_load(keys, page->config.key_file, &exchange->cause);
     bool loaded = result == 0;
     if (loaded)

@@ -77,7 +77,7 @@ static int end_at_ring(struct door *door, const struct session *session, struct 
     struct account *account = account_alloc();
     struct http_request request = {.method = "DELETE", .seconds = API_SECONDS, .limit = 1 << 16};
     struct http_response response = {0};
-    int result = account == NULL ? FAIL(reason, ERROR_SYSTEM, "no memory")
+    int result = account == NULL ? FAIL(reason, ERROR_SYSTEM, "out of memory")
                                  : account_load(door, session->account, account, reason);
     if (result == 0)
         result = FAIL(reason, ERROR_INVALID, "the account was removed");
@@ -244,7 +244,7 @@ static int prepare(struct attempt *attempt, const char *device) {
 static void start_live(struct exchange *exchange, const char *device, const char *id) {
     struct attempt *attempt = calloc(1, sizeof *attempt);
     if (attempt == NULL || (attempt->account = account_alloc()) == NULL) {
-        exchange_error(exchange, 503, "failed", "no memory");
+        exchange_error(exchange, 503, "failed", "out of memory");
     } else {
         attempt->exchange = exchange;
         attempt->door = &exchange->page->door;

@@ -38,7 +38,7 @@ struct owned *owned_read(const struct door *door, const char *user, struct reaso
         if ((owned = malloc(size)) != NULL)
             memcpy(owned, &found, size);
         else
-            explain(reason, "no memory");
+            explain(reason, "out of memory");
     }
     pthread_mutex_unlock(&mutex);
     return owned;

@@ -1,5 +1,5 @@
 /* Pictures for the page. A worker fetches those of new presses in the background; under CGI, and for older
- * presses, whoever asks for a picture has it fetched, after the answer. */
+ * presses, a request for a picture fetches it, after the answer. */
 #include "pictures.h"
 
 #include "assets.h"
@@ -152,8 +152,7 @@ void route_picture(struct exchange *exchange) {
     asset_answer(exchange, 404, "placeholder.svg");
     if (found == 0 || event.device[0] == '\0')
         return;
-    /* A worker fetches new pictures on its own; under CGI, and for older presses, whoever looks has it done.
-     */
+    /* Under CGI, and for older presses, nothing else fetches it. */
     exchange_finish(exchange);
     picture_fetch(door, &picture);
 }

@@ -92,7 +92,7 @@ int session_write(const struct door *door, const struct session *session, struct
     json_object_object_add(object, "url", json_object_new_string(session->url));
     json_object_object_add(object, "until", json_object_new_int64(session->until));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
-    int result = text == NULL ? FAIL(reason, ERROR_SYSTEM, "no memory")
+    int result = text == NULL ? FAIL(reason, ERROR_SYSTEM, "out of memory")
                               : door_write(door, path, text, strlen(text), reason);
     json_object_put(object);
     return result;

@@ -20,7 +20,7 @@ static void *follow_pictures(void *context) {
 static int start(struct page *page, struct reason *reason) {
     page->feed = feed_new(page->config.journal);
     if (page->feed == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory");
+        return FAIL(reason, ERROR_SYSTEM, "out of memory");
     if (page->lasting && (!pool_start(follow_journal, page) || !pool_start(follow_pictures, page)))
         log_warning(page->config.log, "a thread could not be started: new presses or pictures come late");
     return 0;

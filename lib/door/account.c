@@ -132,7 +132,7 @@ int account_load(const struct door *door, const char *name, struct account *acco
         return result;
     struct account *read = account_alloc();
     if (read == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
+        result = FAIL(reason, ERROR_SYSTEM, "not enough memory for %s", path);
     else if (strlen(text) != length || !parse(text, read))
         result = FAIL(reason, ERROR_DAMAGED, "%s in %s is not an account", path, door->config->door);
     else {
@@ -158,7 +158,7 @@ int account_save(const struct door *door, const struct account *account, struct 
     struct json_object *object = make(account);
     const char *text = object != NULL ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN) : NULL;
     if (text == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
+        result = FAIL(reason, ERROR_SYSTEM, "not enough memory for %s", path);
     else {
         size_t length = strlen(text);
         result = door_write(door, path, text, length, reason);
@@ -225,7 +225,7 @@ int account_each(const struct door *door, int (*visit)(void *context, const stru
     struct reason unread = {""};
     struct walk walk = {door, account_alloc(), visit, context, &unread};
     if (walk.account == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for accounts");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for accounts");
     explain(reason, "%s", "");
     int result = door_each(door, "accounts", visit_one, &walk, reason);
     if (unread.text[0] != '\0')

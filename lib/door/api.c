@@ -126,7 +126,7 @@ static int ask_oauth(struct door *door, const char *type, const char *name, cons
     struct http_response response;
     char *form = sodium_malloc(FORM_SIZE);
     if (form == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a request");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for a request");
     form[0] = '\0';
     encode(form, "grant_type", type);
     encode(form, name, grant);
@@ -308,7 +308,7 @@ int api_refresh(struct door *door, struct account *account, int64_t age, struct 
         return lock;
     struct account *stored = account_alloc();
     if (stored == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for an account");
+        result = FAIL(reason, ERROR_SYSTEM, "not enough memory for an account");
     else
         result = refresh_locked(door, lock, account, stored, age, reason);
     account_free(stored);
@@ -341,7 +341,7 @@ static int send_once(const struct door *door, const struct account *account, con
     size_t size = sizeof BEARER + TOKEN_SIZE;
     char *bearer = sodium_malloc(size);
     if (bearer == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a request");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for a request");
     snprintf(bearer, size, BEARER "%s", account->access);
     struct http_request filled = *request;
     filled.url = url;
@@ -464,7 +464,7 @@ int api_identify(struct door *door, struct account *account, struct reason *reas
         return lock;
     struct account *now = account_alloc();
     int result = now != NULL ? account_load(door, account->name, now, reason)
-                             : FAIL(reason, ERROR_SYSTEM, "no memory for an account");
+                             : FAIL(reason, ERROR_SYSTEM, "not enough memory for an account");
     if (result == 1) {
         *account = *now;
         result = ask_me(door, account, id, reason);
@@ -627,7 +627,7 @@ int api_exchange(struct door *door, const char *code, struct reason *reason) {
     struct account *account = account_alloc();
     door_hash(door, DOOR_CODE, code, length, hash);
     result = account != NULL ? exchange(door, code, hash, account, reason)
-                             : FAIL(reason, ERROR_SYSTEM, "no memory for an account");
+                             : FAIL(reason, ERROR_SYSTEM, "not enough memory for an account");
     account_free(account);
     close(turn);
     return result;

@@ -188,7 +188,7 @@ int door_write(const struct door *door, const char *path, const char *text, size
     size_t size = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + length;
     unsigned char *bytes = sodium_malloc(size);
     if (bytes == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for %s", path);
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for %s", path);
     randombytes_buf(bytes, crypto_secretbox_NONCEBYTES);
     file_key(door, path, key);
     crypto_secretbox_easy(bytes + crypto_secretbox_NONCEBYTES, (const unsigned char *)text, length, bytes,
@@ -326,7 +326,7 @@ int door_open(struct door *door, const struct config *config, struct reason *rea
                       "web server's user)",
                       config->door, strerror(errno));
     else if (door->keys == NULL || door->client_id == NULL || door->client_secret == NULL)
-        result = FAIL(reason, ERROR_SYSTEM, "no memory for the keys of %s", config->door);
+        result = FAIL(reason, ERROR_SYSTEM, "not enough memory for the keys of %s", config->door);
     else {
         door->client_id[0] = door->client_secret[0] = '\0';
         result = prepare(door, reason);

@@ -1,6 +1,6 @@
 /* DOORPOST_DOOR: the private directory of the door page, its key, and what is encrypted with that.
  *
- *   key               32 random bytes in base64: whoever has it can read the tokens and sign in as anyone
+ *   key               32 random bytes in base64. With it, all tokens can be read and all sign-ins forged
  *   accounts/HASH     an account (account.h), and HASH.lock
  *   codes/HASH        an authorization code that was sent to Ring, so that it is never sent twice
  *   users/NAME        a user (user.h)

@@ -139,7 +139,7 @@ static int advance(const struct door *door, struct account *account, enum accoun
                    struct reason *reason) {
     struct account *stored = account_alloc();
     if (stored == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for an account");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for an account");
     int lock = reload(door, account->name, stored, reason), result = 0;
     if (lock < 0) {
         account_free(stored);
@@ -219,7 +219,7 @@ static int fail(const char *step, int status, struct reason *reason) {
 static int post(struct door *door, struct account *account, int *status, struct reason *reason) {
     struct json_object *object = make_claim(account);
     if (object == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for a request");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for a request");
     *status =
         tell(door, account, "POST", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), reason);
     json_object_put(object);
@@ -263,7 +263,7 @@ int linking_claim(struct door *door, struct keys *keys, const char *user, const 
         return result;
     struct account *account = account_alloc();
     if (account == NULL)
-        return FAIL(reason, ERROR_SYSTEM, "no memory for an account");
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory for an account");
     result = account_each(door, match_one, &match, &unread);
     if (result == 0 && match.name[0] == '\0') {
         identify_all(door, account);

@@ -83,7 +83,7 @@ int login_add(struct door *door, const char *user, const char *password, struct 
     if (strlen(password) < PASSWORD_MIN)
         return FAIL(reason, ERROR_INVALID, "the password is shorter than %d characters", PASSWORD_MIN);
     if (crypto_pwhash_str(hash, password, strlen(password), COST_PASSES, COST_MEMORY) != 0)
-        return FAIL(reason, ERROR_SYSTEM, "no memory to hash the password: %d MiB are needed",
+        return FAIL(reason, ERROR_SYSTEM, "not enough memory to hash the password: %d MiB are needed",
                     COST_MEMORY >> 20);
     timestamp_format(timestamp_now(), now);
     path_of(user, path);

@@ -145,7 +145,7 @@ class Browser:
         self.ask("POST", f"/element/{self.find(selector)}/value", {"text": text})
 
     def press(self, *keys):
-        """Presses keys, wherever the focus is."""
+        """Presses keys; they go to the element that has the focus."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
