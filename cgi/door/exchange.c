@@ -111,8 +111,15 @@ static size_t read_some(const struct exchange *exchange, char *out, size_t lengt
     FCGX_Request *request = exchange->gateway;
     if (request == NULL)
         return read_input(out, length);
-    int got = FCGX_GetStr(out, (int)length, request->in);
-    return got > 0 ? (size_t)got : 0;
+    /* One at a time, because FCGX_GetStr() waits until all are there, however slowly they come. */
+    int64_t deadline = monotonic_now() + CGI_WITHIN;
+    size_t filled = 0;
+    for (int next; filled < length && monotonic_now() < deadline; filled++) {
+        if ((next = FCGX_GetChar(request->in)) < 0)
+            break;
+        out[filled] = (char)next;
+    }
+    return filled;
 }
 
 int exchange_body(struct exchange *exchange) {

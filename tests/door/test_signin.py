@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import select
 import signal
 import struct
 import subprocess
@@ -247,6 +248,24 @@ def threads_come_and_go():
         end(worker)
 
 
+def a_trickled_body_is_given_up():
+    if os.environ.get("QUICK"):
+        return "make door-check runs it: it takes half a minute"
+    with Door() as door:
+        worker = door.start_worker()
+        with fastcgi_connect(door.socket) as connection:
+            whole = door.request("POST", "/login", b"x" * 60000, **OURS)
+            start = len(whole) - 60000 - 100  # somewhere before the body's end
+            connection.sendall(whole[:start])
+            began = time.monotonic()
+            while not select.select([connection], [], [], 0.3)[0]:
+                check(time.monotonic() - began < PATIENCE, "it is read for ever")
+                connection.sendall(whole[start:start + 1])
+                start += 1
+            check(b"400 Bad Request" in connection.recv(65536), "the answer")
+        end(worker)
+
+
 def a_stalled_request_is_given_up():
     with Door() as door:
         worker = door.start_worker()
@@ -304,5 +323,5 @@ def root_becomes_the_directorys_owner():
 run_tests(signing_in_and_out, wrong_names_and_passwords_are_refused, forged_cookies_sign_nobody_in, a_new_password_ends_sessions,
           an_attempt_waits_for_others_and_stalls_nobody, a_stranger_keeps_nobody_from_signing_in, remote_user_counts_only_if_the_settings_say_so, other_sites_start_nothing,
           next_leads_nowhere_else, methods_and_names, every_answer_has_the_security_fields, bodies_have_limits,
-          settings_are_read_again_until_they_are_right, threads_come_and_go, a_stalled_request_is_given_up, a_kept_connection_serves_on,
+          settings_are_read_again_until_they_are_right, threads_come_and_go, a_trickled_body_is_given_up, a_stalled_request_is_given_up, a_kept_connection_serves_on,
           a_cgi_program_whose_viewer_has_left_finishes, root_becomes_the_directorys_owner)
