@@ -309,8 +309,8 @@ static void end_locked(struct exchange *exchange, const char *device, const char
 void route_live_end(struct exchange *exchange) {
     struct door *door = &exchange->page->door;
     char id[SESSION_ID_SIZE];
-    struct session session;
-    struct reason reason;
+    struct session session = {.until = 0};
+    struct reason reason = {""};
     if (!exchange_operand(exchange, id, sizeof id) || !session_id_is_good(id)) {
         exchange_error(exchange, 400, "failed", "the request needs an id of 32 hexadecimal digits");
         return;
