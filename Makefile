@@ -6,6 +6,7 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 PORT ?= 8080
 BUILD ?= build
+POSTGRESQL ?= yes
 VERSION = 0.6.0
 SOURCE_DATE_EPOCH ?= 1795737600 # date of this version, for reproducible builds
 
@@ -14,14 +15,19 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export CC PORT
 export PYTHONPATH := $(CURDIR)/tests
 
-STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Ilib/door -Icgi -Icgi/door -Icli
+STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Ilib/door -Ilib/stream -Icgi -Icgi/door -Icli
 # A newer library may deprecate functions used here: warn, but do not fail.
 WARNINGS = -Wno-error=deprecated-declarations -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when compiling, so that `make help` and `make deps` work without the libraries.
-LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c)
+LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c $(if $(WITH_POSTGRESQL),libpq))
+LIBPQ = $(if $(WITH_POSTGRESQL),$(shell $(PKG_CONFIG) --libs libpq))
 LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi has no .pc file in Debian 12
 
-LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c lib/*/*.c))
+# POSTGRESQL=no: without `doorpost forward` and --from, for hosts without libpq.
+WITH_POSTGRESQL = $(filter-out no,$(POSTGRESQL))
+NOT_BUILT = lib/stream/$(if $(WITH_POSTGRESQL),no_)database.c
+
+LIB = $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(filter-out $(NOT_BUILT),$(wildcard lib/*.c lib/*/*.c)))
 CLI = $(patsubst cli/%.c,$(BUILD)/cli/%.o,$(wildcard cli/*.c))
 CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/*.c))
 DOOR_CGI = $(patsubst cgi/%.c,$(BUILD)/cgi/%.o,$(wildcard cgi/door/*.c)) $(BUILD)/cgi/peer.o $(BUILD)/cgi/output.o
@@ -133,7 +139,7 @@ differential-fuzz: ## compare the parsing of INPUTS (10,000,000) bodies with Pyt
 lint: ## install what is missing, and run clang-format, cppcheck, clang-tidy and shellcheck
 	@deploy/deps.sh build check lint
 	clang-format --dry-run --Werror $(SOURCES)
-	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Ilib/door -Icgi -Icgi/door -Icli lib cgi cli
+	cppcheck --quiet -j2 --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -Ilib -Ilib/door -Ilib/stream -Icgi -Icgi/door -Icli lib cgi cli
 	echo $(wildcard lib/*.c lib/*/*.c cgi/*.c cgi/*/*.c cli/*.c) | xargs -n 8 -P 2 sh -c 'clang-tidy --quiet "$$@" -- $(STANDARD) $(LIBRARY_CFLAGS)' - 2>/dev/null # discards the count of warnings in system headers
 	shellcheck $(SCRIPTS)
 
@@ -217,7 +223,7 @@ deb: ## build the Debian package in build/deb, and check it with lintian
 
 # Static, for hosts with unknown libraries, and in few segments, because each request maps a new CGI process. Suppresses a linker
 # warning that gethostbyname() in libfcgi needs glibc's shared libraries at run time; nothing here calls it.
-STATIC = BUILD=build/static CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,-z,noseparate-code,--no-warnings,--build-id=none"
+STATIC = BUILD=build/static POSTGRESQL=no CFLAGS="-O2 -fPIE -ffile-prefix-map=$(CURDIR)=." LDFLAGS="-static-pie -Wl,-z,noseparate-code,--no-warnings,--build-id=none"
 
 bundle: ## pack build/static/doorpost-VERSION-linux-x86_64.tar.gz for shared hosts: static programs, install.sh
 	@deploy/deps.sh build
@@ -241,7 +247,7 @@ $(BUILD)/doorpost.cgi: $(CGI) $(ARCHIVE)
 
 $(BUILD)/doorpost: $(CLI) $(ARCHIVE)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(LIBPQ) -lm
 
 $(BUILD)/doorpost-door.cgi: $(DOOR_CGI) $(ARCHIVE)
 	@echo "LINK $@"
@@ -249,6 +255,9 @@ $(BUILD)/doorpost-door.cgi: $(DOOR_CGI) $(ARCHIVE)
 
 # Contains the files of cgi/door/page/.
 $(BUILD)/cgi/door/assets.o: $(wildcard cgi/door/page/*)
+
+# Contains the schema.
+$(BUILD)/lib/stream/schema.o: deploy/postgresql/schema.sql
 
 $(BUILD)/completion.%: $(BUILD)/doorpost
 	@$< completion $* >$@.new && mv $@.new $@
@@ -268,7 +277,7 @@ test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost-door.cgi $(BUILD)/doorpos
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(TESTABLE)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm $(shell $(PKG_CONFIG) --libs cmocka)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(LIBPQ) -lm $(shell $(PKG_CONFIG) --libs cmocka)
 
 $(BUILD)/door-driver: $(BUILD)/tests/door/driver.o $(ARCHIVE)
 	@echo "LINK $@"
