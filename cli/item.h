@@ -19,6 +19,14 @@ struct item {
     bool deferred;   /* it is in the queues */
 };
 
+enum result {
+    RESULT_DONE,
+    RESULT_FAILED,      /* it is retried after a delay of ring_retry_after[] */
+    RESULT_GIVEN_UP,    /* it has failed too often, or permanently */
+    RESULT_INTERRUPTED, /* not counted as an attempt */
+    RESULT_POSTPONED    /* not counted either: it could not be run, and waits up to a minute */
+};
+
 /* Microseconds until the item is due. Never more than the delay the event was given, because the clock may
  * have been wrong then or be wrong now. */
 int64_t item_time_left(const struct item *item, int64_t now);

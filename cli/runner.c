@@ -8,7 +8,6 @@
 
 #include "failed.h"
 #include "process.h"
-#include "ring.h"
 #include "runlog.h"
 #include "runner_state.h"
 #include "terminal.h"
@@ -302,7 +301,7 @@ int runner_run(const struct config *config, const struct run *run) {
     runner->run = run;
     runner->stop_at = INT64_MAX;
     runner->lock = runner->signals = runner->follow.notify = runner->again.fd = -1;
-    runner->schedule = schedule_new(run->retry_failed ? 0 : RING_RETRIES);
+    runner->schedule = schedule_new();
     runner->lines = runner->schedule != NULL ? lines_open(config->journal) : NULL;
     int status = STATUS_PROBLEM;
     if (runner->lines != NULL && open_lock(runner) == STATUS_DONE && open_signals(runner) == STATUS_DONE &&

@@ -36,7 +36,7 @@ static void settle(struct runner *runner, const struct item *ended, enum result 
     const char *name = runner->run->name;
     char output_text[OUTPUT_TEXT_SIZE];
     int status = 0;
-    if (failure != NULL && schedule_gives_up(runner->schedule, ended, result)) {
+    if (result == RESULT_GIVEN_UP) {
         status = (runner->run->retry_failed ? failed_replace : failed_add)(
             runner_directory_of(runner), runner->lock, name, failure, &reason);
         if (status == 0) {
@@ -114,9 +114,10 @@ void runner_start_all(struct runner *runner) {
         start(runner, job, item);
 }
 
-/* Interprets an exit status from waitpid(2). */
-static enum result interpret_status(const struct command *command, int status, int64_t timeout,
+/* Interprets an exit status from waitpid(2). `last`: a failure is not retried. */
+static enum result interpret_status(const struct command *command, int status, int64_t timeout, bool last,
                                     char how[HOW_SIZE]) {
+    enum result failed = last ? RESULT_GIVEN_UP : RESULT_FAILED;
     bool exited = WIFEXITED(status);
     if (command->timed_out)
         snprintf(how, HOW_SIZE, "timeout after %" PRId64 " s", timeout);
@@ -125,12 +126,12 @@ static enum result interpret_status(const struct command *command, int status, i
     else
         snprintf(how, HOW_SIZE, "exit status %d", WEXITSTATUS(status));
     if (command->timed_out)
-        return RESULT_FAILED;
+        return failed;
     if (exited && WEXITSTATUS(status) == 0)
         return RESULT_DONE;
     if (command->stopped)
         return RESULT_INTERRUPTED;
-    return exited && WEXITSTATUS(status) == EX_CONFIG ? RESULT_PERMANENT : RESULT_FAILED;
+    return exited && WEXITSTATUS(status) == EX_CONFIG ? RESULT_GIVEN_UP : failed;
 }
 
 static void end_job(struct runner *runner, struct job *job, int status) {
@@ -138,7 +139,8 @@ static void end_job(struct runner *runner, struct job *job, int status) {
     const struct item *item = &job->item;
     char how[HOW_SIZE], output_text[OUTPUT_TEXT_SIZE];
     command_end(command);
-    enum result result = interpret_status(command, status, runner->run->timeout, how);
+    enum result result = interpret_status(command, status, runner->run->timeout,
+                                          runner->run->retry_failed || item->attempts > RING_RETRIES, how);
     if (job->dropped && result != RESULT_DONE) {
         problem("event %" PRIu64 " (%s): %s; dropped by doorpost exec --drop", item->seq, command->id, how);
         result = RESULT_DONE;
@@ -151,7 +153,7 @@ static void end_job(struct runner *runner, struct job *job, int status) {
                               .output_length = command->tail_length,
                               .attempts = item->attempts,
                               .at = timestamp_now()};
-    if (result == RESULT_FAILED && item->attempts <= RING_RETRIES && !runner->run->retry_failed) {
+    if (result == RESULT_FAILED) {
         failed_note(runner_directory_of(runner), runner->run->name, &failure);
         problem("event %" PRIu64 " (%s): %s; retrying in %d s%s", item->seq, command->id, how,
                 ring_retry_after[item->attempts - 1], format_output(&failure, output_text));

@@ -15,7 +15,6 @@
 #define BLOCKED_SIZE (2 * SCHEDULE_MAX) /* a power of two */
 
 struct schedule {
-    int retries;
     bool changed, queues_first;
     struct queues *queues;
     size_t first, count, left; /* `item` is a ring */
@@ -31,7 +30,7 @@ struct schedule {
     uint32_t round;
 };
 
-struct schedule *schedule_new(int retries) {
+struct schedule *schedule_new(void) {
     struct schedule *schedule = calloc(1, sizeof *schedule);
     struct queues *queues = queues_new();
     if (schedule == NULL || queues == NULL) {
@@ -39,7 +38,6 @@ struct schedule *schedule_new(int retries) {
         queues_free(queues);
         return NULL;
     }
-    schedule->retries = retries;
     schedule->queues = queues;
     return schedule;
 }
@@ -233,10 +231,6 @@ int64_t schedule_wait(const struct schedule *schedule, int64_t now) {
     return soonest;
 }
 
-bool schedule_gives_up(const struct schedule *schedule, const struct item *item, enum result result) {
-    return result == RESULT_PERMANENT || (result == RESULT_FAILED && item->attempts > schedule->retries);
-}
-
 /* Sets when an unfinished item is run again. */
 static void postpone(struct item *item, enum result result, int64_t now) {
     if (result == RESULT_FAILED) {
@@ -252,7 +246,7 @@ static void postpone(struct item *item, enum result result, int64_t now) {
 }
 
 void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now) {
-    bool over = result == RESULT_DONE || schedule_gives_up(schedule, item, result);
+    bool over = result == RESULT_DONE || result == RESULT_GIVEN_UP;
     if (!over)
         postpone(item, result, now);
     if (item->deferred)

@@ -10,9 +10,8 @@
 
 struct schedule;
 
-/* `retries`: how often a failed event is retried, after the delays in ring_retry_after[]. Returns NULL if out
- * of memory. */
-struct schedule *schedule_new(int retries);
+/* Returns NULL if out of memory. */
+struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
 
 /* Removes all items except deferred ones; the next item follows the line that ends at `front`. */
@@ -47,17 +46,6 @@ struct item *schedule_next(struct schedule *schedule, int64_t now);
 
 /* Microseconds until the next waiting event is due; -1: none is waiting for its time. */
 int64_t schedule_wait(const struct schedule *schedule, int64_t now);
-
-enum result {
-    RESULT_DONE,
-    RESULT_FAILED,
-    RESULT_PERMANENT,
-    RESULT_INTERRUPTED, /* not counted as an attempt */
-    RESULT_POSTPONED    /* not counted either: it could not be run, and waits up to a minute */
-};
-
-/* Returns true if the event would be given up: it has failed too often, or permanently. */
-bool schedule_gives_up(const struct schedule *schedule, const struct item *item, enum result result);
 
 /* Records the result of a run. */
 void schedule_finish(struct schedule *schedule, struct item *item, enum result result, int64_t now);

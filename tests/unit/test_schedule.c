@@ -35,7 +35,7 @@ static void pass_over(struct schedule *schedule, uint64_t seq) {
 
 static int set_up(void **state) {
     memset(&cursor, 0, sizeof cursor);
-    *state = schedule_new(RING_RETRIES);
+    *state = schedule_new();
     return *state == NULL;
 }
 
@@ -69,7 +69,6 @@ static void a_failure_is_retried_by_the_schedule(void **state) {
         struct item *item = schedule_next(schedule, now);
         assert_int_equal(item->seq, 1);
         assert_int_equal(item->attempts, attempt + 1);
-        assert_false(schedule_gives_up(schedule, item, RESULT_FAILED));
         schedule_finish(schedule, item, RESULT_FAILED, now);
         assert_int_equal(schedule_wait(schedule, now), seconds[attempt] * SECOND);
         assert_null(schedule_next(schedule, now + seconds[attempt] * SECOND - 1));
@@ -77,15 +76,14 @@ static void a_failure_is_retried_by_the_schedule(void **state) {
     }
     struct item *last = schedule_next(schedule, now);
     assert_int_equal(last->attempts, 7);
-    assert_true(schedule_gives_up(schedule, last, RESULT_FAILED));
-    schedule_finish(schedule, last, RESULT_FAILED, now);
+    schedule_finish(schedule, last, RESULT_GIVEN_UP, now);
     assert_int_equal(schedule_next(schedule, now)->seq, 2);
 }
 
-static void a_permanent_failure_is_given_up_at_once(void **state) {
+static void an_event_given_up_is_over(void **state) {
     struct schedule *schedule = *state;
     add(schedule, 1, 1);
-    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_PERMANENT, NOON);
+    schedule_finish(schedule, schedule_next(schedule, NOON), RESULT_GIVEN_UP, NOON);
     assert_int_equal(schedule_left(schedule), 0);
 }
 
@@ -125,7 +123,7 @@ static void no_retry_waits_longer_than_its_delay(void **state) {
     assert_null(schedule_next(schedule, before));
     assert_non_null(schedule_next(schedule, before + SECOND));
     for (int attempts = 1; attempts <= 7; attempts++) {
-        struct schedule *other = schedule_new(RING_RETRIES);
+        struct schedule *other = schedule_new();
         cursor.retry_count = 1;
         cursor.retry[0].seq = 1;
         cursor.retry[0].attempts = attempts;
@@ -182,7 +180,7 @@ static void the_cursor_moves_past_finished_events_only(void **state) {
     assert_int_equal(cursor.retry[0].due, NOON / SECOND + 1);
 
     /* And another process continues there. */
-    struct schedule *other = schedule_new(RING_RETRIES);
+    struct schedule *other = schedule_new();
     for (uint64_t seq = 2; seq <= 7; seq++)
         add(other, seq, seq);
     assert_int_equal(schedule_left(other), 3);
@@ -303,7 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(events_of_one_device_run_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failure_is_retried_by_the_schedule, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_permanent_failure_is_given_up_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_event_given_up_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_run_does_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_that_cannot_run_is_postponed_up_to_a_minute, set_up,
                                         tear_down),
