@@ -19,9 +19,10 @@ void backoff_report(struct backoff *backoff, const struct reason *reason, const 
 
 void backoff_start(struct backoff *backoff, const struct reason *reason, const char *consequence) {
     backoff_report(backoff, reason, consequence);
+    int64_t longest = backoff->longest > 0 ? backoff->longest : LONGEST_DELAY;
     backoff->delay = backoff->delay == 0 ? SECOND : 2 * backoff->delay;
-    if (backoff->delay > LONGEST_DELAY)
-        backoff->delay = LONGEST_DELAY;
+    if (backoff->delay > longest)
+        backoff->delay = longest;
     backoff->again = monotonic_now() + backoff->delay;
 }
 

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define DEVICES_SHOWN 20
-#define TIMESTAMP_END INT64_C(253402214400000) /* milliseconds: a day before the year 10000, in any zone */
 #define PROGRESS_EVERY 1024                    /* lines */
 
 /* Delays in milliseconds, in buckets one percent wide: memory use is constant, and a quantile is off by at

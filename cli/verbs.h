@@ -32,7 +32,7 @@ struct verb {
 /* The table, in the order shown by usage. */
 #define VERBS(row)                                                                                 \
     row(init) row(doctor) row(key) row(sign) row(verify_signature) row(trigger) row(log) row(exec) \
-        row(stats) row(check) row(prune) row(rejected) row(account) row(door) row(completion)
+        row(forward) row(stats) row(check) row(prune) row(rejected) row(account) row(door) row(completion)
 
 #define DECLARE(name) extern const struct verb verb_##name;
 VERBS(DECLARE)

@@ -9,6 +9,8 @@
 #define DAY_SIZE sizeof("2026-11-23")
 #define DAY_MAX 65535           /* the last day supported, in 2149: the index uses 16 bits */
 #define SECOND INT64_C(1000000) /* in microseconds */
+/* Milliseconds: a day before the year 10000, in any zone. */
+#define TIMESTAMP_END INT64_C(253402214400000)
 
 /* The wall clock, for recorded times. */
 int64_t timestamp_now(void);

@@ -77,7 +77,7 @@ static void copy_message(const char *message, char *out, size_t size) {
     out[used] = '\0';
 }
 
-static int check_location(const char *where, struct reason *reason) {
+int database_check(const char *where, struct reason *reason) {
     char *error = NULL, text[200];
     if (!database_is_location(where))
         return FAIL(reason, ERROR_INVALID,
@@ -110,7 +110,7 @@ static void note_warning(void *context, const PGresult *notice) {
 
 struct database *database_new(const char *where, enum database_use use, const char *name, bool follow,
                               struct reason *reason) {
-    if (check_location(where, reason) != 0)
+    if (database_check(where, reason) != 0)
         return NULL;
     struct database *database = calloc(1, sizeof *database);
     if (database == NULL || (database->where = strdup(where)) == NULL ||

@@ -23,6 +23,10 @@ struct database;
  * else that an option may take. */
 bool database_is_location(const char *where);
 
+/* Checks the location of a database. Returns 0, or ERROR_INVALID with a reason: a password in it, which other
+ * users could see, or a malformed one. */
+int database_check(const char *where, struct reason *reason);
+
 /* Prepares a connection to `where`: a URL or key=value pairs, as libpq has them, with services, password
  * files and several hosts. `name` is for the server's list of connections. With `follow`, it listens for new
  * events. Returns NULL with a reason: a password in `where`, which other users could see; a malformed one;
