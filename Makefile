@@ -285,28 +285,28 @@ $(BUILD)/door-driver: $(BUILD)/tests/door/driver.o $(ARCHIVE)
 
 fuzzers: $(FUZZ:%=$(BUILD)/fuzz-%)
 
-$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(LIB)
+$(BUILD)/fuzz-files: $(BUILD)/tests/fuzz/fuzz_files.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/fuzz-lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(addprefix $(BUILD)/cli/,failed.o instructions.o item.o queues.o waiting.o) $(LIB)
+$(BUILD)/fuzz-lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(BUILD)/tests/fuzz/damage.o $(BUILD)/tests/fuzz/runs.o $(addprefix $(BUILD)/cli/,failed.o instructions.o item.o queues.o waiting.o) $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(BUILD)/tests/fuzz/runs.o $(LIB) $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o
+$(BUILD)/fuzz-connections: $(BUILD)/tests/fuzz/fuzz_connections.o $(BUILD)/tests/fuzz/runs.o $(BUILD)/cgi/records.o $(BUILD)/cgi/connection.o $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 # fuzz-% uses libFuzzer's main(); replay-% uses the one in standalone.c.
-$(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB) $(BUILD)/cgi/records.o
+$(BUILD)/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/cgi/records.o $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(LIB) $(BUILD)/cgi/records.o
+$(BUILD)/replay-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/standalone.o $(BUILD)/cgi/records.o $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/verdicts: $(BUILD)/tests/fuzz/verdicts.o $(LIB)
+$(BUILD)/verdicts: $(BUILD)/tests/fuzz/verdicts.o $(ARCHIVE)
 	@echo "LINK $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
@@ -337,7 +337,7 @@ $(BUILD)/nothing-static: $(BUILD)/tests/bench/nothing.o
 $(BUILD)/stamp: $(BUILD)/tests/bench/stamp.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(LIB)
+$(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(ARCHIVE)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

@@ -348,13 +348,14 @@ static void wait_for_any(struct forwarder *forwarder) {
 }
 
 static void loop(struct forwarder *forwarder) {
-    while (!is_over(forwarder)) {
+    for (;;) {
         read_journal(forwarder);
         use_database(forwarder);
         save_cursor(forwarder, false); /* while the database works */
         write_note(forwarder);
-        if (!is_over(forwarder))
-            wait_for_any(forwarder);
+        if (is_over(forwarder))
+            break;
+        wait_for_any(forwarder);
     }
     save_cursor(forwarder, true);
     write_note(forwarder);
