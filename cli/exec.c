@@ -1,6 +1,7 @@
 /* doorpost exec: runs a command for each event. */
 #include "command.h"
 #include "cursor.h"
+#include "journal_source.h"
 #include "ring.h"
 #include "runlog.h"
 #include "runner.h"
@@ -110,7 +111,10 @@ static int run_command(struct options *options, const struct config *config, boo
     runlog_start(config->journal, run->name);
     char *again = compose_again(options, config, given);
     run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* skip the first blank */
-    int status = runner_run(config, run);
+    struct source *source = journal_source_new(config->journal, run);
+    int status = source != NULL ? runner_run(source, run) : problem("out of memory");
+    if (source != NULL)
+        source->functions->close(source);
     free(again);
     return status;
 }

@@ -1,8 +1,7 @@
-/* A consumer of the journal: runs a command for each event, normally exactly once. */
+/* A consumer: runs a command for each event, normally exactly once. */
 #ifndef DOORPOST_RUNNER_H
 #define DOORPOST_RUNNER_H
 
-#include "config.h"
 #include "options.h"
 
 #define JOBS_MAX 64
@@ -18,8 +17,10 @@ struct run {
     const char *again; /* command line that reruns failed events */
 };
 
-/* Returns an exit code: STATUS_PROBLEM if it could not run, or (with retry_failed) if any event failed again.
- */
-int runner_run(const struct config *config, const struct run *run);
+struct source;
+
+/* Opens the source and runs its events; the caller closes it. Returns an exit code: STATUS_PROBLEM if it
+ * could not run, or (with retry_failed) if any event failed again. */
+int runner_run(struct source *source, const struct run *run);
 
 #endif

@@ -40,6 +40,8 @@ int settled_open(struct settled *settled, const char *journal, const char *name,
 }
 
 void settled_close(struct settled *settled) {
+    if (settled->name == NULL)
+        return;
     follow_end(&settled->follow);
     walk_end(&settled->walk);
     if (settled->lock >= 0)

@@ -24,7 +24,8 @@ struct settled {
 };
 
 /* Opens the journal, and takes the consumer's lock. `name` stays the caller's. Returns 0; ERROR_TIMEOUT if
- * another process holds the lock; or another error, each with a reason. Call settled_close() in any case. */
+ * another process holds the lock; or another error, each with a reason. Call settled_close() in any
+ * case; it does nothing to a struct of zeros. */
 int settled_open(struct settled *settled, const char *journal, const char *name, enum cursor_lock which,
                  struct reason *reason);
 void settled_close(struct settled *settled);

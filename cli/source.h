@@ -54,7 +54,8 @@ struct source_functions {
     void (*note)(struct source *source, const struct runner_note *note);
 
     /* Called at the start of each pass: saves progress, reads new events, follows the instructions of --drop
-     * and --retry, and decides whether commands may be started in this pass. If `ending`, it only saves. */
+     * and --retry, and decides whether commands may be started in this pass. If `ending`, it reads no new
+     * events. */
     void (*advance)(struct source *source);
 
     /* Takes the next event that may start. Returns false if there is none, or if none may start for now, as
