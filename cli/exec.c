@@ -1,12 +1,15 @@
 /* doorpost exec: runs a command for each event. */
 #include "command.h"
 #include "cursor.h"
+#include "database.h"
+#include "database_source.h"
 #include "journal_source.h"
 #include "ring.h"
 #include "runlog.h"
 #include "runner.h"
 #include "settings.h"
 #include "status.h"
+#include "turns.h"
 #include "user.h"
 #include "verbs.h"
 
@@ -24,6 +27,8 @@
 struct options {
     struct settings settings;
     struct run run;
+    struct list from;     /* a position, a database, or both */
+    const char *database; /* the second; NULL: the journal */
     bool status, failed, json;
     const char *drop;
 };
@@ -78,8 +83,11 @@ static char *compose_again(const struct options *options, const struct config *c
         snprintf(program, sizeof program, "%s/doorpost", directory);
     add_word(line, program);
     fputs(" exec --retry-failed", line);
-    const char *const settings[][2] = {
-        {"--conf", config->file}, {"--journal", getenv("DOORPOST_JOURNAL")}, {"--name", options->run.name}};
+    bool journal = options->database == NULL;
+    const char *const settings[][2] = {{"--from", options->database},
+                                       {"--conf", journal || !given ? config->file : NULL},
+                                       {"--journal", journal ? getenv("DOORPOST_JOURNAL") : NULL},
+                                       {"--name", options->run.name}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (settings[i][1] != NULL && settings[i][1][0] != '\0') {
             add_word(line, settings[i][0]);
@@ -93,6 +101,25 @@ static char *compose_again(const struct options *options, const struct config *c
     return fclose(line) == 0 ? text : NULL;
 }
 
+/* Sorts the values of --from. */
+static void sort_from(struct options *options) {
+    struct reason reason;
+    const char *position = NULL;
+    for (size_t i = 0; i < options->from.count; i++) {
+        const char *from = options->from.item[i];
+        const char **kept = database_is_location(from) ? &options->database : &position;
+        if (*kept != NULL)
+            usage_error("--from may be repeated only to give both a database and a position in it");
+        *kept = from;
+    }
+    if (position != NULL)
+        options->run.from = position;
+    if (options->database != NULL && database_check(options->database, &reason) != 0)
+        usage_error("%s", reason.text);
+    if (options->database != NULL && options->settings.journal != NULL)
+        usage_error("--journal and a database cannot be combined");
+}
+
 static void check_options(const struct run *run) {
     if (!cursor_name_is_good(run->name))
         usage_error("a consumer's name may contain only letters, digits, - and _, at most %d characters",
@@ -103,20 +130,49 @@ static void check_options(const struct run *run) {
         usage_error("--timeout must be at least 1 second");
     if (strcmp(run->from, "start") != 0 && strcmp(run->from, "end") != 0 &&
         (run->from[0] == '\0' || strspn(run->from, "0123456789") != strlen(run->from)))
-        usage_error("--from must be start, end, or the number of an event, not \"%s\"", run->from);
+        usage_error("--from must be start, end, the number of an event, or a database, not \"%s\"",
+                    run->from);
 }
 
 static int run_command(struct options *options, const struct config *config, bool given) {
     struct run *run = &options->run;
-    runlog_start(config->journal, run->name);
+    if (options->database == NULL)
+        runlog_start(config->journal, run->name);
     char *again = compose_again(options, config, given);
     run->again = again != NULL ? again + 1 : "doorpost exec --retry-failed"; /* skip the first blank */
-    struct source *source = journal_source_new(config->journal, run);
-    int status = source != NULL ? runner_run(source, run) : problem("out of memory");
+    struct source *source = options->database != NULL ? database_source_new(options->database, run)
+                                                      : journal_source_new(config->journal, run);
+    int status = source != NULL ? runner_run(source, run) : STATUS_PROBLEM;
     if (source != NULL)
         source->functions->close(source);
     free(again);
     return status;
+}
+
+static int retry(const struct options *options, const struct config *config, bool *run_here) {
+    const struct run *run = &options->run;
+    return options->database != NULL ? turns_retry(options->database, run->name, run->retry, run_here)
+                                     : status_retry(config, run->name, run->retry, run_here);
+}
+
+/* `only`: the consumer, or NULL for all. */
+static int answer_query(const struct options *options, const struct config *config, const char *only) {
+    const char *database = options->database, *name = options->run.name;
+    if (options->drop != NULL)
+        return database != NULL ? turns_drop(database, name, options->drop)
+                                : status_drop(config, name, options->drop);
+    if (options->failed)
+        return database != NULL ? turns_show_failed(database, only, options->json)
+                                : status_show_failed(config, only, options->json);
+    return database != NULL ? turns_show(database, only, options->json)
+                            : status_show(config, only, options->json);
+}
+
+/* With a database, settings are read only for DOORPOST_ON_EVENT. */
+static int load_settings(const struct options *options, bool given, struct config *config) {
+    if (options->database == NULL)
+        return settings_load(&options->settings, NEED_JOURNAL, config);
+    return given ? STATUS_DONE : settings_load(&options->settings, NEED_NOTHING, config);
 }
 
 static int exec_main(int argc, char *argv[]) {
@@ -128,20 +184,19 @@ static int exec_main(int argc, char *argv[]) {
     run->name = only != NULL ? only : "default";
     run->retry_failed |= run->retry != NULL;
     bool is_query = options.status || options.failed || options.drop != NULL;
+    sort_from(&options);
     check_options(run);
-    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
+    if (load_settings(&options, is_query || first < argc, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     bool run_here = true;
-    int status = run->retry != NULL ? status_retry(&config, run->name, run->retry, &run_here) : STATUS_DONE;
+    int status = run->retry != NULL ? retry(&options, &config, &run_here) : STATUS_DONE;
     if (!run_here || status != STATUS_DONE)
         return status;
     run->command = first < argc ? &argv[first] : split(config.on_event);
     if (!is_query && run->command == NULL)
         usage_error("no command given: put it after --");
     if (is_query)
-        return options.drop != NULL ? status_drop(&config, run->name, options.drop)
-               : options.failed     ? status_show_failed(&config, only, options.json)
-                                    : status_show(&config, only, options.json);
+        return answer_query(&options, &config, only);
     complete_environment();
     return run_command(&options, &config, first < argc);
 }
@@ -158,8 +213,10 @@ static const struct option_spec table[] = {
     {0, "grace", OPTION_DURATION, "TIME", "time for running commands to finish on SIGTERM (default 10s)",
      AT(run.grace)},
     {0, "once", OPTION_FLAG, NULL, "run the events already received, and exit", AT(run.once)},
-    {0, "from", OPTION_TEXT, "POSITION", "where a new consumer starts: start, end (default), or a number",
-     AT(run.from)},
+    {0, "from", OPTION_LIST, "POSITION",
+     "where a new consumer starts: start, end (default), or a number; or the database to read, "
+     "postgresql://HOST/NAME, instead of the journal",
+     AT(from)},
     {0, "retry-failed", OPTION_FLAG, NULL, "retry the events that were given up, and exit",
      AT(run.retry_failed)},
     {0, "retry", OPTION_TEXT, "ID", "retry only the event with this number or id", AT(run.retry)},

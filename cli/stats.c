@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define DEVICES_SHOWN 20
-#define PROGRESS_EVERY 1024                    /* lines */
+#define PROGRESS_EVERY 1024 /* lines */
 
 /* Delays in milliseconds, in buckets one percent wide: memory use is constant, and a quantile is off by at
  * most half a percent. */

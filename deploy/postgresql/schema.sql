@@ -184,17 +184,20 @@ BEGIN
     RETURN old_enough;
 END $$;
 
--- Hands new events over to their devices' turns. One runner at a time does it, and the others do not wait.
+-- Hands new events over to their devices' turns. One runner at a time does it, and the others do not wait. Returns true if there
+-- are more.
 CREATE OR REPLACE FUNCTION hand_over(the_consumer text, only_types text[], only_devices text[], only_accounts text[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     before bigint;
     through bigint;
+    count bigint;
 BEGIN
     SELECT position INTO before FROM consumers WHERE consumer = the_consumer FOR UPDATE SKIP LOCKED;
-    SELECT max(number) INTO through FROM (SELECT number FROM events WHERE number > before ORDER BY number LIMIT 5000) AS next;
-    IF through IS NULL THEN
-        RETURN;
+    SELECT max(number), count(*) INTO through, count
+        FROM (SELECT number FROM events WHERE number > before ORDER BY number LIMIT 5000) AS next;
+    IF count = 0 THEN
+        RETURN false;
     END IF;
     INSERT INTO turns AS t (consumer, device, done, last)
         SELECT the_consumer, coalesce(device, account, ''), before, max(number) FROM events
@@ -206,6 +209,7 @@ BEGIN
         ON CONFLICT (consumer, device) DO UPDATE
             SET last = excluded.last, due = CASE WHEN t.done < t.last THEN t.due ELSE clock_timestamp() END;
     UPDATE consumers SET position = through WHERE consumer = the_consumer;
+    RETURN count = 5000;
 END $$;
 
 -- The next event of a device that the consumer runs; NULL: none.
@@ -221,16 +225,19 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
             AND (cardinality(only_types) = 0 OR type = ANY (only_types)) ORDER BY number LIMIT 1))
 $$;
 
--- Renews the runner's lease and gives it up to `wanted` turns. The caller commits at once.
+-- Renews the runner's lease and gives it up to `wanted` turns. A row with number 0: call it again, there is more to hand over.
 CREATE OR REPLACE FUNCTION take_turns(the_consumer text, the_runner bigint, wanted integer, only_types text[], only_devices text[],
                                       only_accounts text[])
 RETURNS TABLE (turn_device text, turn_number bigint, turn_attempts integer) LANGUAGE plpgsql AS $$
 DECLARE
     may_take_over boolean := renew_lease(the_runner);
-    moment timestamptz := clock_timestamp();
+    moment timestamptz;
     turn record;
 BEGIN
-    PERFORM hand_over(the_consumer, only_types, only_devices, only_accounts);
+    IF hand_over(the_consumer, only_types, only_devices, only_accounts) THEN
+        turn_number := 0;
+        RETURN NEXT;
+    END IF;
     moment := clock_timestamp();
     FOR turn IN
         SELECT t.device, t.done, t.last, t.head, t.attempts FROM turns AS t
@@ -289,6 +296,51 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Gives the runner up to `wanted` events of the list of given-up ones, after number `previous`; `chosen`: only the one with this
+-- number or id.
+CREATE OR REPLACE FUNCTION take_failed(the_consumer text, the_runner bigint, wanted integer, previous bigint, chosen text)
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE
+    moment timestamptz;
+BEGIN
+    PERFORM renew_lease(the_runner);
+    moment := clock_timestamp();
+    RETURN QUERY
+        UPDATE failed AS f SET runner = the_runner
+        FROM (SELECT number FROM failed
+              WHERE consumer = the_consumer AND number > previous AND (chosen IS NULL OR chosen IN (number::text, event_id))
+                AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = failed.runner AND r.seen >= moment - lease())
+              ORDER BY number LIMIT wanted FOR UPDATE SKIP LOCKED) AS free
+        WHERE f.consumer = the_consumer AND f.number = free.number
+        RETURNING f.number;
+END $$;
+
+-- Records how events of that list were run again; as finish_turns().
+CREATE OR REPLACE FUNCTION finish_failed(the_consumer text, the_runner bigint, numbers bigint[], states bigint[], hows text[],
+                                         outputs bytea[])
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE
+    run record;
+BEGIN
+    FOR run IN
+        SELECT * FROM unnest(numbers, states, hows, outputs) AS r (number, state, how, output) ORDER BY r.number
+    LOOP
+        IF run.state = 0 THEN
+            DELETE FROM failed AS f WHERE f.consumer = the_consumer AND f.number = run.number AND f.runner = the_runner;
+        ELSIF run.state = 1 THEN
+            UPDATE failed AS f SET runner = NULL, attempts = f.attempts + 1, failed_at = clock_timestamp(), how = run.how,
+                output = run.output
+                WHERE f.consumer = the_consumer AND f.number = run.number AND f.runner = the_runner;
+        ELSE
+            UPDATE failed AS f SET runner = NULL
+                WHERE f.consumer = the_consumer AND f.number = run.number AND f.runner = the_runner;
+        END IF;
+        IF NOT FOUND THEN
+            RETURN NEXT run.number;
+        END IF;
+    END LOOP;
+END $$;
+
 -- ---- roles, to be granted to the users that log in ----
 
 DO $$
@@ -303,7 +355,8 @@ BEGIN
 END $$;
 
 REVOKE ALL ON PROCEDURE store_events FROM PUBLIC;
-REVOKE ALL ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns FROM PUBLIC;
+REVOKE ALL ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns, take_failed,
+    finish_failed FROM PUBLIC;
 
 GRANT SELECT ON schema_version TO doorpost_writer, doorpost_reader, doorpost_runner;
 GRANT INSERT ON events TO doorpost_writer;
@@ -311,7 +364,8 @@ GRANT SELECT, INSERT, UPDATE ON nodes TO doorpost_writer;
 GRANT EXECUTE ON PROCEDURE store_events TO doorpost_writer;
 GRANT SELECT ON events, nodes, consumers, runners, turns, failed TO doorpost_reader, doorpost_runner;
 GRANT INSERT, UPDATE, DELETE ON consumers, runners, turns, failed TO doorpost_runner;
-GRANT EXECUTE ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns TO doorpost_runner;
+GRANT EXECUTE ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns, take_failed,
+    finish_failed TO doorpost_runner;
 
 INSERT INTO schema_version (version) VALUES (1) ON CONFLICT DO NOTHING;
 COMMIT;
