@@ -71,13 +71,18 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
     struct settled *settled = &forwarder->settled;
     struct resume resume;
     struct reason why;
+    char file[SEGMENT_NAME_SIZE];
     int result = resume_find(settled->directory.fd, &forwarder->cursor, &resume, reason);
     if (result != 0)
         return result;
     if (!resume.holds) {
-        resume_explain(&resume, forwarder->forward->name, &why);
+        segment_name(resume.was.position.day, file);
+        explain(&why,
+                "event %" PRIu64 " no longer ends at byte %" PRIu64
+                " of %s, which was edited, truncated, replaced or deleted",
+                resume.was.seq, resume.was.position.offset, file);
         backoff_report(&forwarder->position_backoff, &why,
-                       "; the whole journal is sent again, and the database keeps each event once");
+                       ": the whole journal is sent again, and the database keeps each event once");
         resume.mark = (struct mark){0};
     }
     forwarder->cursor.mark = resume.mark;
@@ -309,7 +314,8 @@ static bool is_idle(const struct forwarder *forwarder) {
 static bool is_over(struct forwarder *forwarder) {
     if (forwarder->ending)
         return !forwarder->sent || monotonic_now() >= forwarder->stop_at;
-    return (forwarder->forward->once || forwarder->forward->verify) && is_idle(forwarder);
+    return (forwarder->forward->once || forwarder->forward->verify) && is_idle(forwarder) &&
+           database_is_connected(forwarder->database);
 }
 
 static void lower(int64_t *wait, int64_t other) {

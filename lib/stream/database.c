@@ -16,6 +16,7 @@
 #define CONNECT_WITHIN (5 * SECOND) /* for each host */
 #define ANSWER_WITHIN \
     (10 * SECOND) /* to a statement that writes; the server gives up earlier, see set_up[] */
+#define LOST "the connection to the database was lost"
 #define LISTS_SIZE 1024
 #define MOST_PARAMETERS 16
 #define WARNING_SIZE 256
@@ -34,6 +35,7 @@ struct database {
     int64_t deadline; /* monotonic_now()'s clock */
     unsigned connections;
     char sqlstate[6], warning[WARNING_SIZE];
+    struct reason refusal; /* of the statement whose answer is being read; "": none */
     /* The hosts, as comma-separated lists, if there are several; found at the first attempt. */
     int hosts, host, tried;
     char host_list[LISTS_SIZE], address_list[LISTS_SIZE], port_list[LISTS_SIZE];
@@ -238,6 +240,7 @@ static int try_next(struct database *database, const char *what, struct reason *
 static void start_answer(struct database *database, enum step step) {
     database->step = step;
     database->flushing = true;
+    database->refusal.text[0] = '\0';
     database->deadline =
         database->use == DATABASE_READ && step == ASKED ? INT64_MAX : monotonic_now() + ANSWER_WITHIN;
 }
@@ -279,7 +282,6 @@ static const char *advice(const char *sqlstate) {
          ": the schema is missing: run `doorpost forward --schema | psql` as the owner of the database"},
         {"42883",
          ": the schema is incomplete: run `doorpost forward --schema | psql` as the owner of the database"},
-        {"3D000", ": create it, then run `doorpost forward --schema | psql`"},
         {"25006", ": it is a standby, or it is failing over"},
         {"53100", ": free disk space there"},
     };
@@ -289,42 +291,45 @@ static const char *advice(const char *sqlstate) {
     return "";
 }
 
-/* The server refused a statement. */
-static int refuse(struct database *database, const PGresult *result, struct reason *reason) {
+/* Keeps why the server refused a statement. */
+static void note_refusal(struct database *database, const PGresult *result) {
     char message[240];
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     snprintf(database->sqlstate, sizeof database->sqlstate, "%s", state != NULL ? state : "");
     copy_message(text != NULL ? text : PQresultErrorMessage(result), message, sizeof message);
-    explain(reason, "the database refuses: %s%s", message, advice(database->sqlstate));
-    return ERROR_INVALID;
+    explain(&database->refusal, "the database refuses: %s%s", message, advice(database->sqlstate));
 }
 
-/* Reads what has arrived. Returns a state or an error; keeps the statement's first result. */
+/* Reads what has arrived; an answer may come in pieces, and its end after a refusal. Returns a state or an
+ * error. */
 static int take_results(struct database *database, struct reason *reason) {
-    int refused = 0;
+    PGconn *connection = database->connection;
     if (database->flushing) {
-        int left = PQflush(database->connection);
+        int left = PQflush(connection);
         if (left < 0)
-            return lose(database, "the connection to the database was lost", reason);
+            return lose(database, LOST, reason);
         database->flushing = left > 0;
     }
-    if (PQconsumeInput(database->connection) == 0)
-        return lose(database, "the connection to the database was lost", reason);
-    while (!PQisBusy(database->connection)) {
-        PGresult *result = PQgetResult(database->connection);
-        if (result == NULL)
-            return refused != 0 ? refused : DATABASE_READY;
+    if (PQconsumeInput(connection) == 0)
+        return lose(database, LOST, reason);
+    while (!PQisBusy(connection)) {
+        PGresult *result = PQgetResult(connection);
         ExecStatusType status = PQresultStatus(result);
         bool good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-        if (!good)
-            refused = refuse(database, result, reason);
-        if (good && database->answer == NULL)
+        if (result == NULL && database->refusal.text[0] != '\0')
+            return FAIL(reason, ERROR_INVALID, "%s", database->refusal.text);
+        if (result == NULL)
+            return database->answer != NULL ? DATABASE_READY : lose(database, LOST, reason);
+        if (good && database->answer == NULL) {
             database->answer = result;
-        else
-            PQclear(result);
-        if (PQstatus(database->connection) == CONNECTION_BAD)
-            return lose(database, "the connection to the database was lost", reason);
+            continue;
+        }
+        if (!good)
+            note_refusal(database, result);
+        PQclear(result);
+        if (PQstatus(connection) == CONNECTION_BAD)
+            return lose(database, LOST, reason);
     }
     return DATABASE_BUSY;
 }
@@ -409,9 +414,8 @@ int database_advance(struct database *database, struct reason *reason) {
             result = continue_connecting(database, reason);
             break;
         case IDLE:
-            result = PQconsumeInput(database->connection) != 0
-                         ? DATABASE_READY
-                         : lose(database, "the connection to the database was lost", reason);
+            result =
+                PQconsumeInput(database->connection) != 0 ? DATABASE_READY : lose(database, LOST, reason);
             break;
         default:
             result = continue_answer(database, reason);
