@@ -22,7 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define END_WITHIN (3 * SECOND)    /* for the answer to a batch that was sent before the signal */
+#define END_WITHIN (3 * SECOND) /* for the answer to a batch that was sent before the signal */
+#define SENT_AGAIN ": the whole journal is sent again, and the database keeps each event once"
 #define LONGEST_DELAY (4 * SECOND) /* between attempts to reach the database */
 
 struct batch {
@@ -81,8 +82,7 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
                 "event %" PRIu64 " no longer ends at byte %" PRIu64
                 " of %s, which was edited, truncated, replaced or deleted",
                 resume.was.seq, resume.was.position.offset, file);
-        backoff_report(&forwarder->position_backoff, &why,
-                       ": the whole journal is sent again, and the database keeps each event once");
+        backoff_report(&forwarder->position_backoff, &why, SENT_AGAIN);
         resume.mark = (struct mark){0};
     }
     forwarder->cursor.mark = resume.mark;
@@ -91,16 +91,20 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
     return 0;
 }
 
-/* Returns 0 or an error with a reason. */
+/* Without a cursor, or with one that cannot be read, everything is sent. Returns 0 or an error with a reason.
+ */
 static int open_cursor(struct forwarder *forwarder, struct reason *reason) {
     struct settled *settled = &forwarder->settled;
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
     int found = cursor_read(settled->directory.fd, settled->name, &forwarder->cursor, reason);
-    if (found == 0) {
+    if (found == ERROR_DAMAGED) {
+        forwarder->cursor = (struct cursor){0};
+        problem("cursors/%s is damaged" SENT_AGAIN, settled->name);
+    } else if (found == 0) {
         forwarder->cursor = (struct cursor){0};
         found = cursor_create(&settled->directory, settled->name, &forwarder->cursor, &deadline, reason);
     }
-    return found < 0 ? found : start_reading(forwarder, reason);
+    return found < 0 && found != ERROR_DAMAGED ? found : start_reading(forwarder, reason);
 }
 
 /* Starts at the first day that can have lines received since then. */
