@@ -4,20 +4,18 @@
 
 #include "backoff.h"
 #include "command.h"
-#include "process.h"
 #include "ring.h"
 #include "runlog.h"
+#include "signals.h"
 #include "source.h"
 #include "terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -161,15 +159,6 @@ static void reap(struct runner *runner) {
 
 /* ---- waiting ---- */
 
-static void take_signals(struct runner *runner) {
-    struct signalfd_siginfo signal_info;
-    while (read(runner->signals, &signal_info, sizeof signal_info) == (ssize_t)sizeof signal_info)
-        if (signal_info.ssi_signo != SIGCHLD && runner->stop_at == INT64_MAX) {
-            runner->source->ending = true;
-            runner->stop_at = monotonic_now() + runner->run->grace * SECOND;
-        }
-}
-
 /* Enforces deadlines. Returns microseconds until the next one, at most LONGEST_WAIT. */
 static int64_t enforce_deadlines(struct runner *runner) {
     int64_t now = monotonic_now(), soonest = LONGEST_WAIT;
@@ -201,7 +190,10 @@ static void wait_for_any(struct runner *runner) {
         if (source->task[i].busy)
             count += command_watch(&runner->command[i], &watched[count]);
     (void)poll(watched, count, (int)((wait + 999) / 1000));
-    take_signals(runner);
+    if (signals_take(runner->signals) && runner->stop_at == INT64_MAX) {
+        source->ending = true;
+        runner->stop_at = monotonic_now() + runner->run->grace * SECOND;
+    }
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (source->task[i].busy)
             command_pump(&runner->command[i]);
@@ -252,21 +244,6 @@ static int find_program(struct runner *runner) {
                            : problem("cannot find program %s: %s", program, strerror(error));
 }
 
-static int open_signals(struct runner *runner) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    if (!process_ignores(SIGINT)) /* signalfd(2) would read ignored signals too */
-        sigaddset(&set, SIGINT);
-    if (!process_ignores(SIGHUP))
-        sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    runner->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return runner->signals >= 0 ? STATUS_DONE : problem("cannot wait for signals: %s", strerror(errno));
-}
-
 int runner_run(struct source *source, const struct run *run) {
     const struct source_functions *functions = source->functions;
     struct runner *runner = calloc(1, sizeof *runner);
@@ -276,9 +253,9 @@ int runner_run(struct source *source, const struct run *run) {
     runner->source = source;
     runner->functions = functions;
     runner->stop_at = INT64_MAX;
-    int status = open_signals(runner);
-    if (status == STATUS_DONE)
-        status = functions->open(source);
+    runner->signals = signals_open(true);
+    int status = runner->signals >= 0 ? functions->open(source)
+                                      : problem("cannot wait for signals: %s", strerror(errno));
     if (status == STATUS_DONE)
         status = find_program(runner);
     if (status == STATUS_DONE) {
