@@ -65,7 +65,7 @@ run: ## install what is missing, build, and send a signed press through lighttpd
 	@deploy/demo/run.sh $(BUILD)/doorpost.cgi
 
 check: ## install what is missing, and run every test under ASan and UBSan
-	@deploy/deps.sh build run check deb door
+	@deploy/deps.sh build run check stream deb door
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
@@ -93,7 +93,7 @@ check-suite: ## test Doorpost in a new minimal root of another release (SUITE=tr
 	@tests/suite.sh $(SUITE) $(MIRROR)
 
 check-more: ## tests that need minutes or large packages: the units under systemd, deploy/README.md as pasted, the container image, deploy/monitoring under Prometheus
-	@deploy/deps.sh build run check more
+	@deploy/deps.sh build run check stream more
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@MORE=1 LIMIT=3600 PATIENCE=1200 python3 tests/run.py tests/e2e/test_systemd.py tests/e2e/test_recipes.py tests/e2e/test_container.py tests/e2e/test_monitoring.py

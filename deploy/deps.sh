@@ -1,10 +1,11 @@
 #!/bin/sh
-# deps.sh PURPOSE...: installs what is missing to build, run or test Doorpost. A purpose is one of build, run, answers, check, suite,
-# door, more, lint, deb, bench and fuzz.
+# deps.sh PURPOSE...: installs what is missing to build, run or test Doorpost. A purpose is one of build, run, answers, check, stream,
+# cluster, suite, door, more, lint, deb, bench and fuzz.
 # deps.sh --tell PURPOSE...: installs nothing; lists what is missing, and fails if anything is.
 #
 # What is already installed, from any source, is left alone; the rest is installed from Debian's (or Ubuntu's) packages, as root or
-# through sudo, without prompting. No service is started, now or at the next boot: the tests and the demo start their own servers.
+# through sudo, without prompting. No service is started, now or at the next boot, and no database is created: the tests and the demo start
+# their own servers.
 set -eu
 
 tell=
@@ -43,6 +44,7 @@ for purpose in "$@"; do
       need libfcgi-dev header_is_there fcgiapp.h
       need libsodium-dev library_is_there libsodium
       need libjson-c-dev library_is_there json-c
+      [ "${POSTGRESQL:-}" = no ] || need libpq-dev library_is_there libpq
       ;;
     run)
       need lighttpd command_is_there lighttpd
@@ -76,6 +78,17 @@ for purpose in "$@"; do
       want fcgiwrap command_is_there fcgiwrap
       want busybox command_is_there busybox
       want uwsgi-core command_is_there uwsgi
+      ;;
+    stream)
+      need postgresql ls /usr/lib/postgresql/*/bin/postgres
+      ;;
+    cluster)
+      need postgresql ls /usr/lib/postgresql/*/bin/postgres
+      need patroni command_is_there patroni
+      need etcd-server command_is_there etcd
+      need etcd-client command_is_there etcdctl
+      need python3-etcd /usr/bin/python3 -c 'import etcd'
+      need iproute2 command_is_there ip
       ;;
     suite)
       need debootstrap command_is_there debootstrap
@@ -119,7 +132,7 @@ for purpose in "$@"; do
       need perl perl -MJSON::PP -e 1
       ;;
     *)
-      echo "deps.sh: unknown purpose $purpose: use build, run, answers, check, suite, door, more, lint, deb, bench or fuzz" >&2
+      echo "deps.sh: unknown purpose $purpose: use build, run, answers, check, stream, cluster, suite, door, more, lint, deb, bench or fuzz" >&2
       exit 2
       ;;
   esac
@@ -147,6 +160,9 @@ policy=/usr/sbin/policy-rc.d
 hold='#!/bin/sh
 # no service is started while deploy/deps.sh runs
 exit 101'
+# Debian reads this file before it creates a database cluster for a new PostgreSQL. An existing one stays, too.
+clusters=/etc/postgresql-common/createcluster.conf
+no_cluster='create_main_cluster = false # while deploy/deps.sh runs'
 services_at_boot() {
   (cd /etc/systemd/system 2>/dev/null && find multi-user.target.wants sockets.target.wants -regex '.*[.]\(service\|socket\)' -printf '%f\n' 2>/dev/null) || :
 }
@@ -155,12 +171,19 @@ hold_services() {
   at_boot=$(services_at_boot)
   trap keep_from_boot EXIT
   trap 'exit 1' HUP INT TERM
-  [ ! -e "$policy" ] || return 0
-  # shellcheck disable=SC2016 # its own $1
-  printf '%s\n' "$hold" | $as_root sh -c 'cat >"$1" && chmod 755 "$1"' sh "$policy"
+  [ -e "$policy" ] || put "$policy" 755 "$hold"
+  case $missing in
+    *" postgresql"*) [ -e "$clusters" ] || put "$clusters" 644 "$no_cluster" ;;
+  esac
+}
+put() { # FILE MODE TEXT
+  # shellcheck disable=SC2016 # its own arguments
+  printf '%s\n' "$3" | $as_root sh -c 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1"' sh "$1" "$2"
 }
 keep_from_boot() { # disables the services that are new
   [ "$(cat "$policy" 2>/dev/null)" != "$hold" ] || $as_root rm -f "$policy"
+  [ "$(cat "$clusters" 2>/dev/null)" != "$no_cluster" ] ||
+    $as_root cp /usr/share/postgresql-common/createcluster.conf "$clusters" 2>/dev/null || $as_root rm -f "$clusters"
   for service in $(services_at_boot); do
     printf '%s\n' "$at_boot" | grep -Fqx "$service" || ! $as_root systemctl --quiet disable "$service" 2>/dev/null ||
       echo "$service was not started or enabled. To use it: systemctl enable --now $service"

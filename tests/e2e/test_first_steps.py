@@ -107,7 +107,7 @@ def a_build_without_libraries_says_make_deps():
         (pathlib.Path(directory) / "pkg-config").chmod(0o755)
         environment = {"PATH": f"{directory}:{os.environ['PATH']}"}
         result = subprocess.run(["make", f"BUILD={directory}/build"], cwd=ROOT, capture_output=True, text=True, env=environment)
-    check(result.returncode != 0 and "libsodium-dev libjson-c-dev. Run `make deps`" in result.stderr, result)
+    check(result.returncode != 0 and "libsodium-dev libjson-c-dev libpq-dev. Run `make deps`" in result.stderr, result)
     check("error:" not in result.stderr, "the compiler was started:", result.stderr)
 
 

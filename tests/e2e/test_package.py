@@ -12,7 +12,7 @@ from support.fastcgi import fastcgi
 from support.laboratory import BINARY, ROOT, Lab, make
 from support.runner import run_tests
 
-LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libsodium23", "adduser", "ca-certificates", "curl")
+LIBRARIES = ("libfcgi0ldbl", "libjson-c5", "libpq5", "libsodium23", "adduser", "ca-certificates", "curl")
 
 
 class Chroot:

@@ -11,7 +11,7 @@ from support.laboratory import ROOT, Lab
 from support.runner import run_tests
 from machine import Machine
 
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "libfcgi0ldbl", "libjson-c5", "libsodium23")
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "adduser", "libfcgi0ldbl", "libjson-c5", "libpq5", "libsodium23")
 
 def install(machine):
     for source, place in ((ROOT / "build/crash/doorpost.cgi", "lib/doorpost/doorpost.cgi"), (ROOT / "build/crash/doorpost", "bin/doorpost"),
