@@ -15,7 +15,7 @@ import threading
 import urllib.parse
 
 from support.assertions import PATIENCE, check, wait_for
-from support.laboratory import ROOT, TOOL
+from support.laboratory import TOOL
 from support.servers import free_port
 
 OWNER = "postgres"  # the superuser; if the tests run as root, the server's user is called so too, because PostgreSQL refuses root
@@ -56,9 +56,10 @@ def free_room(size):
 
 class Postgres:
     """The server, running, with the database `doorpost`, the schema, and a user for each role. `room`: from free_room(). Without `tcp` it
-    has no port; without `fsync` a crash of the machine would cost data, and tests of anything else are faster."""
+    has no port; without `fsync` a crash of the machine would cost data, and tests of anything else are faster. `standby_of`: it is a copy of
+    that server, which follows it and can only be read until promote()."""
 
-    def __init__(self, fsync=True, tcp=False, room=None, schema=True, **settings):
+    def __init__(self, fsync=True, tcp=False, room=None, schema=True, standby_of=None, **settings):
         self.user = pwd.getpwnam(OWNER) if os.geteuid() == 0 else None
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="doorpost-pg-", dir="/tmp"))  # a socket's path has at most 107 bytes
         self.path.chmod(0o755)
@@ -66,7 +67,7 @@ class Postgres:
         self.bin, self.port = programs().parent, free_port() if tcp else 5432
         self.settings = {"listen_addresses": "127.0.0.1" if tcp else "", "unix_socket_directories": self.path, "port": self.port,
                          "fsync": "on" if fsync else "off", "max_connections": 50, "shared_buffers": "32MB", "timezone": "UTC",
-                         "log_min_messages": "warning", **settings}
+                         "log_min_messages": "warning", "log_line_prefix": "%t [%p] %d ", **settings}
         try:
             self.data.mkdir()
             if room:
@@ -74,10 +75,15 @@ class Postgres:
                 self.mounted = True
             for path in (self.path, self.data):
                 self.own(path)
-            self.as_owner("initdb", "--no-sync", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--locale=C.UTF-8",
-                          *(["--wal-segsize=1"] if room else []), "-D", self.data)
+            if standby_of:
+                self.data.chmod(0o700)
+                self.as_owner("pg_basebackup", "--no-sync", "--checkpoint=fast", "--write-recovery-conf", "-D", self.data, "-d", standby_of.url(OWNER))
+            else:
+                self.as_owner("initdb", "--no-sync", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--locale=C.UTF-8",
+                              *(["--wal-segsize=1"] if room else []), "-D", self.data)
             self.start()
-            self.create(schema=schema)
+            if not standby_of:
+                self.create(schema=schema)
         except BaseException:
             self.close()
             raise
@@ -87,7 +93,7 @@ class Postgres:
 
     def __exit__(self, kind, value, trace):
         if kind:
-            print("\n".join(f"# postgres: {line}" for line in self.said().splitlines()[-20:]))
+            print("\n".join(f"# postgres: {line[:300]}" for line in self.said().splitlines()[-20:]))
         self.close()
 
     def own(self, path):
@@ -100,10 +106,11 @@ class Postgres:
 
     def as_owner(self, program, *arguments, input=None):
         """Runs one of PostgreSQL's programs as the server's user, and returns what it prints."""
-        stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-        result = subprocess.run([self.bin / program, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **stdin, **self.options())
-        check(result.returncode == 0, program, "failed:", result.stdout, result.stderr)
-        return result.stdout
+        stdin = {"input": input.encode()} if input is not None else {"stdin": subprocess.DEVNULL}
+        result = subprocess.run([self.bin / program, *map(str, arguments)], capture_output=True, timeout=PATIENCE, **stdin, **self.options())
+        output, errors = result.stdout.decode(), result.stderr.decode(errors="replace")  # with line breaks as they are
+        check(result.returncode == 0, program, "failed:", output, errors)
+        return output
 
     # ---- the server ----
 
@@ -144,6 +151,10 @@ class Postgres:
     def restart(self, mode="fast"):
         self.stop(mode)
         self.start()
+
+    def promote(self):
+        """Makes a standby a server that can be written to."""
+        self.sql("SELECT pg_promote()", database="postgres")
 
     def said(self):
         """The server's log."""
@@ -193,10 +204,7 @@ class Postgres:
 
 def schema_text():
     """What an operator loads."""
-    result = subprocess.run([TOOL, "forward", "--schema"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode == 0:
-        return result.stdout
-    return (ROOT / "deploy/postgresql/schema.sql").read_text()
+    return subprocess.run([TOOL, "forward", "--schema"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True).stdout
 
 
 class Proxy:
