@@ -38,6 +38,7 @@ UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildc
 TESTABLE = $(LIB) $(filter-out %/main.o,$(sort $(CGI) $(CLI) $(DOOR_CGI))) # objects that unit tests may call
 E2E = $(wildcard tests/e2e/test_*.py)
 DOOR = $(wildcard tests/door/test_*.py)
+STREAM = $(wildcard tests/stream/test_*.py)
 CRASH = $(wildcard tests/crash/test_*.py)
 FUZZ = intake record records
 FUZZ_SECONDS ?= 60
@@ -69,7 +70,7 @@ check: ## install what is missing, and run every test under ASan and UBSan
 	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
 	@$(MAKE) --no-print-directory -j2 $(CRASHING) crash-programs
 	@$(MAKE) --no-print-directory -j2 $(DAMAGING) damage-programs
-	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(DOOR) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files build/damage/fuzz-lists
+	@QUICK=1 STATES=1500 ACT_STATES=500 python3 tests/run.py $(UNIT:$(BUILD)/%=build/check/%) $(E2E) $(DOOR) $(STREAM) $(CRASH) $(wildcard tests/fuzz/test_*.py) build/check/fuzz-connections build/damage/fuzz-files build/damage/fuzz-lists
 
 # T=DIRECTORY/FILE or T=DIRECTORY/FILE:TEST.
 TEST_FILE = $(firstword $(subst :, ,$(T)))
@@ -105,6 +106,11 @@ door-check: ## the door page's tests at full length: in a real browser, and kill
 	@LIMIT=3600 python3 tests/run.py $(DOOR)
 	@$(MAKE) --no-print-directory -j2 all
 	@DOORPOST_CGI=$(CURDIR)/$(BUILD)/doorpost.cgi python3 tests/run.py tests/door/test_viewers.py
+
+stream-check: ## the tests of the merged stream at full length, with a PostgreSQL of their own
+	@deploy/deps.sh build stream answers
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
+	@LIMIT=3600 python3 tests/run.py $(STREAM)
 
 crash-check: ## the crash and fault tests at full length: 20,000 disk states, 20,000 operator actions, 100,000 kinds of damage, every call failing
 	@deploy/deps.sh build check
@@ -343,5 +349,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(ARCHIVE)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed door-check check-answers check-suite check-more test picture screenshots
+.PHONY: needed door-check stream-check check-answers check-suite check-more test picture screenshots
 .SECONDARY:
