@@ -58,8 +58,13 @@ def two_nodes_behind_one_address_store_each_press_once():
         wait_for_events(server, PRESSES, running, "balanced")
         both = len(left.lines()) + len(right.lines()) - PRESSES
         check(both > PRESSES / 8, "only", both, "presses are in both journals, which proves nothing")
-        wait_for(lambda: all(json.loads(node.tool("forward", "--status", "--json", **node.as_user()).ok().stdout)[0]["lag_events"] == 0
-                             for node in (left, right)), "both to have forwarded everything")
+
+        def status(node):
+            return json.loads(node.tool("forward", "--status", "--json").ok().stdout)[0]
+        wait_for(lambda: not status(left)["behind"] and not status(right)["behind"], "both to have forwarded everything")
+        states = status(left), status(right)
+        counts = {name: sum(state[name] for state in states) for name in ("sent", "duplicates", "errors")}
+        check(counts == {"sent": PRESSES, "duplicates": both, "errors": 0}, counts)
         end(*(forwarder for forwarder, _ in running))
         stream = compare(server, (left, right), database="balanced")
         check(len(stream) == PRESSES, len(stream), "rows")

@@ -83,8 +83,9 @@ TROUBLES = {
     "refused": ("doorpost-px", {"broken": lambda trouble: trouble.proxy.refuse()}, lambda trouble: trouble.proxy.accept()),
     "unresponsive": ("", {"broken": lambda trouble: trouble.proxy.stall()}, lambda trouble: trouble.proxy.resume()),
     "locked": ("", {"broken": lock_table}, lambda trouble: trouble.lock.close()),
+    "silent": ("", {}, lambda trouble: trouble.proxy.strand()),  # is worse off from here on
 }
-UNCOUNTED = "refused", "unresponsive", "locked"  # their attempts are not seen, or take as long as a statement may
+UNCOUNTED = "refused", "unresponsive", "locked", "silent"  # there are no attempts, or they are not seen, or take as long as a statement may
 
 
 def what_is_wrong_is_said_once():
@@ -95,6 +96,8 @@ def what_is_wrong_is_said_once():
         for one in told:
             wait_for(one.said, f"it to say what is wrong: {one.name}")
             check(re.search(one.says, one.said()[0]), f"{one.name}: not helpful:", one.said()[0])
+            once = one.node.forward(one.where, "--name", "once", "--once").fails()
+            check(re.search(one.says, once.stderr) and len(once.stderr.splitlines()) == 1, f"{one.name}: not helpful, once:", once)
         for one in troubles:
             wait_for(lambda: one.name == "refused" or one.proxy.connections, f"it to connect: {one.name}")
         end(*(trouble.forwarder for trouble in troubles))  # in the middle of it

@@ -213,6 +213,7 @@ class Proxy:
     cut()        ends all of them, wherever they are
     cut_before   bytes: a connection ends when the server sends them; the client does not get them
     stall()      nothing gets through, in either direction, until resume(); new connections are accepted, and stall too
+    strand()     nothing gets through the connections that there are any more, as if a firewall had forgotten them
     refuse()     no connection is possible until accept()
 
     It listens on a Unix socket of its own, or with `tcp` on a port."""
@@ -226,6 +227,7 @@ class Proxy:
         self.connections = self.cuts = 0  # how many there were
         self.cut_before = self.listener = None
         self.flowing, self.lock, self.pairs = threading.Event(), threading.Lock(), set()
+        self.stranded = set()
         self.flowing.set()
         self.accept()
 
@@ -279,6 +281,10 @@ class Proxy:
     def resume(self):
         self.flowing.set()
 
+    def strand(self):
+        with self.lock:
+            self.stranded |= self.pairs
+
     def take(self, listener):
         with contextlib.suppress(OSError):
             while True:
@@ -301,6 +307,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self.flowing.wait()
+                if pair in self.stranded:
+                    continue
                 at = data.find(self.cut_before) if from_server and self.cut_before else -1
                 sink.sendall(data[:at] if at >= 0 else data)
                 if at >= 0:
