@@ -1,6 +1,7 @@
 /* doorpost forward: copies the journal's events into the database of the merged stream. */
 #include "cursor.h"
 #include "database.h"
+#include "forward_status.h"
 #include "forwarder.h"
 #include "schema.h"
 #include "settings.h"
@@ -25,10 +26,11 @@ static void check_options(const struct options *options) {
     const struct forward *forward = &options->forward;
     struct reason reason;
     int64_t since = 0;
-    if (!cursor_name_is_good(forward->name))
+    if (forward->name != NULL && !cursor_name_is_good(forward->name))
         usage_error("a consumer's name may contain only letters, digits, - and _, at most %d characters",
                     CURSOR_NAME_SIZE - 1);
-    if (forward->node[0] == '\0' || strspn(forward->node, NODE_CHARACTERS) != strlen(forward->node))
+    bool runs = !options->schema && !options->status;
+    if (runs && (forward->node[0] == '\0' || strspn(forward->node, NODE_CHARACTERS) != strlen(forward->node)))
         usage_error(
             "a node's name may contain only letters, digits, -, _ and ., not \"%s\": choose one with --node",
             forward->node);
@@ -40,14 +42,14 @@ static void check_options(const struct options *options) {
                     options->since);
     if (forward->to != NULL && database_check(forward->to, &reason) != 0)
         usage_error("%s", reason.text);
-    if (!options->schema && !options->status && forward->to == NULL)
+    if (runs && forward->to == NULL)
         usage_error("where to? --to postgresql://HOST/DATABASE");
 }
 
 static int forward_main(int argc, char *argv[]) {
     char node[NODE_SIZE] = "";
     gethostname(node, sizeof node - 1);
-    struct options options = {.forward = {.name = FORWARDER_NAME, .node = node}};
+    struct options options = {.forward = {.node = node}};
     static struct config config;
     options_parse(argc, argv, &verb_forward, &options);
     check_options(&options);
@@ -58,6 +60,10 @@ static int forward_main(int argc, char *argv[]) {
         when_parse(options.since, false, timestamp_now(), &options.forward.since);
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
+    if (options.status)
+        return forward_status_show(&config, options.forward.name, options.json);
+    if (options.forward.name == NULL)
+        options.forward.name = FORWARDER_NAME;
     return forwarder_run(&config, &options.forward);
 }
 

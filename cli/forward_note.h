@@ -22,4 +22,8 @@ void forward_note_write(int lock, const struct forward_note *note);
 /* Returns true if the lock file is a forwarder's. */
 bool forward_note_read(int lock, struct forward_note *note);
 
+/* The same for a consumer in the journal `directory` (a descriptor). Not for a process that holds one of the
+ * consumer's locks: it would lose it. */
+bool forward_note_find(int directory, const char *name, struct forward_note *note);
+
 #endif

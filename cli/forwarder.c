@@ -96,6 +96,7 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
 static int open_cursor(struct forwarder *forwarder, struct reason *reason) {
     struct settled *settled = &forwarder->settled;
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
+    forwarder->written.error_at = -1; /* the lock file is a new one: write the note in any case */
     int found = cursor_read(settled->directory.fd, settled->name, &forwarder->cursor, reason);
     if (found == ERROR_DAMAGED) {
         forwarder->cursor = (struct cursor){0};

@@ -3,14 +3,13 @@
 
 #include "failed.h"
 #include "failures.h"
+#include "forward_note.h"
 #include "instructions.h"
-#include "lines.h"
+#include "lag.h"
 #include "quote.h"
-#include "resume.h"
 #include "runner_note.h"
 #include "segment.h"
 #include "terminal.h"
-#include "waiting.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -18,49 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* How far a consumer is behind. */
-struct lag {
-    struct resume resume;
-    struct position first; /* of the deferred events; day 0: none */
-    size_t waiting, retrying;
-    uint64_t events;
-    int64_t since; /* time of receipt of the oldest one; 0: none */
-};
-
-static void count_waiting(void *context, const struct item *item) {
-    struct lag *lag = context;
-    lag->waiting++;
-    lag->retrying += item->attempts > 0;
-    if (lag->first.day == 0 || item->position.day < lag->first.day ||
-        (item->position.day == lag->first.day && item->position.offset < lag->first.offset))
-        lag->first = item->position;
-}
-
-static int measure(struct lines *lines, const char *name, const struct cursor *cursor, struct lag *lag) {
-    const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
-    struct reason reason = {""};
-    int result;
-    *lag = (struct lag){0};
-    if (resume_find(lines->directory.fd, cursor, &lag->resume, &reason) != 0 ||
-        waiting_each(lines->directory.fd, name, count_waiting, lag, &reason) < 0)
-        return problem("%s", reason.text);
-    lag->events = lag->waiting;
-    lag->retrying += cursor->retry_count;
-    if (lag->waiting > 0 && (lines_start(lines, lag->first), lines_next(lines, &all)) > 0)
-        lag->since = lines->received_at;
-    lines_start(lines, lag->resume.mark.position);
-    while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
-        if (result < 0)
-            return STATUS_PROBLEM;
-        if (!resume_is_new(&lag->resume, &lines->record, lines->position.day) ||
-            (!lag->resume.reused && cursor_has_done(cursor, lines->record.seq)))
-            continue;
-        if (lag->events++ == 0 || lag->since == 0)
-            lag->since = lines->received_at;
-    }
-    return STATUS_DONE;
-}
 
 /* What --status reports about a consumer. */
 struct consumer_status {
@@ -71,20 +27,7 @@ struct consumer_status {
     long running;
     struct json_object *last; /* the last failure, or NULL */
     char segment[SEGMENT_NAME_SIZE];
-    uint64_t offset;
-    int64_t seconds; /* since the oldest event not yet run was received */
 };
-
-/* Computes the consumer's position and how old its oldest unrun event is. */
-static void locate(struct consumer_status *shown) {
-    struct position position = shown->cursor->mark.position;
-    const struct lag *lag = &shown->lag;
-    if (position.offset == 0 && position.day < lag->resume.first) /* before the first line */
-        position.day = lag->resume.first;
-    segment_name(position.day, shown->segment);
-    shown->offset = position.offset;
-    shown->seconds = lag->since > 0 ? (timestamp_now() - lag->since) / SECOND : 0;
-}
 
 static void print_consumer(const struct consumer_status *shown) {
     const struct lag *lag = &shown->lag;
@@ -92,9 +35,9 @@ static void print_consumer(const struct consumer_status *shown) {
     printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
            " s behind, %ld in flight, %zu to be retried, %s%d failed%s\n",
            colour(COLOUR_NAME), shown->name, colour(COLOUR_NONE),
-           shown->holder != 0 ? "running" : "not running", shown->segment, shown->offset, lag->events,
-           shown->seconds, shown->running, lag->retrying,
-           colour(shown->failed > 0 ? COLOUR_BAD : COLOUR_NONE), shown->failed, colour(COLOUR_NONE));
+           shown->holder != 0 ? "running" : "not running", shown->segment, lag->position.offset, lag->events,
+           lag->seconds, shown->running, lag->retrying, colour(shown->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
+           shown->failed, colour(COLOUR_NONE));
     resume_explain(&lag->resume, shown->name, &explanation);
     if (!lag->resume.holds)
         printf("  %s%s%s\n", colour(COLOUR_WARNING), explanation.text, colour(COLOUR_NONE));
@@ -108,10 +51,10 @@ static void report_consumer(const struct consumer_status *shown, struct json_obj
     json_object_object_add(one, "name", json_object_new_string(shown->name));
     json_object_object_add(one, "process", shown->holder != 0 ? json_object_new_int(shown->holder) : NULL);
     json_object_object_add(one, "segment", json_object_new_string(shown->segment));
-    json_object_object_add(one, "byte", json_object_new_int64((int64_t)shown->offset));
+    json_object_object_add(one, "byte", json_object_new_int64((int64_t)lag->position.offset));
     json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
     json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
-    json_object_object_add(one, "behind_seconds", json_object_new_int64(shown->seconds));
+    json_object_object_add(one, "behind_seconds", json_object_new_int64(lag->seconds));
     json_object_object_add(one, "in_flight", json_object_new_int64(shown->running));
     json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
     json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
@@ -141,8 +84,8 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     if (failures == NULL)
         return problem("%s", reason.text);
     shown.last = failures_newest(failures);
-    int status = measure(lines, name, &cursor, &shown.lag);
-    locate(&shown);
+    int status = lag_measure(lines, name, &cursor, false, &shown.lag);
+    segment_name(shown.lag.position.day, shown.segment);
     if (status == STATUS_DONE && report == NULL)
         print_consumer(&shown);
     else if (status == STATUS_DONE)
@@ -164,8 +107,11 @@ struct show {
 
 static int show_one(void *context, const char *name) {
     struct show *show = context;
+    struct forward_note note;
     if (show->only != NULL && strcmp(show->only, name) != 0)
         return 0;
+    if (forward_note_find(show->lines->directory.fd, name, &note))
+        return 0; /* see `doorpost forward --status` */
     show->seen++;
     if (show->show(show->lines, name, show->report) != STATUS_DONE)
         show->status = STATUS_PROBLEM;
