@@ -9,6 +9,7 @@
 #include "delivery.h"
 #include "directory.h"
 #include "failures.h"
+#include "forward_note.h"
 #include "keys.h"
 #include "log_location.h"
 #include "mounts.h"
@@ -51,6 +52,7 @@
 #define START_TRIES 50                /* a tenth of a second each, while a web server starts */
 #define SYNC_SLOW (SECOND / 2)        /* microseconds */
 #define YEAR_2025 INT64_C(1735689600) /* seconds; an earlier clock must be wrong */
+#define FAILING_LONG 120              /* seconds */
 #define NFS_MAGIC 0x6969
 
 enum level { LEVEL_GOOD, LEVEL_NOTE, LEVEL_WARNING, LEVEL_PROBLEM };
@@ -532,32 +534,62 @@ static void check_program(struct doctor *doctor, const char *name, int lock) {
              note.program);
 }
 
-/* Only a note, because a timer may be about to start the consumer. */
-static void check_runs(struct doctor *doctor, const char *name, int lock) {
+/* Returns true if there are lines after the consumer's position. */
+static bool has_events_left(const struct doctor *doctor, const char *name) {
     static struct cursor cursor;
     struct position end;
     int32_t first, last;
     int directory = doctor->directory.fd;
-    if (cursor_holder(lock, CURSOR_LOCK_RUNNER) == 0 && cursor_read(directory, name, &cursor, NULL) > 0 &&
-        segment_range(directory, 0, DAY_MAX, &first, &last, NULL) > 0 &&
-        cursor_end_of_day(directory, last, &end, NULL) == 0 &&
-        (cursor.mark.position.day < end.day ||
-         (cursor.mark.position.day == end.day && cursor.mark.position.offset < end.offset)))
+    return cursor_read(directory, name, &cursor, NULL) > 0 &&
+           segment_range(directory, 0, DAY_MAX, &first, &last, NULL) > 0 &&
+           cursor_end_of_day(directory, last, &end, NULL) == 0 &&
+           (cursor.mark.position.day < end.day ||
+            (cursor.mark.position.day == end.day && cursor.mark.position.offset < end.offset));
+}
+
+/* Only a note, because a timer may be about to start the consumer. */
+static void check_runs(struct doctor *doctor, const char *name, int lock) {
+    if (cursor_holder(lock, CURSOR_LOCK_RUNNER) == 0 && has_events_left(doctor, name))
         tell(doctor, LEVEL_NOTE, "consumer",
              "%s is not running, and has events left to run: see `doorpost exec --status`", name);
+}
+
+/* A failover takes less than a minute, so a short failure is only a warning. */
+static void check_forwarder(struct doctor *doctor, const char *name, int lock,
+                            const struct forward_note *note) {
+    bool runs = cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0, behind = has_events_left(doctor, name);
+    int64_t failing = note->failing ? (timestamp_now() - note->error_at) / SECOND : 0;
+    if (note->failing)
+        tell(doctor, failing < FAILING_LONG ? LEVEL_WARNING : LEVEL_PROBLEM, "forwarder",
+             "%s%s has not been able to forward events for %" PRId64 " s: %s", name,
+             runs ? "" : ", which is not running,", failing, note->error.text);
+    else if (!runs && behind)
+        tell(doctor, LEVEL_NOTE, "forwarder",
+             "%s is not running, and has events left to forward: see `doorpost forward --status`", name);
+    else
+        tell(doctor, LEVEL_GOOD, "forwarder",
+             "%s %s: %" PRIu64 " events sent, %" PRIu64 " that the database already had, %" PRIu64
+             " errors overcome",
+             name, runs ? "is running" : "has nothing left to forward", note->sent, note->duplicates,
+             note->errors);
 }
 
 static int check_consumer(void *context, const char *name) {
     struct doctor *doctor = context;
     struct reason reason = {""};
+    struct forward_note note;
     int lock = cursor_open_lock(doctor->directory.fd, name, &reason);
     if (lock < 0) {
         tell(doctor, LEVEL_PROBLEM, "consumer", "%s", reason.text);
         return 0;
     }
-    check_failures(doctor, name, lock);
-    check_program(doctor, name, lock);
-    check_runs(doctor, name, lock);
+    if (forward_note_read(lock, &note)) {
+        check_forwarder(doctor, name, lock, &note);
+    } else {
+        check_failures(doctor, name, lock);
+        check_program(doctor, name, lock);
+        check_runs(doctor, name, lock);
+    }
     close(lock);
     return 0;
 }
