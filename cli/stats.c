@@ -2,6 +2,7 @@
  * insertion order, and that --json prints as they are. */
 #include "api.h"
 #include "counters.h"
+#include "forward_status.h"
 #include "lines.h"
 #include "quote.h"
 #include "settings.h"
@@ -283,6 +284,45 @@ static int print_accounts(const struct config *config) {
     return reason.text[0] == '\0' ? STATUS_DONE : problem("%s", reason.text);
 }
 
+static const struct {
+    const char *name, *type, *help;
+} forward_metrics[] = {
+    {"doorpost_forward_lag_events", "gauge", "Events that have not been forwarded yet."},
+    {"doorpost_forward_lag_seconds", "gauge", "How long ago the oldest of them was received."},
+    {"doorpost_forward_sent_total", "counter", "Events that were new to the database."},
+    {"doorpost_forward_duplicates_total", "counter", "Events that the database already had."},
+    {"doorpost_forward_errors_total", "counter", "Failed attempts to forward events."},
+};
+#define FORWARD_METRICS (sizeof forward_metrics / sizeof *forward_metrics)
+
+static void note_forwarder(void *context, const struct forward_status *status) {
+    struct json_object **values = context;
+    const struct forward_note *note = &status->note;
+    const int64_t numbers[FORWARD_METRICS] = {(int64_t)status->lag.events, status->lag.seconds,
+                                              (int64_t)note->sent, (int64_t)note->duplicates,
+                                              (int64_t)note->errors};
+    for (size_t i = 0; i < FORWARD_METRICS; i++)
+        json_object_object_add(values[i], status->name, json_object_new_int64(numbers[i]));
+}
+
+/* How far each forwarder has come. */
+static int print_forwarders(struct lines *lines) {
+    struct json_object *values[FORWARD_METRICS];
+    for (size_t i = 0; i < FORWARD_METRICS; i++)
+        values[i] = json_object_new_object();
+    int status = forward_status_each(lines, note_forwarder, values);
+    bool any = json_object_object_length(values[0]) > 0;
+    for (size_t i = 0; i < FORWARD_METRICS; i++) {
+        const char *name = forward_metrics[i].name;
+        if (any)
+            printf("# HELP %s %s\n# TYPE %s %s\n", name, forward_metrics[i].help, name,
+                   forward_metrics[i].type);
+        print_metric(name, "name", values[i]);
+        json_object_put(values[i]);
+    }
+    return status;
+}
+
 /* Returns true if there is a filter; then only lines still in the journal are counted. */
 static bool is_filtered(const struct filter *filter) {
     return filter->since_text != NULL || filter->until_text != NULL ||
@@ -338,6 +378,8 @@ static int stats_main(int argc, char *argv[]) {
     }
     if (status == STATUS_DONE)
         status = count_and_print(&totals, lines, &options);
+    if (options.prometheus && print_forwarders(lines) != STATUS_DONE)
+        status = STATUS_PROBLEM;
     if (options.prometheus && print_accounts(&config) != STATUS_DONE)
         status = STATUS_PROBLEM;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)

@@ -22,6 +22,7 @@ def questions():
 def they_ask_for_what_is_printed():
     with Lab() as lab:
         lab.receive(press(1), b"{}")
+        lab.tool("forward", "--to", "host=/nowhere", "--once").fails()
         printed = lab.tool("stats", "--prometheus").ok().stdout
         names = set(re.findall(r"^(doorpost_\w+)", printed, re.MULTILINE))
         labels = set(re.findall(r"[{,](\w+)=", printed))
@@ -46,6 +47,7 @@ def prometheus_understands_them():
         (lab.path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))  # JSON is YAML
         promtool(lab, "check", "rules", lab.path / "panels.yml").ok()
         lab.receive(press(1), b"{}")
+        lab.tool("forward", "--to", "host=/nowhere", "--once").fails()
         printed = lab.tool("stats", "--prometheus").ok().stdout
         result = promtool(lab, "check", "metrics", input=printed)
         check(result.returncode in (0, 3) and "error while linting" not in result.stderr, result)  # 3: it would have chosen other names
@@ -71,6 +73,9 @@ def each_alert_comes_when_it_should():
             {"interval": "1m", "input_series": [series("doorpost_delivery_delay_seconds_sum", "0+1x100 100+120x100"),
                                                 series("doorpost_delivery_delay_seconds_count", "0+1x100 101+1x100")],
              "alert_rule_test": [alert("DoorpostLate", 90, False), alert("DoorpostLate", 150, True)]},
+            {"interval": "1m", "input_series": [series("doorpost_forward_lag_seconds", "0x60 0+60x60 0x60")],  # for an hour
+             "alert_rule_test": [alert("DoorpostNotForwarded", 62, False), alert("DoorpostNotForwarded", 70, True),
+                                 alert("DoorpostNotForwarded", 130, False)]},
             {"interval": "1m", "input_series": [series("doorpost_journal_bytes", "1000x30")],
              "alert_rule_test": [{"alertname": "DoorpostUnknown", "eval_time": "29m", "exp_alerts": []},
                                  {"alertname": "DoorpostUnknown", "eval_time": "59m", "exp_alerts": [{"exp_labels": {"severity": "critical"}}]}]}]
