@@ -1,6 +1,7 @@
 /* doorpost prune: retention in whole days. */
 #include "prune.h"
 #include "counters.h"
+#include "forward_note.h"
 #include "rebuild.h"
 #include "resume.h"
 #include "ring.h"
@@ -42,7 +43,7 @@ static void warn_of_replays(const struct config *config, int64_t keep) {
                 state, keep / DAY_SECONDS, RING_LATEST_DAYS, RING_LATEST_HOURS);
 }
 
-/* Checks whether a consumer would lose events that it has not run yet. */
+/* Checks whether a consumer would lose events that it has not run or forwarded yet. */
 struct consumers {
     int directory;
     int32_t keep;
@@ -105,15 +106,17 @@ static int find_unrun(struct consumers *consumers, const char *name, int32_t *da
 static int check_consumer(void *context, const char *name) {
     struct consumers *consumers = context;
     struct reason reason = {""};
+    struct forward_note note;
     int32_t first;
     char day[DAY_SIZE];
     int result = find_unrun(consumers, name, &first, &reason);
     if (result < 0)
         return problem("%s", reason.text);
     if (result > 0) {
+        bool forwards = forward_note_find(consumers->directory, name, &note);
         day_format(first, day);
-        problem("the consumer %s has not run its events of %s yet: run it, delete cursors/%s, or use --force",
-                name, day, name);
+        problem("the %s %s has not %s its events of %s yet: run it, delete cursors/%s, or use --force",
+                forwards ? "forwarder" : "consumer", name, forwards ? "forwarded" : "run", day, name);
         consumers->behind++;
     }
     return 0;
@@ -257,7 +260,8 @@ static int prune_main(int argc, char *argv[]) {
 static const struct option_spec table[] = {
     {'k', "keep", OPTION_DURATION, "TIME", "keep the days that began within this time, as in 90d", AT(keep)},
     {'n', "dry-run", OPTION_FLAG, NULL, "only show what would be deleted", AT(dry_run)},
-    {'f', "force", OPTION_FLAG, NULL, "also delete events that an exec consumer has not run yet", AT(force)},
+    {'f', "force", OPTION_FLAG, NULL, "also delete events that a consumer has not run or forwarded yet",
+     AT(force)},
     OPTION_CONF,
     OPTION_JOURNAL,
     {0}};
