@@ -29,3 +29,8 @@ void backoff_start(struct backoff *backoff, const struct reason *reason, const c
 void backoff_clear(struct backoff *backoff) {
     backoff->delay = backoff->again = 0;
 }
+
+void backoff_end(struct backoff *backoff) {
+    backoff_clear(backoff);
+    backoff->reported.text[0] = '\0';
+}

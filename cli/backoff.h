@@ -22,4 +22,7 @@ void backoff_start(struct backoff *backoff, const struct reason *reason, const c
 /* Resets the delay after a success. */
 void backoff_clear(struct backoff *backoff);
 
+/* The same, and the next failure is printed even if it is the same one: what failed has been seen to work. */
+void backoff_end(struct backoff *backoff);
+
 #endif

@@ -392,6 +392,7 @@ static int take_events(struct database_source *source, struct reason *reason) {
 static void take_turns(struct database_source *source) {
     struct database *database = source->database;
     size_t rows = database_rows(database);
+    backoff_end(&source->backoff);
     source->empty = rows == 0 && source->wanted > 0;
     source->drained = source->empty && source->run->retry_failed;
     for (size_t row = 0; row < rows; row++) {

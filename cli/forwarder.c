@@ -254,7 +254,7 @@ static void confirm(struct forwarder *forwarder) {
     note->sent += stored;
     note->duplicates += batch->rows.count - stored;
     note->failing = false;
-    backoff_clear(&forwarder->database_backoff);
+    backoff_end(&forwarder->database_backoff);
     forwarder->sent = false;
     forwarder->singly -= forwarder->singly > 0;
     if (batch->moves) {
