@@ -189,8 +189,9 @@ static int forget_removed(struct door *door, const struct config *config) {
         return STATUS_PROBLEM;
     filter.since = oldest;
     filter.until = INT64_MAX;
-    if (!lines->empty)
-        lines_start(lines, lines_since(lines, oldest));
+    struct position from = {0};
+    (void)lines_since(lines, &filter, &from);
+    lines_start(lines, from);
     while (!lines->empty && (result = lines_next(lines, &filter)) > 0)
         if (strcmp(lines->event.type, RING_REMOVED) == 0 &&
             account_removed(door, lines->event.account, lines->received_at, &reason) != 0)

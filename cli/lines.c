@@ -1,8 +1,10 @@
-/* A filtered walk through the journal. The last lines are found by reading back from the end in growing
- * windows, so that a long journal is not read in full. */
+/* A filtered walk through the journal, or the events of the stream. The last lines of a journal are found by
+ * reading back from the end in growing windows, so that a long journal is not read in full. */
 #include "lines.h"
 
+#include "events.h"
 #include "hole.h"
+#include "lines_stream.h"
 #include "segment.h"
 #include "terminal.h"
 
@@ -39,8 +41,7 @@ static bool wanted(const struct filter *filter, const struct lines *lines) {
            list_has(&filter->types, event->type);
 }
 
-struct lines *lines_open(const char *path) {
-    struct reason reason = {""};
+static struct lines *new_lines(void) {
     struct lines *lines = calloc(1, sizeof *lines);
     struct event_parser *parser = event_parser_new();
     if (lines == NULL || parser == NULL) {
@@ -50,7 +51,16 @@ struct lines *lines_open(const char *path) {
         return NULL;
     }
     lines->parser = parser;
-    lines->walk.fd = -1;
+    lines->walk.fd = lines->directory.fd = -1;
+    return lines;
+}
+
+struct lines *lines_open(const char *path) {
+    struct reason reason = {""};
+    struct lines *lines = new_lines();
+    if (lines == NULL)
+        return NULL;
+    lines->where = path;
     directory_start(&lines->directory, path);
     if (directory_open(&lines->directory, &reason) != 0) {
         problem("%s", reason.text);
@@ -64,9 +74,35 @@ struct lines *lines_open(const char *path) {
     return lines;
 }
 
+struct lines *lines_open_from(const struct settings *settings, const struct filter *filter, bool follow,
+                              struct config *config) {
+    struct lines *lines;
+    if (settings->from == NULL) {
+        if (settings_load(settings, NEED_JOURNAL, config) != STATUS_DONE)
+            return NULL;
+        lines = lines_open(config->journal);
+        if (lines != NULL && follow)
+            follow_start(&lines->follow, config->journal);
+        if (lines != NULL)
+            lines->following = follow;
+        return lines;
+    }
+    if (settings->journal != NULL)
+        usage_error("--from and --journal cannot be combined");
+    lines = new_lines();
+    if (lines != NULL && stream_open(lines, settings->from, filter, follow) != STATUS_DONE) {
+        lines_close(lines);
+        return NULL;
+    }
+    return lines;
+}
+
 void lines_close(struct lines *lines) {
     if (lines == NULL)
         return;
+    if (lines->stream == NULL && lines->following)
+        follow_end(&lines->follow);
+    events_free(lines->stream);
     walk_end(&lines->walk);
     directory_close(&lines->directory);
     event_parser_free(lines->parser);
@@ -76,6 +112,8 @@ void lines_close(struct lines *lines) {
 int lines_refresh(struct lines *lines) {
     struct reason reason = {""};
     struct stat status;
+    if (lines->stream != NULL)
+        return stream_refresh(lines);
     if (fstat(lines->directory.fd, &status) == 0 && status.st_nlink == 0)
         return problem("the journal directory %s was deleted", lines->directory.path);
     int found = segment_range(lines->directory.fd, 0, DAY_MAX, &lines->first, &lines->last, &reason);
@@ -87,34 +125,64 @@ int lines_refresh(struct lines *lines) {
     return STATUS_DONE;
 }
 
+void lines_wait(struct lines *lines) {
+    if (lines->stream != NULL)
+        stream_wait(lines);
+    else
+        follow_wait(&lines->follow, -1);
+}
+
 void lines_start(struct lines *lines, struct position position) {
+    lines->done = 0;
+    lines->position = position;
+    if (lines->stream != NULL) {
+        events_start(lines->stream, (int64_t)position.offset);
+        return;
+    }
     walk_end(&lines->walk);
     walk_start(&lines->walk, lines->directory.fd, position, (struct chain_state){.known = false});
     walk_until(&lines->walk, lines->last);
 }
 
-static void report_damage(struct lines *lines, struct position position) {
+static void report_damage(struct lines *lines) {
     char name[SEGMENT_NAME_SIZE];
-    segment_name(position.day, name);
-    if (++lines->damaged <= DAMAGE_REPORTS)
-        problem("%s, byte %" PRIu64 ": skipped a damaged line; see `doorpost check`", name, position.offset);
+    if (++lines->damaged > DAMAGE_REPORTS)
+        return;
+    if (lines->stream != NULL) {
+        problem("event %" PRIu64
+                " of the stream: skipped, because it is damaged; see `doorpost check --from`",
+                lines->position.offset);
+        return;
+    }
+    segment_name(lines->position.day, name);
+    problem("%s, byte %" PRIu64 ": skipped a damaged line; see `doorpost check`", name,
+            lines->position.offset);
+}
+
+static int journal_next(struct lines *lines, bool *damaged) {
+    struct reason reason = {""};
+    enum scan scan;
+    int result = walk_next(&lines->walk, &scan, &lines->record, &lines->position, &reason);
+    if (result <= 0)
+        return result == 0 ? 0 : (problem("%s", reason.text), -1);
+    *damaged = scan == SCAN_DAMAGED ||
+               timestamp_parse(lines->record.received_at, TIMESTAMP_SIZE - 1, &lines->received_at) != 0;
+    lines->done += *damaged ? 0 : lines->record.length + 1;
+    return 1;
 }
 
 int lines_next(struct lines *lines, const struct filter *filter) {
-    struct reason reason = {""};
-    enum scan scan;
+    bool damaged;
     int result;
-    while ((result = walk_next(&lines->walk, &scan, &lines->record, &lines->position, &reason)) > 0) {
+    while ((result = lines->stream != NULL ? stream_next(lines, &damaged) : journal_next(lines, &damaged)) >
+           0) {
         const struct record *record = &lines->record;
-        if (scan == SCAN_DAMAGED ||
-            timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &lines->received_at) != 0) {
-            report_damage(lines, lines->position);
+        bool timely = lines->received_at >= filter->since && lines->received_at < filter->until;
+        if (!damaged && !timely)
             continue;
-        }
-        if (lines->received_at < filter->since || lines->received_at >= filter->until)
-            continue;
-        if (event_parse(lines->parser, record->event, record->event_length, &lines->event, &reason) != 0) {
-            report_damage(lines, lines->position);
+        if (damaged ||
+            event_parse(lines->parser, record->event, record->event_length, &lines->event, NULL) != 0) {
+            report_damage(lines);
             continue;
         }
         if (wanted(filter, lines)) {
@@ -122,15 +190,17 @@ int lines_next(struct lines *lines, const struct filter *filter) {
             return 1;
         }
     }
-    if (result < 0)
-        problem("%s", reason.text);
     return result;
 }
 
-void lines_explain_empty(const struct lines *lines) {
+void lines_explain_empty(struct lines *lines) {
     char first[DAY_SIZE], last[DAY_SIZE];
     if (lines->passed > 0 || lines->damaged > 0)
         return;
+    if (lines->stream != NULL) {
+        stream_explain_empty(lines);
+        return;
+    }
     if (lines->empty) {
         explain_empty("No events in %s yet: send a test event with `doorpost doctor --url URL`.",
                       lines->directory.path);
@@ -141,10 +211,13 @@ void lines_explain_empty(const struct lines *lines) {
     explain_empty("No event matches; %s has events from %s to %s.", lines->directory.path, first, last);
 }
 
-struct position lines_since(const struct lines *lines, int64_t since) {
+int lines_since(struct lines *lines, const struct filter *filter, struct position *position) {
+    if (lines->stream != NULL)
+        return stream_since(lines, position);
     /* A line is never in a segment of an earlier day than it was received on. */
-    int32_t day = since < 0 ? 0 : timestamp_day(since);
-    return (struct position){.day = day > lines->first ? day : lines->first};
+    int32_t day = filter->since < 0 ? 0 : timestamp_day(filter->since);
+    *position = (struct position){.day = day > lines->first ? day : lines->first};
+    return STATUS_DONE;
 }
 
 static uint64_t segment_size(const struct lines *lines, int32_t day) {
@@ -154,11 +227,20 @@ static uint64_t segment_size(const struct lines *lines, int32_t day) {
     return fstatat(lines->directory.fd, name, &status, 0) == 0 ? (uint64_t)status.st_size : 0;
 }
 
-uint64_t lines_size(const struct lines *lines, int32_t from) {
+uint64_t lines_length(const struct lines *lines, struct position from) {
     uint64_t size = 0;
-    for (int32_t day = from; !lines->empty && day <= lines->last; day++)
+    if (lines->stream != NULL)
+        return (uint64_t)(events_last(lines->stream) + 1) - from.offset;
+    for (int32_t day = from.day; !lines->empty && day <= lines->last; day++)
         size += segment_size(lines, day);
     return size;
+}
+
+int lines_size(struct lines *lines, uint64_t *bytes) {
+    if (lines->stream != NULL)
+        return stream_size(lines, bytes);
+    *bytes = lines_length(lines, (struct position){.day = lines->first});
+    return STATUS_DONE;
 }
 
 /* Returns the start of the first line at or after `offset`: the byte after a line break. */
@@ -202,12 +284,16 @@ static int count_in(struct lines *lines, const struct filter *filter, int32_t da
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wanted_count,
                    struct position *position) {
     uint64_t left = (uint64_t)wanted_count, found;
+    struct position since;
+    if (lines_since(lines, filter, &since) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    if (lines->stream != NULL)
+        return stream_from_end(lines, &since, left, position);
     uint64_t *ring = calloc(left > 0 ? left : 1, sizeof *ring);
     uint64_t damaged = lines->damaged;
     int result = 0;
     if (ring == NULL)
         return problem("--lines %" PRId64 " is more than fits in memory", wanted_count);
-    struct position since = lines_since(lines, filter->since);
     *position = since;
     lines->damaged = DAMAGE_REPORTS; /* these are reported when they are printed */
     for (int32_t day = lines->last; (left > 0 || day == lines->last) && day >= since.day && result == 0;

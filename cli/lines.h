@@ -1,10 +1,13 @@
-/* The journal's lines for people: which lines to show, and what each says. */
+/* The lines of a journal, or of the merged stream in a database, for people: which to show, and what each
+ * says. */
 #ifndef DOORPOST_LINES_H
 #define DOORPOST_LINES_H
 
+#include "backoff.h"
 #include "directory.h"
 #include "event.h"
-#include "options.h"
+#include "follow.h"
+#include "settings.h"
 #include "walk.h"
 
 struct filter {
@@ -32,49 +35,71 @@ struct filter {
 /* Parses the times; ends the process if they make no sense. */
 void filter_start(struct filter *filter);
 
-/* A journal open for reading. The order of calls: lines_open(), filter_start(), unless `empty` lines_start()
- * at lines_since() or at lines_from_end(), lines_next() until it returns 0 or less, lines_explain_empty(),
- * lines_close(). Lines come in the order in which they were stored; received_at may go back, as after
- * `doorpost rejected --replay`. */
+/* A journal or a stream open for reading. The order of calls: filter_start(), lines_open_from() or
+ * lines_open(), unless `empty` lines_start() at lines_since() or at lines_from_end(), lines_next() until it
+ * returns 0 or less, lines_explain_empty(), lines_close(). Lines come in the order in which they were stored;
+ * received_at may go back, as after `doorpost rejected --replay`. */
 struct lines {
+    struct events *stream; /* NULL: a journal */
+    const char *where;     /* the database or the directory */
     struct directory directory;
-    int32_t first, last; /* days; meaningless if `empty` */
+    int32_t first, last; /* days; 0 for a stream; meaningless if `empty` */
     bool empty;
     uint64_t damaged; /* lines skipped */
     uint64_t passed;  /* lines that passed the filter */
+    uint64_t done;    /* read since lines_start(), in the unit of lines_length() */
     struct event_parser *parser;
-    struct event event; /* from the last line read */
-    struct record record;
-    struct position position;
+    struct event event;       /* from the last line read */
+    struct record record;     /* of a stream: without what only a line has: line, received_at, chain */
+    struct position position; /* in a stream, `offset` is the number */
     int64_t received_at;
     struct walk walk;
+    bool following;
+    struct follow follow;   /* of a journal */
+    struct backoff backoff; /* of a stream */
 };
 
-/* Opens the journal. Returns NULL after printing the reason; free with lines_close(). */
+/* Opens what the settings name: the stream, or else the journal, after loading the settings into `config`.
+ * With `follow`, lines_wait() can wait for more. Returns NULL after printing the reason; free with
+ * lines_close(). */
+struct lines *lines_open_from(const struct settings *settings, const struct filter *filter, bool follow,
+                              struct config *config);
+
+/* Opens a journal. */
 struct lines *lines_open(const char *path);
 void lines_close(struct lines *lines);
 
-/* Updates the range of days. Returns 0, or prints the reason and returns STATUS_PROBLEM. */
+/* Finds out how much there is now: the range of days, or of numbers. Returns 0, or prints the reason and
+ * returns STATUS_PROBLEM. */
 int lines_refresh(struct lines *lines);
 
-/* Starts at a position; one before the first line means the start of the first day. */
+/* Waits until there may be more lines; then lines_refresh() and lines_next() go on. If the connection to a
+ * stream's database is lost, all three say so once, and then there is nothing new until it is back. */
+void lines_wait(struct lines *lines);
+
+/* Starts at a position; one before the first line means the first line. */
 void lines_start(struct lines *lines, struct position position);
 
 /* Reads the next line that passes the filter into the fields above. Counts damaged lines, and reports the
  * first few on standard error. Returns 1, 0 at the end, or -1 after printing the reason. */
 int lines_next(struct lines *lines, const struct filter *filter);
 
-/* The first position where a line received since then can be. */
-struct position lines_since(const struct lines *lines, int64_t since);
+/* Finds the first position at which a line received since filter->since can be. Returns 0, or prints the
+ * reason and returns STATUS_PROBLEM, which a journal never does. */
+int lines_since(struct lines *lines, const struct filter *filter, struct position *position);
 
-/* Finds the position of the `count`th line from the end that passes the filter. */
+/* Finds the position of the `count`th line from the end that passes the filter. Returns as lines_since(). */
 int lines_from_end(struct lines *lines, const struct filter *filter, int64_t count,
                    struct position *position);
 
 /* Explains why no line passed the filter, as explain_empty() does. */
-void lines_explain_empty(const struct lines *lines);
+void lines_explain_empty(struct lines *lines);
 
-/* Total size in bytes of the segments from day `from` on. */
-uint64_t lines_size(const struct lines *lines, int32_t from);
+/* How much there is to read from a position on, for a progress bar: bytes of a journal, numbers of a stream.
+ */
+uint64_t lines_length(const struct lines *lines, struct position from);
+
+/* Finds the size of the journal, or of the database's table, in bytes. Returns as lines_since(). */
+int lines_size(struct lines *lines, uint64_t *bytes);
 
 #endif

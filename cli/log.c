@@ -1,5 +1,4 @@
-/* doorpost log: shows the journal to people. */
-#include "follow.h"
+/* doorpost log: shows the journal, or the merged stream, to people. */
 #include "lines.h"
 #include "quote.h"
 #include "settings.h"
@@ -46,13 +45,11 @@ static int print_all(struct lines *lines, const struct options *options) {
 }
 
 static int print_and_follow(struct lines *lines, const struct options *options) {
-    struct follow follow;
     bool was_empty = lines->empty;
-    follow_start(&follow, lines->directory.path);
     int status = print_all(lines, options);
     lines_explain_empty(lines);
     while (status == STATUS_DONE) {
-        follow_wait(&follow, -1);
+        lines_wait(lines);
         status = lines_refresh(lines);
         if (status == STATUS_DONE && was_empty && !lines->empty) {
             lines_start(lines, (struct position){.day = lines->first});
@@ -61,7 +58,6 @@ static int print_and_follow(struct lines *lines, const struct options *options) 
         if (status == STATUS_DONE && !lines->empty)
             status = print_all(lines, options);
     }
-    follow_end(&follow);
     return status;
 }
 
@@ -69,9 +65,8 @@ static int show(struct lines *lines, const struct options *options) {
     int status = STATUS_DONE;
     struct position position = {0};
     if (!lines->empty)
-        position = lines_since(lines, options->filter.since);
-    if (!lines->empty && options->count >= 0)
-        status = lines_from_end(lines, &options->filter, options->count, &position);
+        status = options->count < 0 ? lines_since(lines, &options->filter, &position)
+                                    : lines_from_end(lines, &options->filter, options->count, &position);
     lines_start(lines, position);
     if (status != STATUS_DONE)
         return status;
@@ -88,9 +83,7 @@ static int log_main(int argc, char *argv[]) {
     filter_start(&options.filter);
     if (options.follow && options.count < 0 && options.filter.since_text == NULL)
         options.count = FOLLOWED_FIRST;
-    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
-        return STATUS_PROBLEM;
-    struct lines *lines = lines_open(config.journal);
+    struct lines *lines = lines_open_from(&options.settings, &options.filter, options.follow, &config);
     if (lines == NULL)
         return STATUS_PROBLEM;
     int status = show(lines, &options);
@@ -105,6 +98,7 @@ static const struct option_spec table[] = {
     {0, "json", OPTION_FLAG, NULL, "Ring's events, one per line", AT(json)},
     OPTION_CONF,
     OPTION_JOURNAL,
+    OPTION_FROM,
     {0}};
 
 const struct verb verb_log = {

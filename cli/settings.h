@@ -8,6 +8,7 @@
 
 struct settings {
     const char *conf, *journal, *key_file;
+    const char *from; /* a database, instead of a journal */
 };
 
 /* For the option table of a verb whose struct options has a `struct settings settings`. */
@@ -22,6 +23,12 @@ struct settings {
     {                                                                                             \
         'K', "key-file", OPTION_TEXT, "FILE", "the key file, instead of the one in the settings", \
             AT(settings.key_file)                                                                 \
+    }
+
+#define OPTION_FROM                                                                                \
+    {                                                                                              \
+        0, "from", OPTION_TEXT, "URL", "the merged stream in this database, instead of a journal", \
+            AT(settings.from)                                                                      \
     }
 
 enum need { NEED_NOTHING = 0, NEED_JOURNAL = 1, NEED_KEYS = 2 };

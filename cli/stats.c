@@ -1,5 +1,5 @@
-/* doorpost stats: totals over the journal. Counts are kept in json-c objects: hash tables that preserve
- * insertion order, and that --json prints as they are. */
+/* doorpost stats: totals over the journal, or over the merged stream. Counts are kept in json-c objects: hash
+ * tables that preserve insertion order, and that --json prints as they are. */
 #include "api.h"
 #include "counters.h"
 #include "forward_status.h"
@@ -69,7 +69,8 @@ static int count_event(struct totals *totals, const struct lines *lines, bool ut
     if (strcmp(event->device, EVENT_TEST_DEVICE) == 0)
         return 0;
     totals->events++;
-    totals->last_received = lines->received_at;
+    if (totals->last_received < lines->received_at)
+        totals->last_received = lines->received_at;
     int result = count_one(totals->type, event->type);
     if (counters_delay(lines, &delay))
         count_delay(totals, delay);
@@ -88,15 +89,15 @@ static int count_event(struct totals *totals, const struct lines *lines, bool ut
 
 static int count_events(struct totals *totals, struct lines *lines, const struct options *options) {
     struct progress progress;
-    uint64_t done = 0;
+    struct position from;
     int result = 0;
     if (lines->empty)
         return STATUS_DONE;
-    struct position from = lines_since(lines, options->filter.since);
+    if (lines_since(lines, &options->filter, &from) != STATUS_DONE)
+        return STATUS_PROBLEM;
     lines_start(lines, from);
-    progress_start(&progress, "counting", lines_size(lines, from.day));
+    progress_start(&progress, "counting", lines_length(lines, from));
     for (uint64_t read = 1; (result = lines_next(lines, &options->filter)) > 0; read++) {
-        done += lines->record.length + 1;
         if (count_event(totals, lines, options->filter.utc) != 0 ||
             (options->prometheus && !counters_add(&totals->counters, lines))) {
             result = -1;
@@ -104,7 +105,7 @@ static int count_events(struct totals *totals, struct lines *lines, const struct
             break;
         }
         if (read % PROGRESS_EVERY == 0)
-            progress_show(&progress, done);
+            progress_show(&progress, lines->done);
     }
     progress_end(&progress);
     return result == 0 ? STATUS_DONE : STATUS_PROBLEM;
@@ -167,9 +168,11 @@ static void print_counts(const char *title, struct json_object *counts,
 }
 
 static void show_totals(struct totals *totals) {
-    printf("%llu events, %llu of them presses; %llu signed but unusable\n",
-           (unsigned long long)totals->events, (unsigned long long)totals->presses,
-           (unsigned long long)totals->rejections);
+    printf("%llu events, %llu of them presses", (unsigned long long)totals->events,
+           (unsigned long long)totals->presses);
+    if (totals->rejected != NULL)
+        printf("; %llu signed but unusable", (unsigned long long)totals->rejections);
+    putchar('\n');
     if (totals->delays > 0)
         printf("received after: median %.3g s, 99th percentile %.3g s\n", quantile(totals, 0.5),
                quantile(totals, 0.99));
@@ -205,13 +208,15 @@ static int report_totals(struct totals *totals) {
     }
     json_object_object_add(all, "events", json_object_new_int64((int64_t)totals->events));
     json_object_object_add(all, "presses", json_object_new_int64((int64_t)totals->presses));
-    json_object_object_add(all, "rejected", json_object_new_int64((int64_t)totals->rejections));
+    if (totals->rejected != NULL)
+        json_object_object_add(all, "rejected", json_object_new_int64((int64_t)totals->rejections));
     json_object_object_add(all, "delay_seconds", delay);
     json_object_object_add(all, "presses_by_day", json_object_get(totals->day));
     json_object_object_add(all, "presses_by_hour", hours);
     json_object_object_add(all, "presses_by_device", json_object_get(totals->device));
     json_object_object_add(all, "events_by_type", json_object_get(totals->type));
-    json_object_object_add(all, "rejected_by_reason", json_object_get(totals->rejected));
+    if (totals->rejected != NULL)
+        json_object_object_add(all, "rejected_by_reason", json_object_get(totals->rejected));
     int status = print_json(all);
     json_object_put(all);
     return status;
@@ -234,13 +239,19 @@ static void print_metric(const char *name, const char *label, struct json_object
     }
 }
 
-static void print_prometheus(struct totals *totals, uint64_t bytes) {
-    puts("# HELP doorpost_events_total Events, by type, including those deleted by prune.\n"
-         "# TYPE doorpost_events_total counter");
+static int print_prometheus(struct totals *totals, struct lines *lines) {
+    bool journal = lines->stream == NULL;
+    uint64_t bytes;
+    if (lines_size(lines, &bytes) != STATUS_DONE)
+        return STATUS_PROBLEM;
+    printf("# HELP doorpost_events_total Events, by type%s.\n# TYPE doorpost_events_total counter\n",
+           journal ? ", including those deleted by prune" : "");
     print_metric("doorpost_events_total", "type", totals->counters.types);
-    puts("# HELP doorpost_rejected_total Deliveries that were signed but unusable, by reason.\n"
-         "# TYPE doorpost_rejected_total counter");
-    print_metric("doorpost_rejected_total", "reason", totals->counters.reasons);
+    if (journal) {
+        puts("# HELP doorpost_rejected_total Deliveries that were signed but unusable, by reason.\n"
+             "# TYPE doorpost_rejected_total counter");
+        print_metric("doorpost_rejected_total", "reason", totals->counters.reasons);
+    }
     puts("# HELP doorpost_delivery_delay_seconds Time from the event to its receipt.\n"
          "# TYPE doorpost_delivery_delay_seconds summary");
     if (totals->delays > 0)
@@ -252,9 +263,12 @@ static void print_prometheus(struct totals *totals, uint64_t bytes) {
     printf("# HELP doorpost_last_event_timestamp_seconds When the newest event was received.\n"
            "# TYPE doorpost_last_event_timestamp_seconds gauge\ndoorpost_last_event_timestamp_seconds %.6f\n",
            (double)totals->last_received / (double)SECOND);
-    printf("# HELP doorpost_journal_bytes Size of the journal.\n# TYPE doorpost_journal_bytes gauge\n"
-           "doorpost_journal_bytes %llu\n",
+    const char *what = journal ? "journal" : "stream";
+    printf("# HELP doorpost_%s_bytes Size of the %s.\n# TYPE doorpost_%s_bytes gauge\n"
+           "doorpost_%s_bytes %llu\n",
+           what, journal ? "journal" : "table of events and its indexes", what, what,
            (unsigned long long)bytes);
+    return STATUS_DONE;
 }
 
 static int note_account(void *ends, const struct account *account) {
@@ -329,27 +343,36 @@ static bool is_filtered(const struct filter *filter) {
            filter->devices.count + filter->accounts.count + filter->types.count > 0;
 }
 
-static int count_and_print(struct totals *totals, struct lines *lines, const struct options *options) {
+/* Adds what only a journal has. */
+static int count_rejections(struct totals *totals, const struct lines *lines, const struct options *options) {
     struct reason reason = {""};
-    if (options->prometheus && !is_filtered(&options->filter) &&
-        counters_read(lines->directory.fd, &totals->counters, &reason) != 0)
-        return problem("%s", reason.text);
-    int status = count_events(totals, lines, options);
-    if (status != STATUS_DONE)
-        return status;
     int result = rejected_each(lines->directory.fd, options->filter.since, options->filter.until,
                                count_rejection, totals, &reason);
     if (result != 0)
         return problem("%s", result < 0 ? reason.text : "out of memory for the counts");
+    return STATUS_DONE;
+}
+
+static int count_and_print(struct totals *totals, struct lines *lines, const struct options *options) {
+    struct reason reason = {""};
+    bool journal = lines->stream == NULL;
+    if (journal && options->prometheus && !is_filtered(&options->filter) &&
+        counters_read(lines->directory.fd, &totals->counters, &reason) != 0)
+        return problem("%s", reason.text);
+    int status = count_events(totals, lines, options);
+    if (status == STATUS_DONE && journal)
+        status = count_rejections(totals, lines, options);
+    if (status != STATUS_DONE)
+        return status;
     if (options->prometheus)
-        print_prometheus(totals, lines_size(lines, lines->first));
+        status = print_prometheus(totals, lines);
     else if (options->json)
         status = report_totals(totals);
     else {
         show_totals(totals);
         lines_explain_empty(lines);
         if (lines->passed > 0 && totals->events == 0)
-            explain_empty("The journal has only doctor's test presses (" EVENT_TEST_DEVICE
+            explain_empty("There are only doctor's test presses (" EVENT_TEST_DEVICE
                           "), which are not counted.");
     }
     return status == STATUS_DONE && lines->damaged > 0 ? STATUS_PROBLEM : status;
@@ -357,21 +380,20 @@ static int count_and_print(struct totals *totals, struct lines *lines, const str
 
 static int stats_main(int argc, char *argv[]) {
     struct options options = {0};
-    struct config config;
+    struct config config = {0};
     static struct totals totals;
     options_parse(argc, argv, &verb_stats, &options);
     filter_start(&options.filter);
     if (options.json && options.prometheus)
         usage_error("--json and --prometheus cannot be combined");
-    if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
-        return STATUS_PROBLEM;
-    struct lines *lines = lines_open(config.journal);
+    struct lines *lines = lines_open_from(&options.settings, &options.filter, false, &config);
     if (lines == NULL)
         return STATUS_PROBLEM;
     bool counting = counters_start(&totals.counters);
     struct json_object **counts[] = {&totals.day, &totals.type, &totals.device, &totals.rejected};
+    size_t count = sizeof counts / sizeof *counts - (lines->stream != NULL); /* a stream has no rejected */
     int status = counting ? STATUS_DONE : problem("out of memory");
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < count; i++) {
         *counts[i] = json_object_new_object();
         if (*counts[i] == NULL)
             status = problem("out of memory");
@@ -396,6 +418,7 @@ static const struct option_spec table[] = {OPTIONS_FILTER,
                                             AT(prometheus)},
                                            OPTION_CONF,
                                            OPTION_JOURNAL,
+                                           OPTION_FROM,
                                            {0}};
 
 const struct verb verb_stats = {

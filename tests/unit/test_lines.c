@@ -96,14 +96,14 @@ static void an_empty_journal_has_no_lines(void **state) {
     struct lines *lines = lines_open(*state);
     assert_non_null(lines);
     assert_true(lines->empty);
-    assert_int_equal(lines_size(lines, 0), 0);
+    assert_int_equal(lines_length(lines, (struct position){0}), 0);
     add_event(1, 1, 1, "button_press", 0);
     size_t size = text.length;
     write_day(*state, DAY);
     assert_int_equal(lines_refresh(lines), STATUS_DONE); /* now there is one */
     assert_false(lines->empty);
     assert_int_equal(lines->first, DAY);
-    assert_int_equal(lines_size(lines, lines->first), size);
+    assert_int_equal(lines_length(lines, (struct position){.day = lines->first}), size);
     lines_start(lines, (struct position){.day = lines->first});
     assert_string_equal(passing(lines, &everything), "1 ");
     lines_close(lines);
@@ -167,7 +167,9 @@ static void since_skips_earlier_days(void **state) {
     struct lines lines = {.first = DAY, .last = DAY + 3};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct position position = lines_since(&lines, cases[i].since);
+        const struct filter filter = {.since = cases[i].since};
+        struct position position;
+        assert_int_equal(lines_since(&lines, &filter, &position), STATUS_DONE);
         assert_int_equal(position.day, cases[i].day);
         assert_int_equal(position.offset, 0);
     }
@@ -259,7 +261,7 @@ static void the_last_zero_lines_start_at_the_end(void **state) {
     lines = open_lines(state);
     assert_int_equal(lines_from_end(lines, &everything, 0, &position), STATUS_DONE);
     assert_int_equal(position.day, DAY + 4);
-    assert_int_equal(position.offset, lines_size(lines, DAY + 4) - 11);
+    assert_int_equal(position.offset, lines_length(lines, (struct position){.day = DAY + 4}) - 11);
     lines_close(lines);
 }
 
