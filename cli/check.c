@@ -1,13 +1,15 @@
 /* doorpost check: reads the whole journal once and verifies each line's form, the chain, the numbers, Ring's
- * signatures with the configured keys, and that the index holds exactly what the journal holds. */
+ * signatures with the configured keys, and that the index holds exactly what the journal holds. The merged
+ * stream is checked by check_stream.c. */
 #include "audit.h"
+#include "check_stream.h"
 #include "event.h"
+#include "findings.h"
 #include "prune.h"
 #include "quote.h"
 #include "rebuild.h"
 #include "segment.h"
 #include "settings.h"
-#include "signature.h"
 #include "tail.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -25,7 +27,6 @@
 
 #define LOCK_TIMEOUT (10 * SECOND)
 #define PROGRESS_EVERY 4096 /* lines */
-#define FINDINGS_SHOWN 100  /* findings; later ones are only counted */
 
 struct options {
     struct settings settings;
@@ -35,19 +36,17 @@ struct options {
 struct check {
     const struct options *options;
     struct directory directory;
-    struct keys *keys; /* NULL: signatures are not checked */
+    struct findings findings;
     struct event_parser *parser;
     struct event event;
     struct audit audit;
     bool auditing;
     int32_t first, last;
-    uint64_t lines, verified, unknown_key, not_verbatim, findings, bytes;
+    uint64_t lines, bytes;
     struct position position;  /* the current line */
     uint64_t line;             /* its number in its file, from 1 */
     struct chain_state before; /* the chain state before that line */
     bool proven;               /* the chain proves that it is unchanged */
-    int key;                   /* the key used last */
-    struct json_object *report;
     struct progress progress;
     struct walk walk;
 };
@@ -56,64 +55,22 @@ struct check {
 
 /* Reports a finding on the current line. */
 __attribute__((format(printf, 2, 3))) static void found(struct check *check, const char *format, ...) {
-    char what[512], name[SEGMENT_NAME_SIZE];
+    char what[512], file[SEGMENT_NAME_SIZE], name[SEGMENT_NAME_SIZE + 24], detail[32];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    segment_name(check->position.day, name);
-    if (++check->findings > FINDINGS_SHOWN)
-        return;
-    if (check->options->json) {
-        struct json_object *one = json_object_new_object();
-        json_object_object_add(one, "file", json_object_new_string(name));
-        json_object_object_add(one, "line", json_object_new_int64((int64_t)check->line));
-        json_object_object_add(one, "byte", json_object_new_int64((int64_t)check->position.offset));
-        json_object_object_add(one, "what", json_object_new_string(what));
-        json_object_array_add(check->report, one);
-    } else {
-        printf("%s%s:%" PRIu64 "%s: byte %" PRIu64 ": ", colour(COLOUR_BAD), name, check->line,
-               colour(COLOUR_NONE), check->position.offset);
-        print_visibly(stdout, what, strlen(what));
-        putchar('\n');
-    }
+    segment_name(check->position.day, file);
+    snprintf(name, sizeof name, "%s:%" PRIu64, file, check->line);
+    snprintf(detail, sizeof detail, "byte %" PRIu64, check->position.offset);
+    struct json_object *place = json_object_new_object();
+    json_object_object_add(place, "file", json_object_new_string(file));
+    json_object_object_add(place, "line", json_object_new_int64((int64_t)check->line));
+    json_object_object_add(place, "byte", json_object_new_int64((int64_t)check->position.offset));
+    findings_add(&check->findings, place, name, detail, what);
 }
 
 /* ---- one line ---- */
-
-static int key_of(const struct check *check, const struct record *record) {
-    int count = (int)keys_count(check->keys);
-    for (int i = 0; i < count; i++) {
-        int index = (check->key + i) % count;
-        if (memcmp(keys_fingerprint(check->keys, (size_t)index), record->key, FINGERPRINT_SIZE - 1) == 0)
-            return index;
-    }
-    return -1;
-}
-
-static void check_signature(struct check *check, const struct record *record) {
-    uint8_t digest[SIGNATURE_BYTES];
-    char text[SIGNATURE_TEXT_SIZE];
-    int key = key_of(check, record);
-    if (key < 0) {
-        check->unknown_key++;
-        return;
-    }
-    if (!record->verbatim) {
-        check->not_verbatim++;
-        return;
-    }
-    check->key = key;
-    signature_make(check->keys, (size_t)key, record->event, record->event_length, digest);
-    signature_format(digest, text);
-    if (memcmp(text, record->signature, SIGNATURE_TEXT_SIZE - 1) == 0)
-        check->verified++;
-    else
-        found(check,
-              "the signature does not match: line %" PRIu64
-              " names key %.8s, which gives a different signature for this event",
-              record->seq, record->key);
-}
 
 /* Finds a line's identifiers. Returns false if its event cannot be parsed. */
 static bool identify(struct check *check, const struct record *record, struct span *request,
@@ -154,8 +111,11 @@ static void check_line(struct check *check, enum scan scan, const struct record 
               "the chain is broken: line %" PRIu64
               " was edited, or lines before it were removed, added or moved",
               record->seq);
-    if (check->keys != NULL)
-        check_signature(check, record);
+    if (!findings_verify(&check->findings, record))
+        found(check,
+              "the signature does not match: line %" PRIu64
+              " names key %.8s, which gives a different signature for this event",
+              record->seq, record->key);
     if (!check->auditing || check->audit.absent)
         return;
     if (identify(check, record, &request, &id))
@@ -317,7 +277,7 @@ static int check_all(struct check *check, struct reason *reason) {
     if (result == ERROR_DAMAGED) {
         check->position = (struct position){.day = check->last};
         problem("%s: it is rebuilt at the next delivery, or by doorpost check --rebuild-index", reason->text);
-        check->findings++;
+        check->findings.count++;
         check->audit.absent = true;
     } else if (result != 0)
         return result;
@@ -332,40 +292,18 @@ static int check_all(struct check *check, struct reason *reason) {
 
 /* ---- reporting ---- */
 
-static int print_report(const struct check *check) {
-    struct json_object *all = json_object_new_object();
-    json_object_object_add(all, "lines", json_object_new_int64((int64_t)check->lines));
-    json_object_object_add(all, "signatures_verified", json_object_new_int64((int64_t)check->verified));
-    json_object_object_add(all, "signatures_without_key", json_object_new_int64((int64_t)check->unknown_key));
-    json_object_object_add(all, "signatures_not_verbatim",
-                           json_object_new_int64((int64_t)check->not_verbatim));
-    json_object_object_add(all, "index",
-                           json_object_new_string(check->audit.skipped  ? "left out"
-                                                  : check->audit.absent ? "absent"
-                                                                        : "compared"));
-    json_object_object_add(all, "problems", json_object_new_int64((int64_t)check->findings));
-    json_object_object_add(all, "findings", json_object_get(check->report));
-    int status = print_json(all);
-    json_object_put(all);
-    return status;
-}
-
-static void print_summary(const struct check *check) {
-    if (check->findings > FINDINGS_SHOWN)
-        printf("and %" PRIu64 " more findings\n", check->findings - FINDINGS_SHOWN);
-    printf("%" PRIu64 " lines", check->lines);
-    if (check->keys != NULL) {
-        printf(", %" PRIu64 " signatures verified", check->verified);
-        if (check->unknown_key > 0)
-            printf(", %" PRIu64 " not verified (key not configured)", check->unknown_key);
-        if (check->not_verbatim > 0)
-            printf(", %" PRIu64 " not verifiable (body with line breaks)", check->not_verbatim);
-    }
-    printf("%s", check->audit.skipped  ? ", index not compared (this user cannot lock the journal)"
-                 : check->audit.absent ? ", no index"
-                                       : ", index compared");
-    printf(": %s%s%s\n", colour(check->findings == 0 ? COLOUR_GOOD : COLOUR_BAD),
-           check->findings == 0 ? "no problems" : "problems found, see above", colour(COLOUR_NONE));
+static int print_result(const struct check *check) {
+    bool skipped = check->audit.skipped, absent = check->audit.absent;
+    if (check->options->json)
+        return findings_report(&check->findings, "lines", check->lines,
+                               skipped  ? "left out"
+                               : absent ? "absent"
+                                        : "compared");
+    findings_summarize(&check->findings, "lines", check->lines,
+                       skipped  ? ", index not compared (this user cannot lock the journal)"
+                       : absent ? ", no index"
+                                : ", index compared");
+    return STATUS_DONE;
 }
 
 static void show_step(void *context, struct position position) {
@@ -391,48 +329,61 @@ static int run(struct check *check) {
     check->audit.absent = true;
     if (found_days < 0 || (found_days > 0 && check_all(check, &reason) != 0))
         return problem("%s", reason.text);
-    int status = STATUS_DONE;
-    if (check->options->json)
-        status = print_report(check);
-    else
-        print_summary(check);
-    return check->findings > 0 ? STATUS_PROBLEM : status;
+    int status = print_result(check);
+    return check->findings.count > 0 ? STATUS_PROBLEM : status;
+}
+
+static int check_journal(const struct options *options, const struct config *config, struct keys *keys) {
+    struct reason reason = {""};
+    struct check *check = calloc(1, sizeof *check);
+    if (check == NULL)
+        return problem("out of memory");
+    check->options = options;
+    check->walk.fd = -1;
+    check->parser = event_parser_new();
+    directory_start(&check->directory, config->journal);
+    int status = findings_start(&check->findings, options->json, keys);
+    if (status == STATUS_DONE && check->parser == NULL)
+        status = problem("out of memory");
+    if (status == STATUS_DONE)
+        status = directory_open(&check->directory, &reason) == 0 ? run(check) : problem("%s", reason.text);
+    if (check->auditing)
+        audit_end(&check->audit);
+    findings_end(&check->findings);
+    event_parser_free(check->parser);
+    directory_close(&check->directory);
+    free(check);
+    return status;
+}
+
+static int check_database(const struct options *options, struct keys *keys) {
+    struct findings findings;
+    int status = findings_start(&findings, options->json, keys);
+    if (status == STATUS_DONE)
+        status = check_stream(options->settings.from, &findings);
+    findings_end(&findings);
+    return status;
 }
 
 static int check_main(int argc, char *argv[]) {
     struct options options = {0};
     struct config config;
-    struct reason reason = {""};
+    struct keys *keys = NULL;
     options_parse(argc, argv, &verb_check, &options);
-    unsigned needs = NEED_JOURNAL | (options.no_signatures ? NEED_NOTHING : NEED_KEYS);
-    if (settings_load(&options.settings, needs, &config) != STATUS_DONE) {
+    bool journal = options.settings.from == NULL;
+    if (!journal && (options.settings.journal != NULL || options.rebuild))
+        usage_error("--from and --%s cannot be combined", options.rebuild ? "rebuild-index" : "journal");
+    unsigned needs =
+        (journal ? NEED_JOURNAL : NEED_NOTHING) | (options.no_signatures ? NEED_NOTHING : NEED_KEYS);
+    if (needs != NEED_NOTHING && settings_load(&options.settings, needs, &config) != STATUS_DONE) {
         if (!options.no_signatures)
             fputs("To check without keys: doorpost check --no-signatures\n", stderr);
         return STATUS_PROBLEM;
     }
-    struct check *check = calloc(1, sizeof *check);
-    if (check == NULL)
-        return problem("out of memory");
-    check->options = &options;
-    check->walk.fd = -1;
-    check->parser = event_parser_new();
-    check->report = json_object_new_array();
-    directory_start(&check->directory, config.journal);
-    int status = STATUS_PROBLEM;
-    check->keys = options.no_signatures ? NULL : settings_keys(&config);
-    if (check->parser == NULL || check->report == NULL)
-        problem("out of memory");
-    else if (directory_open(&check->directory, &reason) != 0)
-        problem("%s", reason.text);
-    else if (options.no_signatures || check->keys != NULL)
-        status = run(check);
-    if (check->auditing)
-        audit_end(&check->audit);
-    json_object_put(check->report);
-    keys_free(check->keys);
-    event_parser_free(check->parser);
-    directory_close(&check->directory);
-    free(check);
+    if (!options.no_signatures && (keys = settings_keys(&config)) == NULL)
+        return STATUS_PROBLEM;
+    int status = journal ? check_journal(&options, &config, keys) : check_database(&options, keys);
+    keys_free(keys);
     return status;
 }
 
@@ -442,18 +393,22 @@ static const struct option_spec table[] = {
     {0, "json", OPTION_FLAG, NULL, "one JSON object", AT(json)},
     OPTION_CONF,
     OPTION_JOURNAL,
+    OPTION_FROM,
     OPTION_KEY_FILE,
     {0}};
 
 const struct verb verb_check = {
     .name = "check",
     .summary = "verify the whole journal; rebuild the index",
-    .synopsis = "[--rebuild-index] [--no-signatures] [--json]",
+    .synopsis = "[--rebuild-index | --from URL] [--no-signatures] [--json]",
     .what =
         "Verifies the whole journal: format, numbers and chain of every line, its signature if the key is\n"
         "configured, and that the index matches the journal. Reports each damaged line by file, line and "
         "byte.\n"
-        "Deliveries continue meanwhile.",
+        "Deliveries continue meanwhile.\n"
+        "With --from: verifies the merged stream in a database: the signature of every event, and that its "
+        "row's\n"
+        "columns say what Ring's body says.",
     .options = table,
     .run = check_main,
 };

@@ -104,9 +104,11 @@ static const struct option_spec table[] = {
 const struct verb verb_log = {
     .name = "log",
     .summary = "show the received events; -f follows",
-    .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json]",
+    .synopsis = "[-f] [-n N] [--since TIME] [--until TIME] [--device ID]... [--json] [--from URL]",
     .what = "Shows the events in the journal, oldest first: time of receipt, type, device, account.\n"
-            "With --json: Ring's own events, one per line, for jq.",
+            "With --json: Ring's own events, one per line, for jq. With --from: the events of all nodes, in "
+            "the order in\n"
+            "which the database got them.",
     .options = table,
     .run = log_main,
 };

@@ -424,10 +424,12 @@ static const struct option_spec table[] = {OPTIONS_FILTER,
 const struct verb verb_stats = {
     .name = "stats",
     .summary = "count presses by day, hour and device; delays; rejections",
-    .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus]",
+    .synopsis = "[--since TIME] [--until TIME] [--device ID]... [--json | --prometheus] [--from URL]",
     .what = "Counts presses by day, hour of the day and device, and signed but unusable deliveries; shows "
             "how long\n"
-            "after the press deliveries arrived. Days and hours are those of the press, in local time.",
+            "after the press deliveries arrived. Days and hours are those of the press, in local time. With "
+            "--from: over the\n"
+            "events of all nodes, without the unusable deliveries, which stay on their nodes.",
     .options = table,
     .run = stats_main,
 };

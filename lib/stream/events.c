@@ -43,8 +43,8 @@ struct events {
     " WHERE (cardinality($3) = 0 OR coalesce(e.device, '') = ANY ($3)) AND" CONDITIONS \
     " ORDER BY number " order " LIMIT $8"
 #define BY_DEVICE(columns, order)                                                             \
-    "SELECT " columns " FROM (SELECT DISTINCT device FROM unnest($3) AS u (device)) AS d"     \
-    " CROSS JOIN LATERAL (SELECT * FROM events AS e WHERE e.device = d.device AND" CONDITIONS \
+    "SELECT " columns " FROM (SELECT DISTINCT wanted FROM unnest($3) AS u (wanted)) AS d"     \
+    " CROSS JOIN LATERAL (SELECT * FROM events AS e WHERE e.device = d.wanted AND" CONDITIONS \
     " ORDER BY e.number " order " LIMIT $8) AS e"                                             \
     " ORDER BY number " order " LIMIT $8"
 
