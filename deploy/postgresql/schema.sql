@@ -193,7 +193,7 @@ DECLARE
     through bigint;
     count bigint;
 BEGIN
-    SELECT position INTO before FROM consumers WHERE consumer = the_consumer FOR UPDATE SKIP LOCKED;
+    SELECT position INTO before FROM consumers WHERE consumer = the_consumer FOR NO KEY UPDATE SKIP LOCKED;
     SELECT max(number), count(*) INTO through, count
         FROM (SELECT number FROM events WHERE number > before ORDER BY number LIMIT 5000) AS next;
     IF count = 0 THEN
