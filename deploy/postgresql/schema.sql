@@ -207,7 +207,8 @@ BEGIN
           AND (cardinality(only_accounts) = 0 OR account = ANY (only_accounts))
         GROUP BY 2 ORDER BY 2
         ON CONFLICT (consumer, device) DO UPDATE
-            SET last = excluded.last, due = CASE WHEN t.done < t.last THEN t.due ELSE clock_timestamp() END;
+            SET last = excluded.last, done = CASE WHEN t.done < t.last THEN t.done ELSE excluded.done END,
+                due = CASE WHEN t.done < t.last THEN t.due ELSE clock_timestamp() END;
     UPDATE consumers SET position = through WHERE consumer = the_consumer;
     RETURN count = 5000;
 END $$;
