@@ -209,17 +209,10 @@ static int ask_runner(struct database_source *source, struct reason *reason) {
     return ask(source, ASK_RUNNER, "SELECT register_runner($1, $2)", count, reason);
 }
 
-/* The lease is renewed first: then nobody can take a turn over after the answer was made. */
 static int ask_mine(struct database_source *source, struct reason *reason) {
     size_t count = 0;
     add_number(source, &count, source->runner);
-    return ask(source, ASK_MINE,
-               source->run->retry_failed
-                   ? "WITH renewed AS MATERIALIZED (SELECT renew_lease($1))"
-                     " SELECT ''::text, f.number, 0 FROM renewed, failed AS f WHERE f.runner = $1"
-                   : "WITH renewed AS MATERIALIZED (SELECT renew_lease($1))"
-                     " SELECT t.device, t.head, t.attempts FROM renewed, turns AS t WHERE t.runner = $1",
-               count, reason);
+    return ask(source, ASK_MINE, "SELECT * FROM turns_of($1)", count, reason);
 }
 
 static int ask_finish(struct database_source *source, struct reason *reason) {

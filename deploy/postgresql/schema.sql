@@ -109,7 +109,7 @@ CREATE TABLE IF NOT EXISTS consumers (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The running processes of a consumer. One that was not seen for the time of lease() has lost its turns.
+-- The running processes of a consumer. The others delete the row of one that was not seen for the time of lease(): its turns are free.
 CREATE TABLE IF NOT EXISTS runners (
     runner bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     consumer text COLLATE "C" NOT NULL REFERENCES consumers ON DELETE CASCADE,
@@ -151,15 +151,9 @@ CREATE TABLE IF NOT EXISTS failed (
 
 CREATE OR REPLACE FUNCTION lease() RETURNS interval LANGUAGE sql IMMUTABLE AS $$ SELECT interval '8 s' $$;
 
--- Registers a runner, and forgets those that are long gone.
-CREATE OR REPLACE FUNCTION register_runner(the_consumer text, the_host text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    mine bigint;
-BEGIN
-    DELETE FROM runners WHERE seen < clock_timestamp() - interval '1 day';
-    INSERT INTO runners (consumer, host) VALUES (the_consumer, the_host) RETURNING runner INTO mine;
-    RETURN mine;
-END $$;
+CREATE OR REPLACE FUNCTION register_runner(the_consumer text, the_host text) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO runners (consumer, host) VALUES (the_consumer, the_host) RETURNING runner
+$$;
 
 -- Ends a runner: its turns are free at once.
 CREATE OR REPLACE FUNCTION retire_runner(the_runner bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -169,19 +163,34 @@ BEGIN
     DELETE FROM runners WHERE runner = the_runner;
 END $$;
 
--- Renews the runner's lease. Returns true if it may take over turns of runners that have lost theirs: only one that has been seen
--- without interruption for as long as a lease. After an outage of the database all leases have expired, and nobody is dead.
-CREATE OR REPLACE FUNCTION renew_lease(the_runner bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Renews the runner's lease, and ends those of dead runners. Their rows are deleted, so there is one answer to whether a runner was in
+-- time: one whose row is gone must register again, and has no turns. Only a runner that has been seen without interruption for as long
+-- as a lease declares others dead: after an outage of the database all leases have expired, and nobody is dead.
+CREATE OR REPLACE FUNCTION renew_lease(the_runner bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
-    old_enough boolean;
+    renewed record;
 BEGIN
     UPDATE runners SET since = CASE WHEN seen < moment - lease() THEN moment ELSE since END, seen = moment
-        WHERE runner = the_runner RETURNING since <= moment - lease() INTO old_enough;
+        WHERE runner = the_runner RETURNING consumer, since INTO renewed;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'runner % is not registered', the_runner USING ERRCODE = 'no_data_found';
     END IF;
-    RETURN old_enough;
+    IF renewed.since <= moment - lease() THEN
+        DELETE FROM runners WHERE runner IN
+            (SELECT runner FROM runners WHERE consumer = renewed.consumer AND seen < moment - lease() FOR UPDATE SKIP LOCKED);
+    END IF;
+END $$;
+
+-- Renews the lease, and returns the turns that the runner has. It reads them in a statement of its own, after it has waited for the
+-- runner's row: a call of take_turns() whose connection was lost may still be running.
+CREATE OR REPLACE FUNCTION turns_of(the_runner bigint)
+RETURNS TABLE (turn_device text, turn_number bigint, turn_attempts integer) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM renew_lease(the_runner);
+    RETURN QUERY
+        SELECT t.device, t.head, t.attempts FROM turns AS t WHERE t.runner = the_runner
+        UNION ALL SELECT '', f.number, 0 FROM failed AS f WHERE f.runner = the_runner;
 END $$;
 
 -- Hands new events over to their devices' turns. One runner at a time does it, and the others do not wait. Returns true if there
@@ -231,10 +240,10 @@ CREATE OR REPLACE FUNCTION take_turns(the_consumer text, the_runner bigint, want
                                       only_accounts text[])
 RETURNS TABLE (turn_device text, turn_number bigint, turn_attempts integer) LANGUAGE plpgsql AS $$
 DECLARE
-    may_take_over boolean := renew_lease(the_runner);
     moment timestamptz;
     turn record;
 BEGIN
+    PERFORM renew_lease(the_runner);
     IF hand_over(the_consumer, only_types, only_devices, only_accounts) THEN
         turn_number := 0;
         RETURN NEXT;
@@ -243,8 +252,7 @@ BEGIN
     FOR turn IN
         SELECT t.device, t.done, t.last, t.head, t.attempts FROM turns AS t
         WHERE t.consumer = the_consumer AND t.done < t.last AND t.due <= moment
-          AND (t.runner IS NULL
-               OR may_take_over AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner AND r.seen >= moment - lease()))
+          AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner)
         ORDER BY t.due LIMIT wanted FOR UPDATE SKIP LOCKED
     LOOP
         turn_device := turn.device;
@@ -253,9 +261,13 @@ BEGIN
         IF turn_number IS NULL THEN
             UPDATE turns AS t SET done = t.last WHERE t.consumer = the_consumer AND t.device = turn.device;
         ELSE
+            -- Looks again: one that has registered since the query above began may have the turn.
             UPDATE turns AS t SET runner = the_runner, head = turn_number
-                WHERE t.consumer = the_consumer AND t.device = turn.device;
-            RETURN NEXT;
+                WHERE t.consumer = the_consumer AND t.device = turn.device
+                  AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner);
+            IF FOUND THEN
+                RETURN NEXT;
+            END IF;
         END IF;
     END LOOP;
 END $$;
@@ -356,7 +368,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON PROCEDURE store_events FROM PUBLIC;
-REVOKE ALL ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns, take_failed,
+REVOKE ALL ON FUNCTION register_runner, retire_runner, renew_lease, turns_of, hand_over, take_turns, finish_turns, take_failed,
     finish_failed FROM PUBLIC;
 
 GRANT SELECT ON schema_version TO doorpost_writer, doorpost_reader, doorpost_runner;
@@ -365,7 +377,7 @@ GRANT SELECT, INSERT, UPDATE ON nodes TO doorpost_writer;
 GRANT EXECUTE ON PROCEDURE store_events TO doorpost_writer;
 GRANT SELECT ON events, nodes, consumers, runners, turns, failed TO doorpost_reader, doorpost_runner;
 GRANT INSERT, UPDATE, DELETE ON consumers, runners, turns, failed TO doorpost_runner;
-GRANT EXECUTE ON FUNCTION register_runner, retire_runner, renew_lease, hand_over, take_turns, finish_turns, take_failed,
+GRANT EXECUTE ON FUNCTION register_runner, retire_runner, renew_lease, turns_of, hand_over, take_turns, finish_turns, take_failed,
     finish_failed TO doorpost_runner;
 
 INSERT INTO schema_version (version) VALUES (1) ON CONFLICT DO NOTHING;
