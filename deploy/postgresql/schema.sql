@@ -292,9 +292,12 @@ BEGIN
             CONTINUE;
         END IF;
         IF run.state = 2 AND was.dropped IS DISTINCT FROM run.number THEN
-            UPDATE turns AS t SET runner = NULL, attempts = run.attempts, due = clock_timestamp() + run.delay * interval '1 microsecond',
-                    event_id = run.event_id, failed_at = clock_timestamp(), how = run.how, output = run.output
+            UPDATE turns AS t SET runner = NULL, due = clock_timestamp() + run.delay * interval '1 microsecond'
                 WHERE t.consumer = the_consumer AND t.device = run.device;
+            -- An interrupted run was no attempt.
+            UPDATE turns AS t SET attempts = run.attempts, event_id = run.event_id, failed_at = clock_timestamp(), how = run.how,
+                    output = run.output
+                WHERE t.consumer = the_consumer AND t.device = run.device AND t.attempts < run.attempts;
         ELSE
             UPDATE turns AS t SET done = run.number, head = NULL, runner = NULL, attempts = 0, due = clock_timestamp(),
                     dropped = NULL, event_id = NULL, failed_at = NULL, how = NULL, output = NULL
