@@ -300,10 +300,13 @@ static int ask_left(struct database_source *source, struct reason *reason) {
         count, reason);
 }
 
+static bool wants_turns(const struct database_source *source) {
+    return source->wanting && !source->source.ending && count_free(source) > 0;
+}
+
 /* Asks what there is to ask. Returns 0 or an error with a reason. */
 static int ask_next(struct database_source *source, struct reason *reason) {
     const struct run *run = source->run;
-    bool ending = source->source.ending;
     int64_t since = monotonic_now() - source->renewed_at;
     if (!source->has_consumer)
         return ask_consumer(source, reason);
@@ -315,9 +318,9 @@ static int ask_next(struct database_source *source, struct reason *reason) {
         return ask_turns(source, reason);
     if (find_state(source, TURN_ENDED) != NULL)
         return ask_finish(source, reason);
-    if (find_state(source, TURN_TAKEN) != NULL && !ending)
+    if (find_state(source, TURN_TAKEN) != NULL)
         return ask_events(source, reason);
-    if (since >= RENEW_EVERY || (source->wanting && !ending && count_free(source) > 0))
+    if (since >= RENEW_EVERY || wants_turns(source))
         return ask_turns(source, reason);
     if (run->once && !run->retry_failed && source->empty && count_turns(source) == 0)
         return ask_left(source, reason);
@@ -599,8 +602,7 @@ static size_t source_watch(struct source *base, struct pollfd watched[SOURCE_WAT
     bool idle = source->asked == ASK_NOTHING && database_is_connected(source->database);
     if (idle) {
         int64_t due = source->renewed_at + RENEW_EVERY - now;
-        bool now_due =
-            due < 0 || find_state(source, TURN_ENDED) != NULL || (source->wanting && count_free(source) > 0);
+        bool now_due = due < 0 || find_state(source, TURN_ENDED) != NULL || wants_turns(source);
         lower(wait, now_due ? 0 : due);
     } else
         lower(wait, database_wait_limit(source->database));
