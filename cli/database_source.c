@@ -153,6 +153,13 @@ static void end_turn(struct database_source *source, struct turn *turn, enum out
     source->drained = false;
 }
 
+/* Others may run these now. */
+static void give_back(struct database_source *source) {
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        if (source->turn[i].state == TURN_TAKEN || source->turn[i].state == TURN_READY)
+            end_turn(source, &source->turn[i], OUTCOME_AGAIN);
+}
+
 /* ---- asking ---- */
 
 /* Starts the next parameter. */
@@ -308,6 +315,8 @@ static bool wants_turns(const struct database_source *source) {
 static int ask_next(struct database_source *source, struct reason *reason) {
     const struct run *run = source->run;
     int64_t since = monotonic_now() - source->renewed_at;
+    if (source->source.ending)
+        give_back(source);
     if (!source->has_consumer)
         return ask_consumer(source, reason);
     if (source->runner == 0)
@@ -349,12 +358,11 @@ static void take_refusals(struct database_source *source) {
     struct database *database = source->database;
     for (size_t row = 0; row < database_rows(database); row++) {
         struct turn *turn = find_turn(source, database_number(database, row, 0));
-        if (turn != NULL && !turn->sent)
+        if (turn != NULL && !turn->sent && turn->event_id != NULL)
             problem("event %" PRId64
-                    "%s%s%s: another runner has taken it over, because this one was stopped or cut off "
+                    " (%s): another runner has taken it over, because this one was stopped or cut off "
                     "from the database for too long: this run is not recorded",
-                    turn->number, turn->event_id != NULL ? " (" : "",
-                    turn->event_id != NULL ? turn->event_id : "", turn->event_id != NULL ? ")" : "");
+                    turn->number, turn->event_id);
     }
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (source->turn[i].state == TURN_ENDED)
