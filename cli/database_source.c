@@ -197,13 +197,11 @@ static int ask_consumer(struct database_source *source, struct reason *reason) {
     size_t count = 0;
     bool at_end = strcmp(run->from, "end") == 0;
     add_text(source, &count, run->name);
-    add_number(source, &count,
-               at_end                            ? -1
-               : strcmp(run->from, "start") == 0 ? 0
-                                                 : strtoll(run->from, NULL, 10) - 1);
+    add_number(source, &count, strtoll(run->from, NULL, 10) - 1); /* start: -1 */
     return ask(source, ASK_CONSUMER,
-               "INSERT INTO consumers (consumer, position) SELECT $1, CASE WHEN $2 >= 0 THEN $2 ELSE"
-               " coalesce((SELECT max(number) FROM events), 0) END ON CONFLICT DO NOTHING",
+               at_end ? "INSERT INTO consumers (consumer, position) SELECT $1, greatest($2, max(number)) FROM"
+                        " events ON CONFLICT DO NOTHING"
+                      : "INSERT INTO consumers (consumer, position) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                count, reason);
 }
 
@@ -463,8 +461,9 @@ static void fail(struct database_source *source, int result, const struct reason
             source->turn[i].sent |= source->turn[i].state == TURN_ENDED;
     source->asked = ASK_NOTHING;
     source->doubtful = true; /* turns may have been given to us in a lost answer */
-    if (forgotten) {         /* as after a restored backup */
+    if (forgotten) {         /* declared dead; or, with the consumer, by a restored backup */
         source->runner = 0;
+        source->has_consumer = source->run->retry_failed;
         return;
     }
     if (result == ERROR_INVALID && source->run->retry_failed &&
