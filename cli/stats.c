@@ -400,7 +400,7 @@ static int stats_main(int argc, char *argv[]) {
     }
     if (status == STATUS_DONE)
         status = count_and_print(&totals, lines, &options);
-    if (options.prometheus && print_forwarders(lines) != STATUS_DONE)
+    if (options.prometheus && lines->stream == NULL && print_forwarders(lines) != STATUS_DONE)
         status = STATUS_PROBLEM;
     if (options.prometheus && print_accounts(&config) != STATUS_DONE)
         status = STATUS_PROBLEM;
