@@ -1,4 +1,5 @@
-/* A persistent error is logged once an hour, and retried after a delay that doubles up to a minute. */
+/* A persistent error is logged once an hour, and retried after a delay that doubles up to a minute or a
+ * limit. */
 #include "support.h"
 
 #include "apart.h"
@@ -44,6 +45,27 @@ static void the_delay_doubles_up_to_a_minute_until_success(void **state) {
     assert_string_equal(ending->said, "doorpost: the disk is full: waiting\n");
 }
 
+static int fail_with_a_limit(void *context) {
+    static const int seconds[] = {1, 2, 4, 5, 5};
+    struct backoff backoff = {.longest = 5 * SECOND};
+    struct reason reason = {"the database is away"};
+    (void)context;
+    now = 5000 * SECOND;
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
+        backoff_start(&backoff, &reason, "");
+        if (backoff.again != now + seconds[i] * SECOND)
+            return 1 + (int)i;
+        now = backoff.again;
+    }
+    backoff_clear(&backoff);
+    return backoff.longest == 5 * SECOND ? 0 : 100;
+}
+
+static void or_up_to_a_limit_of_its_own(void **state) {
+    (void)state;
+    assert_int_equal(run_apart(fail_with_a_limit, NULL)->status, 0);
+}
+
 static int report_at_times(void *context) {
     static const struct {
         int64_t at;
@@ -73,6 +95,7 @@ static void the_same_error_is_logged_hourly_and_another_at_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_delay_doubles_up_to_a_minute_until_success),
+        cmocka_unit_test(or_up_to_a_limit_of_its_own),
         cmocka_unit_test(the_same_error_is_logged_hourly_and_another_at_once),
     };
     return cmocka_run_group_tests_name("backoff", tests, NULL, NULL);
