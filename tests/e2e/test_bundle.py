@@ -209,5 +209,13 @@ def the_programs_need_no_libraries():
         check(result.stderr == "" and home.unpacked.name == f"{result.stdout.strip().replace(' ', '-')}-linux-{os.uname().machine}", result)
 
 
-run_tests(each_answer_is_in_the_instructions, two_builds_give_the_same_bytes, the_programs_need_no_libraries, install_sh_does_it_all, what_goes_wrong_is_told,
+def the_tool_says_that_it_knows_no_database():
+    with Lab() as lab:
+        home = Home(lab)
+        for arguments in (["--to", "postgresql:///doorpost"], ["--to", "service=doorpost", "--once"]):
+            result = home.run(home.unpacked / "doorpost/doorpost", "forward", "--journal", home.path, *arguments, check_it=False)
+            check("this doorpost was built without PostgreSQL: " in result.fails().stderr, result)
+
+
+run_tests(each_answer_is_in_the_instructions, two_builds_give_the_same_bytes, the_programs_need_no_libraries, the_tool_says_that_it_knows_no_database, install_sh_does_it_all, what_goes_wrong_is_told,
           by_file_manager_alone)
