@@ -7,7 +7,7 @@ import time
 
 from support.assertions import PATIENCE, check
 from support.deliveries import press, sign
-from support.laboratory import TOOL, Lab
+from support.laboratory import NOWHERE, TOOL, Lab
 from support.runner import run_tests
 
 SIZE = 10 ** 12
@@ -57,7 +57,8 @@ def try_file(name, end):
         before = used(lab)
         for verb in (["log"], ["log", "-n", "2"], ["log", "--json"], ["stats"], ["stats", "--prometheus"], ["rejected"], ["check"], ["doctor"],
                      ["exec", "--status"], ["exec", "--failed"], ["exec", "--drop", "1", "--name", "x"], ["prune", "--keep", "30d", "--dry-run"],
-                     ["exec", "--once", "--name", "x", "--", "/bin/true"], ["exec", "--once", "--name", "y", "--from", "end", "--", "/bin/true"]):
+                     ["exec", "--once", "--name", "x", "--", "/bin/true"], ["exec", "--once", "--name", "y", "--from", "end", "--", "/bin/true"],
+                     ["forward", "--once", "--name", "x", "--to", NOWHERE], ["forward", "--once", "--to", NOWHERE], ["forward", "--status"]):
             result = in_time(lab, *verb)
             if verb[:1] == ["log"] and "-n" not in verb:
                 check(len(result.stdout.splitlines()) == 7, name, end, "lines are missing:", result)

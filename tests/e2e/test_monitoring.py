@@ -7,7 +7,7 @@ import shutil
 
 from support.assertions import check
 from support.deliveries import press
-from support.laboratory import ROOT, Lab
+from support.laboratory import NOWHERE, ROOT, Lab
 from support.runner import run_tests
 
 MONITORING = ROOT / "deploy/monitoring"
@@ -22,7 +22,7 @@ def questions():
 def they_ask_for_what_is_printed():
     with Lab() as lab:
         lab.receive(press(1), b"{}")
-        lab.tool("forward", "--to", "host=/nowhere", "--once").fails()
+        lab.tool("forward", "--to", NOWHERE, "--once").fails()
         printed = lab.tool("stats", "--prometheus").ok().stdout
         names = set(re.findall(r"^(doorpost_\w+)", printed, re.MULTILINE))
         labels = set(re.findall(r"[{,](\w+)=", printed))

@@ -10,10 +10,9 @@ import time
 from consumer import execute, script
 from support.assertions import check, wait_for
 from support.deliveries import press
-from support.laboratory import TOOL, Lab
+from support.laboratory import NOWHERE, TOOL, Lab
 from support.runner import run_tests
 
-NOWHERE = "host=/nowhere dbname=doorpost"
 COUNTS = "1042 sent, 12 duplicates, 3 errors"
 
 

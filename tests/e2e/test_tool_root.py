@@ -15,9 +15,10 @@ from hostile import Root, as_root
 from support.assertions import PATIENCE, check, wait_for
 from support.deliveries import KEY, press, sign
 from support.fastcgi import fastcgi
-from support.laboratory import TOOL
+from support.laboratory import NOWHERE, TOOL
 from support.runner import run_tests
 
+FORWARD = ["forward", "--to", NOWHERE, "--once", "--name", "x"]
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 
 
@@ -65,7 +66,7 @@ def an_old_layout_is_refused_told_and_repaired():
     with Root() as lab:
         lab.old_layout()
         for verb in (["log"], ["stats"], ["rejected"], ["check"], ["prune", "--keep", "9d"], ["exec", "--status"], ["exec", "--once", "--", "/bin/true"],
-                     ["sign", "/dev/null"], ["key", "list"], ["key", "add"], ["key", "retire", "69ffb5b9"], ["trigger", "--url", "http://127.0.0.1:1/"]):
+                     FORWARD, ["forward", "--status"], ["sign", "/dev/null"], ["key", "list"], ["key", "add"], ["key", "retire", "69ffb5b9"], ["trigger", "--url", "http://127.0.0.1:1/"]):
             check(f"doorpost init --repair {lab.home}" in lab.tool(*verb, input=NEW).fails().stderr, verb)
         result = lab.tool("doctor")
         check(f"doorpost init --repair {lab.home}" in result.fails().stdout, result)
@@ -259,7 +260,7 @@ def a_journal_that_others_can_put_another_in_place_of_is_refused():
         for journal in (open_to_all, shared, elsewhere / "journal"):
             lab.configure(JOURNAL=journal, ON_EVENT=f"/bin/touch {proof}")
             for verb in (["exec", "--once", "--name", "on-event", "--from", "start"], ["exec", "--status"], ["log"], ["stats"], ["check"], ["check", "--rebuild-index"],
-                         ["prune", "--keep", "9d"], ["rejected"]):
+                         ["prune", "--keep", "9d"], ["rejected"], FORWARD, ["forward", "--status"]):
                 check("root trusts nothing that another user can change" in lab.tool(*verb).fails().stderr, journal, verb)
             check("root trusts nothing" in lab.tool("doctor").fails().stdout, journal, "doctor")
             check(not proof.exists() and list(journal.iterdir()) == [], journal, "was written to")
@@ -274,7 +275,8 @@ def the_journal_is_read_as_its_owner():
         lab.hostile(f"cd {lab.journal} && ln -s {lab.secret} 2026-01-01.jsonl && mkdir rejected && ln -s {lab.secret} rejected/2026-01-01.jsonl")
         for verb in (["log"], ["log", "--json"], ["stats"], ["stats", "--prometheus"], ["rejected"], ["rejected", "--replay"], ["check"],
                      ["check", "--rebuild-index"], ["doctor"], ["prune", "--keep", "30d", "--force"], ["exec", "--status"], ["exec", "--failed"],
-                     ["exec", "--drop", "1", "--name", "x"], ["exec", "--once", "--name", "x", "--", "/bin/true"], ["exec", "--retry-failed", "--name", "x", "--", "/bin/true"]):
+                     ["exec", "--drop", "1", "--name", "x"], ["exec", "--once", "--name", "x", "--", "/bin/true"], ["exec", "--retry-failed", "--name", "x", "--", "/bin/true"],
+                     FORWARD, ["forward", "--status"]):
             result = lab.tool(*verb)
             check("secret" not in result.stdout + result.stderr, verb, result)
             trace = lab.path / "trace"
@@ -301,7 +303,7 @@ def nothing_in_the_journal_holds_root_up():
                 lab.hostile(f"cd {lab.journal} && rm -rf ./* && mkdir -p $(dirname {name}) && {plant.format(name)}")
                 check(os.path.lexists(lab.journal / name), plant, name)
                 for verb in (["log"], ["stats", "--prometheus"], ["rejected"], ["check"], ["prune", "--keep", "1d"], ["exec", "--status"],
-                             ["exec", "--once", "--name", "x", "--", "/bin/true"], ["doctor"]):
+                             ["exec", "--once", "--name", "x", "--", "/bin/true"], FORWARD, ["forward", "--status"], ["doctor"]):
                     result = subprocess.run([TOOL, *verb], env=lab.environment(), capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
                     check(result.returncode in (0, 1), plant, name, verb, result)
                 check(cgi_as_root(lab, press(1))[0] in (200, 503), plant, name, "the handler")
@@ -345,8 +347,8 @@ def doctor_tries_the_user_of_the_worker_in_its_groups():
 @as_root
 def what_root_makes_is_open_to_the_handler():
     with Root() as lab:
-        for verb in (["doctor"], ["exec", "--once", "--name", "n", "--", "/bin/true"], ["check", "--rebuild-index"], ["prune", "--keep", "1d"]):
-            lab.tool(*verb).ok()
+        for verb in (["doctor"], ["exec", "--once", "--name", "n", "--", "/bin/true"], ["check", "--rebuild-index"], ["prune", "--keep", "1d"], FORWARD):
+            lab.tool(*verb).fails() if verb == FORWARD else lab.tool(*verb).ok()
             owners = {path.stat().st_uid for path in lab.journal.rglob("*")}
             check(owners <= {lab.user.pw_uid}, verb, owners)
             lab.receives(verb[0])

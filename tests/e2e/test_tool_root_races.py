@@ -11,7 +11,7 @@ import time
 from hostile import ROUNDS, Root, as_root, put
 from support.assertions import PATIENCE, check
 from support.deliveries import press, sign
-from support.laboratory import TOOL
+from support.laboratory import NOWHERE, TOOL
 from support.runner import run_tests
 
 ROOMS = ("cursors", "rejected", "damaged", "seen", "seen.new")
@@ -106,6 +106,12 @@ def with_exec():
 
 
 @as_root
+def with_forward():
+    with Journal() as lab:
+        race_of_root(lab, [TOOL, "forward", "--once", "--name", "x", "--to", NOWHERE], [TOOL, "forward", "--status"])
+
+
+@as_root
 def with_prune_and_exec_drop():
     with Journal() as lab:
         race_of_root(lab, [TOOL, "prune", "--keep", "30d", "--force"], [TOOL, "exec", "--drop", "1", "--name", "x"])
@@ -140,5 +146,5 @@ def with_repair_of_the_journal():
         race_of_root(lab, [TOOL, "init", "--repair", conf], [TOOL, "exec", "--status"])
 
 
-run_tests(with_exec, with_prune_and_exec_drop, with_check_and_rejected, with_doctor_and_stats, with_the_handler_and_log,
+run_tests(with_exec, with_forward, with_prune_and_exec_drop, with_check_and_rejected, with_doctor_and_stats, with_the_handler_and_log,
           with_repair_of_the_journal)

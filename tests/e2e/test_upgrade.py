@@ -14,7 +14,7 @@ from support.assertions import check
 from support.deliveries import KEY, VECTORS, load, press, sign
 from support.fastcgi import fastcgi
 from support.journal import verify_journal
-from support.laboratory import ROOT, Lab, make
+from support.laboratory import NOWHERE, ROOT, Lab, make
 from support.runner import run_tests
 
 GOLDEN = sorted(path for path in (ROOT / "tests/golden").iterdir() if path.is_dir() and path.name[0].isdigit())
@@ -55,6 +55,8 @@ def reads_and_writes_on(golden, with_index):
         lab.tool("exec", "--once", "--name", "golden", "--", "sh", "-c", f"echo $DOORPOST_SEQ >>{ran}").ok()
         numbers = sorted(int(line) for line in ran.read_text().split())
         check(numbers == list(range(5, 24)), "the consumer went on at", numbers)
+        lab.tool("forward", "--to", NOWHERE, "--once").fails()
+        check([one["behind"] for one in json.loads(lab.tool("forward", "--status", "--json").ok().stdout)] == [21], "what is to be forwarded")
 
 
 def a_later_format_is_left_alone():
@@ -66,7 +68,8 @@ def a_later_format_is_left_alone():
         body = press(2)
         status, fields, _, log = lab.cgi(body, sign(body))
         check(status == 503 and "Retry-After" in fields and "format 2" in log and "newer Doorpost" in log, status, log)
-        for verb in (["log"], ["check"], ["stats"], ["prune", "--keep", "1d"], ["rejected"]):
+        for verb in (["log"], ["check"], ["stats"], ["prune", "--keep", "1d"], ["rejected"], ["forward", "--to", NOWHERE, "--once"],
+                     ["forward", "--status"]):
             check("format 2" in lab.tool(*verb).fails().stderr, verb)
         check("format 2" in lab.tool("doctor").fails().stdout, "doctor")
         check(hashlib.sha256(lab.segment().read_bytes()).digest() == before, "it was written to")

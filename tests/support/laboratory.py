@@ -22,6 +22,7 @@ from support.journal import CHAIN_START, make_line
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("DOORPOST_CGI", ROOT / "build/check/doorpost.cgi"))
 TOOL = BINARY.with_name("doorpost")
+NOWHERE = "host=/nowhere dbname=doorpost"  # a database that cannot be reached
 
 
 class Result:
