@@ -96,8 +96,9 @@ def what_is_wrong_is_said_once():
         for one in told:
             wait_for(one.said, f"it to say what is wrong: {one.name}")
             check(re.search(one.says, one.said()[0]), f"{one.name}: not helpful:", one.said()[0])
-            once = one.node.forward(one.where, "--name", "once", "--once").fails()
-            check(re.search(one.says, once.stderr) and len(once.stderr.splitlines()) == 1, f"{one.name}: not helpful, once:", once)
+            if one.name in ("no_schema", "no_user", "refused"):
+                once = one.node.forward(one.where, "--name", "once", "--once").fails()
+                check(re.search(one.says, once.stderr) and len(once.stderr.splitlines()) == 1, f"{one.name}: not helpful, once:", once)
         for one in troubles:
             wait_for(lambda: one.name == "refused" or one.proxy.connections, f"it to connect: {one.name}")
         end(*(trouble.forwarder for trouble in troubles))  # in the middle of it
@@ -165,6 +166,21 @@ def a_full_disk_of_the_database_costs_nothing():
         compare(server, [node])
 
 
+def a_slow_database_is_given_less_at_a_time():
+    """A statement that takes too long is ended by the server. It would never end if it had as many rows each time."""
+    if QUICK:
+        return "takes half a minute: make stream-check"
+    server = postgres("slow")
+    server.sql("""CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+                  CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()""", database="slow")
+    with Node("node") as node:
+        node.write([press(number) for number in range(1000)])
+        forwarder = node.forwarder(server.url(database="slow"))
+        wait_for_events(server, 1000, [(forwarder, node)], "slow")
+        end(forwarder)
+        compare(server, [node], database="slow")
+
+
 def it_follows_the_primary():
     """Two servers, one a standby: forward finds the one that can be written to, waits while there is none, and goes on after a failover."""
     with Postgres(fsync=False) as first, Postgres(fsync=False, standby_of=first) as second, Node("node") as node:
@@ -208,4 +224,5 @@ def an_answer_that_is_no_success_is_none():
         compare(server, [node])
 
 
-run(what_is_wrong_is_said_once, a_full_disk_of_the_database_costs_nothing, it_follows_the_primary, an_answer_that_is_no_success_is_none)
+run(what_is_wrong_is_said_once, a_full_disk_of_the_database_costs_nothing, a_slow_database_is_given_less_at_a_time, it_follows_the_primary,
+    an_answer_that_is_no_success_is_none)
