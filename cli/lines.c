@@ -285,10 +285,9 @@ int lines_from_end(struct lines *lines, const struct filter *filter, int64_t wan
                    struct position *position) {
     uint64_t left = (uint64_t)wanted_count, found;
     struct position since;
-    if (lines_since(lines, filter, &since) != STATUS_DONE)
-        return STATUS_PROBLEM;
     if (lines->stream != NULL)
-        return stream_from_end(lines, &since, left, position);
+        return stream_from_end(lines, left, position);
+    (void)lines_since(lines, filter, &since);
     uint64_t *ring = calloc(left > 0 ? left : 1, sizeof *ring);
     uint64_t damaged = lines->damaged;
     int result = 0;

@@ -89,11 +89,10 @@ int stream_since(struct lines *lines, struct position *position) {
     return STATUS_DONE;
 }
 
-int stream_from_end(struct lines *lines, const struct position *since, uint64_t count,
-                    struct position *position) {
+int stream_from_end(struct lines *lines, uint64_t count, struct position *position) {
     struct reason reason = {""};
     int64_t number;
-    if (events_from_end(lines->stream, (int64_t)since->offset, count, &number, &reason) != 0)
+    if (events_from_end(lines->stream, count, &number, &reason) != 0)
         return problem("%s", reason.text);
     *position = (struct position){.offset = (uint64_t)number};
     return STATUS_DONE;

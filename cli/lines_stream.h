@@ -11,8 +11,7 @@ int stream_open(struct lines *lines, const char *where, const struct filter *fil
 int stream_refresh(struct lines *lines);
 void stream_wait(struct lines *lines);
 int stream_since(struct lines *lines, struct position *position);
-int stream_from_end(struct lines *lines, const struct position *since, uint64_t count,
-                    struct position *position);
+int stream_from_end(struct lines *lines, uint64_t count, struct position *position);
 void stream_explain_empty(struct lines *lines);
 int stream_size(struct lines *lines, uint64_t *bytes);
 

@@ -189,10 +189,10 @@ int events_range(struct events *events, int64_t *first, struct reason *reason) {
     return 0;
 }
 
-int events_from_end(struct events *events, int64_t first, uint64_t count, int64_t *number,
-                    struct reason *reason) {
+int events_from_end(struct events *events, uint64_t count, int64_t *number, struct reason *reason) {
     const char *sql = events->by_device ? BY_DEVICE("number", "DESC") : ANY_DEVICE("number", "DESC");
-    int64_t to = events->last;
+    int64_t first = 1, to = events->last;
+    bool bounded = false;
     *number = to + 1;
     while (count > 0 && to >= first) {
         int64_t after = !events->by_device && to - first >= SPAN ? to - SPAN : first - 1;
@@ -205,6 +205,13 @@ int events_from_end(struct events *events, int64_t first, uint64_t count, int64_
             *number = database_number(events->database, rows - 1, 0);
         count -= rows;
         to = rows < most ? after : *number - 1;
+        if (!bounded && count > 0 && to >= first) { /* they are not all near the end: how far can they be? */
+            result = events_range(events, &first, reason);
+            if (result != 0)
+                return result;
+            to = to < events->last ? to : events->last;
+            bounded = true;
+        }
     }
     return 0;
 }

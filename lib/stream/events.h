@@ -53,9 +53,8 @@ int64_t events_last(const struct events *events);
 int events_range(struct events *events, int64_t *first, struct reason *reason);
 
 /* Finds the number of the `count`th selected event from the end, or of the earliest if there are fewer;
- * without any, the number after the last. Looks no further back than `first`. */
-int events_from_end(struct events *events, int64_t first, uint64_t count, int64_t *number,
-                    struct reason *reason);
+ * without any, the number after the last. */
+int events_from_end(struct events *events, uint64_t count, int64_t *number, struct reason *reason);
 
 /* Continues with this number. */
 void events_start(struct events *events, int64_t first);
