@@ -78,8 +78,8 @@ struct source_functions {
     bool (*is_idle)(const struct source *source);
 
     /* Called when the source is idle and no command is running, if the run is `once` or `retry_failed`.
-     * Returns true if the run is over. A source that others rely on to see new events first lets go of its
-     * lock, and then looks once more. */
+     * Returns true if the run is over; if not, the loop waits as watch() says. A source that others rely on
+     * to see new events first lets go of its lock, and then looks once more. */
     bool (*is_over)(struct source *source);
 
     /* Saves for the last time, and releases what was reserved. Returns false if anything is not saved. */

@@ -71,7 +71,7 @@ static bool finish(struct source *base, const struct item *item, enum result res
 static size_t watch(struct source *base, struct pollfd watched[SOURCE_WATCHED], int64_t *wait) {
     (void)watched;
     base->task[0].dropped = source.drops;
-    if (source.passes <= source.held)
+    if (base->running == 0 && source.list[source.taken].attempt > 0)
         *wait = 0;
     return 0;
 }
