@@ -1,7 +1,6 @@
 #include "failures.h"
 
 #include "cursor.h"
-#include "failed.h"
 #include "instructions.h"
 #include "options.h"
 #include "quote.h"
@@ -28,12 +27,12 @@ static void add_time(struct json_object *one, const char *name, int64_t at) {
     json_object_object_add(one, name, json_object_new_string(text));
 }
 
-static struct json_object *add_one(struct view *view, uint64_t seq, int attempts, bool given_up) {
+static struct json_object *add_one(struct json_object *list, uint64_t seq, int attempts, bool given_up) {
     struct json_object *one = json_object_new_object();
     json_object_object_add(one, "seq", json_object_new_int64((int64_t)seq));
     json_object_object_add(one, "attempts", json_object_new_int(attempts));
     json_object_object_add(one, "given_up", json_object_new_boolean(given_up));
-    json_object_array_add(view->list, one);
+    json_object_array_add(list, one);
     return one;
 }
 
@@ -45,8 +44,16 @@ static void describe(struct json_object *one, const struct failure *failure) {
                            json_object_new_string_len(failure->output, (int)failure->output_length));
 }
 
+void failures_add(struct json_object *list, const struct failure *failure, int64_t retry_at) {
+    struct json_object *one = add_one(list, failure->seq, failure->attempts, retry_at == 0);
+    if (retry_at != 0)
+        add_time(one, "retry_at", retry_at);
+    describe(one, failure);
+}
+
 static void add_given_up(void *context, const struct failure *failure) {
-    describe(add_one(context, failure->seq, failure->attempts, true), failure);
+    const struct view *view = context;
+    failures_add(view->list, failure, 0);
 }
 
 static void add_retry(struct view *view, uint64_t seq, int attempts, int64_t due) {
@@ -54,7 +61,7 @@ static void add_retry(struct view *view, uint64_t seq, int attempts, int64_t due
     snprintf(number, sizeof number, "%" PRIu64, seq);
     if (json_object_object_get_ex(view->dropped, number, NULL))
         return;
-    struct json_object *one = add_one(view, seq, attempts, false);
+    struct json_object *one = add_one(view->list, seq, attempts, false);
     add_time(one, "retry_at", due);
     json_object_object_add(view->retrying, number, json_object_get(one));
 }

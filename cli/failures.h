@@ -3,6 +3,7 @@
 #define DOORPOST_FAILURES_H
 
 #include "error.h"
+#include "failed.h"
 
 #include <json-c/json.h>
 
@@ -10,6 +11,9 @@
  * Members: "seq", "attempts", "given_up"; "retry_at" if to be retried; and "event_id", "at", "how" and
  * "output" if still known. `lock` is the consumer's lock file. Returns NULL with a reason on error. */
 struct json_object *failures_list(int directory, int lock, const char *name, struct reason *reason);
+
+/* Adds a failure to such a list. `retry_at`: in microseconds since 1970; 0: it was given up. */
+void failures_add(struct json_object *list, const struct failure *failure, int64_t retry_at);
 
 /* Returns the newest failure, owned by the list; NULL if there is none. */
 struct json_object *failures_newest(struct json_object *list);

@@ -1,5 +1,6 @@
 /* Reads the events to run into the schedule: new lines of the journal, or the list of those given up. */
 #include "journal_source_state.h"
+#include "consumer.h"
 #include "segment.h"
 #include "terminal.h"
 
@@ -249,7 +250,7 @@ int journal_source_read_failed(struct journal_source *source) {
     struct reason reason = {""};
     int count = failed_each(settled->directory.fd, settled->lock, run->name, add_failure, source, &reason);
     if (count >= 0 && run->retry != NULL && source->matched == 0)
-        return problem("no failed event %.200s for %s: see doorpost exec --failed", run->retry, run->name);
+        return problem(CONSUMER_HAS_NOT_FAILED, run->retry, run->name);
     if (count == 0)
         explain_empty("Nothing to retry: %s has given up no event.", run->name);
     source->base.broken |= run->retry == NULL && count > (int)source->matched; /* some are damaged */

@@ -1,6 +1,7 @@
 /* doorpost exec --status, --failed, --drop and --retry: a consumer's progress and failures. */
 #include "status.h"
 
+#include "consumer.h"
 #include "failed.h"
 #include "failures.h"
 #include "forward_note.h"
@@ -18,54 +19,46 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What --status reports about a consumer. */
-struct consumer_status {
-    const char *name;
-    const struct cursor *cursor;
+/* What --status reports about a consumer of the journal. */
+struct status_of {
+    struct consumer consumer;
     struct lag lag;
-    int holder, failed;
-    long running;
-    struct json_object *last; /* the last failure, or NULL */
-    char segment[SEGMENT_NAME_SIZE];
+    int process; /* 0: not running */
+    char segment[SEGMENT_NAME_SIZE], place[SEGMENT_NAME_SIZE + 32];
+    struct reason warning;
 };
 
-static void print_consumer(const struct consumer_status *shown) {
+static void add_lag(struct status_of *shown) {
+    struct consumer *consumer = &shown->consumer;
     const struct lag *lag = &shown->lag;
-    struct reason explanation;
-    printf("%s%s%s: %s, at %s byte %" PRIu64 ", %" PRIu64 " events and %" PRId64
-           " s behind, %ld in flight, %zu to be retried, %s%d failed%s\n",
-           colour(COLOUR_NAME), shown->name, colour(COLOUR_NONE),
-           shown->holder != 0 ? "running" : "not running", shown->segment, lag->position.offset, lag->events,
-           lag->seconds, shown->running, lag->retrying, colour(shown->failed > 0 ? COLOUR_BAD : COLOUR_NONE),
-           shown->failed, colour(COLOUR_NONE));
-    resume_explain(&lag->resume, shown->name, &explanation);
-    if (!lag->resume.holds)
-        printf("  %s%s%s\n", colour(COLOUR_WARNING), explanation.text, colour(COLOUR_NONE));
-    if (shown->last != NULL)
-        failures_print(shown->last, "  the last failure");
+    segment_name(lag->position.day, shown->segment);
+    snprintf(shown->place, sizeof shown->place, "%s byte %" PRIu64, shown->segment, lag->position.offset);
+    consumer->state = shown->process != 0 ? "running" : "not running";
+    consumer->place = shown->place;
+    consumer->behind = (int64_t)lag->events;
+    consumer->behind_seconds = lag->seconds;
+    consumer->retrying = (int64_t)lag->retrying;
+    consumer->waiting = (int64_t)lag->waiting;
+    resume_explain(&lag->resume, consumer->name, &shown->warning);
+    consumer->warning = !lag->resume.holds ? shown->warning.text : NULL;
 }
 
-static void report_consumer(const struct consumer_status *shown, struct json_object *report) {
+static void report_consumer(const struct status_of *shown, struct json_object *report) {
     const struct lag *lag = &shown->lag;
     struct json_object *one = json_object_new_object();
-    json_object_object_add(one, "name", json_object_new_string(shown->name));
-    json_object_object_add(one, "process", shown->holder != 0 ? json_object_new_int(shown->holder) : NULL);
+    json_object_object_add(one, "name", json_object_new_string(shown->consumer.name));
+    json_object_object_add(one, "process", shown->process != 0 ? json_object_new_int(shown->process) : NULL);
     json_object_object_add(one, "segment", json_object_new_string(shown->segment));
     json_object_object_add(one, "byte", json_object_new_int64((int64_t)lag->position.offset));
     json_object_object_add(one, "place_holds", json_object_new_boolean(lag->resume.holds));
-    json_object_object_add(one, "behind", json_object_new_int64((int64_t)lag->events));
-    json_object_object_add(one, "behind_seconds", json_object_new_int64(lag->seconds));
-    json_object_object_add(one, "in_flight", json_object_new_int64(shown->running));
-    json_object_object_add(one, "retrying", json_object_new_int64((int64_t)lag->retrying));
-    json_object_object_add(one, "waiting", json_object_new_int64((int64_t)lag->waiting));
-    json_object_object_add(one, "failed", json_object_new_int(shown->failed));
-    json_object_object_add(one, "last_failure", json_object_get(shown->last));
+    consumer_describe(&shown->consumer, one);
     json_object_array_add(report, one);
 }
 
 static int show_consumer(struct lines *lines, const char *name, struct json_object *report) {
     static struct cursor cursor;
-    struct consumer_status shown = {.name = name, .cursor = &cursor};
+    struct status_of shown = {.consumer = {.name = name}};
+    struct consumer *consumer = &shown.consumer;
     struct reason reason = {""};
     struct runner_note note;
     int found = cursor_read(lines->directory.fd, name, &cursor, &reason);
@@ -74,20 +67,20 @@ static int show_consumer(struct lines *lines, const char *name, struct json_obje
     int lock = cursor_open_lock(lines->directory.fd, name, &reason);
     if (lock < 0)
         return problem("%s", reason.text);
-    shown.holder = cursor_holder(lock, CURSOR_LOCK_RUNNER);
+    shown.process = cursor_holder(lock, CURSOR_LOCK_RUNNER);
     runner_note_read(lock, &note);
-    shown.running = shown.holder != 0 ? (long)note.running : 0;
-    shown.failed = failed_each(lines->directory.fd, lock, name, NULL, NULL, &reason);
+    consumer->in_flight = shown.process != 0 ? (int64_t)note.running : 0;
+    consumer->failed = failed_each(lines->directory.fd, lock, name, NULL, NULL, &reason);
     struct json_object *failures =
-        shown.failed >= 0 ? failures_list(lines->directory.fd, lock, name, &reason) : NULL;
+        consumer->failed >= 0 ? failures_list(lines->directory.fd, lock, name, &reason) : NULL;
     close(lock);
     if (failures == NULL)
         return problem("%s", reason.text);
-    shown.last = failures_newest(failures);
+    consumer->last = failures_newest(failures);
     int status = lag_measure(lines, name, &cursor, false, &shown.lag);
-    segment_name(shown.lag.position.day, shown.segment);
+    add_lag(&shown);
     if (status == STATUS_DONE && report == NULL)
-        print_consumer(&shown);
+        consumer_print(consumer);
     else if (status == STATUS_DONE)
         report_consumer(&shown, report);
     json_object_put(failures);
@@ -128,12 +121,8 @@ static int show_all(const struct config *config, struct show *show, bool json) {
         show->status = problem("%s", reason.text);
     if (json)
         print_json(show->report);
-    else if (show->seen == 0 && show->only != NULL)
-        explain_empty("No consumer %s in %s: list the consumers with `doorpost exec --status`.", show->only,
-                      config->journal);
     else if (show->seen == 0)
-        explain_empty("No consumers in %s yet: start one with `doorpost exec --name NAME -- COMMAND`.",
-                      config->journal);
+        consumer_explain_none(show->only, config->journal, NULL);
     json_object_put(show->report);
     lines_close(show->lines);
     return show->status;
@@ -162,17 +151,7 @@ static int show_failures(struct lines *lines, const char *name, struct json_obje
     struct json_object *failures = read_failures(lines->directory.fd, name);
     if (failures == NULL)
         return STATUS_PROBLEM;
-    if (json_object_array_length(failures) == 0 && report == NULL && isatty(STDOUT_FILENO))
-        printf("%s: no failed events\n", name);
-    for (size_t i = 0; i < json_object_array_length(failures); i++) {
-        struct json_object *one = json_object_array_get_idx(failures, i);
-        if (report == NULL) {
-            failures_print(one, name);
-            continue;
-        }
-        json_object_object_add(one, "name", json_object_new_string(name));
-        json_object_array_add(report, json_object_get(one));
-    }
+    consumer_print_failures(name, failures, report);
     json_object_put(failures);
     return STATUS_DONE;
 }
@@ -203,15 +182,13 @@ static int choose(int directory, int lock, struct choice *choice, struct reason 
         return 0;
     }
     if (seq == 0)
-        return FAIL(reason, ERROR_INVALID, "no failed event %.200s for %s: see doorpost exec --failed",
-                    choice->id, choice->name);
+        return FAIL(reason, ERROR_INVALID, CONSUMER_HAS_NOT_FAILED, choice->id, choice->name);
     if (given_up)
         return failed_remove(directory, lock, choice->name, seq, reason);
     int result = instructions_add(directory, lock, choice->name,
                                   choice->drop ? INSTRUCTION_DROP : INSTRUCTION_RETRY, seq, reason);
     if (result == 0 && !choice->drop)
-        printf("Event %" PRIu64 " will be retried by %s%s.\n", seq, choice->name,
-               cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0 ? " at once" : ", when it is started");
+        consumer_print_retry(choice->name, (int64_t)seq, cursor_holder(lock, CURSOR_LOCK_RUNNER) != 0);
     return result;
 }
 

@@ -159,6 +159,23 @@ static void output_is_shown_whole_and_escaped(void **state) {
     json_object_put(all);
 }
 
+/* As one whose failures are not in files does. */
+static void a_list_can_be_made_by_the_caller(void **state) {
+    struct failure failure = failure_of(8, "event-8", "a\0b", 3);
+    struct json_object *all = json_object_new_array();
+    (void)state;
+    failures_add(all, &failure, NOON + 60 * SECOND);
+    failures_add(all, &failure, 0);
+    assert_string_equal(
+        json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN),
+        "[{\"seq\":8,\"attempts\":7,\"given_up\":false,\"retry_at\":\"2026-11-23T12:01:00.000000Z\","
+        "\"event_id\":\"event-8\",\"at\":\"2026-11-23T12:00:08.000000Z\",\"how\":\"exit status 3\","
+        "\"output\":\"a\\u0000b\"},"
+        "{\"seq\":8,\"attempts\":7,\"given_up\":true,\"event_id\":\"event-8\","
+        "\"at\":\"2026-11-23T12:00:08.000000Z\",\"how\":\"exit status 3\",\"output\":\"a\\u0000b\"}]");
+    json_object_put(all);
+}
+
 /* Given-up events are never reported as none because one of the files cannot be read. */
 static void an_unreadable_file_is_an_error(void **state) {
     static const char *const names[] = {"cursors/bell", "cursors/bell.failed", "cursors/bell.waiting",
@@ -180,6 +197,7 @@ int main(void) {
         FAILURES_TEST(an_event_never_tried_has_not_failed),
         FAILURES_TEST(a_failure_is_found_by_number_or_displayed_id),
         FAILURES_TEST(output_is_shown_whole_and_escaped),
+        FAILURES_TEST(a_list_can_be_made_by_the_caller),
         FAILURES_TEST(an_unreadable_file_is_an_error),
     };
     return cmocka_run_group_tests_name("failures", tests, NULL, NULL);
