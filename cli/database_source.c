@@ -14,6 +14,7 @@
 #include "database_source.h"
 
 #include "backoff.h"
+#include "consumer.h"
 #include "cursor.h"
 #include "database.h"
 #include "ring.h"
@@ -273,6 +274,7 @@ static int ask_events(struct database_source *source, struct reason *reason) {
 
 static int ask_turns(struct database_source *source, struct reason *reason) {
     const struct run *run = source->run;
+    char id[QUOTE_SIZE(EVENT_FIELD_SIZE)]; /* as finish_turns() was given it */
     size_t count = 0;
     source->wanted = source->source.ending ? 0 : count_free(source);
     source->wanting = false;
@@ -284,7 +286,7 @@ static int ask_turns(struct database_source *source, struct reason *reason) {
         if (run->retry == NULL)
             return ask(source, ASK_TURNS, "SELECT ''::text, take_failed($1, $2, $3::integer, $4, NULL), 0",
                        count, reason);
-        add_text(source, &count, run->retry);
+        add_text(source, &count, plain(run->retry, id, sizeof id));
         return ask(source, ASK_TURNS, "SELECT ''::text, take_failed($1, $2, $3::integer, $4, $5), 0", count,
                    reason);
     }
@@ -625,7 +627,7 @@ static bool source_is_over(struct source *base) {
     struct database_source *source = cast(base);
     const struct run *run = source->run;
     if (run->retry_failed && run->retry != NULL && !source->any_failed) {
-        problem("no failed event %.200s for %s: see doorpost exec --failed", run->retry, run->name);
+        problem(CONSUMER_HAS_NOT_FAILED, run->retry, run->name);
         base->broken = true;
     } else if (run->retry_failed && !source->any_failed)
         explain_empty("Nothing to retry: %s has given up no event.", run->name);

@@ -250,11 +250,18 @@ BEGIN
     END IF;
     moment := clock_timestamp();
     FOR turn IN
-        SELECT t.device, t.done, t.last, t.head, t.attempts FROM turns AS t
+        SELECT t.device, t.done, t.last, t.head, t.attempts, t.dropped FROM turns AS t
         WHERE t.consumer = the_consumer AND t.done < t.last AND t.due <= moment
           AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner)
         ORDER BY t.due LIMIT wanted FOR UPDATE SKIP LOCKED
     LOOP
+        IF turn.dropped = turn.head THEN -- it awaited a retry, or its runner is dead; the next event of the device is due at once
+            UPDATE turns AS t SET done = t.head, head = NULL, runner = NULL, attempts = 0, due = clock_timestamp(), dropped = NULL,
+                    event_id = NULL, failed_at = NULL, how = NULL, output = NULL
+                WHERE t.consumer = the_consumer AND t.device = turn.device
+                  AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner);
+            CONTINUE;
+        END IF;
         turn_device := turn.device;
         turn_attempts := turn.attempts;
         turn_number := coalesce(turn.head, next_of(turn.device, turn.done, turn.last, only_types, only_accounts));
