@@ -1,6 +1,6 @@
 /* Reads the events to run into the schedule: new lines of the journal, or the list of those given up. */
-#include "journal_source_state.h"
 #include "consumer.h"
+#include "journal_source_state.h"
 #include "segment.h"
 #include "terminal.h"
 

@@ -166,9 +166,11 @@ def a_damaged_line_costs_itself():
 
 def what_a_restored_backup_has_arrives():
     """A node gets an older copy of its journal back, with the cursor of then, that of now, or none; then it receives presses under numbers
-    that it has used before. The lines are equally long, so that the old position fits into the new file."""
+    that it has used before, by a clock that is slow. The lines are equally long, so that the old position fits into the new file."""
     server = postgres("restored")
     nodes = []
+    noon = datetime.datetime.now(datetime.timezone.utc).replace(hour=12, minute=0) - datetime.timedelta(days=1)
+    times = {"first": noon, "newer": noon + datetime.timedelta(minutes=20), "again": noon + datetime.timedelta(minutes=10)}
     with contextlib.ExitStack() as stack:
         for cursor in ("of then", "of now", "lost", "garbage"):
             for grows in ("before it starts", "while it runs", "never"):
@@ -178,7 +180,7 @@ def what_a_restored_backup_has_arrives():
                 old = node.path / "old"
 
                 def more(what, number):
-                    node.write([press(f"{name}-{what}-{i:02}") for i in range(number)])
+                    node.write([press(f"{name}-{what}-{i:02}") for i in range(number)], times[what[:5]])
                 more("first", 20)
                 node.forward(where, "--once").ok()
                 shutil.copytree(node.journal, old)
