@@ -48,7 +48,8 @@ struct forwarder {
     bool ending, broken;
     int64_t stop_at;
     struct backoff journal_backoff, database_backoff, save_backoff, position_backoff;
-    struct forward_note note, written;
+    struct forward_note note;
+    bool unwritten; /* the note has changed */
 };
 
 static struct batch *sending(struct forwarder *forwarder) {
@@ -96,7 +97,7 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
 static int open_cursor(struct forwarder *forwarder, struct reason *reason) {
     struct settled *settled = &forwarder->settled;
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
-    forwarder->written.error_at = -1; /* the lock file is a new one: write the note in any case */
+    forwarder->unwritten = true; /* the lock file is a new one */
     int found = cursor_read(settled->directory.fd, settled->name, &forwarder->cursor, reason);
     if (found == ERROR_DAMAGED) {
         forwarder->cursor = (struct cursor){0};
@@ -206,11 +207,10 @@ static void save_cursor(struct forwarder *forwarder, bool again) {
 /* ---- the database ---- */
 
 static void write_note(struct forwarder *forwarder) {
-    if (forwarder->settled.foreign || forwarder->forward->verify ||
-        memcmp(&forwarder->note, &forwarder->written, sizeof forwarder->note) == 0)
+    if (forwarder->settled.foreign || forwarder->forward->verify || !forwarder->unwritten)
         return;
     forward_note_write(forwarder->settled.lock, &forwarder->note);
-    forwarder->written = forwarder->note;
+    forwarder->unwritten = false;
 }
 
 static void fail(struct forwarder *forwarder, const struct reason *reason) {
@@ -221,6 +221,7 @@ static void fail(struct forwarder *forwarder, const struct reason *reason) {
         note->error_at = timestamp_now();
     note->failing = true;
     note->error = *reason;
+    forwarder->unwritten = true;
     end_if_once(forwarder);
     backoff_start(&forwarder->database_backoff, reason,
                   forwarder->ending ? "" : "; the events wait in the journal until it works");
@@ -254,6 +255,7 @@ static void confirm(struct forwarder *forwarder) {
     note->sent += stored;
     note->duplicates += batch->rows.count - stored;
     note->failing = false;
+    forwarder->unwritten = true;
     backoff_end(&forwarder->database_backoff);
     forwarder->sent = false;
     forwarder->singly -= forwarder->singly > 0;
@@ -294,6 +296,7 @@ static void use_database(struct forwarder *forwarder) {
     take_batch(forwarder);
     bool waiting = sending(forwarder)->rows.count > 0;
     if (result == DATABASE_READY && !waiting) {
+        forwarder->unwritten |= forwarder->note.failing;
         forwarder->note.failing = false;
         backoff_clear(&forwarder->database_backoff);
     }

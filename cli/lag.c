@@ -16,7 +16,10 @@ static int count_rest(struct lines *lines, const struct cursor *cursor, bool for
     const struct filter all = {.since = INT64_MIN, .until = INT64_MAX};
     int result;
     bool again = forwards && !lag->resume.holds;
-    lines_start(lines, again ? (struct position){0} : lag->resume.mark.position);
+    struct position from = {0};
+    if (!again)
+        from = lag->resume.mark.position;
+    lines_start(lines, from);
     while (!lines->empty && (result = lines_next(lines, &all)) != 0) {
         if (result < 0)
             return STATUS_PROBLEM;
