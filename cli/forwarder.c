@@ -43,7 +43,7 @@ struct forwarder {
     struct batch batch[2];
     size_t first; /* the one being sent; the other one is filled */
     bool sent;
-    size_t singly; /* the database refuses one of the next events: so many are sent one by one, to find it */
+    size_t limit; /* rows in a batch; fewer while the database refuses more */
     int signals;
     bool ending, broken;
     int64_t stop_at;
@@ -161,7 +161,7 @@ static int fill(struct forwarder *forwarder, struct reason *reason) {
     struct batch *batch = filling(forwarder);
     struct settled_line line;
     int result = check_journal(forwarder, reason);
-    while (result == 0 && !rows_are_full(&batch->rows) && !(forwarder->singly > 0 && batch->rows.count > 0)) {
+    while (result == 0 && !rows_are_full(&batch->rows) && batch->rows.count < forwarder->limit) {
         result = settled_next(&forwarder->settled, &line, reason);
         if (result <= 0)
             return result;
@@ -213,39 +213,48 @@ static void write_note(struct forwarder *forwarder) {
     forwarder->unwritten = false;
 }
 
-static void fail(struct forwarder *forwarder, const struct reason *reason) {
+static void note_failure(struct forwarder *forwarder, const struct reason *reason) {
     struct forward_note *note = &forwarder->note;
-    forwarder->sent = false;
     note->errors++;
     if (!note->failing)
         note->error_at = timestamp_now();
     note->failing = true;
     note->error = *reason;
     forwarder->unwritten = true;
+}
+
+static void fail(struct forwarder *forwarder, const struct reason *reason) {
+    note_failure(forwarder, reason);
     end_if_once(forwarder);
     backoff_start(&forwarder->database_backoff, reason,
                   forwarder->ending ? "" : "; the events wait in the journal until it works");
 }
 
-/* Returns true if the server refuses the values, rather than the whole statement. */
-static bool is_about_data(const char *sqlstate) {
-    return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 ||
-           strncmp(sqlstate, "54", 2) == 0;
+/* Returns true if the server refuses these rows, rather than any: for their values, or because so many take
+ * longer than a statement may. */
+static bool is_about_rows(const char *sqlstate) {
+    static const char *const states[] = {"22", "23", "54", "57014"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strncmp(sqlstate, states[i], strlen(states[i])) == 0)
+            return true;
+    return false;
 }
 
-/* Looks for the event that the database refuses: the batch is read again, and sent one by one. */
-static void find_refused(struct forwarder *forwarder, struct reason *reason) {
+/* After a refusal, has the batch read again as smaller ones. So what can be stored is stored, and in the end
+ * a row that cannot be is alone. Returns false if it is. */
+static bool shrink(struct forwarder *forwarder, struct reason *reason) {
     struct batch *batch = sending(forwarder);
     struct reason cause = *reason;
     if (batch->rows.count == 1)
         explain(reason, "event %" PRIu64 " cannot be forwarded, nor any after it: %.300s", batch->after.seq,
                 cause.text);
     if (batch->rows.count == 1 || !batch->moves)
-        return;
-    forwarder->singly = batch->rows.count;
+        return false;
+    forwarder->limit = batch->rows.count / 2;
     empty_batch(forwarder, sending(forwarder));
     empty_batch(forwarder, filling(forwarder));
     settled_start(&forwarder->settled, &forwarder->cursor.mark, forwarder->settled.first);
+    return true;
 }
 
 static void confirm(struct forwarder *forwarder) {
@@ -257,8 +266,8 @@ static void confirm(struct forwarder *forwarder) {
     note->failing = false;
     forwarder->unwritten = true;
     backoff_end(&forwarder->database_backoff);
-    forwarder->sent = false;
-    forwarder->singly -= forwarder->singly > 0;
+    if (forwarder->limit < ROWS_MAX)
+        forwarder->limit += forwarder->limit / 8 + 1;
     if (batch->moves) {
         forwarder->cursor.mark = batch->after;
         forwarder->unsaved = true;
@@ -286,12 +295,15 @@ static void use_database(struct forwarder *forwarder) {
     if (monotonic_now() < forwarder->database_backoff.again)
         return;
     int result = database_advance(forwarder->database, &reason);
+    if (result < 0)
+        forwarder->sent = false;
     if (result == DATABASE_READY && forwarder->sent) {
         const char *warning = database_warning(forwarder->database);
         if (warning == NULL)
             confirm(forwarder);
         else
             result = FAIL(&reason, ERROR_SYSTEM, "the database warns: %s", warning);
+        forwarder->sent = false;
     }
     take_batch(forwarder);
     bool waiting = sending(forwarder)->rows.count > 0;
@@ -304,9 +316,12 @@ static void use_database(struct forwarder *forwarder) {
         result = rows_send(&sending(forwarder)->rows, forwarder->database, &reason);
         forwarder->sent = result == 0;
     }
-    if (result == ERROR_INVALID && is_about_data(database_sqlstate(forwarder->database)))
-        find_refused(forwarder, &reason);
-    else if (result == ERROR_INVALID && strcmp(database_sqlstate(forwarder->database), "25006") == 0)
+    if (result == ERROR_INVALID && is_about_rows(database_sqlstate(forwarder->database)) &&
+        shrink(forwarder, &reason)) {
+        note_failure(forwarder, &reason);
+        return;
+    }
+    if (result == ERROR_INVALID && strcmp(database_sqlstate(forwarder->database), "25006") == 0)
         database_disconnect(forwarder->database); /* another host may have become the primary */
     if (result < 0)
         fail(forwarder, &reason);
@@ -404,6 +419,7 @@ static struct forwarder *forwarder_new(const struct forward *forward) {
     snprintf(name, sizeof name, "doorpost forward %s", forward->name);
     forwarder->forward = forward;
     forwarder->signals = forwarder->settled.lock = forwarder->settled.walk.fd = -1;
+    forwarder->limit = ROWS_MAX;
     forwarder->database_backoff.longest = LONGEST_DELAY;
     forwarder->database = database_new(forward->to, DATABASE_WRITE, name, false, &reason);
     if (forwarder->database == NULL) {

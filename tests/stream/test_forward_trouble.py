@@ -181,6 +181,25 @@ def a_slow_database_is_given_less_at_a_time():
         compare(server, [node], database="slow")
 
 
+def an_event_that_the_database_refuses_is_found():
+    """All that were received before it are stored, also by --once. It stops those after it, because they must not overtake it."""
+    server = postgres("strict")
+    server.sql("ALTER TABLE events ADD CONSTRAINT strict CHECK (event_id <> 'event-700')", database="strict")
+    where = server.url(database="strict")
+    with Node("node") as node:
+        node.write([press(number) for number in range(1000)])
+        said = node.forward(where, "--once").fails().stderr
+        check("event 701 cannot be forwarded, nor any after it: the database refuses: new row" in said and len(said.splitlines()) == 1, said)
+        check(count(server, "strict") == 700, count(server, "strict"), "events")
+        forwarder = node.forwarder(where)
+        wait_for(lambda: alive(forwarder, node) and node.said(), "it to say so")
+        server.sql("ALTER TABLE events DROP CONSTRAINT strict", database="strict")
+        wait_for_events(server, 1000, [(forwarder, node)], "strict")
+        check("event 701 cannot" in node.said()[0] and len(node.said()) == 1, node.said())
+        end(forwarder)
+        compare(server, [node], database="strict")
+
+
 def it_follows_the_primary():
     """Two servers, one a standby: forward finds the one that can be written to, waits while there is none, and goes on after a failover."""
     with Postgres(fsync=False) as first, Postgres(fsync=False, standby_of=first) as second, Node("node") as node:
@@ -224,5 +243,5 @@ def an_answer_that_is_no_success_is_none():
         compare(server, [node])
 
 
-run(what_is_wrong_is_said_once, a_full_disk_of_the_database_costs_nothing, a_slow_database_is_given_less_at_a_time, it_follows_the_primary,
-    an_answer_that_is_no_success_is_none)
+run(what_is_wrong_is_said_once, a_full_disk_of_the_database_costs_nothing, a_slow_database_is_given_less_at_a_time,
+    an_event_that_the_database_refuses_is_found, it_follows_the_primary, an_answer_that_is_no_success_is_none)
