@@ -11,6 +11,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import threading
 
 from support.assertions import check, wait_for
 from support.deliveries import press, sign
@@ -124,6 +125,31 @@ def rows(postgres, database="doorpost"):
         texts = {name: bytes.fromhex(getattr(row, name)).decode() for name in TEXTS}
         found.append(row._replace(number=int(row.number), seq=int(row.seq), body=bytes.fromhex(row.body), **texts))
     return found
+
+
+class Reader(threading.Thread):
+    """Follows the stream by its numbers, as a consumer does that remembers the last one, until stop(). What it has missed by then it has missed
+    for ever."""
+
+    def __init__(self, postgres, database):
+        super().__init__()
+        self.postgres, self.database, self.numbers, self.over = postgres, database, [], threading.Event()
+        self.start()
+
+    def look(self):
+        after = self.numbers[-1] if self.numbers else 0
+        self.numbers += [int(number) for number, in self.postgres.sql(f"SELECT number FROM events WHERE number > {after} ORDER BY number", self.database, "reader")]
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.look()
+
+    def stop(self):
+        self.over.set()
+        self.join()
+        self.look()
+        every = [row.number for row in rows(self.postgres, self.database)]
+        check(self.numbers == every, "a reader has missed", sorted(set(every) - set(self.numbers))[:20])
 
 
 def body_of(line):

@@ -4,8 +4,10 @@ import re
 import subprocess
 import threading
 
-from nodes import count, postgres, run
+from nodes import Node, compare, count, end, postgres, run, wait_for_events
 from support.assertions import check, wait_for
+from support.deliveries import press
+from support.postgres import schema_text
 
 STORE = """CALL store_events('{node}', ARRAY[{seq}]::bigint[], ARRAY[1795737600000000]::bigint[], ARRAY[1771027372393]::bigint[], ARRAY['button_press'],
     ARRAY[''], ARRAY['device-1'], ARRAY['account-1'], ARRAY['request-{event}'], ARRAY['event-{event}'], ARRAY['69ffb5b9'], ARRAY['sha256='],
@@ -69,6 +71,33 @@ def loading_it_again_changes_nothing():
         store(server, f"empty_{number}", 1)
 
 
+def it_can_be_loaded_while_events_come_in():
+    server = postgres("busy")
+    with Node("left") as left, Node("right") as right:
+        running = [(node.forwarder(server.url(database="busy")), node) for node in (left, right)]
+        over = threading.Event()
+
+        def write():
+            number = 0
+            while not over.wait(0.005):
+                left.write([press(f"left-{number}")])
+                right.write([press(f"right-{number}")])
+                number += 1
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(10):
+                before = count(server, "busy")
+                server.sql(schema_text(), "busy")
+                wait_for_events(server, before + 1, running, "busy")
+        finally:
+            over.set()
+            writer.join()
+        wait_for_events(server, left.seq + right.seq, running, "busy")
+        end(*(forwarder for forwarder, _ in running))
+        compare(server, (left, right), database="busy")
+
+
 def numbers_become_visible_in_their_order():
     """A transaction that has drawn a number and is not committed lets no later number overtake it."""
     server = postgres("ordered")
@@ -118,4 +147,5 @@ def a_stored_event_is_stored_once():
     check(server.sql("SELECT node, seq FROM nodes ORDER BY 1", "once") == [("node", "1"), ("other", "7")], "the nodes")
 
 
-run(each_role_may_do_its_own, loading_it_again_changes_nothing, numbers_become_visible_in_their_order, followers_are_notified, a_stored_event_is_stored_once)
+run(each_role_may_do_its_own, loading_it_again_changes_nothing, it_can_be_loaded_while_events_come_in, numbers_become_visible_in_their_order,
+    followers_are_notified, a_stored_event_is_stored_once)
