@@ -43,7 +43,7 @@ int stream_refresh(struct lines *lines) {
     struct reason reason = {""};
     if (events_refresh(lines->stream, &reason) != 0)
         return fail(lines, &reason, STATUS_DONE);
-    backoff_clear(&lines->backoff);
+    backoff_end(&lines->backoff);
     lines->empty = events_last(lines->stream) == 0;
     return STATUS_DONE;
 }
