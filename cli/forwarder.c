@@ -140,23 +140,27 @@ static int add_line(struct forwarder *forwarder, struct batch *batch, const stru
         timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1, &received_at) == 0 &&
         received_at < forwarder->forward->since)
         return 0;
-    if (line->scan != SCAN_DAMAGED) {
+    if (line->scan != SCAN_DAMAGED)
         result =
             event_parse(forwarder->parser, record->event, record->event_length, &forwarder->event, reason);
+    if (result == 0 && !rows_add(&batch->rows, record, &forwarder->event))
+        result = FAIL(reason, ERROR_SYSTEM, "out of memory");
+    if (result == ERROR_SYSTEM)
+        return result;
+    if (line->scan != SCAN_DAMAGED) {
         batch->after = line->end;
         batch->moves = true;
     }
-    if (result == 0)
-        rows_add(&batch->rows, record, &forwarder->event);
-    else if (result != ERROR_SYSTEM) {
+    if (result != 0) {
         segment_name(line->begin.day, name);
         problem("%s, byte %" PRIu64 ": a damaged line, which is not forwarded; see `doorpost check`", name,
                 line->begin.offset);
     }
-    return result == ERROR_SYSTEM ? result : 0;
+    return 0;
 }
 
-/* Fills the batch that is not being sent. */
+/* Fills the batch that is not being sent. If memory runs out, the batch may be incomplete, and is not sent:
+ * the next process reads it again. */
 static int fill(struct forwarder *forwarder, struct reason *reason) {
     struct batch *batch = filling(forwarder);
     struct settled_line line;
@@ -166,6 +170,8 @@ static int fill(struct forwarder *forwarder, struct reason *reason) {
         if (result <= 0)
             return result;
         result = add_line(forwarder, batch, &line, reason);
+        if (result != 0)
+            forwarder->broken = forwarder->ending = true;
     }
     return result;
 }

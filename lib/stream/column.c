@@ -59,6 +59,10 @@ void column_add_number(struct column *column, int64_t number) {
     column_add(column, &value, sizeof value);
 }
 
+bool column_has_failed(const struct column *column) {
+    return column->failed;
+}
+
 bool column_end(struct column *column, const char **bytes, int *length, uint32_t *type) {
     static const struct {
         enum column_type element;

@@ -29,6 +29,9 @@ void column_add(struct column *column, const void *bytes, size_t length);
 void column_add_text(struct column *column, const char *text);
 void column_add_number(struct column *column, int64_t number);
 
+/* Returns true if memory ran out: something was not added. */
+bool column_has_failed(const struct column *column);
+
 /* Ends the parameter: sets its bytes and the number of its type. Returns false if memory ran out. */
 bool column_end(struct column *column, const char **bytes, int *length, uint32_t *type);
 

@@ -29,7 +29,7 @@ bool rows_are_full(const struct rows *rows) {
     return rows->count >= ROWS_MAX || rows->column[BODY].length >= BYTES_MAX;
 }
 
-void rows_add(struct rows *rows, const struct record *record, const struct event *event) {
+bool rows_add(struct rows *rows, const struct record *record, const struct event *event) {
     struct column *next = &rows->column[1];
     int64_t received = 0;
     (void)timestamp_parse(record->received_at, TIMESTAMP_SIZE - 1,
@@ -47,6 +47,10 @@ void rows_add(struct rows *rows, const struct record *record, const struct event
     column_add_number(next++, record->verbatim);
     column_add(next, record->event, record->event_length);
     rows->count++;
+    bool good = true;
+    for (size_t i = 0; i < ROWS_COLUMNS; i++)
+        good &= !column_has_failed(&rows->column[i]);
+    return good;
 }
 
 int rows_send(struct rows *rows, struct database *database, struct reason *reason) {

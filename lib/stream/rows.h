@@ -23,8 +23,8 @@ void rows_free(struct rows *rows);
 /* Returns true if there is no room for another line. */
 bool rows_are_full(const struct rows *rows);
 
-/* Adds a line and its parsed event. */
-void rows_add(struct rows *rows, const struct record *record, const struct event *event);
+/* Adds a line and its parsed event. Returns false if out of memory: the batch must not be sent. */
+bool rows_add(struct rows *rows, const struct record *record, const struct event *event);
 
 /* Sends the batch; as database_ask(). After that rows_stored() is the number of events that were new. */
 int rows_send(struct rows *rows, struct database *database, struct reason *reason);

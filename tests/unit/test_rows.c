@@ -44,7 +44,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void add(const char *body, size_t length) {
+static bool add(const char *body, size_t length) {
     const struct record record = {.seq = rows.count + 1,
                                   .received_at = "2026-11-23T12:00:00.123456Z",
                                   .key = "69ffb5b9",
@@ -52,7 +52,7 @@ static void add(const char *body, size_t length) {
                                   .event = body,
                                   .event_length = length,
                                   .verbatim = true};
-    rows_add(&rows, &record, &event);
+    return rows_add(&rows, &record, &event);
 }
 
 /* The last element of an array. Returns its length. */
@@ -272,6 +272,15 @@ static void nor_does_any_mixture_matter(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_batch_that_memory_ran_out_for_is_not_used(void **state) {
+    (void)state;
+    assert_true(add("{}", 2));
+    rows.column[KEY].failed = true;
+    assert_false(add("{}", 2));
+    rows_start(&rows, "node-1");
+    assert_true(add("{}", 2));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_line_has_its_columns),
@@ -280,6 +289,7 @@ int main(void) {
         TEST(a_time_that_no_calendar_has_is_absent),
         TEST(the_database_can_store_whatever_is_accepted),
         TEST(nor_does_any_mixture_matter),
+        TEST(a_batch_that_memory_ran_out_for_is_not_used),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }
