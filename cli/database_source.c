@@ -90,7 +90,7 @@ struct database_source {
     bool drained;     /* nothing is left to run, nor will be */
     int64_t previous; /* retry_failed: the last number taken from the list */
     bool any_failed;  /* there was one */
-    struct backoff backoff, event_backoff;
+    struct backoff backoff;
     struct turn turn[JOBS_MAX];
 };
 
@@ -142,7 +142,7 @@ static void add_turn(struct database_source *source, const char *device, int64_t
         return; /* cannot be: no more are asked for than there is room */
     turn->state = TURN_TAKEN;
     turn->number = number;
-    turn->attempts = attempts;
+    turn->attempts = attempts > 0 ? attempts : 0;
     snprintf(turn->device, sizeof turn->device, "%s", device);
 }
 
@@ -187,9 +187,9 @@ static void add_list(struct database_source *source, size_t *count, const struct
 
 static int ask(struct database_source *source, enum question question, const char *sql, size_t count,
                struct reason *reason) {
+    source->asked_at = monotonic_now(); /* before: this process may be stopped right after it has asked */
     int result = database_ask(source->database, sql, source->parameter, count, reason);
     source->asked = result == 0 ? question : ASK_NOTHING;
-    source->asked_at = monotonic_now();
     return result;
 }
 
