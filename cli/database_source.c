@@ -57,7 +57,7 @@ struct turn {
     int64_t delay; /* microseconds, for OUTCOME_AGAIN */
     char *event_id, *how, *output;
     size_t output_length;
-    bool sent; /* the answer was lost: it may have been recorded */
+    int sent; /* how often; if more than once, an answer was lost, and it may have been recorded */
 };
 
 enum question {
@@ -239,9 +239,10 @@ static int ask_finish(struct database_source *source, struct reason *reason) {
     struct column *hows = add_parameter(source, &count, COLUMN_TEXT, true);
     struct column *outputs = add_parameter(source, &count, COLUMN_BYTES, true);
     for (size_t i = 0; i < JOBS_MAX; i++) {
-        const struct turn *turn = &source->turn[i];
+        struct turn *turn = &source->turn[i];
         if (turn->state != TURN_ENDED)
             continue;
+        turn->sent++;
         column_add_number(numbers, turn->number);
         column_add_number(states, turn->outcome);
         column_add_text(hows, turn->how != NULL ? turn->how : "");
@@ -358,14 +359,14 @@ static void take_refusals(struct database_source *source) {
     struct database *database = source->database;
     for (size_t row = 0; row < database_rows(database); row++) {
         struct turn *turn = find_turn(source, database_number(database, row, 0));
-        if (turn != NULL && !turn->sent && turn->event_id != NULL)
+        if (turn != NULL && turn->sent == 1 && turn->event_id != NULL)
             problem("event %" PRId64
                     " (%s): another runner has taken it over, because this one was stopped or cut off "
                     "from the database for too long: this run is not recorded",
                     turn->number, turn->event_id);
     }
     for (size_t i = 0; i < JOBS_MAX; i++)
-        if (source->turn[i].state == TURN_ENDED)
+        if (source->turn[i].sent > 0) /* others may have ended since */
             free_turn(&source->turn[i]);
     source->wanting = true;
 }
@@ -458,9 +459,9 @@ static int take_answer(struct database_source *source, struct reason *reason) {
 
 static void fail(struct database_source *source, int result, const struct reason *reason) {
     bool forgotten = result == ERROR_INVALID && strcmp(database_sqlstate(source->database), "P0002") == 0;
-    if (source->asked == ASK_FINISH && result == ERROR_SYSTEM)
+    if (source->asked == ASK_FINISH && result == ERROR_INVALID)
         for (size_t i = 0; i < JOBS_MAX; i++)
-            source->turn[i].sent |= source->turn[i].state == TURN_ENDED;
+            source->turn[i].sent = 0;
     source->asked = ASK_NOTHING;
     source->doubtful = true; /* turns may have been given to us in a lost answer */
     if (forgotten) {         /* declared dead; or, with the consumer, by a restored backup */
