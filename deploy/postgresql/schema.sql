@@ -236,9 +236,11 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
 $$;
 
 -- Renews the runner's lease and gives it up to `wanted` turns. A row with number 0: call it again, there is more to hand over.
+-- By index, in its order: a session keeps the plans that it made when the tables were small, until statistics are gathered.
 CREATE OR REPLACE FUNCTION take_turns(the_consumer text, the_runner bigint, wanted integer, only_types text[], only_devices text[],
                                       only_accounts text[])
-RETURNS TABLE (turn_device text, turn_number bigint, turn_attempts integer) LANGUAGE plpgsql AS $$
+RETURNS TABLE (turn_device text, turn_number bigint, turn_attempts integer) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     moment timestamptz;
     turn record;

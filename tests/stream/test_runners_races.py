@@ -171,14 +171,13 @@ def what_is_asked_every_second_is_fast():
             if analyzed:
                 world.sql("ANALYZE")
             for session, runner in ((world.a, 1), (world.b, 2)):
-                session.do("SET log_min_duration_statement = 0")
                 blocks = blocks_of(session, f"SELECT count(*) FROM take_turns('bell', {runner}, 4, '{{}}', '{{}}', '{{}}')")
-                check(blocks < 400, "reads too much:", blocks, "blocks; analyzed:", analyzed)
+                check(blocks < 1000, "reads too much:", blocks, "blocks; analyzed:", analyzed)
                 print(f"# {blocks} blocks to take 4 of {DEVICES + 2} turns, {'with' if analyzed else 'without'} statistics")
         # A device with a long backlog, and one at its end.
         world.sql("UPDATE turns SET runner = NULL, head = NULL, due = 'epoch' WHERE device LIKE 'busy%'")
         blocks = blocks_of(world.a, "SELECT count(*) FROM take_turns('bell', 1, 2, '{}', '{}', '{}') WHERE turn_device LIKE 'busy%'")
-        check(blocks < 400, "reads too much of a backlog:", blocks)
+        check(blocks < 1000, "reads too much of a backlog:", blocks)
 
 
 def blocks_of(session, query):
