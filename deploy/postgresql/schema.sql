@@ -79,6 +79,9 @@ CREATE TABLE IF NOT EXISTS nodes (
 -- It commits by itself: a client that is stopped between the messages of the protocol would otherwise hold the insert lock. The row in
 -- `nodes` makes the commit write, and so wait for synchronous standbys, even if all events are there already: an earlier attempt
 -- whose connection was lost may have stored them on this server only.
+--
+-- Most batches have only new events. ON CONFLICT looks each row up in the three unique indexes before it is stored, which costs a
+-- quarter of the work, so a batch is first stored without it.
 CREATE OR REPLACE PROCEDURE store_events(
     the_node text, seqs bigint[], received bigint[], pressed bigint[], types text[], sub_types text[], devices text[],
     accounts text[], request_ids text[], event_ids text[], keys text[], signatures text[], verbatims bigint[], bodies bytea[],
@@ -86,16 +89,28 @@ CREATE OR REPLACE PROCEDURE store_events(
 BEGIN
     INSERT INTO nodes AS n VALUES (the_node, seqs[cardinality(seqs)], now())
         ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, forwarded_at = excluded.forwarded_at;
-    INSERT INTO events (node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature,
-                        verbatim, body)
-        SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
-               timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
-               nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
-        FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures,
-                    verbatims, bodies) WITH ORDINALITY
-             AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
-        ORDER BY e.line
-        ON CONFLICT DO NOTHING;
+    BEGIN
+        INSERT INTO events (node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature,
+                            verbatim, body)
+            SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
+                   timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
+                   nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
+            FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures,
+                        verbatims, bodies) WITH ORDINALITY
+                 AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
+            ORDER BY e.line;
+    EXCEPTION WHEN unique_violation THEN
+        INSERT INTO events (node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature,
+                            verbatim, body)
+            SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
+                   timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
+                   nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
+            FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures,
+                        verbatims, bodies) WITH ORDINALITY
+                 AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
+            ORDER BY e.line
+            ON CONFLICT DO NOTHING;
+    END;
     GET DIAGNOSTICS stored = ROW_COUNT;
     COMMIT;
 END $$;
