@@ -74,7 +74,23 @@ CREATE TABLE IF NOT EXISTS nodes (
     forwarded_at timestamptz NOT NULL
 );
 
--- Stores a batch of a node's lines and sets `stored` to the number of events that were new.
+-- The rows of a batch of a node's lines, in order: `received` in microseconds since 1970, `pressed` in milliseconds or 0.
+CREATE OR REPLACE FUNCTION batch_rows(
+    the_node text, seqs bigint[], received bigint[], pressed bigint[], types text[], sub_types text[], devices text[],
+    accounts text[], request_ids text[], event_ids text[], keys text[], signatures text[], verbatims bigint[], bodies bytea[])
+RETURNS TABLE (node text, seq bigint, received_at timestamptz, pressed_at timestamptz, type text, sub_type text, device text,
+               account text, request_id text, event_id text, key text, signature text, verbatim boolean, body bytea)
+LANGUAGE sql STABLE AS $$
+    SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
+           timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
+           nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
+    FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures, verbatims,
+                bodies) WITH ORDINALITY
+         AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
+    ORDER BY e.line
+$$;
+
+-- Stores a batch and sets `stored` to the number of events that were new.
 --
 -- It commits by itself: a client that is stopped between the messages of the protocol would otherwise hold the insert lock. The row in
 -- `nodes` makes the commit write, and so wait for synchronous standbys, even if all events are there already: an earlier attempt
@@ -87,28 +103,18 @@ CREATE OR REPLACE PROCEDURE store_events(
     accounts text[], request_ids text[], event_ids text[], keys text[], signatures text[], verbatims bigint[], bodies bytea[],
     INOUT stored bigint DEFAULT 0) LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO nodes AS n VALUES (the_node, seqs[cardinality(seqs)], now())
+    INSERT INTO nodes VALUES (the_node, seqs[cardinality(seqs)], now())
         ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, forwarded_at = excluded.forwarded_at;
     BEGIN
         INSERT INTO events (node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature,
                             verbatim, body)
-            SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
-                   timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
-                   nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
-            FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures,
-                        verbatims, bodies) WITH ORDINALITY
-                 AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
-            ORDER BY e.line;
+            SELECT * FROM batch_rows(the_node, seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids,
+                                     keys, signatures, verbatims, bodies);
     EXCEPTION WHEN unique_violation THEN
         INSERT INTO events (node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature,
                             verbatim, body)
-            SELECT the_node, e.seq, timestamptz 'epoch' + e.received * interval '1 microsecond',
-                   timestamptz 'epoch' + nullif(e.pressed, 0) * interval '1 millisecond', e.type, nullif(e.sub_type, ''),
-                   nullif(e.device, ''), nullif(e.account, ''), e.request_id, e.event_id, e.key, e.signature, e.verbatim <> 0, e.body
-            FROM unnest(seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids, keys, signatures,
-                        verbatims, bodies) WITH ORDINALITY
-                 AS e (seq, received, pressed, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body, line)
-            ORDER BY e.line
+            SELECT * FROM batch_rows(the_node, seqs, received, pressed, types, sub_types, devices, accounts, request_ids, event_ids,
+                                     keys, signatures, verbatims, bodies)
             ON CONFLICT DO NOTHING;
     END;
     GET DIAGNOSTICS stored = ROW_COUNT;
