@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_SIZE 1024
@@ -68,6 +69,12 @@ bool forward_note_read(int lock, struct forward_note *note) {
     line += TIMESTAMP_SIZE + 1; /* ": " */
     copy_visibly(&note->error, line, strcspn(line, "\n"));
     return true;
+}
+
+bool forward_note_is_foreign(int lock) {
+    struct forward_note note;
+    struct stat status;
+    return fstat(lock, &status) == 0 && status.st_size > 0 && !forward_note_read(lock, &note);
 }
 
 bool forward_note_find(int directory, const char *name, struct forward_note *note) {

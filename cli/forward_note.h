@@ -22,8 +22,12 @@ void forward_note_write(int lock, const struct forward_note *note);
 /* Returns true if the lock file is a forwarder's. */
 bool forward_note_read(int lock, struct forward_note *note);
 
-/* The same for a consumer in the journal `directory` (a descriptor). Not for a process that holds one of the
- * consumer's locks: it would lose it. */
+/* Returns true if the lock file is that of a consumer of `doorpost exec`, which has written something else
+ * there. */
+bool forward_note_is_foreign(int lock);
+
+/* forward_note_read() for a consumer in the journal `directory` (a descriptor). Not for a process that holds
+ * one of the consumer's locks: it would lose it. */
 bool forward_note_find(int directory, const char *name, struct forward_note *note);
 
 #endif

@@ -97,7 +97,10 @@ static int start_reading(struct forwarder *forwarder, struct reason *reason) {
 static int open_cursor(struct forwarder *forwarder, struct reason *reason) {
     struct settled *settled = &forwarder->settled;
     struct deadline deadline = {.at = monotonic_now() + 30 * SECOND};
-    forwarder->unwritten = true; /* the lock file is a new one */
+    forwarder->unwritten = true;                /* the lock file is a new one */
+    if (forward_note_is_foreign(settled->lock)) /* events before its position were never forwarded */
+        return FAIL(reason, ERROR_INVALID, "%s is a consumer of `doorpost exec`: choose another --name",
+                    settled->name);
     int found = cursor_read(settled->directory.fd, settled->name, &forwarder->cursor, reason);
     if (found == ERROR_DAMAGED) {
         forwarder->cursor = (struct cursor){0};

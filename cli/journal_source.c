@@ -3,6 +3,7 @@
  * that were running, and no others. */
 #include "journal_source.h"
 
+#include "forward_note.h"
 #include "instructions.h"
 #include "journal_source_state.h"
 #include "runlog.h"
@@ -60,6 +61,7 @@ static int open_journal(struct source *base) {
     struct journal_source *source = of(base);
     const struct run *run = source->run;
     struct reason reason = {""};
+    struct forward_note forwards;
     enum cursor_lock which = run->retry_failed ? CURSOR_LOCK_RETRYING : CURSOR_LOCK_RUNNER;
     source->schedule = schedule_new();
     source->parser = event_parser_new();
@@ -70,6 +72,8 @@ static int open_journal(struct source *base) {
         return STATUS_PROBLEM;
     if (result != 0)
         return problem("%s", reason.text);
+    if (forward_note_read(source->settled.lock, &forwards)) /* what it has forwarded was never run */
+        return problem("%s is a forwarder: choose another --name", run->name);
     return run->retry_failed ? journal_source_read_failed(source) : open_cursor(source);
 }
 

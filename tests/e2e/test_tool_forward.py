@@ -104,6 +104,8 @@ def runners_and_forwarders_are_told_apart():
         execute(lab, "--name", "bell", "--from", "start", "--once", "--", script(lab, "exit 78")).ok()
         lab.tool("forward", "--to", NOWHERE, "--once", "--name", "one").fails()
         forwarder_at_the_end(lab, COUNTS, name="two")
+        check("bell is a consumer of `doorpost exec`: choose another" in lab.tool("forward", "--to", NOWHERE, "--name", "bell").fails().stderr, "bell")
+        check("one is a forwarder: choose another" in execute(lab, "--name", "one", "--", "/bin/true").fails().stderr, "one")
         check([one["name"] for one in json.loads(execute(lab, "--status", "--json").ok().stdout)] == ["bell"], "exec --status")
         check({one["name"] for one in json.loads(execute(lab, "--failed", "--json").ok().stdout)} == {"bell"}, "exec --failed")
         check(sorted(one["name"] for one in status(lab)) == ["one", "two"], status(lab))

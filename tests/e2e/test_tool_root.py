@@ -18,7 +18,7 @@ from support.fastcgi import fastcgi
 from support.laboratory import NOWHERE, TOOL
 from support.runner import run_tests
 
-FORWARD = ["forward", "--to", NOWHERE, "--once", "--name", "x"]
+FORWARD = ["forward", "--to", NOWHERE, "--once", "--name", "y"]
 NEW = "bmV3LWRvb3Jwb3N0LXNpZ25pbmcta2V5LW9mLTMyLWI="
 
 
@@ -296,7 +296,7 @@ def the_journal_is_read_as_its_owner():
 def nothing_in_the_journal_holds_root_up():
     names = ("2026-01-01.jsonl", "rejected", "rejected/2026-01-01.jsonl", "lock", "format", "pruned", "pruned.new", "counted", "counted.new", "damaged",
              "damaged/2026-01-01-5", "seen", "seen/state", "seen/00", "seen.new", "cursors", "cursors/x", "cursors/x.lock", "cursors/x.spare",
-             "cursors/x.failed", "cursors/x.failed.new", "cursors/x.recent", "cursors/x.waiting", "cursors/x.waiting.new", "cursors/x.instructions")
+             "cursors/x.failed", "cursors/x.failed.new", "cursors/x.recent", "cursors/x.waiting", "cursors/x.waiting.new", "cursors/x.instructions", "cursors/y", "cursors/y.lock")
     with Root() as lab:
         for plant in ("mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"):
             for name in names:
