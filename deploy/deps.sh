@@ -173,12 +173,15 @@ hold_services() {
   trap 'exit 1' HUP INT TERM
   [ -e "$policy" ] || put "$policy" 755 "$hold"
   case $missing in
-    *" postgresql"*) [ -e "$clusters" ] || put "$clusters" 644 "$no_cluster" ;;
+    *" postgresql"*)
+      $as_root mkdir -p "${clusters%/*}"
+      [ -e "$clusters" ] || put "$clusters" 644 "$no_cluster"
+      ;;
   esac
 }
 put() { # FILE MODE TEXT
   # shellcheck disable=SC2016 # its own arguments
-  printf '%s\n' "$3" | $as_root sh -c 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1"' sh "$1" "$2"
+  printf '%s\n' "$3" | $as_root sh -c 'cat >"$1" && chmod "$2" "$1"' sh "$1" "$2"
 }
 keep_from_boot() { # disables the services that are new
   [ "$(cat "$policy" 2>/dev/null)" != "$hold" ] || $as_root rm -f "$policy"

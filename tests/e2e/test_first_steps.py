@@ -112,29 +112,31 @@ def a_build_without_libraries_says_make_deps():
 
 
 def no_service_is_started_by_what_is_installed():
-    """apt-get and systemctl are stand-ins, and so is /usr/sbin, where Debian looks whether a service may be started."""
+    """Nor is a database created. apt-get and systemctl are stand-ins, and so are the directories in which Debian looks whether that may be."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         return "no mounts can be made here"
     with tempfile.TemporaryDirectory() as directory:
-        said, sbin, wants = (pathlib.Path(directory, name) for name in ("said", "sbin", "multi-user.target.wants"))
-        sbin.mkdir()
-        wants.mkdir()
+        said, sbin, wants, clusters = (pathlib.Path(directory, name) for name in ("said", "sbin", "multi-user.target.wants", "postgresql-common"))
+        for path in (sbin, wants, clusters):
+            path.mkdir()
         (wants / "ssh.service").touch()
         scripts = {"apt-get": f"""#!/bin/sh
-{{ echo "$*"; echo "questions: $DEBIAN_FRONTEND"; /usr/sbin/policy-rc.d; echo "policy: $?"; }} >>{said} 2>&1
+{{ echo "$*"; echo "questions: $DEBIAN_FRONTEND"; /usr/sbin/policy-rc.d; echo "policy: $?"; cat /etc/{clusters.name}/*; }} >>{said} 2>&1
 [ "$1" != install ] || touch /etc/systemd/system/multi-user.target.wants/lighttpd.service
 """, "systemctl": f'#!/bin/sh\necho "systemctl $*" >>{said}\n'}
         mounts = f"""path=$PATH PATH=/usr/bin:/bin
-            mkdir -p /etc/systemd/system/{wants.name}
-            mount --bind {sbin} /usr/sbin && mount --bind {wants} /etc/systemd/system/{wants.name} && PATH=$path && exec "$@\""""
-        result = run_deps("run", commands=("id", "cat", "chmod", "rm", "find", "grep", "touch"), scripts=scripts,
+            mkdir -p /etc/systemd/system/{wants.name} /etc/{clusters.name}
+            mount --bind {sbin} /usr/sbin && mount --bind {clusters} /etc/{clusters.name} && mount --bind {wants} /etc/systemd/system/{wants.name} && PATH=$path && exec "$@\""""
+        result = run_deps("run", "stream", commands=("id", "cat", "chmod", "cp", "mkdir", "rm", "find", "grep", "touch"), scripts=scripts,
                           prefix=[shutil.which("unshare"), "--mount", "/bin/sh", "-c", mounts, "sh"])
         told = said.read_text().splitlines()
         check(result.returncode == 0, result, told)
-        check(told[-4].startswith("install ") and told[-3:-1] == ["questions: noninteractive", "policy: 101"], told)
+        check(told[-5].startswith("install ") and told[-4:-2] == ["questions: noninteractive", "policy: 101"], told)
+        check(told[-2].startswith("create_main_cluster = false"), told)
         check(told[-1] == "systemctl --quiet disable lighttpd.service", told)
         check("systemctl enable --now lighttpd.service" in result.stdout, result)
         check(not list(sbin.iterdir()), "left in /usr/sbin")
+        check(not any("false" in path.read_text() for path in clusters.iterdir()), "later databases are not created either")
 
 
 def nothing_is_installed_where_nothing_is_missing():
