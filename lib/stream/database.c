@@ -42,13 +42,14 @@ struct database {
 };
 
 /* Session settings, and the version of the schema. For statements that write: the server ends one that waits
- * too long for a lock or a standby, also if it no longer has a client. A commit must be on disk before it
- * counts. */
+ * too long for a lock or a standby, also if it no longer has a client, and the warning that a commit did not
+ * wait for the standbys is sent. A commit must be on disk before it counts. */
 static const char set_up_read[] =
     "SELECT max(version), current_setting('server_encoding') FROM schema_version";
 static const char set_up_write[] =
     "SELECT max(version), current_setting('server_encoding'), set_config('statement_timeout', '8s', false),"
     " set_config('lock_timeout', '5s', false), set_config('client_connection_check_interval', '1s', false),"
+    " set_config('client_min_messages', 'warning', false),"
     " set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),"
     " set_config('tcp_keepalives_count', '3', false), set_config('synchronous_commit',"
     " CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'"
@@ -325,11 +326,12 @@ static int take_results(struct database *database, struct reason *reason) {
             database->answer = result;
             continue;
         }
+        bool by_server = PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
         if (!good)
             note_refusal(database, result);
         PQclear(result);
-        if (PQstatus(connection) == CONNECTION_BAD)
-            return lose(database, LOST, reason);
+        if ((!good && !by_server) || PQstatus(connection) == CONNECTION_BAD)
+            return lose(database, LOST, reason); /* libpq could not read on, or ran out of memory */
     }
     return DATABASE_BUSY;
 }

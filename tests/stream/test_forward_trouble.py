@@ -225,6 +225,7 @@ def an_answer_that_is_no_success_is_none():
     with Postgres(fsync=False) as server, Node("node") as node:
         def standbys(names):
             server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'; SELECT pg_reload_conf()", database="postgres")
+        server.sql("ALTER USER writer SET client_min_messages = error")  # which would hide the warning
         standbys("nobody")
         wait_for(lambda: server.value("SHOW synchronous_standby_names", database="postgres") == "nobody", "the server's settings")
         node.write([press(number) for number in range(20)])
