@@ -168,6 +168,10 @@ class World(Lab):
         return int(self.value(f"""SELECT (SELECT count(*) FROM turns WHERE consumer = '{name}' AND (done < last OR head IS NOT NULL OR runner IS NOT NULL))
             + (SELECT count(*) FROM events WHERE number > (SELECT position FROM consumers WHERE consumer = '{name}'))"""))
 
+    def turn_of(self, device, name="bell"):
+        (row,) = self.sql(f"SELECT done, last, head, runner, attempts FROM turns WHERE consumer = '{name}' AND device = '{device}'")
+        return row
+
     def held(self, process):
         """The events whose turns a runner has."""
         return {int(head) for head, in self.sql(f"SELECT head FROM turns WHERE runner = {process.runner}")}

@@ -127,26 +127,6 @@ def a_turn_given_out_over_a_lost_connection_is_known():
         check(world.a.end() == ["1"], "forgotten")
 
 
-def a_query_that_is_older_than_a_runner_takes_nothing_from_it():
-    with Races("older") as world:
-        world.store({}, {"device": "device-2"})
-        world.b.do("SELECT hand_over('bell', '{}', '{}', '{}')")
-        world.sql("""CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
-                     CREATE TRIGGER held BEFORE UPDATE OF seen ON runners FOR EACH ROW WHEN (NEW.runner = 1) EXECUTE FUNCTION held()""")
-        # A statement that takes everything, and stands still between its snapshot and the first turn.
-        taking = re.sub(r"\s+", " ", world.value("SELECT prosrc FROM pg_proc WHERE proname = 'take_turns'"))
-        check("AND NOT EXISTS (SELECT FROM runners AS r WHERE r.runner = t.runner); IF FOUND THEN RETURN NEXT;" in taking, taking)
-        world.b.do("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        world.b.do("SELECT FROM runners")
-        with Session(world.server, "older", "runner") as third:
-            check(third.do("SELECT register_runner('bell', 'there')") == ["3"], "registered")
-            check(third.do(TAKE.format(3, 1)) == ["1 device-1"], "taken")
-        said = world.b.do(TAKE.format(2, 4))
-        check(said == ["2 device-2"] or "40001" in said[0], "taken away:", said)
-        world.b.do("ROLLBACK")
-        check(world.turn()[3] == "3", world.turn())
-
-
 def the_filter_of_a_consumer_may_change():
     with Races("filter") as world:
         world.store({}, *({"kind": "motion_detected"} for _ in range(3)), {})
@@ -187,4 +167,4 @@ def blocks_of(session, query):
 
 run(handing_over_while_the_last_event_of_a_turn_is_finished, a_given_up_event_does_not_block_handing_over, no_turn_is_taken_twice,
     taking_a_turn_while_it_is_finished, a_runner_that_comes_back_is_alive_or_dead, a_turn_given_out_over_a_lost_connection_is_known,
-    a_query_that_is_older_than_a_runner_takes_nothing_from_it, the_filter_of_a_consumer_may_change, what_is_asked_every_second_is_fast)
+    the_filter_of_a_consumer_may_change, what_is_asked_every_second_is_fast)
