@@ -12,6 +12,7 @@ from support.deliveries import KEY, press, sign
 from support.fastcgi import fastcgi, fastcgi_answer, fastcgi_connect, fastcgi_request
 from support.journal import verify_journal
 from support.laboratory import ROOT, Lab
+from support.postgres import Postgres, missing_postgres
 from support.runner import run_tests
 
 SYSTEMD = ROOT / "deploy/systemd"
@@ -27,9 +28,12 @@ def values(unit, name):
 def the_units_have_limits():
     check(re.fullmatch(r"\d+M", values("doorpost.service", "MemoryMax")[0]), "MemoryMax=")
     check(re.fullmatch(r"\d+M", values("doorpost-door.service", "MemoryMax")[0]), "MemoryMax=")
+    check(re.fullmatch(r"\d+M", values("doorpost-forward.service", "MemoryMax")[0]), "MemoryMax=")
+    programs = [path for path in values("doorpost-forward.service", "ExecPaths") if not re.fullmatch(r"-?(/usr)?/lib(64)?", path)]
+    check(values("doorpost-forward.service", "NoExecPaths") == ["/"] and programs == ["/usr/local/bin/doorpost"], programs)
     for unit in ("doorpost-door.service", "doorpost-account-refresh.service"):
         check(values(unit, "LimitCORE") == ["0"] and values(unit, "NoExecPaths") == ["/"] and "/usr/bin/curl" in values(unit, "ExecPaths"), unit)
-    for unit in ("doorpost.service", "doorpost-exec.service", "doorpost-door.service"):
+    for unit in ("doorpost.service", "doorpost-exec.service", "doorpost-forward.service", "doorpost-door.service"):
         check(values(unit, "LimitCORE") == ["0"] and values(unit, "StartLimitIntervalSec") == ["0"], unit)
         check(values(unit, "Restart")[0] in ("always", "on-failure"), unit)
     check(not [name for name in values("doorpost.service", "SystemCallFilter") if name[0] in "@~"], "the worker's calls are not listed one by one")
@@ -175,6 +179,37 @@ def a_command_for_each_event_starts_as_shipped():
             check(said[-2].startswith("button_press device-"), said)
 
 
+def the_forwarder_starts_as_shipped():
+    """With root's rights reduced, the unit's environment, and the service file of deploy/postgresql."""
+    unit = "doorpost-forward.service"
+    command, environment = values(unit, "ExecStart"), dict(word.split("=", 1) for word in values(unit, "Environment"))
+    if os.geteuid() != 0 or not shutil.which("setpriv") or missing_postgres():
+        return missing_postgres() or "not root"
+    readme = (ROOT / "deploy/postgresql/README.md").read_text()
+    shipped = re.search(r"cat >(\S+) <<END\n((?: +.*\n)+?) +END", readme[readme.index("## 2."):])
+    check(shipped.group(1) == environment["PGSERVICEFILE"] and environment["PGPASSFILE"] in readme, "other files than in deploy/postgresql")
+    rights = ",".join("+" + name.removeprefix("CAP_").lower() for name in values(unit, "CapabilityBoundingSet"))
+    with Postgres() as server:
+        server.sql("CREATE ROLE web1 LOGIN PASSWORD 'a-password'; GRANT doorpost_writer TO web1")
+        allowed = server.data / "pg_hba.conf"
+        allowed.write_text("local doorpost web1 scram-sha-256\n" + allowed.read_text())
+        server.restart()
+        for count, user in enumerate((33, 54321), 1):  # the web server's, and one of its own
+            with Lab() as lab:
+                lab.receive(press(user))
+                for owned in (lab.journal, *lab.journal.rglob("*")):
+                    os.chown(owned, user, user)
+                service, passwords = lab.path / "pg_service.conf", lab.path / "pgpass"
+                service.write_text(re.sub("^ +", "", shipped.group(2), flags=re.MULTILINE).replace("db1.example.org", str(server.path)))
+                passwords.write_text("*:*:doorpost:web1:a-password\n")
+                passwords.chmod(0o600)
+                os.chown(passwords, user, user)
+                os.chmod(lab.own_tool, 0o755)
+                lab.run(["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{rights}", lab.own_tool, *command[1:], "--once"],
+                        env={"PGSERVICEFILE": str(service), "PGPASSFILE": str(passwords)}).ok()
+                check(server.value("SELECT count(*) FROM events") == str(count), "what was forwarded by user", user)
+
+
 def nothing_leaves_the_apparmor_profile():
     """Of the handler only the runner is started, in a profile of its own, and what that starts stays there. So the runner's rights are
     looked at too."""
@@ -203,4 +238,4 @@ def the_door_page_runs_curl_alone_under_apparmor():
 
 
 run_tests(the_units_have_limits, the_door_page_runs_curl_alone_under_apparmor, the_worker_needs_no_other_system_call, the_worker_runs_where_it_can_run_nothing_else,
-          a_command_for_each_event_starts_as_shipped, nothing_leaves_the_apparmor_profile)
+          a_command_for_each_event_starts_as_shipped, the_forwarder_starts_as_shipped, nothing_leaves_the_apparmor_profile)
