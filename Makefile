@@ -119,6 +119,11 @@ crash-check: ## the crash and fault tests at full length: 20,000 disk states, 20
 	@$(MAKE) --no-print-directory $(DAMAGING) damage-programs
 	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files build/damage/fuzz-lists
 
+cluster-check: ## forward to three database nodes while these are killed, stopped and cut off (ROUNDS=10 of each kind; about an hour)
+	@deploy/deps.sh build run check stream cluster
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
+	@python3 tests/cluster/test_cluster.py
+
 bench: ## compare performance with similar programs (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
 	@deploy/deps.sh build check bench
 	@$(MAKE) --no-print-directory BUILD=build/bench bench-programs
@@ -178,7 +183,7 @@ define INSTALLED
 644 LICENSE $(SHARE) LICENSE
 endef
 export INSTALLED
-EXAMPLES = README.md ring.md apache apparmor container lighttpd monitoring nginx on-press systemd
+EXAMPLES = README.md ring.md apache apparmor container lighttpd monitoring nginx on-press postgresql systemd
 
 compile_commands.json: Makefile $(SOURCES) ## compile commands for clangd and other tools
 	@{ echo '['; for file in $(filter %.c,$(SOURCES)); do echo "{\"directory\": \"$(CURDIR)\", \"file\": \"$$file\"," \
@@ -349,5 +354,5 @@ $(BUILD)/grow: $(BUILD)/tests/bench/grow.o $(ARCHIVE)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 .PHONY: all bundle deb uninstall run check crash-check lint format deps install clean help test-programs crash-programs damage-programs bench-programs bench fuzz fuzz-connections differential-fuzz fuzzers
-.PHONY: needed door-check stream-check check-answers check-suite check-more test picture screenshots
+.PHONY: needed cluster-check door-check stream-check check-answers check-suite check-more test picture screenshots
 .SECONDARY:
