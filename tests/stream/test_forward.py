@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -173,7 +174,7 @@ def what_a_restored_backup_has_arrives():
     times = {"first": noon, "newer": noon + datetime.timedelta(minutes=20), "again": noon + datetime.timedelta(minutes=10)}
     with contextlib.ExitStack() as stack:
         for cursor in ("of then", "of now", "lost", "garbage"):
-            for grows in ("before it starts", "while it runs", "never"):
+            for grows in ("before it starts", "while it runs"):
                 node = stack.enter_context(Node(f"{cursor}-{grows}".replace(" ", "-")))
                 nodes.append(node)
                 where, name = server.url(database="restored"), node.name
@@ -273,14 +274,14 @@ def a_password_in_the_location_is_refused():
     with Node("node") as node:
         node.write([press(1)])
         host = server.path
+        ways = itertools.cycle(((), ("--verify", "--since", "8d"), ("--once",)))
         for where in (f"postgresql://writer:sesame-1@/argued?host={host}", f"postgresql://writer@/argued?host={host}&password=sesame-1",
                       f"postgres://writer:sesame-1@/argued?host={host}", f"postgresql://writer:sesame%2d1@/argued?host={host}",
                       f"host={host} dbname=argued user=writer password=sesame-1", f"host={host} dbname=argued user=writer password = 'sesame-1'",
                       f"postgresql://writer@/argued?host={host}&sslpassword=sesame-1"):
-            for more in ((), ("--verify", "--since", "8d"), ("--once",)):
-                result = node.forward(where, *more).fails(2)
-                check("sesame" not in result.stdout + result.stderr, "it tells the password:", result)
-                check("passfile" in result.stderr or ".pgpass" in result.stderr or "PGPASSFILE" in result.stderr, "it does not say where it belongs:", result)
+            result = node.forward(where, *next(ways)).fails(2)
+            check("sesame" not in result.stdout + result.stderr, "it tells the password:", result)
+            check("pgpass" in result.stderr.lower() or "passfile" in result.stderr, "it does not say where it belongs:", result)
         check(count(server, "argued") == 0, "it has forwarded")
 
 
