@@ -15,10 +15,12 @@ from nodes import postgres
 from support.assertions import check, wait_for
 from support.deliveries import press, sign
 from support.laboratory import TOOL, Lab
+from support.postgres import FIELD, OWNER, ROW
 
 STARTED = 'echo "start $DOORPOST_SEQ $DOORPOST_ATTEMPT ${DOORPOST_DEVICE_ID:--} $MACHINE" >> $LAB/out/ran\n'
 ENDED = 'echo "end $DOORPOST_SEQ $DOORPOST_ATTEMPT ${DOORPOST_DEVICE_ID:--} $MACHINE" >> $LAB/out/ran\n'
 BRIEF = STARTED + ENDED
+END = "\x1d"
 Line = collections.namedtuple("Line", "what number attempt device machine")
 
 
@@ -36,12 +38,13 @@ def array(values):
 
 
 class Session:
-    """A session of psql, driven step by step."""
+    """A session of psql, driven step by step. An error ends it if it is `strict`."""
 
-    def __init__(self, server, database, user="postgres"):
+    def __init__(self, server, database, user=OWNER, strict=False):
         self.server, self.database = server, database
-        self.process = subprocess.Popen([server.bin / "psql", "-XAtq", "-F", " ", "-v", "VERBOSITY=sqlstate", "-d", server.url(user, database)], text=True, bufsize=1,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **server.options())
+        options = ["-F", FIELD, "-R", ROW, "-v", "ON_ERROR_STOP=1"] if strict else ["-F", " ", "-v", "VERBOSITY=sqlstate"]
+        self.process = subprocess.Popen([server.bin / "psql", "-XAtq", *options, "-d", server.url(user, database)], text=True, bufsize=1, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **server.options())
         (self.pid,) = self.do("SELECT pg_backend_pid()")
 
     def __enter__(self):
@@ -49,16 +52,16 @@ class Session:
 
     def __exit__(self, kind, value, trace):
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def begin(self, text):
         """Sends a statement; end() returns what it says."""
-        self.process.stdin.write(f"{text};\n\\echo .\n")
+        self.process.stdin.write(f"{text};\n\\echo {END}\n")
 
     def end(self):
         said = []
-        while (line := self.process.stdout.readline().rstrip("\n")) != ".":
-            check(line or self.process.poll() is None, "psql ended:", said)
+        while (line := self.process.stdout.readline().rstrip("\n")) != END:
+            check(line or self.process.poll() is None, "psql ended:", *said)
             said.append(line)
         return said
 
@@ -81,13 +84,23 @@ class World(Lab):
         self.out = self.path / "out"
         self.out.mkdir(mode=0o777)
         self.out.chmod(0o777)
-        self.writer = None
+        self.sessions = {}
+
+    def session(self, user, **options):
+        """One that stays open: psql starts too slowly for what is asked again and again."""
+        if user not in self.sessions:
+            self.sessions[user] = self.stack.enter_context(Session(self.server, self.database, user, **options))
+        return self.sessions[user]
 
     def sql(self, text):
-        return self.server.sql(text, database=self.database)
+        """Executes statements as the database's owner. Returns the rows, as tuples of strings."""
+        output = "\n".join(self.session(OWNER, strict=True).do(text))
+        return [tuple(row.split(FIELD)) for row in output.split(ROW)] if output else []
 
     def value(self, text):
-        return self.server.value(text, database=self.database)
+        """The only value that a query returns."""
+        (only,), = self.sql(text)
+        return only
 
     def url(self, user="runner"):
         return self.server.url(user, database=self.database)
@@ -107,9 +120,7 @@ class World(Lab):
             {array(one["meta"]["account_id"] for one in parsed)}, {array(one["meta"]["request_id"] for one in parsed)},
             {array(one["data"]["id"] for one in parsed)}, {array("key" for _ in numbers)}, {array(map(sign, bodies))}, {array(1 for _ in numbers)},
             {array(chr(92) + "x" + one.hex() for one in bodies)})"""
-        if not self.writer or self.writer.process.poll() is not None:
-            self.writer = self.stack.enter_context(Session(self.server, self.database, "writer"))
-        said = self.writer.do(" ".join(statement.split("\n")))
+        said = self.session("writer").do(" ".join(statement.split("\n")))
         check(said == [str(len(events))], "not stored:", said)
         return first, self.stored
 
