@@ -222,6 +222,14 @@ def an_identifier_may_be_any_text():
         check(failures(world) == [], failures(world))
 
 
+def a_command_inherits_no_connection():
+    with World("inherits") as world:
+        world.store({"device": "a"})
+        world.exec("--from", "start", "--once", "--", world.command("ls -l /proc/self/fd > $LAB/out/fds")).ok()
+        fds = (world.out / "fds").read_text()
+        check("pipe:" in fds and "socket:" not in fds, fds)
+
+
 def readers_change_nothing():
     with World("rights") as world:
         fail_once(world, {"device": "bad"})
@@ -241,4 +249,5 @@ run(a_database_without_consumers_shows_none,
     a_running_command_is_not_stopped_but_not_retried,
     what_a_dead_runner_ran_can_be_dropped,
     an_identifier_may_be_any_text,
+    a_command_inherits_no_connection,
     readers_change_nothing)
