@@ -41,6 +41,7 @@ def write_note(lab, *lines, name="forward"):
 
 def forwarder_at_the_end(lab, *lines, name="forward"):
     """One that has forwarded the whole journal, with these lines in its lock file."""
+    (lab.journal / f"cursors/{name}.lock").unlink(missing_ok=True)
     execute(lab, "--name", name, "--once", "--", "/bin/true").ok()
     write_note(lab, *lines, name=name)
 

@@ -110,7 +110,9 @@ static void of_a_torn_note_the_whole_lines_count(void **state) {
 static void another_content_is_no_forwarders(void **state) {
     (void)state;
     assert_false(READ(""));
+    assert_false(forward_note_is_foreign(lock));
     assert_false(READ("2                   \nprogram /usr/local/bin/on-press\n"));
+    assert_true(forward_note_is_foreign(lock));
     assert_false(READ("forwarder\n"));
     assert_false(READ("\0forward\n"));
     check_note(0, 0, 0, 0, false, "");
@@ -119,6 +121,7 @@ static void another_content_is_no_forwarders(void **state) {
 static void a_foreign_content_does_no_harm(void **state) {
     (void)state;
     assert_true(READ("forward\n-1 sent, x\n"));
+    assert_false(forward_note_is_foreign(lock));
     assert_true(READ(COUNTS "failing since yesterday\n"));
     check_note(1042, 12, 3, 0, false, "");
     assert_true(READ(COUNTS "failing since 2026-13-23T12:00:00.123456Z: x\n"));
