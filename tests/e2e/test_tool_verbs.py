@@ -9,8 +9,8 @@ from support.assertions import check, wait_for
 from support.laboratory import ROOT, Lab, open_terminal
 from support.runner import run_tests
 
-OPTION = re.compile(r"^  (?:-(\w), |    )--([\w-]+)(?: ([A-Z]+))? ", re.MULTILINE)
-ITEM = re.compile(r"(?:Fl (\w) , )?Fl -([\w-]+)(?: Ar (\w+))?(?: ,|$)")
+OPTION = re.compile(r"^  (?:-(\w), |    )--([\w-]+)(?: ([A-Z|]+))? ", re.MULTILINE)
+ITEM = re.compile(r"(?:Fl (\w) , )?Fl -([\w-]+)(?: Ar (\w+(?: \| \w+)*))?(?: ,|$)")
 
 
 def verbs_and_options(lab):
@@ -21,7 +21,7 @@ def verbs_and_options(lab):
 
 def documented(section):
     """The options that have an item in a section of the manual."""
-    return {(letter, name, argument.upper()) for line in re.findall(r"^\.It (Fl .*)$", section, re.MULTILINE)
+    return {(letter, name, argument.upper().replace(" ", "")) for line in re.findall(r"^\.It (Fl .*)$", section, re.MULTILINE)
             for letter, name, argument in ITEM.findall(line)}
 
 
