@@ -20,7 +20,7 @@ static struct offer find_offer(const char *name) {
     static const struct offer offers[] = {
         {"FILE", "", "-f ", "_files"}, {"DIR", "", "-d ", "_files -/"},
         {"USER", "", "-u ", "_users"}, {"TIME", "now today yesterday", "", ""},
-        {"TYPE", RING_TYPES, "", ""},  {"POSITION|URL", "start end", "", ""}};
+        {"TYPE", RING_TYPES, "", ""},  {"POSITION", "start end", "", ""}};
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++)
         if (strcmp(name, offers[i].name) == 0)
             return offers[i];

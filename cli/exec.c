@@ -213,7 +213,7 @@ static const struct option_spec table[] = {
     {0, "grace", OPTION_DURATION, "TIME", "time for running commands to finish on SIGTERM (default 10s)",
      AT(run.grace)},
     {0, "once", OPTION_FLAG, NULL, "run the events already received, and exit", AT(run.once)},
-    {0, "from", OPTION_LIST, "POSITION|URL",
+    {0, "from", OPTION_LIST, "POSITION",
      "where a new consumer starts: start, end (default) or a number; or a database to read instead of the "
      "journal",
      AT(from)},
