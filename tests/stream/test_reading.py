@@ -12,7 +12,7 @@ from support.deliveries import press
 from support.laboratory import TOOL
 from support.postgres import Postgres, Proxy
 
-MANY = int(os.environ.get("EVENTS", "60000" if QUICK else "200000"))
+MANY = int(os.environ.get("EVENTS", "20000" if QUICK else "200000"))
 MEBIBYTE = 1 << 20
 
 
@@ -84,11 +84,13 @@ def a_journal_and_its_stream_read_alike():
         shapes = ([], ["--json"], ["--utc"], ["--json", "--utc"])
         # Each filter with each time, and in turn with one of the other options.
         for number, (chosen, times) in enumerate(itertools.product(FILTERS, TIMES)):
+            if QUICK and number % 5:
+                continue
             options = [*chosen, *times, *COUNTS[number % len(COUNTS)], *shapes[number % len(shapes)]]
             journal, stream = read(node, "log", *options), read(node, "log", *options, "--from", url)
             check(journal == stream, "log", *options, "\njournal:", *journal, "\nstream:", *stream)
         for number, (chosen, times) in enumerate(itertools.product(FILTERS, TIMES)):
-            if QUICK and number % 3:
+            if QUICK and number % 13:
                 continue
             options = [*chosen, *times, *(["--utc"] if number % 2 else []), *(["--json"] if number % 4 > 1 else [])]
             journal, stream = read(node, "stats", *options), read(node, "stats", *options, "--from", url)
