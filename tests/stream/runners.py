@@ -179,6 +179,12 @@ class World(Lab):
         return int(self.value(f"""SELECT (SELECT count(*) FROM turns WHERE consumer = '{name}' AND (done < last OR head IS NOT NULL OR runner IS NOT NULL))
             + (SELECT count(*) FROM events WHERE number > (SELECT position FROM consumers WHERE consumer = '{name}'))"""))
 
+    def wait_for_the_end(self):
+        """Waits until all events are finished, for as long as there are runs."""
+        while self.left() > 0:
+            size = (self.out / "ran").stat().st_size
+            wait_for(lambda: self.left() == 0 or (self.out / "ran").stat().st_size > size, "runs")  # noqa: B023
+
     def turn_of(self, device, name="bell"):
         (row,) = self.sql(f"SELECT done, last, head, runner, attempts FROM turns WHERE consumer = '{name}' AND device = '{device}'")
         return row

@@ -15,8 +15,10 @@ def one_is_killed_one_joins_and_one_is_paused():
         arguments = ("--from", "start", "--jobs", "8", "--", command)
         a, b, c = (world.runner(*arguments, machine=machine) for machine in "abc")
 
+        began = time.monotonic()
+
         def store():
-            began, piece = time.monotonic(), RATE // 20
+            piece = RATE // 20
             for start in range(0, PRESSES, piece):
                 world.store(*({"device": f"device-{number * 7919 % DEVICES}"} for number in range(start, start + piece)))
                 time.sleep(max(0, began + (start + piece) / RATE - time.monotonic()))
@@ -36,7 +38,8 @@ def one_is_killed_one_joins_and_one_is_paused():
         wait_for(lambda: world.lost(b) and not world.held(b), "the turns of b, too")
         go_on(b)
         writer.join()
-        wait_for(lambda: world.left() == 0, "the last one")
+        world.wait_for_the_end()
+        took_all = time.monotonic() - began
         end(b, c, d)
         lines = world.lines()
         check({line.number for line in lines if line.what == "end"} == set(range(1, PRESSES + 1)), "left out")
@@ -46,7 +49,7 @@ def one_is_killed_one_joins_and_one_is_paused():
         for log in "cd":
             check(world.said(log) == "", "c and d had no trouble, and say", world.said(log))
         check(world.said("b").count("another runner has taken it over") <= len(paused), world.said("b"))
-        print(f"# {PRESSES} presses, {more} run twice of the {len(doubled)} that a killed and a paused runner had; taken over after {took:.1f} s")
+        print(f"# {PRESSES} presses in {took_all:.0f} s, {more} run twice of the {len(doubled)} that a killed and a paused runner had; taken over after {took:.1f} s")
 
 
 def late_results_of_a_paused_runner_are_not_recorded():
