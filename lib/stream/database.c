@@ -43,13 +43,14 @@ struct database {
 
 /* Session settings, and the version of the schema. For statements that write: the server ends one that waits
  * too long for a lock or a standby, also if it no longer has a client, and the warning that a commit did not
- * wait for the standbys is sent. A commit must be on disk before it counts. */
+ * wait for the standbys is sent. A commit must be on disk before it counts. No statement is compiled (jit):
+ * the planner finds plans expensive that take_turns() forces it to make, and would compile each for 0.1 s. */
 static const char set_up_read[] =
     "SELECT max(version), current_setting('server_encoding') FROM schema_version";
 static const char set_up_write[] =
     "SELECT max(version), current_setting('server_encoding'), set_config('statement_timeout', '8s', false),"
     " set_config('lock_timeout', '5s', false), set_config('client_connection_check_interval', '1s', false),"
-    " set_config('client_min_messages', 'warning', false),"
+    " set_config('client_min_messages', 'warning', false), set_config('jit', 'off', false),"
     " set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),"
     " set_config('tcp_keepalives_count', '3', false), set_config('synchronous_commit',"
     " CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'"
