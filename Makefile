@@ -120,14 +120,14 @@ crash-check: ## the crash and fault tests at full length: 20,000 disk states, 20
 	@STATES=20000 RUNS=100000 LIMIT=3600 python3 tests/run.py $(CRASH) build/damage/fuzz-files build/damage/fuzz-lists
 
 cluster-check: ## forward to three database nodes while these are killed, stopped and cut off (ROUNDS=10 of each kind; about an hour)
-	@deploy/deps.sh build run check stream cluster
-	@$(MAKE) --no-print-directory -j2 $(SANITIZED) test-programs
+	@deploy/deps.sh build run stream cluster
+	@$(MAKE) --no-print-directory -j2 $(SANITIZED) build/check/doorpost.cgi build/check/doorpost
 	@python3 tests/cluster/test_cluster.py
 
 bench: ## compare performance with similar programs (ROUNDS, SECONDS, PARTS: see tests/bench/bench.py)
-	@deploy/deps.sh build check bench
+	@deploy/deps.sh build check stream bench
 	@$(MAKE) --no-print-directory BUILD=build/bench bench-programs
-	@python3 tests/bench/bench.py
+	@DOORPOST_CGI=$(CURDIR)/build/bench/doorpost.cgi python3 tests/bench/bench.py
 
 fuzz: ## run libFuzzer on each of its targets for FUZZ_SECONDS (60)
 	@deploy/deps.sh build check fuzz

@@ -2,7 +2,7 @@
 """make bench: everything side by side in one run, in rounds that alternate, so that drift hits all alike.
 
 Prints tables of medians and ratios, and writes every single figure to build/bench/results.tsv. Environment: ROUNDS (5),
-SECONDS (3, of one measurement), PARTS (fastcgi,cgi,servers,cost,exec,check,growth), EVENTS (30000000, of the growth
+SECONDS (3, of one measurement), PARTS (fastcgi,cgi,servers,cost,exec,check,stream,growth), EVENTS (30000000, of the growth
 part), SYNCED (all: how many of them are synced batch by batch on the way; fewer are faster), BESIDE (the directory of
 another build with `make BUILD=... bench-programs`, of the last release, say, to be measured too) and ONLY (of the first
 two parts, the candidates whose names this regular expression finds)."""
@@ -22,16 +22,18 @@ from support.assertions import check, wait_for
 from support.deliveries import KEY, press, sign
 from support.fastcgi import fastcgi
 from support.laboratory import ROOT, Lab
+from support.postgres import OWNER, Postgres, missing_postgres
 from support.servers import SERVERS, free_port, lighttpd_fastcgi, nginx, program, without_keep_alive, without_tls
 
 BUILD = ROOT / "build/bench"
 PEERS = ROOT / "tests/bench/peers"
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "3"))
-PARTS = os.environ.get("PARTS", "fastcgi,cgi,servers,cost,exec,check,growth").split(",")
+PARTS = os.environ.get("PARTS", "fastcgi,cgi,servers,cost,exec,check,stream,growth").split(",")
 EVENTS = os.environ.get("EVENTS", "30000000")
 SYNCED = os.environ.get("SYNCED", EVENTS)
 PRESSES = 200_000
+STREAMED, LAG = 100_000, 1_000_000  # events of the stream part
 results = []  # (part, candidate, setting, round, figure)
 
 
@@ -334,9 +336,13 @@ def reaction():
         for line in stamps.read_text().splitlines():
             at, event = line.split("\t")
             note("exec", "ms", 0, 0, (int(at) - answered[event]) / 1e6)
-        taken = sorted(row[-1] for row in results if row[0] == "exec")
-        print(f"\nFrom the 200 to the command's first instruction, {len(taken)} presses: median {taken[len(taken) // 2]:.2f} ms, "
-              f"99th percentile {taken[len(taken) * 99 // 100]:.2f} ms")
+        delays("exec", "ms", "to the command's first instruction")
+
+
+def delays(part, candidate, what):
+    taken = sorted(row[-1] for row in results if row[:2] == (part, candidate))
+    print(f"\nFrom the 200 {what}, {len(taken)} presses: median {taken[len(taken) // 2]:.2f} ms, "
+          f"99th percentile {taken[len(taken) * 99 // 100]:.2f} ms")
 
 
 def peak(pid):
@@ -373,6 +379,138 @@ def checking():
             print(f"| {name} | {size / 1e6 / median('check', name, 0):.0f} | {median('check', base, 0) / median('check', name, 0):.2f} | {kib[name]} |")
 
 
+# ---- the merged stream ----
+
+COLUMNS = "node, seq, received_at, pressed_at, type, sub_type, device, account, request_id, event_id, key, signature, verbatim, body"
+# Reads as soon as there is something to read, and tells when that was.
+READER = """DO $$
+DECLARE
+    last bigint := 0;
+    event record;
+BEGIN
+    WHILE last < {last} LOOP
+        FOR event IN SELECT seq, event_id, clock_timestamp() AS at FROM events WHERE seq > last ORDER BY seq LOOP
+            RAISE NOTICE '% %', (extract(epoch FROM event.at) * 1000000)::bigint * 1000, event.event_id;
+            last := event.seq;
+        END LOOP;
+        COMMIT; -- a reader that keeps its snapshot keeps the dead rows of the runners' tables
+        PERFORM pg_sleep(0.001);
+    END LOOP;
+END $$"""
+
+
+def streaming():
+    check(not missing_postgres(), missing_postgres())
+    with Postgres(schema=False, shared_buffers="128MB", max_connections=100) as server:  # as PostgreSQL's own default is
+        server.load_schema()
+        forwarding(server)
+        following(server)
+        lagging(server)
+
+
+def grown(events):
+    """A laboratory with a journal of so many events, and a few more."""
+    lab = Lab(binary=BUILD / "doorpost.cgi", LOG="problems")
+    subprocess.run([BUILD / "grow", lab.key_file, lab.journal, str(events), "0"], check=True, stdout=subprocess.DEVNULL)
+    for path in lab.journal.rglob("*"):
+        lab.own(path)
+    return lab
+
+
+def forwarder(lab, server, *options):
+    return [str(lab.own_tool), "forward", "--to", server.url("writer"), "--node", "bench", *options]
+
+
+def emptied(server):
+    server.sql("TRUNCATE events, nodes")
+    server.sql("CHECKPOINT")
+
+
+def timed(server, command, **options):
+    """Seconds that a command takes, and seconds of the processor that the server takes for it."""
+    others, used = server.processes(), {}
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
+    while process.poll() is None:
+        for pid in set(server.processes()).difference(others):
+            with contextlib.suppress(OSError):
+                used[pid] = int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        time.sleep(0.005)
+    check(process.returncode == 0, command, "failed")
+    return time.monotonic() - began, sum(used.values())
+
+
+def forwarding(server):
+    """A journal into the table, beside COPY of the same rows."""
+    with grown(STREAMED) as lab:
+        rows = server.path / "rows"
+        for number in range(-1, ROUNDS):
+            emptied(server)
+            seconds, work = timed(server, forwarder(lab, server, "--once", "--name", f"round{number}"), env=lab.environment(), **lab.as_user())
+            count = int(server.value("SELECT count(*) FROM events"))
+            if number < 0:
+                server.sql(f"COPY (SELECT {COLUMNS} FROM events ORDER BY number) TO '{rows}' (FORMAT binary)")
+                continue
+            note("forward", "doorpost forward", "events a second", number, count / seconds)
+            note("forward", "doorpost forward", "µs of the server", number, work / count * 1e6)
+            emptied(server)
+            seconds, work = timed(server, [server.bin / "psql", "-Xq", "-d", server.url(OWNER), "-c", f"\\copy events ({COLUMNS}) FROM '{rows}' (FORMAT binary)"])
+            check(int(server.value("SELECT count(*) FROM events")) == count, "COPY did not copy everything")
+            note("forward", "COPY", "events a second", number, count / seconds)
+            note("forward", "COPY", "µs of the server", number, work / count * 1e6)
+    print(f"\n| {count:,} events | events a second | ratio | of the server's processor, an event | ratio |\n| --- | --- | --- | --- | --- |")
+    for name in ("COPY", "doorpost forward"):
+        rate, work = (median("forward", name, setting) for setting in ("events a second", "µs of the server"))
+        print(f"| {name} | {rate:,.0f} | {rate / median('forward', 'COPY', 'events a second'):.2f} | {work:.1f} µs | "
+              f"{work / median('forward', 'COPY', 'µs of the server'):.2f} |")
+
+
+def following(server):
+    """From the handler's 200, as the sender sees it, until another session sees the event in the table, and to the first instruction of the
+    command that a runner starts, which could be on another machine."""
+    with Lab(binary=BUILD / "doorpost.cgi") as lab:
+        emptied(server)
+        web, stamps, seen = lighttpd_fastcgi(lab), lab.logs / "stamps", lab.logs / "seen"
+        number, answered = ROUNDS * 100, {}
+        lab.start(forwarder(lab, server), **lab.as_user())
+        lab.start([lab.built_tool, "exec", "--from", server.url("runner"), "--name", "bell", "--", BUILD / "stamp", stamps], stdout=subprocess.DEVNULL)
+        with open(seen, "wb") as output:
+            reader = lab.start([server.bin / "psql", "-Xq", "-d", server.url("reader"), "-c", READER.format(last=number)], stderr=output)
+        wait_for(lambda: server.value("SELECT count(*) FROM runners") == "1", "the runner")
+        wait_for(lambda: server.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state = 'active'") == "1", "the reader")
+        for i in range(number):
+            body = press(i)
+            check(web.request(body, sign(body))[0] == 200, "no 200")
+            answered[f"event-{i}"] = time.time_ns()
+            time.sleep(0.02)
+        reader.wait()
+        wait_for(lambda: len(stamps.read_text().splitlines()) == number, "the commands")
+        for candidate, lines in (("visible", [line.split()[-2:] for line in seen.read_text().splitlines()]),
+                                 ("runner", [line.split("\t") for line in stamps.read_text().splitlines()])):
+            check(len(lines) == number, candidate, "has", len(lines))
+            for at, event in lines:
+                note("stream", candidate, "ms", 0, (int(at) - answered[event]) / 1e6)
+        delays("stream", "visible", "until the event is visible in the stream")
+        delays("stream", "runner", "to the first instruction of a runner's command")
+
+
+def lagging(server):
+    """The memory of `doorpost forward` while it works off a long journal."""
+    with grown(LAG) as lab:
+        emptied(server)
+        process = lab.start(forwarder(lab, server), **lab.as_user())
+        began, done = time.monotonic(), 0
+        while done < LAG:
+            time.sleep(0.5)
+            check(process.poll() is None, "the forwarder ended")
+            done = int(server.value("SELECT coalesce(max(seq), 0) FROM nodes"))
+            note("lag", "doorpost forward", "KiB", done, resident(process.pid))
+        note("lag", "doorpost forward", "events a second", 0, done / (time.monotonic() - began))
+        kib = [row[-1] for row in results if row[:3] == ("lag", "doorpost forward", "KiB")]
+        print(f"\nWorking off {LAG:,} events, `doorpost forward` has {kib[0]:,} KiB at first, {kib[len(kib) // 2]:,} half-way, {kib[-1]:,} in the end, "
+              f"{peak(process.pid):,} at most; {median('lag', 'doorpost forward', 'events a second'):,.0f} events a second")
+
+
 def main():
     presses = BUILD / "presses.tsv"
     if not presses.exists():
@@ -402,6 +540,8 @@ def main():
             reaction()
         if "check" in PARTS:
             checking()
+        if "stream" in PARTS:
+            streaming()
         if "growth" in PARTS:
             growth()
     finally:
