@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 PORT ?= 8080
 BUILD ?= build
 POSTGRESQL ?= yes
-VERSION = 0.6.0
+VERSION = 0.7.0
 SOURCE_DATE_EPOCH ?= 1795737600 # date of this version, for reproducible builds
 
 # Servers are installed in sbin, which is not in every user's PATH.
