@@ -15,7 +15,8 @@ import time
 LIMIT = int(os.environ.get("LIMIT", "900"))  # seconds for one program that hangs
 LONG = ("test_package", "test_load", "test_exec", "test_acts", "test_exec_trouble", "test_faults", "test_bundle", "test_crash", "test_restart",
         "test_accounts", "test_requests", "test_signin",
-        "test_forward_trouble", "test_reading", "test_runners", "test_turns", "test_forward_killed", "test_runners_rules", "test_forward",
+        "test_forward_trouble", "test_reading", "test_runners", "test_turns", "test_forward_killed", "test_forward_refused", "test_runners_rules",
+        "test_forward",
         "test_tool_care", "test_exec_failures", "test_attacks", "test_answers", "test_tool_log", "test_tool_doctor", "test_boot")
 # What was freed is watched for 16 MiB more, not 256, which no cache of a processor holds.
 SANITIZER = {"ASAN_OPTIONS": "quarantine_size_mb=16"}
