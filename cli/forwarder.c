@@ -350,6 +350,13 @@ static bool is_over(struct forwarder *forwarder) {
            database_is_connected(forwarder->database);
 }
 
+/* Returns true if a part of the batch has not been sent. The database starts when it has all of it. */
+static bool is_sending(const struct forwarder *forwarder) {
+    struct pollfd watched;
+    return forwarder->sent && database_watch(forwarder->database, &watched) > 0 &&
+           (watched.events & POLLOUT) != 0;
+}
+
 static void lower(int64_t *wait, int64_t other) {
     if (other >= 0 && other < *wait)
         *wait = other;
@@ -357,7 +364,7 @@ static void lower(int64_t *wait, int64_t other) {
 
 /* Returns true if there is something to read and room for it. */
 static bool can_read_on(struct forwarder *forwarder) {
-    return !forwarder->ending && forwarder->journal_backoff.again == 0 &&
+    return !forwarder->ending && !is_sending(forwarder) && forwarder->journal_backoff.again == 0 &&
            settled_has_more(&forwarder->settled) && filling(forwarder)->rows.count == 0;
 }
 
@@ -387,9 +394,11 @@ static void wait_for_any(struct forwarder *forwarder) {
 
 static void loop(struct forwarder *forwarder) {
     for (;;) {
-        read_journal(forwarder);
+        if (!is_sending(forwarder))
+            read_journal(forwarder);
         use_database(forwarder);
-        save_cursor(forwarder, false); /* while the database works */
+        if (!is_sending(forwarder))
+            save_cursor(forwarder, false); /* while the database works */
         write_note(forwarder);
         if (is_over(forwarder))
             break;
