@@ -17,7 +17,7 @@ from support.fastcgi import fastcgi
 from support.postgres import Postgres
 from support.servers import free_port, start_nginx
 
-PRESSES = int(os.environ.get("PRESSES", "2000" if QUICK else "20000"))
+PRESSES = int(os.environ.get("PRESSES", "1200" if QUICK else "20000"))
 
 # ---- the receivers and the stream ----
 

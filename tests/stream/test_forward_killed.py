@@ -9,7 +9,7 @@ from nodes import QUICK, SEED, Node, Reader, alive, compare, end, locked, postgr
 from support.assertions import check, wait_for
 from support.postgres import Postgres, Proxy
 
-ROUNDS = int(os.environ.get("ROUNDS", "15" if QUICK else "100"))
+ROUNDS = int(os.environ.get("ROUNDS", "10" if QUICK else "100"))
 EACH = int(os.environ.get("EACH", "120" if QUICK else "200"))  # presses a round
 STOPS = int(os.environ.get("STOPS", "4" if QUICK else "20"))
 
