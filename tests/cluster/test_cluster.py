@@ -46,11 +46,14 @@ class Web:
         self.thread = threading.Thread(target=self.press, daemon=True)
         stack.callback(self.stop)
 
-    def start(self):
+    def forward(self):
         url = self.cluster.url(user=self.name, database="doorpost", more="&target_session_attrs=read-write")
         self.forwarder = self.lab.start([self.lab.own_tool, "forward", "--to", url, "--node", self.name], stdout=subprocess.DEVNULL,
                                         stderr=open(self.lab.logs / "forward", "ab"), **self.lab.as_user(),
                                         env={**self.lab.environment(), "PGPASSFILE": str(self.passwords)})
+
+    def start(self):
+        self.forward()
         self.flowing.set()
         self.thread.start()
 
@@ -238,7 +241,8 @@ def the_primary_restarts_and_is_lost(world):
     primary = world.cluster.wait_for_primary()
     standby = world.cluster.synchronous_standby(primary)
     web, other = world.webs
-    other.forwarder.send_signal(signal.SIGSTOP)  # its rows would be new, and so make the commit wait
+    other.forwarder.terminate()  # its rows would be new, and so make the commit wait
+    check(other.forwarder.wait(PATIENCE) == 0, "the forwarder's end:", other.forwarder.returncode)
     primary.signal(signal.SIGSTOP, "patroni")  # or it would look for another standby
     primary.cut(("data",))
     killed = [0]
@@ -267,7 +271,7 @@ def the_primary_restarts_and_is_lost(world):
     check(alone or is_replaced(), "no row that only the primary has")
     primary.die()
     shutil.rmtree(primary.directory / "data")
-    other.forwarder.send_signal(signal.SIGCONT)
+    other.forward()
     world.resume()
     world.cluster.wait_for_primary()
     primary.heal()
