@@ -67,10 +67,12 @@ static void print_status(const struct forward_status *status, const char *segmen
         printf("  %sthe journal was edited, truncated, restored or replaced at that position: the whole "
                "journal will be sent again, and the database keeps each event once%s\n",
                colour(COLOUR_WARNING), colour(COLOUR_NONE));
-    if (note->error_at > 0)
-        printf("  %s%s %s: %s%s\n", colour(note->failing ? COLOUR_BAD : COLOUR_NONE),
-               note->failing ? "failing since" : "the last failure, now over, began at", failed_at,
-               note->error.text, colour(COLOUR_NONE));
+    if (note->error_at > 0) {
+        printf("  %s%s %s: ", colour(note->failing ? COLOUR_BAD : COLOUR_NONE),
+               note->failing ? "failing since" : "the last failure, now over, began at", failed_at);
+        print_visibly(stdout, note->error.text, strlen(note->error.text));
+        printf("%s\n", colour(COLOUR_NONE));
+    }
 }
 
 static struct json_object *describe(const struct forward_status *status, const char *segment,

@@ -99,6 +99,17 @@ def one_whose_database_is_away():
         check(lines[1].startswith(f"  failing since {one['last_failure']['at']}: cannot connect"), lines)
 
 
+def what_its_file_says_cannot_move_the_cursor():
+    """The file belongs to the web server's user; root may look at it."""
+    with Lab() as lab:
+        lab.tool("forward", "--to", NOWHERE, "--once").fails()
+        lock = lab.journal / "cursors/forward.lock"
+        lock.write_text(lock.read_text().replace("cannot connect", "cannot \x1b[2Jconnect"))
+        for command in (["forward", "--status"], ["forward", "--status", "--json"], ["doctor"]):
+            said = lab.tool(*command).stdout
+            check("[2J" in said and "\x1b[2J" not in said, *command, said)
+
+
 def runners_and_forwarders_are_told_apart():
     with Lab() as lab:
         lab.receive(press(1))
@@ -180,5 +191,5 @@ def prune_waits_for_it():
         check([path.stem for path in lab.journal.glob("*.jsonl")] == ["2020-01-02"], "left")
 
 
-run_tests(the_command_line_is_checked, one_whose_database_is_away, runners_and_forwarders_are_told_apart, a_new_forwarder_is_known_as_one_at_once,
+run_tests(the_command_line_is_checked, one_whose_database_is_away, what_its_file_says_cannot_move_the_cursor, runners_and_forwarders_are_told_apart, a_new_forwarder_is_known_as_one_at_once,
           how_it_fares_is_told, a_position_that_does_not_hold_means_everything_again, prune_waits_for_it)
