@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum database_use {
-    DATABASE_READ,  /* any server; a statement may take long */
+    DATABASE_READ,  /* any server; a statement may take minutes */
     DATABASE_WRITE, /* a server that can be written to; a statement ends within seconds */
 };
 
