@@ -3,9 +3,9 @@
 #include "database.h"
 #include "forward_status.h"
 #include "forwarder.h"
+#include "lines.h"
 #include "schema.h"
 #include "settings.h"
-#include "terminal.h"
 #include "verbs.h"
 
 #include <stdio.h>
@@ -18,14 +18,13 @@
 struct options {
     struct settings settings;
     struct forward forward;
-    const char *since;
+    struct filter filter; /* --since */
     bool schema, status, json;
 };
 
 static void check_options(const struct options *options) {
     const struct forward *forward = &options->forward;
     struct reason reason;
-    int64_t since = 0;
     if (forward->name != NULL && !cursor_name_is_good(forward->name))
         usage_error("a consumer's name may contain only letters, digits, - and _, at most %d characters",
                     CURSOR_NAME_SIZE - 1);
@@ -34,16 +33,12 @@ static void check_options(const struct options *options) {
         usage_error(
             "a node's name may contain only letters, digits, -, _ and ., not \"%s\": choose one with --node",
             forward->node);
-    if (forward->verify != (options->since != NULL))
+    if (forward->verify != (options->filter.since_text != NULL))
         usage_error("--verify and --since TIME belong together");
-    if (options->since != NULL && when_parse(options->since, false, timestamp_now(), &since) != 0)
-        usage_error("--since must be a time such as \"2026-11-23 08:00\", yesterday, \"2 hours ago\" or 8d, "
-                    "not \"%s\"",
-                    options->since);
     if (forward->to != NULL && database_check(forward->to, &reason) != 0)
         usage_error("%s", reason.text);
     if (runs && forward->to == NULL)
-        usage_error("where to? --to postgresql://HOST/DATABASE");
+        usage_error("no database given: use --to postgresql://HOST/DATABASE");
 }
 
 static int forward_main(int argc, char *argv[]) {
@@ -53,11 +48,11 @@ static int forward_main(int argc, char *argv[]) {
     static struct config config;
     options_parse(argc, argv, &verb_forward, &options);
     check_options(&options);
+    filter_start(&options.filter);
+    options.forward.since = options.filter.since;
     if (options.schema)
         return fputs(schema_sql, stdout) >= 0 && fflush(stdout) == 0 ? STATUS_DONE
                                                                      : problem("cannot write the schema");
-    if (options.since != NULL)
-        when_parse(options.since, false, timestamp_now(), &options.forward.since);
     if (settings_load(&options.settings, NEED_JOURNAL, &config) != STATUS_DONE)
         return STATUS_PROBLEM;
     if (options.status)
@@ -78,7 +73,8 @@ static const struct option_spec table[] = {
      AT(schema)},
     {0, "verify", OPTION_FLAG, NULL, "send again what the database lacks, and exit; with --since",
      AT(forward.verify)},
-    {'S', "since", OPTION_TEXT, "TIME", "received at or after: a date, \"2 hours ago\", 8d", AT(since)},
+    {'S', "since", OPTION_TEXT, "TIME", "received at or after: a date, \"2 hours ago\", 8d",
+     AT(filter.since_text)},
     {0, "status", OPTION_FLAG, NULL, "show how far the forwarder is behind, and its last failure",
      AT(status)},
     {0, "json", OPTION_FLAG, NULL, "--status as one JSON array", AT(json)},

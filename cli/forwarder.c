@@ -436,7 +436,7 @@ static struct forwarder *forwarder_new(const struct forward *forward) {
     }
     snprintf(name, sizeof name, "doorpost forward %s", forward->name);
     forwarder->forward = forward;
-    forwarder->signals = forwarder->settled.lock = forwarder->settled.walk.fd = -1;
+    forwarder->signals = -1;
     forwarder->limit = ROWS_MAX;
     forwarder->database_backoff.longest = LONGEST_DELAY;
     forwarder->database = database_new(forward->to, DATABASE_WRITE, name, false, &reason);
