@@ -7,10 +7,10 @@
  *   take_turns()        new turns, as many as there are free jobs; this renews the lease, so at least every
  * second
  *
- * The functions are in deploy/postgresql/schema.sql. A turn is one device's, and whoever has it runs the next
- * event of that device: so events of one device run in order, on whichever machines. A runner that is stopped
- * or cut off for longer than the lease loses its turns. When it comes back, it starts nothing before it has
- * asked which ones it still has, and the database records nothing from it about the others. */
+ * The functions are in deploy/postgresql/schema.sql. A turn is one device's, and the runner that has it runs
+ * the next event of that device: so events of one device run in order, on any machines. A runner that is
+ * stopped or cut off for longer than the lease loses its turns. When it comes back, it starts nothing before
+ * it has asked which ones it still has, and the database records nothing from it about the others. */
 #include "database_source.h"
 
 #include "backoff.h"

@@ -133,7 +133,7 @@ def a_forwarder_that_waits_can_be_ended():
 
 
 def a_database_that_crashes_costs_nothing():
-    """pg_ctl stop -m immediate, and once in a while kill -9. Whatever the server is told to do by default: a commit must be on its disk."""
+    """pg_ctl stop -m immediate, and once in a while kill -9. Also if the server is set not to sync commits: this one must be on its disk."""
     chance = random.Random(SEED)
     with Postgres(wal_writer_delay="10s") as server, Node("left") as left, Node("right") as right:
         server.sql("ALTER USER writer SET synchronous_commit = off")

@@ -91,7 +91,7 @@ def taking_a_turn_while_it_is_finished():
 
 
 def a_runner_that_comes_back_is_alive_or_dead():
-    """It renews its lease while another looks for dead ones: whoever comes first decides, and both know."""
+    """It renews its lease while another looks for dead ones: the first one decides, and both know."""
     old = "UPDATE runners SET seen = seen - interval '1 min' WHERE runner = 1; UPDATE runners SET since = since - interval '1 min'"
     with Races("dead") as world:
         world.store({}, {"device": "device-2"})

@@ -169,7 +169,7 @@ def a_given_up_event_is_retried_here():
 
 
 def a_dropped_event_never_runs_again():
-    """It awaits its retry: whoever takes the turn next goes on with the next event of the device."""
+    """It awaits its retry: the runner that takes the turn next goes on with the next event of the device."""
     with World("drop") as world:
         fail_once(world, {"device": "bad"}, {"device": "bad"})
         world.exec("--drop", "event-1").ok()

@@ -210,7 +210,7 @@ def schema_text():
 class Proxy:
     """Stands between clients and a server. What happens to the connections is what the test says:
 
-    cut()        ends all of them, wherever they are
+    cut()        ends all of them, also in the middle of an answer
     cut_before   bytes: a connection ends when the server sends them; the client does not get them
     stall()      nothing gets through, in either direction, until resume(); new connections are accepted, and stall too
     strand()     nothing gets through the connections that there are any more, as if a firewall had forgotten them
