@@ -20,7 +20,6 @@ STANDARD = -std=c11 -D_DEFAULT_SOURCE -Ilib -Ilib/door -Ilib/stream -Icgi -Icgi/
 WARNINGS = -Wno-error=deprecated-declarations -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 # Expanded only when compiling, so that `make help` and `make deps` work without the libraries.
 LIBRARY_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium json-c $(if $(WITH_POSTGRESQL),libpq))
-LIBPQ = $(if $(WITH_POSTGRESQL),$(shell $(PKG_CONFIG) --libs libpq))
 LIBRARIES = $(shell $(PKG_CONFIG) --libs libsodium json-c) -lfcgi -pthread # libfcgi has no .pc file in Debian 12
 
 # POSTGRESQL=no: without `doorpost forward` and --from, for hosts without libpq.
@@ -258,7 +257,7 @@ $(BUILD)/doorpost.cgi: $(CGI) $(ARCHIVE)
 
 $(BUILD)/doorpost: $(CLI) $(ARCHIVE)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(LIBPQ) -lm
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm
 
 $(BUILD)/doorpost-door.cgi: $(DOOR_CGI) $(ARCHIVE)
 	@echo "LINK $@"
@@ -288,7 +287,7 @@ test-programs: $(BUILD)/doorpost.cgi $(BUILD)/doorpost-door.cgi $(BUILD)/doorpos
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(TESTABLE)
 	@echo "LINK $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(LIBPQ) -lm $(shell $(PKG_CONFIG) --libs cmocka)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES) -lm $(shell $(PKG_CONFIG) --libs cmocka)
 
 $(BUILD)/door-driver: $(BUILD)/tests/door/driver.o $(ARCHIVE)
 	@echo "LINK $@"

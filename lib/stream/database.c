@@ -6,6 +6,7 @@
 #include "schema.h"
 #include "timestamp.h"
 
+#include <dlfcn.h>
 #include <endian.h>
 #include <errno.h>
 #include <libpq-fe.h>
@@ -17,9 +18,38 @@
 #define WRITTEN_WITHIN (10 * SECOND) /* a statement; the server gives up earlier, see set_up_write[] */
 #define READ_WITHIN (600 * SECOND)   /* counting a large table takes minutes */
 #define LOST "the connection to the database was lost"
+#define LIBRARY "libpq.so.5"
 #define LISTS_SIZE 1024
 #define MOST_PARAMETERS 16
 #define WARNING_SIZE 256
+
+/* libpq is loaded when a connection is first needed. Linked, it would bring twenty libraries into every run
+ * of the tool, also into the `doorpost exec` that is started after a press, and triple the time it takes to
+ * start. */
+#define FUNCTIONS(row)                                                                                 \
+    row(clear) row(cmdTuples) row(connectPoll) row(connectStartParams) row(conninfo) row(conninfoFree) \
+        row(conninfoParse) row(consumeInput) row(errorMessage) row(finish) row(flush) row(freemem)     \
+            row(getResult) row(getisnull) row(getlength) row(getvalue) row(isBusy) row(notifies)       \
+                row(ntuples) row(resultErrorField) row(resultErrorMessage) row(resultStatus)           \
+                    row(sendQueryParams) row(setNoticeReceiver) row(setnonblocking) row(socket) row(status)
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): the name of a member */
+#define MEMBER(name) __typeof__(PQ##name) *name;
+static struct { FUNCTIONS(MEMBER) } pq;
+
+static int load_libpq(struct reason *reason) {
+    static bool loaded;
+    if (loaded)
+        return 0;
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL)
+        return FAIL(reason, ERROR_SYSTEM, "cannot load %s: install the package libpq5", dlerror());
+#define FIND(name)                                                              \
+    if ((pq.name = (__typeof__(PQ##name) *)dlsym(library, "PQ" #name)) == NULL) \
+        return FAIL(reason, ERROR_SYSTEM, LIBRARY " is too old: it has no PQ" #name);
+    FUNCTIONS(FIND)
+    loaded = true;
+    return 0;
+}
 
 enum step { CLOSED, CONNECTING, SETTING_UP, LISTENING, ASKED, IDLE };
 
@@ -88,15 +118,17 @@ int database_check(const char *where, struct reason *reason) {
                     "\"%.100s\" is not a database: use postgresql:///NAME, postgresql://HOST/NAME or "
                     "\"service=NAME\"",
                     where);
-    PQconninfoOption *options = PQconninfoParse(where, &error);
+    if (load_libpq(reason) != 0)
+        return ERROR_SYSTEM;
+    PQconninfoOption *options = pq.conninfoParse(where, &error);
     if (options == NULL) {
         copy_message(error != NULL ? error : "out of memory", text, sizeof text);
-        PQfreemem(error);
+        pq.freemem(error);
         return FAIL(reason, ERROR_INVALID, "malformed database location: %s", text);
     }
     bool secret =
         option_value(options, "password")[0] != '\0' || option_value(options, "sslpassword")[0] != '\0';
-    PQconninfoFree(options);
+    pq.conninfoFree(options);
     if (secret)
         return FAIL(reason, ERROR_INVALID,
                     "other users can see a password on the command line: put it into ~/.pgpass (mode 0600), "
@@ -106,8 +138,8 @@ int database_check(const char *where, struct reason *reason) {
 
 static void note_warning(void *context, const PGresult *notice) {
     struct database *database = context;
-    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-    const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    const char *severity = pq.resultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *message = pq.resultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
     if (severity != NULL && strcmp(severity, "WARNING") == 0)
         copy_message(message != NULL ? message : "a warning without text", database->warning, WARNING_SIZE);
 }
@@ -132,14 +164,14 @@ void database_free(struct database *database) {
     if (database == NULL)
         return;
     database_disconnect(database);
-    PQclear(database->answer);
+    pq.clear(database->answer);
     free(database->where);
     free(database->name);
     free(database);
 }
 
 void database_disconnect(struct database *database) {
-    PQfinish(database->connection);
+    pq.finish(database->connection);
     database->connection = NULL;
     database->step = CLOSED;
 }
@@ -182,12 +214,12 @@ static PGconn *start_connection(const struct database *database, bool one_host) 
     }
 #undef SET
     keywords[count] = values[count] = NULL;
-    return PQconnectStartParams(keywords, values, 1);
+    return pq.connectStartParams(keywords, values, 1);
 }
 
 /* Learns the hosts: they may come from the location, a service or the environment. */
 static bool find_hosts(struct database *database) {
-    PQconninfoOption *options = PQconninfo(database->connection);
+    PQconninfoOption *options = pq.conninfo(database->connection);
     if (options == NULL)
         return false;
     const char *host = option_value(options, "host"), *address = option_value(options, "hostaddr");
@@ -195,7 +227,7 @@ static bool find_hosts(struct database *database) {
     snprintf(database->host_list, LISTS_SIZE, "%s", host);
     snprintf(database->address_list, LISTS_SIZE, "%s", address);
     snprintf(database->port_list, LISTS_SIZE, "%s", option_value(options, "port"));
-    PQconninfoFree(options);
+    pq.conninfoFree(options);
     return true;
 }
 
@@ -206,18 +238,18 @@ static int connect_to_host(struct database *database, struct reason *reason) {
         return connect_to_host(database, reason);
     if (database->connection == NULL || database->hosts == 0)
         return FAIL(reason, ERROR_SYSTEM, "out of memory");
-    PQsetNoticeReceiver(database->connection, note_warning, database);
+    pq.setNoticeReceiver(database->connection, note_warning, database);
     database->step = CONNECTING;
     database->wants = PGRES_POLLING_WRITING;
     database->deadline = monotonic_now() + CONNECT_WITHIN;
-    return PQstatus(database->connection) != CONNECTION_BAD ? DATABASE_BUSY : ERROR_SYSTEM;
+    return pq.status(database->connection) != CONNECTION_BAD ? DATABASE_BUSY : ERROR_SYSTEM;
 }
 
 /* Ends with an error that concerns the connection. */
 static int lose(struct database *database, const char *what, struct reason *reason) {
     char message[256] = "";
     if (database->connection != NULL)
-        copy_message(PQerrorMessage(database->connection), message, sizeof message);
+        copy_message(pq.errorMessage(database->connection), message, sizeof message);
     explain(reason, "%s%s%s", what, message[0] != '\0' ? ": " : "", message);
     database_disconnect(database);
     return ERROR_SYSTEM;
@@ -248,7 +280,7 @@ static void start_answer(struct database *database, enum step step) {
 }
 
 static int send_plain(struct database *database, const char *sql, enum step step, struct reason *reason) {
-    if (PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1) == 0)
+    if (pq.sendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1) == 0)
         return lose(database, "cannot send to the database", reason);
     start_answer(database, step);
     return DATABASE_BUSY;
@@ -266,10 +298,10 @@ int database_ask(struct database *database, const char *sql, struct column *para
         types[i] = type;
         formats[i] = 1;
     }
-    PQclear(database->answer);
+    pq.clear(database->answer);
     database->answer = NULL;
     database->warning[0] = database->sqlstate[0] = '\0';
-    if (PQsendQueryParams(database->connection, sql, (int)count, types, values, lengths, formats, 1) == 0)
+    if (pq.sendQueryParams(database->connection, sql, (int)count, types, values, lengths, formats, 1) == 0)
         return lose(database, "cannot send to the database", reason);
     start_answer(database, ASKED);
     return 0;
@@ -296,10 +328,10 @@ static const char *advice(const char *sqlstate) {
 /* Keeps why the server refused a statement. */
 static void note_refusal(struct database *database, const PGresult *result) {
     char message[240];
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *state = pq.resultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *text = pq.resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     snprintf(database->sqlstate, sizeof database->sqlstate, "%s", state != NULL ? state : "");
-    copy_message(text != NULL ? text : PQresultErrorMessage(result), message, sizeof message);
+    copy_message(text != NULL ? text : pq.resultErrorMessage(result), message, sizeof message);
     explain(&database->refusal, "the database refuses: %s%s", message, advice(database->sqlstate));
 }
 
@@ -308,16 +340,16 @@ static void note_refusal(struct database *database, const PGresult *result) {
 static int take_results(struct database *database, struct reason *reason) {
     PGconn *connection = database->connection;
     if (database->flushing) {
-        int left = PQflush(connection);
+        int left = pq.flush(connection);
         if (left < 0)
             return lose(database, LOST, reason);
         database->flushing = left > 0;
     }
-    if (PQconsumeInput(connection) == 0)
+    if (pq.consumeInput(connection) == 0)
         return lose(database, LOST, reason);
-    while (!PQisBusy(connection)) {
-        PGresult *result = PQgetResult(connection);
-        ExecStatusType status = PQresultStatus(result);
+    while (!pq.isBusy(connection)) {
+        PGresult *result = pq.getResult(connection);
+        ExecStatusType status = pq.resultStatus(result);
         bool good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
         if (result == NULL && database->refusal.text[0] != '\0')
             return FAIL(reason, ERROR_INVALID, "%s", database->refusal.text);
@@ -327,31 +359,31 @@ static int take_results(struct database *database, struct reason *reason) {
             database->answer = result;
             continue;
         }
-        bool by_server = PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
+        bool by_server = pq.resultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
         if (!good)
             note_refusal(database, result);
-        PQclear(result);
-        if ((!good && !by_server) || PQstatus(connection) == CONNECTION_BAD)
+        pq.clear(result);
+        if ((!good && !by_server) || pq.status(connection) == CONNECTION_BAD)
             return lose(database, LOST, reason); /* libpq could not read on, or ran out of memory */
     }
     return DATABASE_BUSY;
 }
 
 static void take_notifications(struct database *database) {
-    for (PGnotify *one; (one = PQnotifies(database->connection)) != NULL; PQfreemem(one))
+    for (PGnotify *one; (one = pq.notifies(database->connection)) != NULL; pq.freemem(one))
         database->notified = true;
 }
 
 /* ---- going on ---- */
 
 static int continue_connecting(struct database *database, struct reason *reason) {
-    database->wants = PQconnectPoll(database->connection);
+    database->wants = pq.connectPoll(database->connection);
     if (database->wants == PGRES_POLLING_FAILED)
         return try_next(database, "cannot connect to the database", reason);
     if (database->wants != PGRES_POLLING_OK)
         return DATABASE_BUSY;
-    PQsetnonblocking(database->connection, 1);
-    PQclear(database->answer);
+    pq.setnonblocking(database->connection, 1);
+    pq.clear(database->answer);
     database->answer = NULL;
     database->connections++;
     database->notified = true; /* what was missed meanwhile */
@@ -418,7 +450,7 @@ int database_advance(struct database *database, struct reason *reason) {
             break;
         case IDLE:
             result =
-                PQconsumeInput(database->connection) != 0 ? DATABASE_READY : lose(database, LOST, reason);
+                pq.consumeInput(database->connection) != 0 ? DATABASE_READY : lose(database, LOST, reason);
             break;
         default:
             result = continue_answer(database, reason);
@@ -438,7 +470,7 @@ size_t database_watch(const struct database *database, struct pollfd *watched) {
     bool writing =
         database->step == CONNECTING ? database->wants == PGRES_POLLING_WRITING : database->flushing;
     bool reading = database->step != CONNECTING || database->wants == PGRES_POLLING_READING;
-    *watched = (struct pollfd){.fd = PQsocket(database->connection),
+    *watched = (struct pollfd){.fd = pq.socket(database->connection),
                                .events = (short)((reading ? POLLIN : 0) | (writing ? POLLOUT : 0))};
     return watched->fd >= 0 ? 1 : 0;
 }
@@ -475,17 +507,17 @@ const char *database_sqlstate(const struct database *database) {
 /* ---- the answer ---- */
 
 size_t database_rows(const struct database *database) {
-    return (size_t)PQntuples(database->answer);
+    return (size_t)pq.ntuples(database->answer);
 }
 
 bool database_is_null(const struct database *database, size_t row, size_t column) {
-    return PQgetisnull(database->answer, (int)row, (int)column) != 0;
+    return pq.getisnull(database->answer, (int)row, (int)column) != 0;
 }
 
 const char *database_bytes(const struct database *database, size_t row, size_t column, size_t *length) {
     if (length != NULL)
-        *length = (size_t)PQgetlength(database->answer, (int)row, (int)column);
-    return PQgetvalue(database->answer, (int)row, (int)column);
+        *length = (size_t)pq.getlength(database->answer, (int)row, (int)column);
+    return pq.getvalue(database->answer, (int)row, (int)column);
 }
 
 int64_t database_number(const struct database *database, size_t row, size_t column) {
@@ -498,7 +530,7 @@ int64_t database_number(const struct database *database, size_t row, size_t colu
 }
 
 uint64_t database_affected(const struct database *database) {
-    return strtoull(PQcmdTuples(database->answer), NULL, 10);
+    return strtoull(pq.cmdTuples(database->answer), NULL, 10);
 }
 
 /* ---- waiting ---- */

@@ -23,8 +23,8 @@ struct database;
  * else that an option may take. */
 bool database_is_location(const char *where);
 
-/* Checks the location of a database. Returns 0, or ERROR_INVALID with a reason: a password in it, which other
- * users could see, or a malformed one. */
+/* Checks the location of a database. Returns 0; ERROR_SYSTEM if libpq cannot be loaded; or ERROR_INVALID;
+ * with a reason: a password in it, which other users could see, or a malformed one. */
 int database_check(const char *where, struct reason *reason);
 
 /* Prepares a connection to `where`: a URL or key=value pairs, as libpq has them, with services, password

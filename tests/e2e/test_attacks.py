@@ -356,7 +356,7 @@ def the_receiver_can_make_no_request():
     check("posix_spawn" not in names and "crypto_secretbox_easy" not in names, "the receiver starts programs")
 
 
-def neither_program_knows_a_database():
+def no_program_needs_a_database():
     for program in (BINARY, BINARY.with_name("doorpost-door.cgi")):
         names = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
         check("crypto_generichash" in names, "no names in", program)
@@ -364,6 +364,8 @@ def neither_program_knows_a_database():
         check(not foreign, program.name, "contains", *foreign)
         needed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
         check("libjson-c" in needed and "libpq" not in needed, program.name, "needs libpq")
+    needed = subprocess.run(["readelf", "-d", BINARY.with_name("doorpost")], capture_output=True, text=True, check=True).stdout
+    check("libjson-c" in needed and "libpq" not in needed, "the tool needs libpq to start")
 
 
 def the_times_are_told():
@@ -375,4 +377,4 @@ def the_times_are_told():
 
 run_tests(*map(withstands, ATTACKS), presses_are_answered_beside_peers_that_are_stopped,
           *map(survives_a_log_that_nobody_reads, (open_pipe, open_socket)), a_log_whose_reader_has_gone_costs_nothing,
-          a_flood_is_summed_up_in_the_log, the_receiver_can_make_no_request, neither_program_knows_a_database, the_times_are_told)
+          a_flood_is_summed_up_in_the_log, the_receiver_can_make_no_request, no_program_needs_a_database, the_times_are_told)

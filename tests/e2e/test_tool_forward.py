@@ -75,6 +75,17 @@ def the_command_line_is_checked():
         check(status(lab) == [] and metrics(lab) == {}, "there is no forwarder yet")
 
 
+def without_libpq_all_else_works():
+    with Lab() as lab:
+        lab.receive(press(1))
+        (lab.path / "broken").mkdir()
+        (lab.path / "broken/libpq.so.5").write_text("no library")
+        broken = {"LD_LIBRARY_PATH": str(lab.path / "broken")}
+        said = lab.tool("forward", "--to", NOWHERE, env=broken).fails(2).stderr
+        check("cannot load " in said and "libpq.so.5" in said and "install the package libpq5" in said, said)
+        check("button_press" in lab.tool("log", env=broken).ok().stdout, "log")
+
+
 def one_whose_database_is_away():
     with Lab() as lab:
         lab.receive(press(1), press(2))
@@ -191,5 +202,5 @@ def prune_waits_for_it():
         check([path.stem for path in lab.journal.glob("*.jsonl")] == ["2020-01-02"], "left")
 
 
-run_tests(the_command_line_is_checked, one_whose_database_is_away, what_its_file_says_cannot_move_the_cursor, runners_and_forwarders_are_told_apart, a_new_forwarder_is_known_as_one_at_once,
+run_tests(the_command_line_is_checked, without_libpq_all_else_works, one_whose_database_is_away, what_its_file_says_cannot_move_the_cursor, runners_and_forwarders_are_told_apart, a_new_forwarder_is_known_as_one_at_once,
           how_it_fares_is_told, a_position_that_does_not_hold_means_everything_again, prune_waits_for_it)
